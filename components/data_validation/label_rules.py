@@ -168,6 +168,22 @@ def _slice_evidence(current: SpanEvidence, alike: Reference) -> Iterator[Finding
             break
 
 
+def unsliced_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
+    """Says of which features the slices cannot be judged any more, since they have too many values to make slices."""
+    del settings
+    for name, values in sorted(current.features.items()):
+        start = f"{name} = "
+        had_slices = bool(earlier) and any(place.startswith(start) for place in earlier[-1].slices)
+        if had_slices and not values.is_constant and not any(place.startswith(start) for place in current.slices):
+            yield finding(
+                "min_label_ratio",
+                "cannot_judge",
+                f"label by {name}",
+                f"lost labels cannot be detected by {name}: it has {values.num_distinct:,} values, too many for slices",
+                rows=current.measured.rows,
+            )
+
+
 def _orphan_evidence(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
     """Finds an unusual share of installs that match no impression."""
     now = current.ingested.installs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import heapq
 import json
 from typing import Any
 
@@ -22,8 +23,9 @@ from transform.feature_spec import IMPRESSIONS, Feature, FeatureSpec
 #: The sizes of the sketches of rows and of keys in a gate record, which is stored for years.
 _NUM_ROWS, _NUM_KEYS = 500, 200
 
-#: A feature with more distinct values has no slices.
-_MAX_SLICES = 30
+#: A feature has slices by its most frequent values, at most so many, if these are nearly all of its occurrences. So a
+#: rare value more does not remove the slices, and there are none by an id.
+_MAX_SLICES, _NEARLY_ALL = 30, 0.99
 
 #: The parts of a time of which a span can have values that no span of the weeks before has.
 _OF_CALENDAR: tuple[TimePart, ...] = ("year", "month", "day")
@@ -155,7 +157,10 @@ def _slices(columns: Columns) -> dict[str, np.ndarray]:
     """Returns the indices of each slice's examples."""
     found = {}
     for name, tokens in columns.tokens.items():
-        if 1 < len(tokens.values) <= _MAX_SLICES:
-            for code, value in enumerate(tokens.values):
-                found[f"{name} = {value}"] = np.unique(tokens.rows[tokens.codes == code])
+        counts = np.bincount(tokens.codes, minlength=len(tokens.values)).tolist()
+        # Of values that are equally frequent, the first ones in the alphabet, whatever the order of the examples.
+        codes = heapq.nsmallest(_MAX_SLICES, range(len(counts)), key=lambda code: (-counts[code], tokens.values[code]))
+        if len(codes) > 1 and sum(counts[code] for code in codes) >= _NEARLY_ALL * len(tokens.codes):
+            for code in codes:
+                found[f"{name} = {tokens.values[code]}"] = np.unique(tokens.rows[tokens.codes == code])
     return found

@@ -66,6 +66,31 @@ def test_a_span_is_measured(config: Config) -> None:
     assert measure(columns(), None, ingested, config).model is None
 
 
+def of_countries(counts: dict[str, int]) -> Columns:
+    values = [value for value, number in counts.items() for _ in range(number)]
+    label = np.arange(len(values)) % 2
+    tokens = {
+        "country": tokens_of(pa.array(values)),
+        "installed": tokens_of(pa.array([["a"]] * len(values))),
+        "app_id": tokens_of(pa.array(["a"] * len(values))),
+    }
+    return Columns(label, np.arange(len(values)), tokens, {"price": np.ones(len(values))})
+
+
+def test_the_most_frequent_values_have_slices_if_they_are_nearly_all(config: Config) -> None:
+    def slices(counts: dict[str, int]) -> list[str]:
+        found = measure(of_countries(counts), None, Evidence(span=3), config).slices
+        return sorted(name for name in found if name.startswith("country"))
+
+    thirty = {f"c{number:02d}": 10 for number in range(30)}
+    names = [f"country = {value}" for value in thirty]
+    assert slices(thirty) == names
+    assert slices({"b": 1, "a": 1, **thirty}) == names  # 300 of 302
+    assert slices({"rare": 4, **thirty}) == []  # 300 of 304 are 98.7 %
+    equal = {f"d{number:02d}": 1 for number in reversed(range(30))} | {"d31": 1} | {"most": 5000}
+    assert slices(equal) == [*(f"country = d{number:02d}" for number in range(29)), "country = most"]
+
+
 def test_a_record_has_smaller_sketches_of_the_same_rows_and_keys(config: Config) -> None:
     ingested = Evidence(
         span=3,

@@ -13,7 +13,7 @@ from components.data_validation.decision import decide, decide_inputs
 from components.data_validation.distributions import of_tokens
 from components.data_validation.evidence import Labelled, SpanEvidence
 from components.data_validation.findings import poisson_tail, spread
-from components.data_validation.label_rules import auc_error, leak_findings
+from components.data_validation.label_rules import auc_error, leak_findings, unsliced_findings
 from components.data_validation.repeat_rules import shared_rows
 from components.data_validation.table_rules import agreement
 from components.gate_records import Finding
@@ -295,6 +295,22 @@ def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
     assert stops(span(9, label_aucs={"page": 0.86}), days) == ["drift.max_label_auc_increase"]
     assert stops(span(9, label_aucs={"page": 0.6}), days) == []
     assert stops(span(9, label_aucs={"new": 0.86}), days) == []  # nothing to compare it with
+
+
+def test_a_feature_that_has_no_slices_any_more_is_said() -> None:
+    many, one = (of_tokens({f"c{n:03d}": 10 for n in range(number)}, 0, 1000) for number in (100, 1))
+    slices = {"country = de": Labelled(8000, 560), "country = fr": Labelled(2000, 140)}
+    earlier = [span(8, slices=slices)]
+
+    def said(current: SpanEvidence) -> list[str]:
+        return [f.sentence for f in unsliced_findings(current, earlier, Drift())]
+
+    assert said(span(9, features={"country": many})) == [
+        "lost labels cannot be detected by country: it has 100 values, too many for slices"
+    ]
+    assert said(span(9, slices=slices)) == []
+    assert said(span(9, features={"country": one})) == []  # its slice would be the span
+    assert said(span(9, features={})) == []  # a feature that the config no longer has
 
 
 def test_chance_in_a_leak_is_that_of_the_measured_examples() -> None:
