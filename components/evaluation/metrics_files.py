@@ -8,7 +8,14 @@ import tensorflow_model_analysis as tfma
 
 from components.evaluation.extractors import BELOW
 from components.evaluation.results import Estimate, EvaluationResult
-from components.evaluation.row_metrics import NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS, change_error_name, error_name
+from components.evaluation.row_metrics import (
+    NUM_EXAMPLES,
+    NUM_NEGATIVES,
+    NUM_POSITIVES,
+    NUM_UNITS,
+    change_error_name,
+    error_name,
+)
 from transform.config.evaluation import HIGHER_IS_BETTER, kind_of, split_slice
 
 _SHOWN = (*HIGHER_IS_BETTER, "mean_label")
@@ -43,6 +50,7 @@ def _measured(record: tfma.MetricsForSlice) -> EvaluationResult:
         baseline_errors={name: baseline[error_name(name)] for name in names if name in baseline},
         num_positives=int(candidate[NUM_POSITIVES]),
         num_units=int(candidate[NUM_UNITS]),
+        num_negatives=int(candidate[NUM_NEGATIVES]) if NUM_NEGATIVES in candidate else None,
     )
 
 

@@ -67,6 +67,7 @@ class EvaluationResult:
       baseline_errors: The standard errors of the baseline's metrics.
       num_positives: The number of examples with label 1 and a weight above 0.
       num_units: The number of bootstrap units of the examples, such as users.
+      num_negatives: The number of examples with label 0 and a weight above 0; None in a result of an earlier release.
     """
 
     num_examples: int
@@ -77,6 +78,7 @@ class EvaluationResult:
     baseline_errors: Mapping[str, FloatOrNaN] = dataclasses.field(default_factory=dict)
     num_positives: int = 0
     num_units: int = 0
+    num_negatives: int | None = None
 
     def without_baseline(self) -> EvaluationResult:
         """Returns the result of the candidate model only."""
@@ -84,8 +86,13 @@ class EvaluationResult:
 
     @property
     def num_of_rarer_label(self) -> int:
-        """The number of examples with the rarer label."""
-        return min(self.num_positives, self.num_examples - self.num_positives)
+        """The number of examples with the rarer label, and a weight above 0."""
+        return min(self.num_positives, self.negatives)
+
+    @property
+    def negatives(self) -> int:
+        """`num_negatives`; in a result of an earlier release, all examples that are not among the positives."""
+        return self.num_examples - self.num_positives if self.num_negatives is None else self.num_negatives
 
     def candidate(self, name: str) -> Estimate:
         """Returns the candidate model's metric; raises KeyError if it was not measured."""

@@ -15,8 +15,10 @@ from components.evaluation import replicates
 from components.evaluation.bootstrap import Array, standard_errors
 from components.evaluation.inputs import ExampleRow, Rows
 
-#: The numbers of examples, of positive examples with a weight above 0, and of bootstrap units; weights do not count.
-NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS = "num_examples", "num_positives", "num_units"
+#: The numbers of examples, of positive and of negative ones with a weight above 0, and of bootstrap units; otherwise
+#: weights do not count.
+COUNTS = ("num_examples", "num_positives", "num_negatives", "num_units")
+NUM_EXAMPLES, NUM_POSITIVES, NUM_NEGATIVES, NUM_UNITS = COUNTS
 
 
 def error_name(metric: str) -> str:
@@ -80,7 +82,8 @@ def measured(
     keys: Keys, units: Array, labels: Array, weights: Array, scores: Array, accuracy_threshold: float
 ) -> dict[MetricKey, float]:
     """Returns all metrics of rows; the arguments are those of `components.evaluation.replicates.of_rows`."""
-    counts = (len(labels), int((labels * weights > 0).sum()), len(np.unique(units)))
+    weighted = labels[weights > 0]
+    counts = (len(labels), int((weighted > 0).sum()), int((weighted == 0).sum()), len(np.unique(units)))
     return {
         **keys.values(replicates.of_rows(units, labels, weights, scores, accuracy_threshold)),
         **dict(zip(keys.of_counts(), map(float, counts), strict=True)),
@@ -113,8 +116,8 @@ class Keys:
         return 0 if self._pair is None else self._pair[0]
 
     def of_counts(self) -> list[MetricKey]:
-        """Returns the keys of `NUM_EXAMPLES`, `NUM_POSITIVES` and `NUM_UNITS`, which are the same for every model."""
-        return [self._key(name, self._candidate) for name in (NUM_EXAMPLES, NUM_POSITIVES, NUM_UNITS)]
+        """Returns the keys of `COUNTS`, which are the same for every model."""
+        return [self._key(name, self._candidate) for name in COUNTS]
 
     def of_metrics(self, names: Sequence[str]) -> list[MetricKey]:
         """Returns all keys of the given metrics, in the order of `values`."""

@@ -117,7 +117,10 @@ class _Subject(NamedTuple):
 
 
 def _size(measured: EvaluationResult) -> str:
-    return f"{measured.num_examples:,} examples, {measured.num_positives:,} of them positive"
+    words = f"{measured.num_examples:,} examples, {measured.num_positives:,} of them positive"
+    if measured.num_positives + measured.negatives < measured.num_examples:
+        words += f" and {measured.negatives:,} negative with a weight above 0"
+    return words
 
 
 def _of_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: str) -> Iterator[Finding]:
@@ -200,7 +203,7 @@ def _above_chance(whole: EvaluationResult) -> Estimate:
     scores have √((P + N + 1) / (12 P N)) with P positives and N negatives (Mann and Whitney, 1947): 0.29 with one
     positive, 0.056 with 28 of 400.
     """
-    positives, negatives = whole.num_positives, whole.num_examples - whole.num_positives
+    positives, negatives = whole.num_positives, whole.negatives
     auc = whole.candidate("auc")
     if not positives or not negatives:
         return Estimate(math.nan, math.nan)

@@ -62,7 +62,7 @@ def _too_good(current: QualityInputs, earlier: Sequence[EarlierSpan], settings: 
     whole = current.whole
     counted = [e.inputs.whole.metrics for e in earlier[-settings.pool_spans :] if not e.refused]
     before = [metrics["auc"] for metrics in (*counted, whole.baseline) if "auc" in metrics]
-    examples = Labelled(whole.num_examples, whole.num_of_rarer_label)
+    examples = Labelled(whole.num_positives + whole.negatives, whole.num_of_rarer_label)
     found = too_good(GATE, whole.metrics.get("auc", math.nan), examples, before, settings.max_auc_rise)
     if found is not None:
         yield found

@@ -40,6 +40,19 @@ def refused(rules: dict[str, Threshold], measured: EvaluationResult = WHOLE) -> 
     return refusals(findings({"": measured}, Evaluation(rules)))
 
 
+def test_examples_with_a_weight_of_0_are_no_evidence() -> None:
+    """AUC 0.7 on 400 positives and 30 negatives: the interval of random scores is ± 0.107, so it is above chance."""
+    measured = dataclasses.replace(FIRST, num_negatives=30)
+    (found,) = findings({"": measured}, Evaluation({"auc": Threshold(min=0.5)}))
+    assert (found.severity, found.rule, found.value) == ("cannot_judge", "evaluation.min_positives", 30)
+    assert "Received: 5,000 examples, 400 of them positive and 30 negative with a weight above 0; it passes" in (
+        found.sentence
+    )
+    few = dataclasses.replace(FIRST, num_negatives=5)  # ± 0.255
+    assert judged(few, {"auc": Threshold(min=0.5)}) == [("refuse", "evaluation.min_positives")]
+    assert judged(FIRST, {"auc": Threshold(min=0.5)}) == []  # of an earlier release, without the number
+
+
 @pytest.mark.parametrize(
     ("name", "rule", "sentence"),
     [

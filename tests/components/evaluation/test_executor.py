@@ -102,6 +102,9 @@ def test_the_results_are_those_of_tfx(models: tuple[str, ...], weighted: bool, t
     written = read_written(str(ours))
     assert written is not None
     assert (written.slices, written.problems) == (read_measured(str(ours)), {})
+    of_weight = [row["label"] for row in found_rows if row["weight"] > 0 or not weighted]
+    assert written.slices[""].num_positives == sum(of_weight)
+    assert written.slices[""].num_negatives == len(of_weight) - sum(of_weight)
     split = artifact_utils.get_split_uri(inputs.artifacts["examples"], "eval")
     for name in models:
         scores = kept_scores(str(ours), str(tmp_path / name / "Format-Serving"), [split])
