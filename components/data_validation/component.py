@@ -22,6 +22,7 @@ from components.data_validation.findings import GATE
 from components.data_validation.gates import settle
 from components.data_validation.measuring import measure
 from components.data_validation.reading import columns_of, read_examples, score
+from components.evaluation.scores import ScoringError
 from components.execution_types import recorded_as
 from components.gate_records import GATE as GATE_PROPERTY
 from components.gate_records import SPAN, Finding, read_record, read_records, write_record
@@ -73,7 +74,10 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             root = exec_properties["serving_root"]
             not_compared = why_not_comparable(root, version_of(root, model), config.spec.example_names)
             if not not_compared:
-                scores = score(serialized, path_utils.serving_model_path(model.uri))
+                try:
+                    scores = score(serialized, path_utils.serving_model_path(model.uri))
+                except ScoringError as error:  # then only other rules judge
+                    not_compared = str(error)
         ingested = read_evidence(quarantine.uri)
         if ingested is None:
             raise InputError(f"ingestion must leave evidence of the span. There is none in {quarantine.uri}")

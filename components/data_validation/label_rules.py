@@ -237,13 +237,17 @@ def _miscalibration(current: SpanEvidence, alike: Reference, settings: Drift) ->
 def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
     """Finds that the serving model ranks the span far worse than usual, as if labels were joined to the wrong rows."""
     if current.model is None or current.model.auc is None:
+        why = (
+            "no serving model has scored the span"
+            if current.model is None
+            else f"the {current.model.whole.rows:,} examples that the serving model has scored have one label"
+        )
         if earlier:
             yield finding(
                 "max_auc_loss",
                 "cannot_judge",
                 "serving model",
-                "no serving model has scored the span: lost labels, and features of other rows, are judged by the data "
-                "alone",
+                f"{why}: lost labels, and features of other rows, are judged by the data alone",
             )
         return
     before = [e.model.auc for e in earlier if e.model is not None and e.model.auc is not None]

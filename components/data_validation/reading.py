@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
-from absl import logging
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
@@ -20,7 +19,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from components.data_validation.columns import Columns, Floats, Tokens, numbers_of, tokens_of
 from components.data_validation.evidence import MAX_EXAMPLES
 from components.evaluation.scores import BATCH_SIZE as SCORED_AT_ONCE
-from components.evaluation.scores import ScoringError, scores_of
+from components.evaluation.scores import scores_of
 from components.example_files import split_files
 from transform.config.config import Config
 from transform.derived_times_graph import derived
@@ -76,19 +75,15 @@ def _tokens(values: pa.ChunkedArray, feature: Feature) -> Tokens:
     return Tokens(distinct.tolist(), codes[is_kept], tokens.rows[is_kept], tokens.num_rows)
 
 
-def score(examples: list[bytes], saved_model: str) -> Floats | None:
+def score(examples: list[bytes], saved_model: str) -> Floats:
     """Returns the serving model's scores: float64 [n] with at most MAX_SCORED scores, NaN for the other examples.
 
-    Returns None if the model cannot score them, as after a change of the features: then only other rules judge.
+    Raises:
+      ScoringError: If the model cannot score them, as after a change of the features.
     """
     step = -(-len(examples) // MAX_SCORED)
-    try:
-        scored = scores_of(saved_model, map(tf.constant, _batches(examples[::step], SCORED_AT_ONCE)))
-    except ScoringError as error:
-        logging.warning("the serving model's scores of the span are not used: %s", error)
-        return None
     scores = np.full(len(examples), np.nan)
-    scores[::step] = scored
+    scores[::step] = scores_of(saved_model, map(tf.constant, _batches(examples[::step], SCORED_AT_ONCE)))
     return scores
 
 

@@ -22,6 +22,7 @@ from components.ingestion.evidence import Evidence, LabelCount
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from tests.components.data_validation.store_config import CONFIG
+from tests.components.saved_models import export
 from transform.config.config import Config, parse_config
 from transform.errors import GateError
 
@@ -129,6 +130,16 @@ def test_a_serving_model_that_reads_what_the_examples_lack_does_not_score_the_sp
     record = read_record(spans.validate(1, germans=80, serving=model).uri)
     assert SpanEvidence.from_inputs(record.inputs).model is None
     sentence = "the serving model's scores of the span are not measured: version 1 reads gone, which the examples"
+    assert any(f.sentence.startswith(sentence) for f in record.of_severity("cannot_judge"))
+
+
+def test_a_serving_model_that_cannot_score_the_span_is_said_with_the_reason(tmp_path: Path, config: Config) -> None:
+    """The model needs a feature that the span's examples do not have."""
+    spans, model = Spans(tmp_path, config), standard_artifacts.Model()
+    model.uri = str(export("other input", tmp_path / "model"))
+    record = read_record(spans.validate(1, germans=80, serving=model).uri)
+    assert SpanEvidence.from_inputs(record.inputs).model is None
+    sentence = "the serving model's scores of the span are not measured: the model cannot score the rows: "
     assert any(f.sentence.startswith(sentence) for f in record.of_severity("cannot_judge"))
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from components.data_validation.decision import decide, decide_inputs
 from components.data_validation.distributions import of_tokens
-from components.data_validation.evidence import Labelled, SpanEvidence
+from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
 from components.data_validation.findings import poisson_tail, spread
 from components.data_validation.label_rules import auc_error, leak_findings, unsliced_findings
 from components.data_validation.repeat_rules import shared_rows
@@ -335,8 +335,14 @@ def test_a_serving_model_that_ranks_at_random_stops_and_one_that_is_a_little_wor
 
 
 def test_a_span_that_no_serving_model_has_scored_says_so() -> None:
-    found = decide(span(9, model=None), good(8), Drift())
-    assert [(f.severity, f.subject) for f in found] == [("cannot_judge", "serving model")]
+    one_label = ModelEvidence(Labelled(50, 0, 3.5), None)
+    for model, why in (
+        (None, "no serving model has scored the span"),
+        (one_label, "the 50 examples that the serving model has scored have one label"),
+    ):
+        (found,) = decide(span(9, model=model), good(8), Drift())
+        assert (found.severity, found.subject) == ("cannot_judge", "serving model")
+        assert found.sentence.startswith(f"{why}: lost labels, ")
 
 
 def test_the_error_of_an_auc_is_that_of_hanley_and_mcneil() -> None:
