@@ -28,6 +28,9 @@ RECORD_FILE = "gate_record.json"
 #: Custom properties of a GateRecord artifact: the gate's name and the span.
 GATE, SPAN = "gate", "span"
 
+#: A custom property, 1 or missing: whether the record has no inputs, since there was nothing to judge.
+EMPTY = "empty"
+
 #: `stop`: no model is trained on the span's data. `refuse`: the model is not pushed. `warn`: the summary reports the
 #: finding. `cannot_judge`: the gate has too few rows or earlier spans for this rule, and the summary reports that.
 Severity = Literal["stop", "refuse", "warn", "cannot_judge"]

@@ -21,7 +21,7 @@ from tfx.dsl.components.common import resolver
 from tfx.utils import path_utils
 
 from components.artifacts import COMPLETED_BY, INPUT_FINGERPRINT, RECIPE, SPAN_FINGERPRINT, SPLIT_RULE, TAIL_OF, UNFIT
-from components.gate_records import GATE, SPAN
+from components.gate_records import EMPTY, GATE, SPAN
 from components.lineage import examples_behind, of_last_span_before, was_let_through, was_stopped
 from components.model_store.anchor import anchor_of, versions_of
 from components.model_store.identity import is_same_model, version_before
@@ -193,8 +193,8 @@ class EarlierRecords(resolver.ResolverStrategy):  # type: ignore[misc]
     """Resolves `records` to a gate's records of the last spans before the run's, one per span.
 
     If a span has several records, as after a second ingestion, the newest is used. A span that a data gate stopped, and
-    that nobody accepted, is left out. ML Metadata returns the records in the order of their ids: `read_records` sorts
-    them by span.
+    that nobody accepted, is left out, and so is a record without inputs. ML Metadata returns the records in the order
+    of their ids: `read_records` sorts them by span.
 
     Inputs: `examples`, the run's own; `records`, GateRecords of any gate, made from Examples among others.
     """
@@ -214,7 +214,8 @@ class EarlierRecords(resolver.ResolverStrategy):  # type: ignore[misc]
         newest: dict[int, types.Artifact] = {}
         for artifact in sorted(input_dict["records"], key=lambda a: a.id):
             span = artifact.get_int_custom_property(SPAN)
-            if artifact.get_string_custom_property(GATE) == self._gate and span < _span(current):
+            is_own = artifact.get_string_custom_property(GATE) == self._gate
+            if is_own and span < _span(current) and not artifact.get_int_custom_property(EMPTY):
                 newest[span] = artifact
         found: list[types.Artifact] = []
         for span in sorted(newest, reverse=True):

@@ -78,6 +78,7 @@ class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             earlier = earlier_spans(gate_records.read_records(a.uri for a in input_dict.get("records", [])))
             found = decide(current, span, earlier, config.quality, config.evaluation)
             record = gate_records.GateRecord(GATE, span, current.to_json(), tuple(found))
+        artifact.set_int_custom_property(gate_records.EMPTY, int(not record.inputs))
         gate_records.write_record(artifact.uri, record)
         for finding in record.findings:
             logging.info("quality gate: %s: %s", finding.severity, finding.sentence)

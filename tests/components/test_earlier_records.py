@@ -33,6 +33,15 @@ def test_the_records_of_the_last_spans_before_the_run_s_are_taken_newest_first(l
     assert earlier(lineage, lineage.examples(6), records, num_spans=1) == [five.id]
 
 
+def test_a_record_without_inputs_takes_no_span_s_place(lineage: Lineage) -> None:
+    """The quality gate's, of a span whose model infra validation refused."""
+    one, two, three = (lineage.examples(span) for span in (1, 2, 3))
+    first, second = put_record(lineage, one), put_record(lineage, two)
+    empty = [lineage.put(GateRecord, e, gate="counts", span=n, empty=1) for n, e in ((2, two), (3, three))]
+    records = [first, second, *empty]
+    assert earlier(lineage, lineage.examples(4), records, num_spans=2) == [second.id, first.id]
+
+
 def test_another_gate_s_records_are_left_out(lineage: Lineage) -> None:
     one = lineage.examples(1)
     other, own = put_record(lineage, one, gate="drift"), put_record(lineage, one)

@@ -199,6 +199,8 @@ def test_where_infra_validation_refused_the_model_there_is_an_empty_record_and_n
     blessing, artifact, record = gate.run(None)
     assert blessing.get_int_custom_property("blessed") == 0
     assert (record.inputs, record.findings, artifact.get_int_custom_property("span")) == ({}, (), 4)
+    assert artifact.get_int_custom_property("empty") == 1
+    assert gate.run(gate.model("good"))[1].get_int_custom_property("empty") == 0
     assert gate.run(gate.model("good"), records=(artifact,))[0].get_int_custom_property("blessed") == 1
 
 
