@@ -1,8 +1,10 @@
 """Exact metrics of the data and of each of its bootstrap replicates, from columns of rows.
 
 A replicate is a weight per unit, so a metric made of sums over units is computed as the product of those sums and the
-weights. The replicates are computed in blocks with at most `_BLOCK_ENTRIES` row weights each: the memory beyond the
-columns themselves is bounded, whatever the number of rows.
+weights. The replicates are computed in blocks with at most `_BLOCK_ENTRIES` row weights each, but at least one
+replicate. So the memory beyond the columns themselves grows with the rows, not with the replicates. In bytes a row: 32
+for each model's ranking and calibration bins, 48 if most rows are positives with different scores; about 100 while one
+model's are made; and 16 for a block, from `_BLOCK_ENTRIES` rows on.
 """
 
 from __future__ import annotations
