@@ -110,8 +110,9 @@ def rollback(workspace: str, name: str | None, to: int | None, reason: str, as_j
 
     place = Workspace.existing(workspace)
     root = serving_root(place, name)
+    connection = place.metadata_connection()  # before the rollback, as a malformed URL is an error
     version = roll_back(root, reason, to)
-    recorded = record(place, root, version)
+    recorded = record(connection, root, version)
     _changed("rollback", version, f"{root}/{version}", as_json, f"version {version} serves", recorded)
 
 

@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Iterable
 
 import ml_metadata as mlmd
+from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.pins import pins
 from components.model_store.rollback import record_rollback
 from components.model_store.versions import version_path, versions
+from pipeline.errors import first_line
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
@@ -124,15 +126,18 @@ def note(manifest: Manifest) -> str:
     return "; ".join(notes)
 
 
-def record(workspace: Workspace, root: str, version: int) -> str:
-    """Records a rollback in ML Metadata, if it has the restored version; returns a sentence that says where it is."""
-    connection = workspace.metadata_connection()
+def record(connection: metadata_store_pb2.ConnectionConfig, root: str, version: int) -> str:
+    """Records a rollback in ML Metadata, if it has the restored version; returns a sentence that says where it is.
+
+    Raises:
+      InputError: If ML Metadata cannot be opened or written; the version serves all the same, and the text says so.
+    """
     try:
         recorded = record_rollback(open_store(connection), root, version)
-    except mlmd.errors.StatusError as error:
+    except (mlmd.errors.StatusError, RuntimeError) as error:  # RuntimeError: from `open_store`
         raise InputError(
             f"version {version} serves and its manifest records the rollback, but ML Metadata could not be written: "
-            f"{error} ({place_of(connection)})"
+            f"{first_line(error)} ({place_of(connection)})"
         ) from error
     if recorded:
         return f"recorded in ML Metadata ({place_of(connection)})"

@@ -28,10 +28,13 @@ from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, remove_version, versions
 from pipeline.cli.main import cli
+from pipeline.metadata import store as metadata_store
+from pipeline.metadata.connection import METADATA_URL
 from pipeline.registry.progressive import progress_problem, read_history
 from pipeline.workspace import Workspace
 from tests.components.evaluations import write_evaluation
 from tests.pipeline import heavy_imports
+from tests.prism import free_port
 from transform.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -293,6 +296,36 @@ def test_a_rollback_that_ml_metadata_cannot_place_is_in_the_manifest(store: Stor
     printed = wdr(store, "rollback", "--reason", "a test").splitlines()
     assert printed[1].startswith("recorded in the manifest only")
     assert read_manifest(f"{store.root}/3").rollback_reason == "a test"
+
+
+def test_a_rollback_that_ml_metadata_cannot_record_says_that_the_version_serves(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a person repeats the command, which rolls back one version more."""
+    for _ in range(2):
+        store.push([store.ingest(1, tmp_path)])
+    server = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv(METADATA_URL, f"postgresql://wdr:secret@{server}/mlmd")
+    monkeypatch.setattr(metadata_store, "_MAX_TRIES", 1)
+    done = CliRunner().invoke(
+        cli, ["models", "rollback", "--reason", "a test", "--workspace", str(store.workspace.root)]
+    )
+    assert isinstance(done.exception, InputError)
+    told = str(done.exception)
+    assert told.startswith("version 3 serves and its manifest records the rollback, but ML Metadata could not be ")
+    assert told.endswith(f" (postgresql://{server}/mlmd)")
+    assert len(told.splitlines()) == 1
+    assert versions(store.root) == [1, 2, 3]
+
+
+def test_a_malformed_url_of_ml_metadata_is_refused_before_the_rollback(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        store.push([store.ingest(1, tmp_path)])
+    monkeypatch.setenv(METADATA_URL, "postgresql://wdr@db")
+    assert refused(store, "rollback", "--reason", "a test").startswith(f"{METADATA_URL} must be postgresql:// or ")
+    assert versions(store.root) == [1, 2]
 
 
 def test_the_command_makes_the_previous_version_serve_within_two_seconds(store: Store, tmp_path: Path) -> None:
