@@ -59,12 +59,16 @@ from transform.preprocessing import CODE_KEY, CONFIG_KEY
 _GATES_ON_DATA = [AnomalyGate.get_class_type(), DataGate.get_class_type()]
 
 EXAMPLE_GEN = "example_gen"
+PRECEDING_SPAN = "preceding_span"
 LATE_LABELS = "late_labels"
 SCHEMA_GEN = "schema_gen"
 TUNER = "tuner"
 DATA_VALIDATION = "data_validation"
 QUALITY_GATE = "quality_gate"
 PROGRESSIVE_VALIDATION = "progressive_validation"
+
+#: The nodes that some configs' pipelines have and others do not.
+OPTIONAL_NODES = (PRECEDING_SPAN, LATE_LABELS, TUNER)
 
 #: The functions that TFX's Transform, Trainer and Tuner call, as dotted paths.
 PREPROCESSING_FN = "transform.preprocessing.preprocessing_fn"
@@ -191,7 +195,7 @@ def _late_labels(config: Config, examples: Channel) -> list[BaseNode]:
         strategy_class=PrecedingSpan,
         examples=examples,
         history=_of_all_runs(standard_artifacts.Examples, "examples"),
-    ).with_id("preceding_span")
+    ).with_id(PRECEDING_SPAN)
     late_labels = LateLabels(
         examples=examples,
         preceding=preceding_span.outputs["history"],

@@ -24,7 +24,7 @@ from components import storage
 from components.fingerprint import fingerprint_of_all_code
 from pipeline.compile.ir import compile_ir
 from pipeline.compile.topology import CompiledSchedule, Node, Topology, check_pods, grouped
-from pipeline.create import EXAMPLE_GEN, QUALITY_GATE, SCHEMA_GEN, RunSettings, create_pipeline
+from pipeline.create import EXAMPLE_GEN, OPTIONAL_NODES, QUALITY_GATE, SCHEMA_GEN, RunSettings, create_pipeline
 from pipeline.workspace import Workspace
 from transform.config.config import Config
 from transform.errors import InputError
@@ -72,7 +72,8 @@ def write_compiled(config: Config, folder: Path, *, group: bool = False) -> Topo
       The topology.
 
     Raises:
-      InputError: If the config has a pod for a node that shares the task, and so the pod, of another node.
+      InputError: If the config has a pod for what is no node, or for a node that shares the task, and so the pod, of
+        another node.
     """
     accept_reason = RuntimeParameter(_ACCEPT_PARAMETER, ptype=str)
     settings = RunSettings(_DATA, Workspace(Path(_WORKSPACE)), accept_reason=accept_reason)
@@ -90,7 +91,7 @@ def write_compiled(config: Config, folder: Path, *, group: bool = False) -> Topo
     # `example_gen` that is asked for again begins the run again: a task that is tried again must not ask for it on the
     # way to another node, as to a gate that a person has let through meanwhile.
     tasks = grouped([node.id for node in nodes], {*trivial, *_GATES} if group else (), alone=(EXAMPLE_GEN,))
-    check_pods(config.schedule.pods, tasks)
+    check_pods(config.schedule.pods, tasks, OPTIONAL_NODES)
     topology = Topology(config.name, fingerprint_of_all_code(), CompiledSchedule.of(config), nodes, tasks)
     for name, text in {
         IR_FILE: json_format.MessageToJson(whole, sort_keys=True),

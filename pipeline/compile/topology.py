@@ -119,16 +119,23 @@ def grouped(nodes: Sequence[str], trivial: Collection[str], alone: Collection[st
     return tuple(map(tuple, tasks))
 
 
-def check_pods(pods: Mapping[str, Pod], tasks: Sequence[Sequence[str]]) -> None:
-    """Checks that each node can have the pod of the config: a task has one pod, that of its first node.
+def check_pods(pods: Mapping[str, Pod], tasks: Sequence[Sequence[str]], optional: Collection[str] = ()) -> None:
+    """Checks that each pod of the config is a node's, and that the node can have it: a task has its first node's pod.
 
     Args:
       pods: The config's `schedule.pods`.
       tasks: The nodes of each task.
+      optional: Nodes that the pipelines of other configs have; a pod for one of them is accepted.
 
     Raises:
-      InputError: If a node has a pod that differs from that of its task's first node.
+      InputError: If a pod is neither `default` nor a node's, or differs from that of its task's first node.
     """
+    known = {"default", *optional, *(node for task in tasks for node in task)}
+    if unknown := sorted(pods.keys() - known):
+        raise InputError(
+            f"`schedule.pods` must name nodes, or `default`, for the others: {', '.join(sorted(known))}. "
+            f"Received: {', '.join(unknown)}"
+        )
     for first, *others in tasks:
         of_task = pods.get(first, pods.get("default", Pod()))
         for node in others:

@@ -118,6 +118,30 @@ def test_a_pod_that_grouping_would_ignore_is_refused(pods: dict[str, Pod], has: 
     check_pods(pods, [[node] for task in _TASKS for node in task])
 
 
+def test_a_pod_for_what_is_no_node_is_refused() -> None:
+    """A mistyped node would run with the default pod, and be killed for its memory."""
+    check_pods({"default": _SMALL, "trainer": _LARGE, "tuner": _LARGE}, _TASKS, optional=("tuner",))
+    with pytest.raises(InputError) as raised:
+        check_pods({"trainer": _SMALL, "trainner": _LARGE, "Push": _LARGE}, _TASKS, optional=("tuner",))
+    assert str(raised.value) == (
+        "`schedule.pods` must name nodes, or `default`, for the others: default, evaluator, quality_gate, "
+        "serving_model, trainer, tuner. Received: Push, trainner"
+    )
+
+
+def test_a_pod_for_a_node_of_another_config_is_compiled_and_one_for_no_node_is_not(tmp_path: Path) -> None:
+    config = load_config(str(CONFIG))
+    assert config.tuning is None
+    assert not config.sources.has_late_labels
+    pods = {"tuner": _LARGE, "late_labels": _LARGE, "preceding_span": _SMALL}
+    schedule = dataclasses.replace(config.schedule, pods=pods)
+    write_compiled(dataclasses.replace(config, schedule=schedule), tmp_path / "compiled")
+    schedule = dataclasses.replace(config.schedule, pods={"trainner": _LARGE})
+    with pytest.raises(InputError, match=r"^`schedule\.pods` must name nodes.* Received: trainner$"):
+        write_compiled(dataclasses.replace(config, schedule=schedule), tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+
+
 def test_compiling_checks_the_pods(tmp_path: Path) -> None:
     config = load_config(str(CONFIG))
     schedule = dataclasses.replace(config.schedule, pods={"quality_gate": _LARGE})
