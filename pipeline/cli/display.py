@@ -48,10 +48,13 @@ class _Trimmed:
 
 
 def console_for(file: TextIO) -> Console:
-    """Returns a console; for a file or a pipe it is 1,000 columns wide, so that paths are not wrapped."""
+    """Returns a console; for a file or a pipe it is 1,000 columns wide, so that paths are not wrapped.
+
+    It shows a text such as `:x:` as it is, and no emoji in its place.
+    """
     if file.isatty():
-        return Console(file=file, highlight=False)
-    return Console(file=cast(TextIO, _Trimmed(file)), width=1000, highlight=False)
+        return Console(file=file, highlight=False, emoji=False)
+    return Console(file=cast(TextIO, _Trimmed(file)), width=1000, highlight=False, emoji=False)
 
 
 def _flush(stream: TextIO) -> None:

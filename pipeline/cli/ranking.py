@@ -69,9 +69,10 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
     """Rank candidates for one user; a feature that the model does not have is an error."""
     settings = _settings(**client, strict=True)
     from rich.table import Table
+    from rich.text import Text
 
     from pipeline.cli.display import console_for
-    from pipeline.cli.explaining import explanation_table
+    from pipeline.cli.explaining import explanation_table, printable
     from serving.rank_service.bodies import RankResponse
     from serving.ranking_client.client import RankingClient
 
@@ -92,7 +93,8 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
         table.add_column(column, justify="left" if column == "item" else "right")
     for place, (item_id, *numbers, in_catalog) in enumerate(ranking.items, 1):
         catalog = ["yes" if in_catalog else "no"] if has_catalog else []
-        table.add_row(f"{place}", item_id, *(f"{number:.6f}" for number in numbers if number is not None), *catalog)
+        shown = Text(printable(item_id))
+        table.add_row(f"{place}", shown, *(f"{number:.6f}" for number in numbers if number is not None), *catalog)
     console = console_for(sys.stdout)
     console.print(table)
     for item, explanation in zip(ranking.items, ranking.explanations, strict=False):

@@ -155,7 +155,7 @@ def _run(
     is_cached = result.event.state == "cached"
     click.echo(f"{node}: {'taken from the cache' if is_cached else f'{result.event.seconds:.1f} s'}")
     if result.run_result is not None:
-        Console(highlight=False, width=120).print(summary(result.run_result))
+        Console(highlight=False, emoji=False, width=120).print(summary(result.run_result))
         click.echo(f"report: {result.report}")
     return result
 

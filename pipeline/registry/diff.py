@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from components.model_store.identity import is_same_model
 from components.model_store.manifest import Manifest, read_manifest
@@ -71,7 +72,7 @@ def diff_table(first: int, second: int, found: Iterable[Difference]) -> Table:
     for header in ("what", f"version {first}", f"version {second}"):
         table.add_column(header, overflow="fold")
     for difference in found:
-        table.add_row(difference.what, difference.first, difference.second)
+        table.add_row(*map(Text, (difference.what, difference.first, difference.second)))  # a config has brackets
     return table
 
 

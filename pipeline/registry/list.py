@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
+from rich.text import Text
 
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.pins import pins
@@ -98,12 +99,12 @@ def version_entries(workspace: Workspace, name: str | None = None) -> list[Versi
 
 
 def versions_table(entries: Iterable[VersionEntry]) -> Table:
-    """Returns a table of versions."""
+    """Returns a table of versions; its cells are no markup, as a person's reasons may have brackets."""
     table = Table(box=None, pad_edge=False)
     for header in ("model", "version", "spans", "serves", "pinned", "pushed", "note", "where"):
         table.add_column(header, overflow="fold")
     for entry in entries:
-        table.add_row(
+        cells = (
             entry.model,
             str(entry.version),
             "?" if entry.spans is None else ", ".join(str(span) for span in entry.spans),
@@ -113,6 +114,7 @@ def versions_table(entries: Iterable[VersionEntry]) -> Table:
             entry.note,
             entry.path,
         )
+        table.add_row(*map(Text, cells))
     return table
 
 

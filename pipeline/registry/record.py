@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
+from rich.text import Text
 
 from components.artifacts import COUNTS_FILE, FILES
 from components.ingestion.counts import Counts, read_counts
@@ -133,13 +134,13 @@ def record_table(found: Provenance, connection: metadata_store_pb2.ConnectionCon
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    table.add_row("version", f"{found.version}, {_state(found)}")
-    for what, text in _made_from(found.manifest).items():
-        table.add_row(what, text)
+    rows = [("version", f"{found.version}, {_state(found)}"), *_made_from(found.manifest).items()]
     if found.manifest.model_uri is not None and not found.spans:
-        table.add_row("rows", f"ML Metadata has no record of the model ({place_of(connection)})")
+        rows.append(("rows", f"ML Metadata has no record of the model ({place_of(connection)})"))
     for span in found.spans:
-        _add_span(table, span)
+        rows += _of_span(span)
+    for what, text in rows:
+        table.add_row(Text(what), Text(text))  # no markup, as a person's reasons and paths may have brackets
     return table
 
 
@@ -191,24 +192,25 @@ def _made_from(manifest: Manifest) -> dict[str, str]:
     return lines
 
 
-def _add_span(table: Table, record: SpanRecord) -> None:
-    table.add_row(f"span {record.span}", record.examples_uri)
+def _of_span(record: SpanRecord) -> Iterator[tuple[str, str]]:
+    """Yields the rows of a span: what, and how much or where."""
+    yield f"span {record.span}", record.examples_uri
     for found, reason in record.accepted.items():
-        table.add_row("  accepted", f"{reason}: {found}")
+        yield "  accepted", f"{reason}: {found}"
     counts = record.counts
     if counts is None:
-        table.add_row("  rows", f"the counts were removed ({record.quarantine_uri})")
+        yield "  rows", f"the counts were removed ({record.quarantine_uri})"
     else:
         splits = ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items()))
-        table.add_row("  examples", splits)
+        yield "  examples", splits
     for source, paths in sorted(record.files.items()):
         if counts is not None:
             reasons = counts.rejected.get(source, {})
             rejected = ", ".join(f"{reason} {number:,}" for reason, number in sorted(reasons.items()))
-            table.add_row(
+            yield (
                 f"  {source}",
                 f"{counts.read.get(source, 0):,} rows read, {sum(reasons.values()):,} rejected"
                 + (f" ({rejected}; {record.quarantine_uri})" if rejected else ""),
             )
         for path in paths:
-            table.add_row("", path)
+            yield "", path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from rich.console import RenderableType
+from rich.markup import escape
 from rich.table import Table
 
 from components.infra_validation.verdict import Measurements, Verdict
@@ -18,7 +19,7 @@ def infra_rows(verdict: Verdict) -> Iterator[tuple[str, RenderableType]]:
         yield "200 candidates", _latency(costs)
         yield "cost", "; ".join(f"{name}: {_cost(cost)}" for name, cost in costs.items())
     if why := verdict.baseline_problem:
-        yield "  not measured", f"the serving model: {why}"
+        yield "  not measured", escape(f"the serving model: {why}")
     skews = {
         "logged and changed rows": verdict.row_skew,
         "ranked ones": verdict.rank_skew,

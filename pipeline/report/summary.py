@@ -51,13 +51,13 @@ def summary(run_result: RunResult) -> RenderableType:
     sizes = training.vocabulary_sizes
     table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
     start = f"warm, from {training.warm_started_from}" if training.warm_started_from else _cold(training)
-    table.add_row("start", start)
+    table.add_row("start", escape(start))
     if training.warm_started_from:
         table.add_row("  carried", _carried(training.warm_start.tables))
         for sentence in training.warm_start.not_carried:
-            table.add_row("  not carried", sentence)
+            table.add_row("  not carried", escape(sentence))
     if tuned := training.tuned:
-        table.add_row("tuned", ", ".join(f"{place} {_short(value)}" for place, value in tuned.items()))
+        table.add_row("tuned", escape(", ".join(f"{place} {_short(value)}" for place, value in tuned.items())))
     table.add_row(
         "training",
         f"{training.num_examples:,} examples of span {spans}: {training.num_epochs} epochs, "
@@ -78,27 +78,27 @@ def summary(run_result: RunResult) -> RenderableType:
         table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
     table.add_row("signatures", ", ".join(training.signatures))
     for words in absence_words(training.absent_signatures):
-        table.add_row("", words)
+        table.add_row("", escape(words))
     if progress := run_result.progress:
         metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
         table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")
     if run_result.progress_problem:
         table.add_row("" if run_result.progress else "unseen span", f"not measured: {run_result.progress_problem}")
     if run_result.held_against:
-        table.add_row("held against", run_result.held_against)
+        table.add_row("held against", escape(run_result.held_against))
     for what, measured in quality_rows(run_result):
         table.add_row(what, measured)
     for what, found in infra_rows(run_result.infra):
         table.add_row(what, found)
     if run_result.version is not None:
-        note = f", {run_result.push_note}" if run_result.push_note else ""
+        note = f", {escape(run_result.push_note)}" if run_result.push_note else ""
         table.add_row("pushed", f"[green]yes[/green], as version {run_result.version}{note}")
         if run_result.forced:
-            table.add_row("  forced", f"{run_result.forced}; refused: {'; '.join(run_result.refusals)}")
+            table.add_row("  forced", escape(f"{run_result.forced}; refused: {'; '.join(run_result.refusals)}"))
     else:
-        table.add_row("pushed", "[red]no[/red]: " + "; ".join(run_result.refusals))
+        table.add_row("pushed", "[red]no[/red]: " + escape("; ".join(run_result.refusals)))
     for what, where in run_result.places.items():
-        table.add_row(what, where)
+        table.add_row(what, escape(where))
     return table
 
 

@@ -145,6 +145,27 @@ def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store,
     assert "audit" not in wdr(store, "list")
 
 
+def test_reasons_with_brackets_are_shown_as_they_were_given(store: Store, tmp_path: Path) -> None:
+    """They are no markup: `[/oncall/42]` would end every later `wdr models list` with an error."""
+    reason = "[/oncall/42] [hotfix] :x: b\\"
+    examples = store.ingest(1, tmp_path)
+    (verdict,) = store.put(RowGate.get_class_type(), [examples], {"GateVerdict": "/v/1"})
+    verdict.custom_properties["accepted"].string_value = "too many rejected"
+    verdict.custom_properties["accept_reason"].string_value = reason
+    store.store.put_artifacts([verdict])
+    for pattern in ("[a-z]", "[/b]"):
+        store.push([examples], {"sources": {"pattern": pattern}})
+    wdr(store, "pin", "1", "--reason", reason)
+    wdr(store, "rollback", "--reason", reason)
+    listed = wdr(store, "list").splitlines()
+    assert f" {reason} " in listed[1]
+    assert f"restores 1: {reason} " in listed[3]
+    assert f"note restores 1: {reason}" in wdr(store, "show").splitlines()
+    assert f"accepted {reason}: too many rejected" in wdr(store, "show").splitlines()
+    assert f"version 1, which does not serve; pinned: {reason} ({store.root}/1)" in wdr(store, "show", "1")
+    assert 'config sources.pattern "[a-z]" "[/b]"' in wdr(store, "diff", "1", "2")
+
+
 def test_which_model_is_meant(store: Store, tmp_path: Path) -> None:
     assert refused(store, "list").startswith("nothing was pushed yet")
     store.push([store.ingest(1, tmp_path)])

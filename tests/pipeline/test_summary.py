@@ -115,3 +115,25 @@ def test_what_the_model_was_held_against() -> None:
     assert "held against version 3, trained to span 2" in lines_of(
         TRAINING, held_against="version 3, trained to span 2"
     )
+
+
+def test_brackets_in_reasons_and_paths_are_shown() -> None:
+    """They are no markup: a reason such as `[/oncall/42]` would end the command with an error."""
+    brackets = "[/oncall/42] [hotfix] b"
+    start = WarmStartReport(f"models/{brackets}", {}, not_carried=(brackets,))
+    told = {"forced": brackets, "refusals": (f"auc where x={brackets}",), "push_note": brackets}
+    places = {"report": f"w/{brackets}/1.html"}
+    warm = trained(warm_started_from=f"models/{brackets}", warm_start=start)
+    lines = lines_of(warm, held_against=brackets, places=places, **told)
+    for line in (
+        f"start warm, from models/{brackets}",
+        f"not carried {brackets}",
+        f"held against {brackets}",
+        f"pushed yes, as version 1, {brackets}",
+        f"forced {brackets}; refused: auc where x={brackets}",
+        f"report w/{brackets}/1.html",
+    ):
+        assert line in lines
+    assert f"pushed no: {brackets}" in lines_of(TRAINING, version=None, refusals=(brackets,))
+    cold = trained(warm_start=WarmStartReport(None, not_carried=(brackets,)))
+    assert f"start cold; {brackets}" in lines_of(cold)

@@ -47,6 +47,13 @@ def test_rank_prints_a_table(client: list[str]) -> None:
     ]
 
 
+def test_rank_shows_an_id_as_it_was_given(client: list[str]) -> None:
+    run = wdr("rank", *client, "--context", '{"age": 30, "country": 7}', "--items", "[/b],[hotfix] :x:")
+    assert run.returncode == 0, run.stderr
+    ids = [line.strip("│").split("│")[1].strip() for line in run.stdout.splitlines() if line.startswith("│")]
+    assert sorted(ids) == ["[/b]", "[hotfix] :x:"]
+
+
 def test_rank_reads_items_from_a_file_and_prints_json(client: list[str], tmp_path: Path) -> None:
     (tmp_path / "items").write_text('app_1\n\n{"id": "new", "features": {"quality": 3}}\napp_2\n')
     run = wdr("rank", *client, "--context", "{}", "--items", f"@{tmp_path / 'items'}", "--json")
