@@ -32,6 +32,12 @@ TRACKING_URI, EXPERIMENT_NAME = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
 #: The tag by which a run is found again: a report that is written again updates its tags and files.
 RUN_TAG = "wdr.run"
 
+#: The tag with the report's status; it is set after the run's metrics are sent.
+STATUS_TAG = "wdr.status"
+
+#: The statuses of reports with metrics. A run that a gate stopped has none yet, and goes on once its span is accepted.
+_WITH_METRICS = ("pushed", "refused")
+
 #: How often MLflow tries a request again, and for how many seconds it waits for an answer, where its variables do not
 #: say it: the run still holds its workspace. Its own defaults, 7 and 120, are minutes.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
@@ -71,7 +77,7 @@ def _send(workspace: Workspace, ended: RunRecord) -> None:
 
     client = MlflowClient()
     run = _run_of(client, os.environ.get(EXPERIMENT_NAME) or ended.pipeline_name, ended.run_id)
-    run_id, is_whole = run.info.run_id, run.info.status == "FINISHED"
+    run_id, is_whole = run.info.run_id, run.data.tags.get(STATUS_TAG) in _WITH_METRICS
     metrics = [] if is_whole else list(_metrics(ended.report, round(time.time() * 1000)))
     for first in range(0, len(metrics), _MAX_BATCH):
         client.log_batch(run_id, metrics[first : first + _MAX_BATCH])
@@ -96,7 +102,7 @@ def _tags(ended: RunRecord) -> dict[str, str]:
     report = ended.report
     return {
         "wdr.pipeline": ended.pipeline_name,
-        "wdr.status": report.status,
+        STATUS_TAG: report.status,
         "wdr.span": str(report.span),
         "wdr.version": "" if report.version is None else str(report.version),
         "wdr.reason": "; ".join(report.refusals) or report.reason,

@@ -13,6 +13,7 @@ from mlflow.entities import Run
 
 from pipeline.report.mlflow_tracking import track
 from pipeline.report.prometheus import RunRecord
+from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 from tests.pipeline.run_results import TRAINING, run_result
 from trainer.evaluation import Metrics
@@ -87,6 +88,20 @@ def test_a_report_that_is_written_again_updates_its_run(
     assert (newest.info.status, newest.data.tags["wdr.reason"]) == ("FINISHED", "auc: too low")
     curve = MlflowClient(uri).get_metric_history(run.info.run_id, "epoch_training_loss")
     assert [point.step for point in curve] == [1, 2]
+
+
+def test_a_run_that_goes_on_after_a_gate_stopped_it_has_its_metrics(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = (tmp_path / "mlflow").as_uri()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    for report in (RunReport.skipped(1, "row_gate", "too few rows"), REPORT, REPORT):
+        track(workspace, RunRecord("store", "night", {}, report))
+    (run,) = runs(uri, "store")
+    assert run.data.tags["wdr.status"] == "pushed"
+    assert run.data.metrics["candidate_auc"] == 0.75
+    curve = MlflowClient(uri).get_metric_history(run.info.run_id, "epoch_training_loss")
+    assert [(point.step, point.value) for point in curve] == [(1, 0.75), (2, 0.5)]
 
 
 def test_a_server_that_cannot_be_reached_is_logged(
