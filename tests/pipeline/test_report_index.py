@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,17 @@ def test_it_shows_the_blocked_day_the_refusals_and_the_versions(workspace: Works
     assert "17.0" in elements.text["cost"]  # the last day's latency
     links = [str(a["href"]) for tag, a in elements.tags if tag == "a" and str(a["href"]).startswith("run-")]
     assert links == [f"run-{day:02d}.html" for day in range(14, 0, -1)]  # the newest first
+
+
+def test_its_tables_by_span_begin_with_the_newest(tmp_path: Path, cache: Path) -> None:
+    """A table has 60 rows at most: from the 61st night on, the last night would never be in it."""
+    workspace = Workspace.at(tmp_path)
+    for day in range(101, 162):
+        storage.write_text(str(workspace.reports / f"run-{day}.json"), report_of(day, 1).to_json())
+    page = index_of(workspace, cache)
+    for what in ("auc", "Tokens", "Rows and cost"):
+        table = page.split(f"<caption>{what} by span, the newest first</caption>")[1].split("</table>")[0]
+        assert re.findall(r'<th scope="row">(\d+)</th>', table) == [str(day) for day in range(161, 101, -1)]
 
 
 def test_a_report_that_cannot_be_read_is_said_and_the_others_are_shown(workspace: Workspace, cache: Path) -> None:

@@ -146,9 +146,11 @@ def _metrics(runs: Sequence[Run]) -> Iterator[Block]:
         rows = [
             (run.label, numbers.metric(run.report.metrics.get(name, math.nan)),
              numbers.metric(run.report.baseline.get(name, math.nan)), run.report.status)
-            for run in days
+            for run in reversed(days)
         ]  # fmt: skip
-        table = Table.bounded(f"{name} by span", ("span", f"#{_CANDIDATE}", f"#{_SERVING}", "run"), rows)
+        table = Table.bounded(
+            f"{name} by span, the newest first", ("span", f"#{_CANDIDATE}", f"#{_SERVING}", "run"), rows
+        )
         last = measured[-1]
         words = (
             f"The {name} of each span's candidate, and of the serving model on the same examples. In span {last.label} "
@@ -179,8 +181,8 @@ def _vocabularies(runs: Sequence[Run]) -> Iterator[Block]:
         for name in largest
         if name in of_run
     ]
-    rows = [(run.label, *(numbers.count(of_run.get(name, 0)) for name in largest)) for run, of_run in sizes]
-    table = Table.bounded("Tokens by span", ("span", *(f"#{name}" for name in largest)), rows)
+    rows = [(run.label, *(numbers.count(of_run.get(name, 0)) for name in largest)) for run, of_run in reversed(sizes)]
+    table = Table.bounded("Tokens by span, the newest first", ("span", *(f"#{name}" for name in largest)), rows)
     last = "; ".join(f"{name} {numbers.count(sizes[-1][1][name])}" for name in largest)
     words = f"The number of tokens of the largest vocabularies. In span {sizes[-1][0].label}: {last}."
     yield Figure("Vocabulary sizes", words, charts.history(data, "tokens", (), largest, ""), table, is_wide=True)
@@ -214,7 +216,7 @@ def _costs(runs: Sequence[Run]) -> Iterator[Block]:
         yield Note("No run is on record.", "quiet")
         return
     columns = ("span", "#impressions", "#rejected", "#training", "#p95 ms", "#memory MB", "#files MB")
-    table = Table.bounded("Rows and cost by span", columns, rows)
+    table = Table.bounded("Rows and cost by span, the newest first", columns, rows[::-1])
     for what, unit, data in (
         ("Rows read", "impressions", rows_read), ("Training time", "seconds", seconds),
         ("Latency", "milliseconds", latency),
