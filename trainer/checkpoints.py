@@ -59,12 +59,18 @@ def remove_folder(folder: str) -> None:
 
 
 def remove_stale_folders(root: str) -> None:
-    """Removes the checkpoints of trainings abandoned for a week."""
+    """Removes the folders of trainings and searches in which nothing was written for a week."""
     for name in tf.io.gfile.listdir(root) if tf.io.gfile.exists(root) else ():
         folder = os.path.join(root, name.rstrip("/"))
-        if time.time() - tf.io.gfile.stat(folder).mtime_nsec / 1e9 > _STALE_SECONDS:
+        if time.time() - _last_written(folder) > _STALE_SECONDS:
             _logger.info("removing the checkpoints of an abandoned training: %s", folder)
             tf.io.gfile.rmtree(folder)
+
+
+def _last_written(folder: str) -> float:
+    """Returns when a folder or anything below it was changed last, in seconds since 1970: a search writes below it."""
+    below = (os.path.join(path, name) for path, _, files in tf.io.gfile.walk(folder) for name in ("", *files))
+    return max(tf.io.gfile.stat(path).mtime_nsec for path in (folder, *below)) / 1e9
 
 
 class _SavedProgress(tf.train.experimental.PythonState):  # type: ignore[misc]

@@ -315,10 +315,24 @@ def test_only_what_was_given_up_long_ago_is_removed(tmp_path: Path) -> None:
     for name, days in (("old", 8), ("running", 6)):
         checkpoints_of(tmp_path / name, 1.0)[0].save_if_due(POSITION)
         changed = time.time() - days * 24 * 3600
-        os.utime(tmp_path / name, (changed, changed))
+        for path in (*(tmp_path / name).iterdir(), tmp_path / name):
+            os.utime(path, (changed, changed))
     remove_stale_folders(str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["running"]
     remove_stale_folders(str(tmp_path / "nothing"))
+
+
+def test_a_search_that_runs_for_longer_than_a_week_is_kept(tmp_path: Path) -> None:
+    """A search writes only below its folder: first its oracle's folder, then a file in each trial's."""
+    ages = {"search/trial_09/trial.json": 1, "search/trial_09": 8, "search/oracle.json": 8, "search": 9, ".": 9}
+    (tmp_path / "tuned/search/trial_09").mkdir(parents=True)
+    for name in ("oracle.json", "trial_09/trial.json"):
+        (tmp_path / "tuned/search" / name).write_text("{}")
+    for path, days in ages.items():
+        changed = time.time() - days * 24 * 3600
+        os.utime(tmp_path / "tuned" / path, (changed, changed))
+    remove_stale_folders(str(tmp_path))
+    assert (tmp_path / "tuned/search/trial_09/trial.json").exists()
 
 
 @pytest.mark.slow
