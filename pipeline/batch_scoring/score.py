@@ -6,6 +6,7 @@ import contextlib
 import csv
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -214,8 +215,8 @@ def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
         def write_json(row: Mapping[str, Any] | None, score: np.float32 | None) -> None:
             number = None if score is None else float(f"{score:.9g}")
             # A date or a decimal of a Parquet file is no JSON; csv and tsv have its text, too.
-            values = {} if row is None else {name: _plain(row.get(name)) for name in columns}
-            file.write(json.dumps({**values, SCORE: number}, default=str) + "\n")
+            values = {} if row is None else {name: _finite(_plain(row.get(name))) for name in columns}
+            file.write(json.dumps({**values, SCORE: _finite(number)}, default=str, allow_nan=False) + "\n")
 
         return write_json
     if output_format == "tsv":
@@ -235,6 +236,17 @@ def _text(value: Any) -> Any:
     """Returns a value for csv and tsv; a list is joined so that ingestion can read it."""
     plain = _plain(value)
     return DEFAULT_LIST_SEPARATOR.join(map(str, plain)) if isinstance(plain, list) else plain
+
+
+def _finite(value: Any) -> Any:
+    """Returns a value for JSON, which has no NaN and no infinity: a Parquet file's are written as null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, list | tuple):  # a Parquet map's entries are tuples
+        return [_finite(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _finite(item) for name, item in value.items()}
+    return value
 
 
 def _plain(value: Any) -> Any:

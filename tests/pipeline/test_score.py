@@ -143,6 +143,30 @@ def test_dates_of_a_parquet_file_that_no_feature_reads_are_written_as_texts(
     assert [row["day"] for row in rows] == ["2026-11-28", "date32[day] 3000000"]
 
 
+def test_jsonl_has_null_where_a_parquet_file_has_no_finite_number(model: str, tmp_path: Path) -> None:
+    """JSON has no NaN and no infinity."""
+    nan, inf = float("nan"), float("inf")
+    table = pa.table({
+        "app": ["a", "b"],
+        "installed": ["", "a"],
+        "x": [nan, -inf],
+        "xs": [[1.5, nan], [inf]],
+        "member": [{"y": nan, "z": "a"}, {"y": 2.5, "z": None}],
+        "by_name": pa.array([[("k", nan)], []], pa.map_(pa.string(), pa.float64())),
+    })  # fmt: skip
+    pq.write_table(table, tmp_path / "in.parquet")
+    assert score_file(model, str(tmp_path / "in.parquet"), str(tmp_path / "out.jsonl")).num_scored == 2
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is no JSON")
+
+    lines = (tmp_path / "out.jsonl").read_text().splitlines()
+    first, second = [json.loads(line, parse_constant=refuse) for line in lines]
+    assert (first["x"], first["xs"], first["member"]) == (None, [1.5, None], {"y": None, "z": "a"})
+    assert (second["x"], second["xs"], second["member"]) == (None, [None], {"y": 2.5, "z": None})
+    assert (first["by_name"], second["by_name"]) == ([["k", None]], [])
+
+
 def test_jsonl_has_null_where_there_is_no_score(model: str, tmp_path: Path) -> None:
     content = b'{"app": "a", "installed": null, "n": 7, "x": [1, null]}\n[1]\n{"app": true, "installed": "b"}\n'
     report = scored(model, tmp_path, "in.jsonl", content, "out.jsonl")
