@@ -16,6 +16,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
+from yaml.constructor import ConstructorError
 
 from transform.config import infra_validation as infra_settings
 from transform.config import renamed_keys, settings, tuning
@@ -321,15 +322,34 @@ _ADAPTER = TypeAdapter(Config)
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Rejects a key that occurs twice, of which YAML would keep the last."""
+    """Rejects a key that occurs twice, of which YAML would keep the last, and a value that its tag does not allow."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        keys = [self.construct_object(key, deep=True) for key in own]
-        for i, key in enumerate(keys):
-            if key in keys[:i]:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
-        return super().construct_mapping(node, deep)
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._checked: set[yaml.MappingNode] = set()
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        """Checks a mapping's own keys before its merges are put in front of them, which PyYAML does in place.
+
+        A mapping that another one merges is flattened there first, and again when it is constructed.
+        """
+        if node not in self._checked:
+            self._checked.add(node)
+            own = [key for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+            keys = [self.construct_object(key, deep=True) for key in own]
+            for i, key in enumerate(keys):
+                if key in keys[:i]:
+                    raise ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        super().flatten_mapping(node)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:  # from PyYAML, for `!!bool x` and the like
+            kind = node.tag.replace("tag:yaml.org,2002:", "!!")
+            received = repr(node.value) if isinstance(node, yaml.ScalarNode) else f"a {node.id}"
+            what = f"`{kind}` must have a value of that type. Received: {received}"
+            raise ConstructorError(None, None, what, node.start_mark) from error
 
 
 def _warn(sentence: str) -> None:
