@@ -79,6 +79,10 @@ COUNT_INPUTS: tuple[CountInput, ...] = ("share", "rows")
 #: The number of buckets of each of these inputs (`trainer.counts`).
 NUM_COUNT_BUCKETS = 32
 
+#: Maximum number of characters of the name of a cross or a count encoding. It is in files' names, of at most 255
+#: characters; the longest have 21 besides: `table.wide.NAME_share.npz` among the files for a warm start.
+MAX_COMBINATION_NAME = 234
+
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 Side = Literal["context", "item"]
 
@@ -271,7 +275,7 @@ class Cross:
         for name in ("max_size", "memory_spans"):
             if getattr(self, name) is not None and self.min_count is None:
                 raise ValueError(f"`{name}` goes with `min_count` only")
-        _check_distinct("a cross", self.features)
+        _check_combination("a cross", self.features, self.name)
         return self
 
     @property
@@ -299,7 +303,7 @@ class CountEncoding:
 
     @model_validator(mode="after")
     def _features_differ(self) -> CountEncoding:
-        _check_distinct("a count encoding", self.features)
+        _check_combination("a count encoding", self.features, self.name)
         return self
 
     @property
@@ -316,9 +320,14 @@ class CountEncoding:
         return f"{self.name}_{which}"
 
 
-def _check_distinct(what: str, names: tuple[str, ...]) -> None:
-    if len(set(names)) != len(names):
-        raise ValueError(f"{what} names each feature once. Received: {list(names)}")
+def _check_combination(what: str, features: tuple[str, ...], name: str) -> None:
+    if len(set(features)) != len(features):
+        raise ValueError(f"{what} names each feature once. Received: {list(features)}")
+    if len(name) > MAX_COMBINATION_NAME:
+        raise ValueError(
+            f"the name of {what}, made of its features' names, has at most {MAX_COMBINATION_NAME} characters, as files "
+            f"are named by it. Received: {len(name)}, {name}"
+        )
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -348,6 +357,11 @@ class FeatureSpec:
                 taken.add(f.renamed_from)
             if f.is_numeric and f.bucket_name in taken:
                 raise ValueError(f"`{f.bucket_name}` is the name of {f.name}'s quantile and cannot be a feature's")
+        transformed = {f.name for f in self.features} | {c.name for c in self.crosses}
+        for count in self.count_encodings:
+            for name in (count.key_name, *map(count.input_name, COUNT_INPUTS)):
+                if name in transformed:
+                    raise ValueError(f"`{name}` is a name of {count.name}'s and cannot be a feature's or a cross's")
         by_name = self.by_name
         for f in self.features:
             if isinstance(f.vocabulary, str):

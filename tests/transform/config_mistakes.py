@@ -263,6 +263,23 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "`features` must have at least 2 entries. Received: ['app'] (small.yaml, crosses.0.features).",
     ),
     (
+        [("crosses.0.features", [c * 100 for c in "abc"])],
+        "the name of a cross, made of its features' names, has at most 234 characters, as files are named by it. "
+        f"Received: 306, {'a' * 100}_x_{'b' * 100}_x_{'c' * 100} (small.yaml, crosses.0).",
+    ),
+    (
+        [("count_encodings", [{"features": ["a" * 100, "b" * 100, "c" * 20]}])],
+        "the name of a count encoding, made of its features' names, has at most 234 characters, as files are named by "
+        f"it. Received: 235, count_of_{'a' * 100}_x_{'b' * 100}_x_{'c' * 20} (small.yaml, count_encodings.0).",
+    ),
+    *(
+        (
+            [("count_encodings", [{"features": ["app"]}]), ("features.2.name", f"count_of_app_{end}"), ("crosses", [])],
+            f"`count_of_app_{end}` is a name of count_of_app's and cannot be a feature's or a cross's (small.yaml).",
+        )
+        for end in ("key", "share", "rows")
+    ),
+    (
         [("crosses.0.features", ["app", "app"])],
         "a cross names each feature once. Received: ['app', 'app'] (small.yaml, crosses.0).",
     ),

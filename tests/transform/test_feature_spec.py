@@ -5,13 +5,26 @@ from __future__ import annotations
 import pytest
 
 from tests.transform.small_config import REMOVED, small_config
-from transform.feature_spec import Cross, Vocabulary, transformed_name, vocabulary_file_name
+from transform.feature_spec import (
+    MAX_COMBINATION_NAME,
+    CountEncoding,
+    Cross,
+    Vocabulary,
+    transformed_name,
+    vocabulary_file_name,
+)
 
 
 def test_names() -> None:
     assert transformed_name("app") == "app_xf"
     assert vocabulary_file_name("app") == "app_vocabulary"
     assert Cross(features=("a", "b", "c"), num_hash_buckets=5).name == "a_x_b_x_c"
+
+
+def test_the_longest_name_of_a_count_encoding_fits_into_the_name_of_a_file() -> None:
+    count = CountEncoding(features=("a" * 100, "b" * 100, "c" * 19))
+    assert len(count.name) == MAX_COMBINATION_NAME
+    assert len(f"table.wide.{count.input_name('share')}.npz") == 255
 
 
 @pytest.mark.parametrize("name", ["", "../app", "App", "1st", "a b", "app\n"])
