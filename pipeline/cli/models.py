@@ -209,8 +209,9 @@ def _label(text: str) -> tuple[str, int]:
 
 @models.command()
 @WORKSPACE
+@_MODEL
 @AS_JSON
-def history(workspace: str, as_json: bool) -> None:
+def history(workspace: str, name: str | None, as_json: bool) -> None:
     """Show how each model did on the span after those that it was trained on, beside the model before it."""
     from pipeline.cli.display import console_for
     from pipeline.workspace import Workspace
@@ -220,7 +221,7 @@ def history(workspace: str, as_json: bool) -> None:
     with quiet_imports():  # also hides TensorFlow's deprecation warning, as above
         from pipeline.registry.progressive import history_table, read_history
 
-        found = read_history(place.metadata_connection())
+        found = read_history(place.metadata_connection(), name)
     if as_json:
         from pipeline.json_output import History
 

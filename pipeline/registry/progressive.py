@@ -13,7 +13,9 @@ from components import storage
 from components.evaluation.results import BASELINE, MODEL, EvaluationResult, change_words, interval, read_written
 from components.execution_types import PROGRESSIVE_EVALUATOR
 from components.lineage import artifacts_of, examples_behind, producer, producer_type
+from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
+from transform.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,10 +77,27 @@ def _measured(evaluation_uri: str) -> tuple[EvaluationResult | None, Mapping[str
     return read_measured(evaluation_uri)[""], {}
 
 
-def read_history(connection: metadata_store_pb2.ConnectionConfig) -> list[ProgressiveValidation]:
-    """Reads all progressive validations of a workspace, by span; of a repeated one, the last."""
+def read_history(
+    connection: metadata_store_pb2.ConnectionConfig, name: str | None = None
+) -> list[ProgressiveValidation]:
+    """Reads all progressive validations of a model's pipeline, by span; of a repeated one, the last.
+
+    Args:
+      connection: The connection to ML Metadata.
+      name: The model, whose name the pipeline has; may be None if ML Metadata has one pipeline.
+
+    Raises:
+      InputError: If there is no such pipeline, or there are several and none is named.
+    """
     store = open_store(connection)
-    found = [read_progress(store, a) for a in _evaluations(store)]
+    if not (evaluations := _evaluations(store)):
+        return []
+    names = sorted(context.name for context in store.get_contexts_by_type("pipeline"))
+    if name not in names and (name is not None or len(names) > 1):
+        raise InputError(f"`--model` must name one of {names}. Received: {name or 'none'} ({place_of(connection)})")
+    if len(names) > 1:
+        evaluations = [evaluation for evaluation in evaluations if name in _pipelines_of(store, evaluation)]
+    found = [read_progress(store, evaluation) for evaluation in evaluations]
     by_span = {progress.span: progress for progress in found if progress is not None}
     return [by_span[span] for span in sorted(by_span)]
 
@@ -104,6 +123,10 @@ def _evaluations(store: mlmd.MetadataStore) -> list[metadata_store_pb2.Artifact]
         return []
     ours = [a for a in found if producer_type(store, a.id) == PROGRESSIVE_EVALUATOR and storage.exists(a.uri)]
     return sorted(ours, key=lambda artifact: artifact.id)
+
+
+def _pipelines_of(store: mlmd.MetadataStore, artifact: metadata_store_pb2.Artifact) -> set[str]:
+    return {context.name for context in store.get_contexts_by_artifact(artifact.id) if context.type == "pipeline"}
 
 
 def _inputs(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> list[metadata_store_pb2.Artifact]:

@@ -35,7 +35,8 @@ def rebuild(workspace: Workspace, run_id: str | None) -> PageOutcome:
     report = read_report(files[names.index(run)])
     connection = workspace.metadata_connection()
     name, executions = _executions(connection, run)
-    return write_page(workspace, connection, RunRecord(name or _only_model(workspace), run, executions, report))
+    pipeline = name or report.pipeline or _only_model(workspace)
+    return write_page(workspace, connection, RunRecord(pipeline, run, executions, report))
 
 
 def _executions(connection: metadata_store_pb2.ConnectionConfig, run_id: str) -> tuple[str, dict[str, int]]:

@@ -66,6 +66,7 @@ class RunReport:
       accepted: Findings of the gates on data that a person accepted, one sentence each, with the person and the reason.
       push_note: A further note on the pushed version, for example that it was removed since; else empty.
       held_against: The version that was the baseline and where it was found, or why there was none.
+      pipeline: The run's pipeline, which has the config's name; empty in a report of an earlier release.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -98,6 +99,7 @@ class RunReport:
     accepted: tuple[str, ...] = ()
     push_note: str = ""
     held_against: str = ""
+    pipeline: str = ""
     schema_version: Literal[1] = 1
 
     @classmethod

@@ -80,7 +80,8 @@ class RunRecorder:
         Args:
           executions: By node, its execution.
         """
-        run_result = dataclasses.replace(read_run_result(self.connection, executions), span=self.span)
+        found = read_run_result(self.connection, executions)
+        run_result = dataclasses.replace(found, span=self.span, pipeline=self.pipeline_name)
         written = self._write(executions, run_result)
         places = {**run_result.places, "report": written.page.words}
         return dataclasses.replace(run_result, places=places), written.report
@@ -91,14 +92,15 @@ class RunRecorder:
         It does not replace the report that another node of the run has written of the run's end.
         """
         why = str(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
-        report = RunReport.failed(self.span, node, _writable(why))
+        ended = self._ended(executions, RunReport.failed(self.span, node, _writable(why)))
         with self._locked():
             if not self._file.exists() or read_report(self._file).status == "failed":
-                storage.write_text(str(self._file), report.to_json())
-                write_pages(self.workspace, self.connection, self._ended(executions, report))
+                storage.write_text(str(self._file), ended.report.to_json())
+                write_pages(self.workspace, self.connection, ended)
 
     def _ended(self, executions: Mapping[str, int], report: RunReport) -> RunRecord:
-        return RunRecord(self.pipeline_name, self.run_id, executions, report)
+        named = dataclasses.replace(report, pipeline=self.pipeline_name)
+        return RunRecord(self.pipeline_name, self.run_id, executions, named)
 
     def _write(self, executions: Mapping[str, int], report: RunReport) -> Written:
         ended = self._ended(executions, report)

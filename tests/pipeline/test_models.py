@@ -43,12 +43,12 @@ ROOT = Path(__file__).parents[2]
 class Store:
     """Writes what a pipeline's nodes write into ML Metadata and into the serving folder."""
 
-    def __init__(self, workspace: Workspace):
+    def __init__(self, workspace: Workspace, name: str = "store"):
         self.workspace = workspace
-        self.root = str(workspace.serving("store"))
+        self.root = str(workspace.serving(name))
         self.store = mlmd.MetadataStore(workspace.metadata_connection())
         type_id = self.store.put_context_type(mlmd_pb2.ContextType(name="pipeline"))
-        (context_id,) = self.store.put_contexts([mlmd_pb2.Context(type_id=type_id, name="store")])
+        (context_id,) = self.store.put_contexts([mlmd_pb2.Context(type_id=type_id, name=name)])
         (self.context,) = self.store.get_contexts_by_id([context_id])
 
     def put(self, node: str, read: list[Any], made: dict[str, str], **properties: str) -> list[Any]:
@@ -469,6 +469,22 @@ def test_diff_compares_a_model_with_the_one_it_was_held_against_on_its_own_span(
     shutil.rmtree(three_days.workspace.artifacts / "evaluation-3")
     assert "auc on span 2 0.5 0.6" in wdr(three_days, "diff", "1", "2").splitlines()
     assert "auc on span 2 0.6 0.5" in wdr(three_days, "diff", "2", "1").splitlines()
+
+
+def test_history_is_of_one_model(three_days: Store, tmp_path: Path) -> None:
+    """Two configs have spans of the same numbers."""
+    other = Store(three_days.workspace, "other")
+    examples = other.ingest(3, tmp_path)
+    (model,) = other.put("Trainer", [other.ingest(2, tmp_path)], {"Model": "/m/other"})
+    write_evaluation(tmp_path / "of_other", 0.875, None)
+    other.put(ProgressiveEvaluator.get_class_type(), [examples, model], {"ModelEvaluation": str(tmp_path / "of_other")})
+    of_store = [line.split()[4] for line in wdr(three_days, "history", "--model", "store").splitlines()[2:]]
+    assert of_store == ["0.5500", "0.6500", "0.6400"]
+    assert wdr(three_days, "history", "--model", "other").splitlines()[2:] == ["3 2 1,000 auc 0.8750"]
+    place = f"({three_days.workspace.root}/metadata/metadata.db)"
+    told = "`--model` must name one of ['other', 'store']. Received: "
+    assert refused(three_days, "history") == f"{told}none {place}"
+    assert refused(three_days, "history", "--model", "third") == f"{told}third {place}"
 
 
 def test_history_fits_a_terminal_of_80_columns_and_prints_nothing_else(three_days: Store) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -49,7 +50,7 @@ def metrics(workspace: Workspace) -> str:
 
 def test_a_gate_that_stops_the_run_is_recorded(workspace: Workspace) -> None:
     report = record(workspace, "row_gate", GateError("too few rows"))
-    assert report == RunReport.skipped(7, "row_gate", "too few rows")
+    assert report == dataclasses.replace(RunReport.skipped(7, "row_gate", "too few rows"), pipeline="store")
     assert 'result="skipped"' in metrics(workspace)
 
 
@@ -57,7 +58,7 @@ def test_a_node_that_fails_is_recorded(workspace: Workspace) -> None:
     """Its metrics are not: a retry may follow, and the alert on a run that does not end is on them."""
     report = record(workspace, "trainer", ValueError("a shape is wrong\nand more"))
     why = "ValueError: a shape is wrong"
-    assert report == RunReport.failed(7, "trainer", why)
+    assert report == dataclasses.replace(RunReport.failed(7, "trainer", why), pipeline="store")
     assert f'<p class="note bad">{why}</p>' in (workspace.reports / f"{RUN}.html").read_text()
     assert record(workspace, "push", InputError("no file x")).reason == "no file x"
     assert metrics(workspace) == ""

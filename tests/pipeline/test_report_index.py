@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -93,6 +94,34 @@ def test_its_tables_by_span_begin_with_the_newest(tmp_path: Path, cache: Path) -
     for what in ("auc", "Tokens", "Rows and cost"):
         table = page.split(f"<caption>{what} by span, the newest first</caption>")[1].split("</table>")[0]
         assert re.findall(r'<th scope="row">(\d+)</th>', table) == [str(day) for day in range(161, 101, -1)]
+
+
+def test_the_runs_of_several_pipelines_are_not_mixed(workspace: Workspace, cache: Path) -> None:
+    """Spans of two configs have the same numbers: the later run of a span is not another pipeline's last one."""
+
+    def rows(page: str, caption: str) -> list[str]:
+        table = page.split(f"<caption>{caption}</caption>")[1].split("</table>")[0]
+        return re.findall(r'<th scope="row">(\d+)</th>', table)
+
+    def write(pipeline: str, day: int) -> None:
+        report = dataclasses.replace(report_of(day, 1), pipeline=pipeline)
+        storage.write_text(str(workspace.reports / f"{pipeline}-{day}.json"), report.to_json())
+
+    write("ads", 14)
+    page = index_of(workspace, cache)  # the others' reports are of an earlier release
+    assert rows(page, "auc by span, the newest first") == [str(day) for day in range(14, 0, -1)]
+    assert '<th scope="col">pipeline</th>' not in page
+    for day in (20, 21):
+        write("books", day)
+    page = index_of(workspace, cache)
+    assert '<th scope="col">pipeline</th>' in page
+    for caption in ("auc by span", "Tokens by span", "Rows and cost by span"):
+        assert rows(page, f"ads: {caption}, the newest first") == ["14"]
+        assert rows(page, f"books: {caption}, the newest first") == ["21", "20"]
+        assert len(rows(page, f"runs of an earlier release: {caption}, the newest first")) in (13, 14)
+    refusals = Elements(page).text["refusals"]
+    assert "ads: Every run pushed its model." in refusals
+    assert "runs of an earlier release: Runs that pushed nothing, the newest first" in refusals
 
 
 def test_a_report_that_cannot_be_read_is_said_and_the_others_are_shown(workspace: Workspace, cache: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from absl import logging
@@ -32,6 +32,9 @@ MAX_RUNS = 120
 _METRICS = ("auc", "logloss", "calibration")
 
 _CANDIDATE, _SERVING, _NOT_PUSHED = "candidate", "serving model", "not pushed"
+
+#: The heading of the runs whose reports do not name their pipeline, among those of several.
+_UNNAMED = "runs of an earlier release"
 
 #: Vocabularies that are drawn: the largest of the newest run.
 _MAX_VOCABULARIES = 5
@@ -88,22 +91,23 @@ def write_index(workspace: Workspace, cache: Path) -> Path:
 def index_of(workspace: Workspace, cache: Path) -> str:
     """Returns the index of a workspace's runs as HTML."""
     runs, problems = _read_runs(workspace.reports)
+    pipelines = _by_pipeline(runs)
     served = {
         folder.name: (history(str(folder)), versions(str(folder)))
         for folder in sorted((workspace.root / "serving").glob("*"))
         if folder.is_dir() and not folder.name.startswith(".")
     }
     sections = [
-        Section("metrics", "Metrics over time", list(_metrics(runs))),
-        Section("vocabularies", "Vocabularies over time", list(_vocabularies(runs))),
-        Section("cost", "Rows, time and cost", list(_costs(runs))),
-        Section("refusals", "Runs that pushed nothing", list(_refusals(runs))),
+        Section("metrics", "Metrics over time", list(_of_each(pipelines, _metrics))),
+        Section("vocabularies", "Vocabularies over time", list(_of_each(pipelines, _vocabularies))),
+        Section("cost", "Rows, time and cost", list(_of_each(pipelines, _costs))),
+        Section("refusals", "Runs that pushed nothing", list(_of_each(pipelines, _refusals))),
         Section("versions", "Versions that served", list(_versions(served))),
     ]
     serving = [f"{name}: version {existing[-1]} serves" for name, (_, existing) in served.items() if existing]
     values = {
         "runs": list(reversed(runs)), "sections": sections, "serving": serving or ["No version serves."],
-        "problems": problems,
+        "problems": problems, "has_several": len(pipelines) > 1,
     }  # fmt: skip
     return render_page("index.html", cache, values, figures_of(sections))
 
@@ -122,6 +126,39 @@ def _read_runs(reports: Path) -> tuple[list[Run], list[str]]:
             logging.warning("a run's report is left out of the index: %s", error)
             problems.append(f"A report is left out: {error}")
     return runs, problems
+
+
+def _by_pipeline(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    """Returns the runs of each pipeline, by its name; all runs, by an empty name, if there is one pipeline.
+
+    A report of an earlier release does not name its pipeline. Among those of several, such reports are on their own.
+    """
+    names = sorted({run.report.pipeline for run in runs})
+    if len(set(names) - {""}) < 2:
+        return {"": list(runs)}
+    return {name or _UNNAMED: [run for run in runs if run.report.pipeline == name] for name in names}
+
+
+def _of_each(
+    pipelines: Mapping[str, Sequence[Run]], blocks: Callable[[Sequence[Run]], Iterator[Block]]
+) -> Iterator[Block]:
+    """Yields the blocks of each pipeline's runs; their headings name it if there are several."""
+    for name, runs in pipelines.items():
+        for block in blocks(runs):
+            yield _headed(block, name) if name else block
+
+
+def _headed(block: Block, pipeline: str) -> Block:
+    match block:
+        case Note():
+            return dataclasses.replace(block, text=f"{pipeline}: {block.text}")
+        case Figure():
+            data = dataclasses.replace(block.data, caption=f"{pipeline}: {block.data.caption}")
+            return dataclasses.replace(block, title=f"{pipeline}: {block.title}", data=data)
+        case Table():
+            return dataclasses.replace(block, caption=f"{pipeline}: {block.caption}")
+        case _:
+            return block
 
 
 def _by_span(runs: Sequence[Run]) -> list[Run]:
