@@ -70,7 +70,7 @@ def remove_stale_folders(root: str) -> None:
 def _last_written(folder: str) -> float:
     """Returns when a folder or anything below it was changed last, in seconds since 1970: a search writes below it."""
     below = (os.path.join(path, name) for path, _, files in tf.io.gfile.walk(folder) for name in ("", *files))
-    return max(tf.io.gfile.stat(path).mtime_nsec for path in (folder, *below)) / 1e9
+    return max(float(tf.io.gfile.stat(path).mtime_nsec) for path in (folder, *below)) / 1e9
 
 
 class _SavedProgress(tf.train.experimental.PythonState):  # type: ignore[misc]

@@ -21,7 +21,7 @@ _MAX_LENGTHS = 10_000
 #: The bytes of a file, decompressed, that are read at once.
 _BLOCK_BYTES = 1 << 18
 
-#: A batch ends with the record that brings it to so many bytes: 4,096 records have as many if they are of 8 KB.
+#: A batch ends with the block that brings it to so many bytes: 4,096 records have as many if they are of 8 KB.
 _BATCH_BYTES = 1 << 25
 
 #: The records of a batch if the caller takes them one by one.
@@ -81,10 +81,14 @@ def read_batches(
     num_bytes = 0
     for path in paths:
         try:
-            for record in itertools.chain.from_iterable(_blocks(path, open_file)):
-                batch.append(record)
-                num_bytes += len(record)
-                if len(batch) >= size or num_bytes >= _BATCH_BYTES:
+            for records in _blocks(path, open_file):
+                batch += records
+                whole = len(batch) - len(batch) % size
+                for begin in range(0, whole, size):
+                    yield batch[begin : begin + size]
+                del batch[:whole]
+                num_bytes = sum(map(len, batch)) if whole else num_bytes + sum(map(len, records))
+                if num_bytes >= _BATCH_BYTES:
                     yield batch
                     batch, num_bytes = [], 0
         except (OSError, *GZIP_ERRORS) as error:

@@ -196,5 +196,5 @@ class TokenTally:
 
 
 def _pairs(tokens: Sequence[bytes], total: npt.NDArray[np.int64]) -> Iterator[tuple[bytes, int]]:
-    for row in np.flatnonzero(total):
+    for row in np.flatnonzero(total).tolist():
         yield tokens[row], int(total[row])

@@ -124,13 +124,13 @@ class AsyncRankingClient:
                 for copy in sorted(done, key=_has_failed):  # answers before failures
                     if copy.cancelled():  # not by the caller, whose cancellation ends the wait above
                         raise self._closed(budget)
-                    error = copy.exception()
-                    if error is None:
+                    failure = copy.exception()
+                    if failure is None:
                         return copy.result()
-                    if not isinstance(error, grpc.aio.AioRpcError):
-                        raise error
-                    if flight.failed(error.code(), time.monotonic()):
-                        raise server_error(error.code(), error.details(), self._settings.server, budget) from error
+                    if not isinstance(failure, grpc.aio.AioRpcError):
+                        raise failure
+                    if flight.failed(code := failure.code(), time.monotonic()):
+                        raise server_error(code, failure.details(), self._settings.server, budget) from failure
         finally:
             for copy in copies:
                 copy.cancel()

@@ -51,8 +51,7 @@ def test_a_file_without_a_byte_is_refused(workspace: str) -> None:
     with tf.io.TFRecordWriter(f"{folder}/a.gz", "GZIP"):
         pass
     assert split_files(folder) == [f"{folder}/a.gz"]
-    with tf.io.gfile.GFile(f"{folder}/b.gz", "w"):
-        pass
+    tf.io.write_file(f"{folder}/b.gz", "")
     with pytest.raises(InputError, match=f"must have bytes. Received: none in {folder}/b.gz$"):
         split_files(folder)
 

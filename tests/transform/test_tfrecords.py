@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 from pathlib import Path
 
 import pytest
@@ -48,11 +49,14 @@ def test_a_batch_may_have_records_of_two_files(tmp_path: Path, size: int) -> Non
 
 
 def test_a_batch_ends_at_its_bytes_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tfrecords, "_BLOCK_BYTES", 500)
     monkeypatch.setattr(tfrecords, "_BATCH_BYTES", 1000)
-    records = [b"a" * 400, b"b" * 599, b"c", b"d" * 5000, b"", b"e"]
-    batches = list(read_batches([written(tmp_path / "a.gz", records)], 3))
-    assert [[len(record) for record in batch] for batch in batches] == [[400, 599, 1], [5000], [0, 1]]
-    assert [len(batch) for batch in read_batches([str(tmp_path / "a.gz")], 2)] == [2, 2, 2]
+    records = [bytes([number]) * 400 for number in range(20)]
+    path = written(tmp_path / "a.gz", records)
+    *batches, last = read_batches([path], 100)
+    assert [*itertools.chain.from_iterable(batches), *last] == records
+    assert {len(batch) for batch in batches} == {3}  # of 1,200 bytes
+    assert [len(batch) for batch in read_batches([path], 2)] == [2] * 10
 
 
 def test_gzip_files_one_behind_the_other_are_a_file(tmp_path: Path) -> None:

@@ -347,7 +347,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             return super().construct_object(node, deep)
         except (AttributeError, IndexError, KeyError, TypeError) as error:  # from PyYAML, for `!!bool x` and the like
             kind = node.tag.replace("tag:yaml.org,2002:", "!!")
-            received = repr(node.value) if isinstance(node, yaml.ScalarNode) else f"a {node.id}"
+            received = (
+                repr(node.value)
+                if isinstance(node, yaml.ScalarNode)
+                else ("a mapping" if isinstance(node, yaml.MappingNode) else "a sequence")
+            )
             what = f"`{kind}` must have a value of that type. Received: {received}"
             raise ConstructorError(None, None, what, node.start_mark) from error
 

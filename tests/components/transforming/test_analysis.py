@@ -128,9 +128,8 @@ def test_a_damaged_result_is_computed_again_with_a_warning(
     def run(cache: str, earlier: str | None) -> dict[str, Any]:
         place = AnalysisCache(str(tmp_path / cache), str(tmp_path / earlier) if earlier else None)
         results = analyze(graph, PARSING, days, place, str(tmp_path / "scratch"))
-        return {name: value.numpy().tolist() for name, value in results.items()} | {
-            "cities": (tmp_path / "scratch" / "cities").read_bytes()
-        }
+        numbers = {name: value.numpy().tolist() for name, value in results.items() if value.dtype != tf.string}
+        return {**numbers, "cities": (tmp_path / "scratch" / "cities").read_bytes()}
 
     expected = run("a", None)
     (key,) = {analyzer.key for phase in graph.phases for analyzer in phase if isinstance(analyzer, kind)}
