@@ -37,6 +37,11 @@ def ended_well(execution: metadata_store_pb2.Execution) -> bool:
     return execution.last_known_state in _ENDED_WELL
 
 
+def finding_of(unfit: str) -> str:
+    """Returns what ingestion found unfit, from `UNFIT`, which named the ingestion's quarantine before release 0.2.0."""
+    return unfit.partition("; they are in ")[0]
+
+
 def was_let_through(store: mlmd.MetadataStore, artifact_id: int, gate: str) -> bool:
     """Returns whether a gate, given as the type of its executions, has read an artifact and completed."""
     return any(e.type == gate and ended_well(e) for e in _readers(store, [artifact_id]))

@@ -22,7 +22,7 @@ from tfx.utils import path_utils
 
 from components.artifacts import COMPLETED_BY, INPUT_FINGERPRINT, RECIPE, SPAN_FINGERPRINT, SPLIT_RULE, TAIL_OF, UNFIT
 from components.gate_records import EMPTY, GATE, SPAN
-from components.lineage import examples_behind, of_last_span_before, was_let_through, was_stopped
+from components.lineage import examples_behind, finding_of, of_last_span_before, was_let_through, was_stopped
 from components.model_store.anchor import anchor_of, versions_of
 from components.model_store.identity import is_same_model, version_before
 from components.model_store.manifest import Manifest
@@ -112,11 +112,11 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
         history: list[types.Artifact],
     ) -> str:
         """Returns why a span must not be learned from; empty if it may be."""
-        reason: str = examples.get_string_custom_property(UNFIT)
+        reason = finding_of(examples.get_string_custom_property(UNFIT))
         own = examples.mlmd_artifact.custom_properties
         same = [a for a in history if a.id == examples.id or _are_same_rows(a.mlmd_artifact.custom_properties, own)]
         # Also if what was accepted was another ingestion of the rows, such as before an upgrade, unfit for this reason.
-        alike = [artifact.id for artifact in same if artifact.get_string_custom_property(UNFIT) == reason]
+        alike = [artifact.id for artifact in same if finding_of(artifact.get_string_custom_property(UNFIT)) == reason]
         if reason and any(was_let_through(store, id_, self._row_gate) for id_ in alike):
             reason = ""
         if not reason and was_stopped(store, [artifact.id for artifact in same], self._gates):

@@ -209,6 +209,7 @@ def _data_gates(config: Config, settings: RunSettings, example_gen: ImpressionEx
     examples = example_gen.outputs["examples"]
     row_gate = RowGate(
         examples=examples,
+        quarantine=example_gen.outputs["quarantine"],
         accept_reason=settings.accept_reason,
         code_fingerprint=code_fingerprint(RowGate),
     ).with_id("row_gate")

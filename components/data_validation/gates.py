@@ -14,10 +14,10 @@ from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArti
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.artifact_types import GateVerdict
+from components.artifact_types import GateVerdict, Quarantine
 from components.artifacts import UNFIT
 from components.execution_types import recorded_as
-from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
+from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, finding_of
 from components.model_store.versions import user
 from transform.errors import GateError
 
@@ -25,13 +25,14 @@ from transform.errors import GateError
 RELEASE = "To let this span through, on record: `wdr run --accept-span --reason TEXT`"
 
 
-def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict) -> None:
+def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict, place: str = "") -> None:
     """Stops the run if a gate found something, or lets the span through and records that a person accepted it.
 
     Args:
       found: The findings that stop the run, one sentence each; if empty, the span passes.
       accept_reason: Why a person accepts all findings; empty if nobody does.
       verdict: The gate's output; its custom properties record what was accepted, why and by whom.
+      place: Where more of the findings is, as a sentence; it ends the message, and is not part of what is accepted.
 
     Raises:
       GateError: If there are findings and nobody accepts them.
@@ -40,7 +41,7 @@ def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict) -> No
         return
     sentences = "; ".join(found)
     if not accept_reason:
-        raise GateError(f"{sentences}. {RELEASE}")
+        raise GateError(f"{sentences}{place and f'; {place}'}. {RELEASE}")
     verdict.set_string_custom_property(ACCEPTED, sentences)
     verdict.set_string_custom_property(ACCEPT_REASON, accept_reason)
     verdict.set_string_custom_property(ACCEPTED_BY, user())
@@ -50,14 +51,16 @@ def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict) -> No
 @component  # type: ignore[untyped-decorator]
 def RowGate(
     examples: InputArtifact[standard_artifacts.Examples],
+    quarantine: InputArtifact[Quarantine],
     verdict: OutputArtifact[GateVerdict],
     accept_reason: Parameter[str],
     code_fingerprint: Parameter[str],
 ) -> None:
     """Stops the run if ingestion found its rows unfit: too many rejected, an unusable file, a label missing."""
     del code_fingerprint  # part of the cache key
-    problem = examples.get_string_custom_property(UNFIT)
-    settle([problem] if problem else [], accept_reason, verdict)
+    problem = finding_of(examples.get_string_custom_property(UNFIT))
+    place = f"the rejected rows and the counts are in {quarantine.uri}"
+    settle([problem] if problem else [], accept_reason, verdict, place)
 
 
 def anomalies_found(anomalies: anomalies_pb2.Anomalies, split: str) -> list[str]:

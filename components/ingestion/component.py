@@ -158,7 +158,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
             tf.io.gfile.rmtree(folder)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         counts = read_counts(quarantine.uri)
-        examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion, quarantine.uri))
+        examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion))
 
     def _run(
         self, task: Task, files: Mapping[str, Mapping[str, tuple[str, ...]]], outputs: Outputs, quarantine_uri: str

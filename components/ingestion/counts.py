@@ -111,8 +111,12 @@ def read_counts(quarantine_uri: str) -> Counts:
     return Counts.from_json(text)
 
 
-def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
-    """Returns the reason why a span's rows are unfit for training, as a sentence; an empty string if they are fit."""
+def unfitness(counts: Counts, ingestion: Ingestion) -> str:
+    """Returns the reason why a span's rows are unfit for training, as a sentence; an empty string if they are fit.
+
+    The same counts give the same sentence, by which a later ingestion of the rows is known to have the same finding: it
+    does not name the ingestion's folders.
+    """
     if counts.unusable_files:
         return "; ".join(counts.unusable_files[:3])
     num_read, max_rejected_fraction = counts.read.get(IMPRESSIONS, 0), ingestion.max_rejected_fraction
@@ -120,7 +124,7 @@ def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
     if num_read != counts.num_rejected + counts.unknown_labels + sum(kept.values()):
         return (
             f"every row read must be kept, rejected or left out. Received: {num_read} rows read, {kept} kept, "
-            f"{counts.num_rejected} rejected, {counts.unknown_labels} left out ({quarantine_uri})"
+            f"{counts.num_rejected} rejected, {counts.unknown_labels} left out (span {counts.span})"
         )
     empty = sorted(source for source, number in counts.read.items() if number == 0)
     if empty:
@@ -136,8 +140,7 @@ def unfitness(counts: Counts, ingestion: Ingestion, quarantine_uri: str) -> str:
             reasons = ", ".join(f"{reason} {n}" for reason, n in sorted(by_reason.items()))
             return (
                 f"at most {max_rejected_fraction:.2%} of `{source}` may be rejected "
-                f"(ingestion.max_rejected_fraction). Received: {number} of {of} ({number / of:.2%}; {reasons}); "
-                f"they are in {quarantine_uri}"
+                f"(ingestion.max_rejected_fraction). Received: {number} of {of} ({number / of:.2%}; {reasons})"
             )
     if counts.unknown_labels and not sum(kept.values()):
         return (

@@ -9,7 +9,7 @@ import pytest
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tfx.types import standard_artifacts
 
-from components.artifact_types import GateVerdict
+from components.artifact_types import GateVerdict, Quarantine
 from components.artifacts import UNFIT
 from components.data_validation.gates import RELEASE, AnomalyGate, RowGate, anomalies_found
 from transform.errors import GateError
@@ -23,9 +23,10 @@ def row_gate(unfit: str | None, accept_reason: str = "") -> GateVerdict:
     examples = standard_artifacts.Examples()
     if unfit is not None:
         examples.set_string_custom_property(UNFIT, unfit)
-    verdict = GateVerdict()
+    verdict, quarantine = GateVerdict(), Quarantine()
+    quarantine.uri = "quarantine/7"
     gate = RowGate.EXECUTOR_SPEC.executor_class()
-    gate.Do({"examples": [examples]}, {"verdict": [verdict]}, parameters(accept_reason))
+    gate.Do({"examples": [examples], "quarantine": [quarantine]}, {"verdict": [verdict]}, parameters(accept_reason))
     return verdict
 
 
@@ -38,9 +39,14 @@ def test_unfit_rows_stop_the_run_with_their_sentence() -> None:
     with pytest.raises(GateError) as caught:
         row_gate("at most 1.00% of the impressions may be rejected")
     assert str(caught.value) == (
-        "at most 1.00% of the impressions may be rejected. "
+        "at most 1.00% of the impressions may be rejected; the rejected rows and the counts are in quarantine/7. "
         "To let this span through, on record: `wdr run --accept-span --reason TEXT`"
     )
+
+
+def test_the_folder_that_an_earlier_release_wrote_into_the_sentence_is_not_part_of_the_finding() -> None:
+    verdict = row_gate("at most 1.00% may be rejected; they are in quarantine/7", "the bots were banned at noon")
+    assert verdict.get_string_custom_property("accepted") == "at most 1.00% may be rejected"
 
 
 def test_what_a_person_accepts_passes_and_is_on_record() -> None:

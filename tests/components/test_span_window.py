@@ -17,9 +17,11 @@ from components.artifacts import (
     TAIL_OF,
     UNFIT,
 )
+from components.ingestion.counts import Counts, unfitness
 from components.lineage import examples_behind
 from components.resolvers import PrecedingSpan, SpanWindow
 from tests.components.mlmd_lineage import Lineage
+from transform.config.settings import Ingestion
 
 
 def window(lineage: Lineage, num_spans: int, current: Any, history: list[Any]) -> list[int]:
@@ -159,6 +161,32 @@ def test_what_a_person_accepted_stays_in_the_window_if_the_rows_are_ingested_aga
     assert resolved(accepted, again, other) == [current.id]
     rewritten = lineage.examples(1, unfit="too many rejected", rows="other files")
     assert resolved(accepted, rewritten) == [current.id]
+
+
+def test_what_a_person_accepted_is_known_by_the_sentence_of_ingestion(lineage: Lineage) -> None:
+    """The sentence of real counts, with the numbers of another ingestion of the rows, and as 0.1.0 wrote it."""
+
+    def examples(num_bad: int, quarantine: str = "") -> Any:
+        counts = Counts(
+            span=1,
+            read={"impressions": 100},
+            rejected={"impressions": {"malformed": num_bad}},
+            labels={"train": {"0": 50, "1": 20}, "eval": {"0": 20, "1": 10 - num_bad}},
+        )
+        found = unfitness(counts, Ingestion(max_rejected_fraction=0.01)) + quarantine
+        return lineage.examples(1, unfit=found, rows="files")
+
+    accepted = examples(6, "; they are in /store/quarantine/1")
+    lineage.gate("RowGate", accepted, passed=True)
+    current = lineage.examples(2)
+    for again, is_in in (
+        (examples(6), True),
+        (examples(6, "; they are in /store/quarantine/9"), True),
+        (examples(7), False),
+    ):
+        given = {"examples": [current], "history": [accepted, again, current]}
+        found = SpanWindow(2, ["AnomalyGate"], "RowGate").resolve_artifacts(lineage.store, given)["examples"]
+        assert [a.id for a in found] == ([current.id, again.id] if is_in else [current.id])
 
 
 def tail(lineage: Lineage, of: Any, by: Any, completed: int = 5) -> Any:

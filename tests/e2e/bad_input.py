@@ -250,7 +250,7 @@ STOPS = [
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 10.00% of the "
         "first 60 rows; most often bad_type (6), the first: `hour` must be a number. Received: 'seven' (line 9, <log>)",
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 6 of 60 "
-        "(10.00%; bad_type 6); they are in <examples>/quarantine/1",
+        "(10.00%; bad_type 6)",
         at_gate=True,
     ),
     Stop(
@@ -260,7 +260,7 @@ STOPS = [
         "in no row of `catalog`. Received: 60 of the first 60 impressions have a key that `catalog` does not have, "
         "most often 'app0'",
         "at most 1.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 60 of 60 "
-        "(100.00%; unmatched_key 60); they are in <examples>/quarantine/1",
+        "(100.00%; unmatched_key 60)",
         at_gate=True,
     ),
 ]  # fmt: skip

@@ -36,8 +36,8 @@ def assert_told(done: subprocess.CompletedProcess[str], expected: str, code: int
 
 
 def with_release(refusal: str) -> str:
-    """The message of a data gate: the refusal, and how a user releases the span."""
-    return f"{refusal}. {RELEASE}"
+    """The message of `row_gate`: the refusal, where its rows are, and how a user releases the span."""
+    return f"{refusal}; the rejected rows and the counts are in <examples>/quarantine/1. {RELEASE}"
 
 
 def assert_nothing_pushed(broken: Store) -> None:
@@ -78,7 +78,7 @@ def test_bad_rows_stop_at_the_gate(stop: Stop, tmp_path: Path) -> None:
     else:
         assert (checked.returncode, checked.stderr) == (0, "")
     done = in_process(*broken.arguments("run"))
-    assert_told(done, with_release(broken.fill(stop.run or stop.check)))
+    assert_told(done, broken.fill(with_release(stop.run or stop.check)))
     assert "✓ example_gen" in done.stdout
     assert done.stdout.splitlines()[-1] == "row_gate …"
     assert_nothing_pushed(broken)

@@ -86,13 +86,13 @@ def test_every_line_is_the_header_blank_or_part_of_a_row() -> None:
             {},
             {"max_rejected_fraction": 0.0099},
             "at most 0.99% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 10 of 1000 "
-            "(1.00%; bad_label 4, malformed 6); they are in Q",
+            "(1.00%; bad_label 4, malformed 6)",
         ),
         (
             {"read": {"impressions": 1001}},
             {},
             "every row read must be kept, rejected or left out. Received: 1001 rows read, {'train': 790, 'eval': 200} "
-            "kept, 10 rejected, 0 left out (Q)",
+            "kept, 10 rejected, 0 left out (span 4)",
         ),
         ({"read": {"impressions": 1030}, "unknown_labels": 30, "rejected": {"impressions": {"bad_label": 10}}}, {}, ""),
         (
@@ -121,4 +121,4 @@ def test_every_line_is_the_header_blank_or_part_of_a_row() -> None:
     ],
 )
 def test_unfit_rows_are_told_in_a_sentence(changes: dict[str, Any], rules: dict[str, Any], sentence: str) -> None:
-    assert unfitness(dataclasses.replace(COUNTS, **changes), Ingestion(**rules), "Q") == sentence
+    assert unfitness(dataclasses.replace(COUNTS, **changes), Ingestion(**rules)) == sentence
