@@ -76,7 +76,7 @@ class Status(NamedTuple):
 
 
 def status(path: str) -> Status:
-    """Returns a file's status; raises OSError if it does not exist or cannot be read."""
+    """Returns a file's status; raises FileNotFoundError if it does not exist, or OSError if it cannot be read."""
     if not is_remote(path):
         found = os.stat(path)
         return Status(found.st_size, found.st_mtime_ns)
@@ -84,6 +84,8 @@ def status(path: str) -> Status:
 
     try:
         found = tf.io.gfile.stat(path)
+    except tf.errors.NotFoundError as error:
+        raise FileNotFoundError(error.message) from error
     except tf.errors.OpError as error:
         raise OSError(error.message) from error
     return Status(found.length, found.mtime_nsec)

@@ -21,7 +21,7 @@ def check_files(config: Config, found: SpanFiles) -> None:
     """Checks a span's files: reads at most the first row of each.
 
     Raises:
-      InputError: If a file cannot be opened or lacks a column, all files of a source are empty, or the config has a
+      InputError: If a file is missing or lacks a column, all files of a source are empty, or the config has a
         window of several spans, or late labels, but its logs have no spans.
     """
     window = config.ingestion.window_spans
@@ -47,7 +47,12 @@ def check_files(config: Config, found: SpanFiles) -> None:
 
 
 def check_span(config: Config, data_root: str, span: int | None) -> SpanFiles:
-    """Finds a span's files and checks them, as a run does before anything else; raises UnusableLogsError."""
+    """Finds a span's files and checks them, as a run does before anything else.
+
+    Raises:
+      UnusableLogsError: If they are missing or of no use.
+      UnreadableError: If a file cannot be read now.
+    """
     try:
         found = resolve_span(config, data_root, span)
         check_files(config, found)
@@ -68,7 +73,7 @@ def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceRe
       One report per source.
 
     Raises:
-      InputError: If a file cannot be read, or the rows read are not fit for a run.
+      InputError: If a file is missing or damaged, or the rows read are not fit for a run.
     """
     reports = [_check_source(config, found, name, max_rows) for name in found.files]
     for report in reports:

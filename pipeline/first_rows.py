@@ -39,7 +39,7 @@ class FirstRows:
         self.is_whole = True
 
     def blocks(self, texts: TextCounts | None = None) -> Iterator[TypedBlock]:
-        """Yields the rows; counts in `texts` what the rules for texts change; raises InputError as `read_rows`."""
+        """Yields the rows; counts in `texts` what the rules for texts change; raises errors as `read_rows`."""
         for path in self._paths:
             for block in self._reader.raw_blocks(path, LineTally()):
                 left = block.num_rows if self._max_rows is None else self._max_rows - self.num_rows

@@ -31,6 +31,9 @@ _NO_METADATA = re.compile(
 #: Messages of Prism, Beam's runner on one machine: a worker's connection broke, or it did not connect within a minute.
 _LOST_WORKER = re.compile(r"SDK worker disconnected|didn't get control connection")
 
+#: `UnreadableError` of ingestion in the text of a Beam worker's error; its sentence says what to do.
+_UNREADABLE = re.compile(r"transform\.errors\.UnreadableError: (.*?)(?: \[while running '[^']*'\])?$", re.MULTILINE)
+
 _MB = 2**20
 
 
@@ -38,6 +41,8 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
     """Returns one sentence on an outage, which a retry overcomes once it is repaired; None for any other error."""
     if is_disk_full(error):
         return disk_full(workspace)
+    if unreadable := _UNREADABLE.search(str(error)):
+        return unreadable[1]
     connection = workspace.metadata_connection()
     is_away = isinstance(error, psycopg.OperationalError) or _NO_METADATA.search(str(error))
     if connection.WhichOneof("config") != "sqlite" and is_away:

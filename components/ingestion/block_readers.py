@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from components.ingestion.batch_parser import TYPES, BatchParser
 from components.ingestion.blocks import RawBlock
-from components.ingestion.readers import LineTally, Progress, told_as_input_error, unit_of
+from components.ingestion.readers import LineTally, Progress, told_as_user_error, unit_of
 from components.ingestion.record_blocks import read_parquet_blocks, read_tfrecord_blocks
 from components.ingestion.rows import RawRow, Rejection, RowError, RowParser, kept_text
 from components.ingestion.text_blocks import read_delimited_blocks, read_jsonl_blocks
@@ -61,14 +61,14 @@ class TypedReader:
         self._rows = RowParser(columns, source.null_values, source.list_separator, limits)
 
     def read(self, path: str, tally: LineTally) -> Iterator[TypedBlock]:
-        """Yields the file's rows; `tally` counts the lines that are part of none; raises InputError as `read_rows`."""
+        """Yields the file's rows; `tally` counts the lines that are part of none; raises errors as `read_rows`."""
         for block in self.raw_blocks(path, tally):
             yield self.typed(block, path)
 
     def raw_blocks(self, path: str, tally: LineTally) -> Iterator[RawBlock]:
         """Yields the file's rows before they are parsed; as `read`."""
         progress = Progress(unit_of(self._format))
-        with told_as_input_error(path, progress):
+        with told_as_user_error(path, progress):
             for block in self._blocks(path, tally):
                 yield block
                 progress.number = max(progress.number, block.last_number)

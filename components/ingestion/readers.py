@@ -15,7 +15,7 @@ from components.ingestion.rows import RawRow
 from components.ingestion.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
-from transform.errors import InputError
+from transform.errors import InputError, UnreadableError
 from transform.gzip_files import GZIP_ERRORS
 
 #: The formats whose rows are lines of text.
@@ -72,11 +72,12 @@ def read_rows(
       Every row; an unreadable row has a reason. Each line of a text file is either part of one row or in `tally`.
 
     Raises:
-      InputError: If the file cannot be read, lacks a column, or ends in the middle of its compressed data.
+      InputError: If the file is missing, lacks a column, or ends in the middle of its compressed data.
+      UnreadableError: If the file cannot be read now, though its bytes may be right.
     """
     tally = LineTally() if tally is None else tally
     progress = Progress(unit_of(file_format))
-    with told_as_input_error(path, progress):
+    with told_as_user_error(path, progress):
         for row in _rows(path, file_format, columns, limits, tally, text):
             progress.number = row.number
             yield row
@@ -98,14 +99,14 @@ def _rows(
 
 
 def read_contents(path: str, file_format: str) -> Contents:
-    """Computes a file's checksum and line count, independently of its rows; raises InputError if it cannot be read."""
-    with told_as_input_error(path, Progress(unit_of(file_format))):
+    """Computes a file's checksum and line count, independently of its rows; raises errors as `read_rows`."""
+    with told_as_user_error(path, Progress(unit_of(file_format))):
         return contents_of(path)
 
 
 def read_header(path: str, file_format: str) -> list[str] | None:
     """Returns the column names of a csv, tsv or Parquet file; None for the formats that name columns in every row."""
-    with told_as_input_error(path, Progress(unit_of(file_format))):
+    with told_as_user_error(path, Progress(unit_of(file_format))):
         if file_format == "parquet":
             return parquet_names(path)
         if file_format not in ("csv", "tsv"):
@@ -115,15 +116,15 @@ def read_header(path: str, file_format: str) -> list[str] | None:
 
 
 def read_members(path: str, names: Sequence[str]) -> list[str]:
-    """Returns which of some columns of a Parquet file are members of structs; raises InputError as `read_rows`."""
-    with told_as_input_error(path, Progress(unit_of("parquet"))):
+    """Returns which of some columns of a Parquet file are members of structs; raises errors as `read_rows`."""
+    with told_as_user_error(path, Progress(unit_of("parquet"))):
         return parquet_members(path, names)
 
 
 def read_objects(path: str, limits: Ingestion) -> Iterator[RawRow]:
     """Reads a jsonl file as `read_rows`, but the values of a row are its object as it stands in the file."""
     progress = Progress(unit_of("jsonl"))
-    with told_as_input_error(path, progress):
+    with told_as_user_error(path, progress):
         for row in _read_jsonl(path, None, limits, LineTally()):
             progress.number = row.number
             yield row
@@ -138,8 +139,8 @@ class Progress:
 
 
 @contextlib.contextmanager
-def told_as_input_error(path: str, progress: Progress) -> Iterator[None]:
-    """Converts the libraries' errors about a file to InputError."""
+def told_as_user_error(path: str, progress: Progress) -> Iterator[None]:
+    """Converts the libraries' errors about a file to InputError, or UnreadableError if a later try may succeed."""
     try:
         yield
     except (*GZIP_ERRORS, pa.ArrowInvalid) as error:
@@ -148,9 +149,10 @@ def told_as_input_error(path: str, progress: Progress) -> Iterator[None]:
             f"the file is damaged or cut off after {progress.unit} {progress.number}; nothing of it is used: {reason} "
             f"({path})"
         ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"the file cannot be read: {error.strerror or error} ({path})") from error
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise InputError(f"the file cannot be read: {' '.join(reason.split())} ({path})") from error
+        raise UnreadableError.of(path, error) from error
 
 
 def _read_delimited(

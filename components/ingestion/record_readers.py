@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -27,13 +28,13 @@ TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 def parquet_names(path: str) -> list[str]:
     """Returns the column names of a Parquet file."""
-    with open_file(path) as stream:
+    with open_file(path) as stream, _damage_told():
         return list(pq.ParquetFile(stream).schema_arrow.names)
 
 
 def parquet_members(path: str, names: Sequence[str]) -> list[str]:
     """Returns which of some columns of a Parquet file are members of structs."""
-    with open_file(path) as stream:
+    with open_file(path) as stream, _damage_told():
         return list(members_in(pq.ParquetFile(stream).schema_arrow, names))
 
 
@@ -48,8 +49,8 @@ def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
 
 
 def parquet_batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yields some columns of a Parquet file, `_rows_at_once` rows at once; raises InputError as `read_rows`."""
-    with open_file(path) as stream:
+    """Yields some columns of a Parquet file, `_rows_at_once` rows at once; raises errors as `read_rows`."""
+    with open_file(path) as stream, _damage_told():
         if not stream.read(1):
             raise InputError(f"the file is empty ({path})")
         stream.seek(0)
@@ -79,6 +80,22 @@ def _rows_at_once(metadata: pq.FileMetaData, columns: Sequence[str]) -> int:
         num_bytes = sum(group.column(at).total_uncompressed_size for at in read)
         longest = max(longest, num_bytes / max(group.num_rows, 1))
     return max(1, min(PARQUET_BATCH_ROWS, int(PARQUET_BATCH_BYTES / longest)))
+
+
+@contextlib.contextmanager
+def _damage_told() -> Iterator[None]:
+    """Raises ArrowInvalid for what else pyarrow raises for damaged bytes: UnicodeDecodeError, and a plain OSError.
+
+    An error of the file itself has a number, or is of a class of the file's library.
+    """
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise pa.ArrowInvalid(str(error)) from error
+    except OSError as error:
+        if type(error) is OSError and error.errno is None:
+            raise pa.ArrowInvalid(str(error)) from error
+        raise
 
 
 def to_python(column: pa.Array) -> list[Any]:

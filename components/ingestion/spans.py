@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from components import storage
 from transform.config.config import Config
-from transform.errors import InputError
+from transform.errors import InputError, UnreadableError
 from transform.feature_spec import IMPRESSIONS
 
 _GONE = "the file cannot be read: it is a link to nothing, or went away"
@@ -64,7 +64,8 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
 
     Raises:
       NoSpanError: If the span has no impressions.
-      InputError: If a source has no file for the span, a file is in two splits, or a file's status cannot be read.
+      InputError: If a source has no file for the span, or a file is in two splits.
+      UnreadableError: If a file's status cannot be read now.
     """
     log_paths = config.sources.impressions.paths
     number = _find_span(data_root, max(log_paths.values(), key=_names_span), span)
@@ -84,8 +85,10 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
             for path in paths:
                 try:
                     status = storage.status(path)
-                except OSError as error:
+                except FileNotFoundError as error:
                     raise InputError(f"{_GONE} ({path})") from error
+                except OSError as error:
+                    raise UnreadableError.of(path, error) from error
                 line = f"{name}/{split}/{path}:{status.num_bytes}:{status.written_at}\n".encode()
                 digest.update(line)
                 if name not in shared:

@@ -22,7 +22,7 @@ from components.ingestion.readers import (
     read_members,
     read_objects,
     read_rows,
-    told_as_input_error,
+    told_as_user_error,
     unit_of,
 )
 from components.ingestion.rows import RawRow, RowError
@@ -170,7 +170,7 @@ def format_of(path: str) -> str:
 
 def _first_object(path: str) -> dict[str, Any]:
     """Returns the first row of a jsonl file; every row of the file must have the same keys."""
-    with told_as_input_error(path, Progress(unit_of("jsonl"))), open_file(path) as stream:
+    with told_as_user_error(path, Progress(unit_of("jsonl"))), open_file(path) as stream:
         line = stream.readline(1_000_000)
     try:
         row = json.loads(line.decode("utf-8-sig"))

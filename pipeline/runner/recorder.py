@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
 from components.fence import LostClaimError
-from pipeline.errors import first_line
+from pipeline.errors import first_line, sentence
 from pipeline.outages import outage
 from pipeline.report.mlflow_tracking import track
 from pipeline.report.prometheus import RunRecord
@@ -91,7 +91,7 @@ class RunRecorder:
 
         It does not replace the report that another node of the run has written of the run's end.
         """
-        why = str(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
+        why = sentence(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
         ended = self._ended(executions, RunReport.failed(self.span, node, _writable(why)))
         with self._locked():
             if not self._file.exists() or read_report(self._file).status == "failed":

@@ -79,7 +79,7 @@ def run_node(
 
     Raises:
       GateError: If the span's data is missing or not fit; a report is written, as of any error of the node.
-      UserError: If the node is unknown, another process holds it, or a file cannot be read.
+      UserError: If the node is unknown, another process holds it, or a file cannot be read now (`UnreadableError`).
       NodeFailedError: If its inputs did not resolve.
       Exception: Any exception of its executor.
     """
@@ -126,7 +126,8 @@ def _prepare(
     """Checks the span's files, and ingests the earlier spans that it needs and whose logs are complete.
 
     Raises:
-      GateError: If the span's logs are missing or cannot be read: the span is skipped, and no later run waits for it.
+      GateError: If the span's logs are missing or of no use: the span is skipped, and no later run waits for it.
+      UnreadableError: If a file cannot be read now.
       InputError: If the schedule requires the previous span's run to have ended, and it has not.
     """
     first_span = topology.schedule.first_span

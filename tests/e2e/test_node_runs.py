@@ -18,7 +18,7 @@ from tests.e2e import store
 from tests.e2e.bad_store import ok_in_process
 from tests.e2e.prepared_store import read_rows, write_rows
 from transform.config.config import load_config
-from transform.errors import GateError, InputError
+from transform.errors import GateError, InputError, UnreadableError
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +88,24 @@ def test_a_run_that_is_cleared_takes_in_logs_that_were_rewritten(
         assert json.loads((newest / "counts.json").read_text())["read"]["impressions"] == 3990
     finally:
         log.write_bytes(original)
+
+
+def test_a_disk_that_is_away_fails_the_node_so_that_a_scheduler_tries_again(
+    compiled: Path, place: RunEnvironment, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(place.data_root, data)
+    log = data / "impressions" / "day-3" / "part-00000.csv"
+    log.rename(tmp_path / "log.csv")
+    log.symlink_to("/proc/self/mem")  # it can be opened; reading its first byte fails
+    broken = RunEnvironment(str(data), Workspace.at(tmp_path / "workspace"))
+    with pytest.raises(UnreadableError):
+        run_node(compiled, broken, "example_gen", 3, "day-3")
+    found = report(broken, "day-3.1")
+    assert (found["status"], found["failed_node"]) == ("failed", "example_gen")
+    log.unlink()
+    (tmp_path / "log.csv").rename(log)
+    assert run_node(compiled, broken, "example_gen", 3, "day-3").event.state == "done"
 
 
 def test_a_day_that_is_not_fit_is_skipped_on_record_until_it_is_accepted(place: RunEnvironment, tmp_path: Path) -> None:

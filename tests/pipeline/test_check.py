@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from components.ingestion.spans import SpanFiles, resolve_span
-from pipeline.check import check_files, check_rows
+from pipeline.check import check_files, check_rows, check_span
 from pipeline.source_report import Rejections, SourceReport, described
 from tests.transform.small_config import REMOVED, small_config
 from transform.config.config import Config
-from transform.errors import InputError
+from transform.errors import InputError, UnreadableError, UnusableLogsError
 
 INSTALLS = {"path": "installs.csv", "format": "csv", "keys": ["user"], "timestamp": "at"}
 CONFIG = small_config(("sources.impressions.path", "log-*.csv"), ("ingestion.max_rejected_fraction", 0.5))
@@ -34,6 +34,16 @@ def told(config: Config, found: SpanFiles, max_rows: int = 100) -> str:
 
 def numbers(report: SourceReport) -> dict[str, int]:
     return {reason: found.number for reason, found in report.rejected.items()}
+
+
+def test_a_disk_that_is_away_is_no_reason_to_skip_a_span(tmp_path: Path) -> None:
+    write(tmp_path, HEADER + "1,r1,a,\n")
+    (tmp_path / "log-0.csv").unlink()
+    with pytest.raises(UnusableLogsError):
+        check_span(CONFIG, str(tmp_path), None)
+    (tmp_path / "log-0.csv").symlink_to("/proc/self/mem")  # it can be opened; reading its first byte fails
+    with pytest.raises(UnreadableError):
+        check_span(CONFIG, str(tmp_path), None)
 
 
 def test_every_source_has_its_report(tmp_path: Path) -> None:

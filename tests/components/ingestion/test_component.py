@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from components.ingestion.read_stage import ReadFiles
 from components.ingestion.readers import unit_of
 from components.ingestion.stages import COUNTED, REJECTED, Task
 from pipeline.beam_options import beam_args_of
+from pipeline.errors import sentence
+from pipeline.outages import outage
+from pipeline.workspace import Workspace
 from tests.components.ingestion.expected import PRICES, expected_examples
 from tests.components.ingestion.ingested import Ingested, ingest
 from tests.components.ingestion.logs import (
@@ -31,6 +35,7 @@ from tests.components.ingestion.logs import (
 )
 from tests.prism import worker_pool
 from transform.config.beam import Beam
+from transform.errors import UnreadableError
 
 FORMATS = [
     ("csv", ""),
@@ -277,6 +282,26 @@ def test_a_file_that_is_cut_off_makes_the_rows_unfit(tmp_path: Path) -> None:
     assert result.unfit.startswith("the file is damaged or cut off after line ")
     assert result.unfit.endswith(f"({path})")
     assert result.counts.unusable_files == (result.unfit,)
+
+
+def test_a_disk_that_is_away_fails_the_ingestion_with_one_sentence(tmp_path: Path) -> None:
+    """A completed one would be taken from the cache, with its unfit rows, until the file changes."""
+    data = tmp_path / "data"
+    write_store(data, "csv")
+    path = data / "impressions" / "part-1.csv"
+    path.unlink()
+    path.symlink_to("/proc/self/mem")  # it can be opened; reading its first byte fails
+    with pytest.raises(Exception, match="the file cannot be read now") as caught:
+        ingest(store_config("csv"), data, tmp_path / "out")
+    assert isinstance(caught.value, UnreadableError)  # of a worker in this process; another one sends its text
+    texts = [
+        sentence(caught.value),
+        outage(RuntimeError("".join(traceback.format_exception(caught.value))), Workspace.at(tmp_path)),
+    ]
+    assert texts == 2 * [
+        "the file cannot be read now: Input/output error; once it can be, run the same command again to continue "
+        f"({path})"
+    ]
 
 
 def test_too_many_rejected_rows_make_the_rows_unfit(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from components.ingestion.readers import LineTally, read_header, read_rows
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
-from transform.errors import InputError
+from transform.errors import InputError, UnreadableError
 from transform.gzip_files import GZIP_ERRORS
 
 LIMIT = 1_000_000
@@ -227,6 +227,21 @@ def test_a_file_that_is_missing_is_told(tmp_path: Path, file_format: str) -> Non
     path = tmp_path / "none"
     with pytest.raises(InputError, match=f"the file cannot be read: .*{path}"):
         read(path, file_format, ["a"])
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv", "a.csv.gz", "a.tsv", "a.jsonl", "a.jsonl.gz", "a.parquet", "a.tfrecord", "a.tfrecord.gz"]
+)
+def test_an_error_of_the_disk_is_no_error_of_the_data(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.symlink_to("/proc/self/mem")  # it can be opened; reading its first byte fails
+    with pytest.raises(UnreadableError) as caught:
+        read(path, name.split(".")[1], ["a"])
+    assert str(caught.value) == (
+        "the file cannot be read now: Input/output error; once it can be, run the same command again to continue "
+        f"({path})"
+    )
+    assert not isinstance(caught.value, InputError)
 
 
 def test_a_second_header_is_a_row_like_any_other(tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import errno
+import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from components.ingestion.readers import read_header, read_rows
 from components.ingestion.record_readers import parquet_batches
 from components.ingestion.rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.config.settings import Ingestion
-from transform.errors import InputError
+from transform.errors import InputError, UnreadableError
 
 
 def read(path: Path, file_format: str, columns: list[str], limit: int = 1_000_000) -> list[RawRow]:
@@ -121,6 +124,40 @@ def test_a_parquet_file_that_is_cut_off_or_lacks_a_column_is_told(tmp_path: Path
     path.write_bytes(path.read_bytes()[:-10])
     for action in (lambda: read(path, "parquet", ["a"]), lambda: read_header(str(path), "parquet")):
         with pytest.raises(InputError, match="the file is damaged or cut off after row 0"):
+            action()
+
+
+@pytest.mark.parametrize("compression", ["none", "snappy"])
+def test_a_parquet_file_with_a_changed_byte_is_told(tmp_path: Path, compression: str) -> None:
+    """pyarrow raises most of these errors as OSError."""
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": ["abc", "def"] * 9}), path, compression=compression)
+    whole = path.read_bytes()
+    num_told = 0
+    for at in range(0, len(whole), 7):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+        try:
+            read(path, "parquet", ["a"])
+        except InputError as error:
+            num_told += "the file is damaged or cut off after row 0" in str(error)
+    assert num_told > len(whole) / 7 / 2
+
+
+class FailingFile(io.FileIO):
+    """A file whose disk goes away after its first byte was read."""
+
+    def read(self, size: int | None = -1, /) -> bytes | None:
+        if size != 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return super().read(size)
+
+
+def test_an_error_of_a_parquet_file_s_disk_is_no_error_of_the_data(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"a": [1]}), path)
+    monkeypatch.setattr("components.ingestion.record_readers.open_file", FailingFile)
+    for action in (lambda: read(path, "parquet", ["a"]), lambda: read_header(str(path), "parquet")):
+        with pytest.raises(UnreadableError, match=r"the file cannot be read now: Input/output error; .*a.parquet"):
             action()
 
 

@@ -16,7 +16,7 @@ from tfx.proto import example_gen_pb2
 from components.ingestion.spans import has_spans, resolve_span
 from tests.transform.small_config import REMOVED, small_config
 from transform.config.config import Config
-from transform.errors import InputError
+from transform.errors import InputError, UnreadableError
 
 
 def config_of(log: str, catalog: str = "apps.csv", *more: tuple[str, Any]) -> Config:
@@ -150,6 +150,18 @@ def test_a_version_in_a_path_is_told(tmp_path: Path) -> None:
     make(tmp_path, "1/2/x.csv")
     with pytest.raises(InputError, match=re.escape("{VERSION} is not supported in a source's path")):
         resolve_span(config_of("{SPAN}/{VERSION}/x.csv"), str(tmp_path))
+
+
+def test_a_file_whose_status_cannot_be_read_is_not_a_missing_one(root: Path) -> None:
+    path = root / "log" / "day-10" / "part-0.csv"
+    path.unlink()
+    path.symlink_to("nowhere")
+    with pytest.raises(InputError, match="it is a link to nothing, or went away"):
+        resolve_span(SPANS, str(root))
+    path.unlink()
+    path.symlink_to("part-0.csv")  # the system gives up following it
+    with pytest.raises(UnreadableError, match="the file cannot be read now: Too many levels of symbolic links; "):
+        resolve_span(SPANS, str(root))
 
 
 def test_installs_are_found_too(root: Path) -> None:
