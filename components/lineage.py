@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
 
-from components.artifacts import LATE
+from components.artifacts import INPUT_FINGERPRINT, LATE, SPAN_FINGERPRINT
 
 #: Custom properties of a GateVerdict: what a person accepted, why, and who; empty if there was nothing to accept.
 ACCEPTED, ACCEPT_REASON, ACCEPTED_BY = "accepted", "accept_reason", "accepted_by"
@@ -35,6 +35,45 @@ def producer_type(store: mlmd.MetadataStore, artifact_id: int) -> str | None:
 def ended_well(execution: metadata_store_pb2.Execution) -> bool:
     """Returns whether an execution completed, or was taken from the cache."""
     return execution.last_known_state in _ENDED_WELL
+
+
+def are_same_rows(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Returns whether two Examples, given by their custom properties, are of the same rows, by any recipe.
+
+    They are of one span and its same files. A table that all spans share may have been rewritten.
+    """
+    if one["span"].int_value != other["span"].int_value:
+        return False
+    known = (name for name in (INPUT_FINGERPRINT, SPAN_FINGERPRINT) if name in one and name in other)
+    return any(one[name].string_value == other[name].string_value for name in known)
+
+
+def ingested_examples(store: mlmd.MetadataStore, beside: int) -> list[metadata_store_pb2.Artifact]:
+    """Returns all Examples that the pipeline of an artifact has ingested, also those whose files were removed.
+
+    Garbage collection removes old files. What gates and persons have decided on the rows holds for as long as the rows
+    can be ingested again.
+
+    Args:
+      store: ML Metadata.
+      beside: The id of the artifact.
+    """
+    pipelines = [context.id for context in store.get_contexts_by_artifact(beside) if context.type == "pipeline"]
+    artifacts = [artifact for pipeline in pipelines for artifact in store.get_artifacts_by_context(pipeline)]
+    return [a for a in artifacts if a.type == "Examples" and _is_ingested(a)]
+
+
+def of_same_rows(
+    examples: metadata_store_pb2.Artifact, ingested: Iterable[metadata_store_pb2.Artifact]
+) -> list[metadata_store_pb2.Artifact]:
+    """Returns those of ingested Examples that are given Examples or have the same rows (`are_same_rows`)."""
+    own = examples.custom_properties
+    return [a for a in ingested if a.id == examples.id or are_same_rows(a.custom_properties, own)]
+
+
+def _is_ingested(examples: metadata_store_pb2.Artifact) -> bool:
+    """Returns whether Examples are an ingestion's, not Transform's output or a completed tail."""
+    return "span" in examples.custom_properties and LATE not in examples.custom_properties
 
 
 def finding_of(unfit: str) -> str:
@@ -119,8 +158,7 @@ def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadat
     found = []
     for source in artifacts_of(store, maker, inputs=True):
         if source.type == "Examples":
-            is_ingested = "span" in source.custom_properties and LATE not in source.custom_properties
-            found += [source] if is_ingested else examples_behind(store, source.id)
+            found += [source] if _is_ingested(source) else examples_behind(store, source.id)
     return list({artifact.id: artifact for artifact in found}.values())
 
 

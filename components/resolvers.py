@@ -8,8 +8,7 @@ taken from the cache, and a backfilled day builds on the day before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import ml_metadata as mlmd
 from absl import logging
@@ -20,9 +19,18 @@ from tfx.dsl.components.common import resolver
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.utils import path_utils
 
-from components.artifacts import COMPLETED_BY, INPUT_FINGERPRINT, RECIPE, SPAN_FINGERPRINT, SPLIT_RULE, TAIL_OF, UNFIT
+from components.artifacts import COMPLETED_BY, RECIPE, SPLIT_RULE, TAIL_OF, UNFIT
 from components.gate_records import EMPTY, GATE, SPAN
-from components.lineage import examples_behind, finding_of, of_last_span_before, was_let_through, was_stopped
+from components.lineage import (
+    are_same_rows,
+    examples_behind,
+    finding_of,
+    ingested_examples,
+    of_last_span_before,
+    of_same_rows,
+    was_let_through,
+    was_stopped,
+)
 from components.model_store.anchor import anchor_of, versions_of
 from components.model_store.identity import is_same_model, version_before
 from components.model_store.manifest import Manifest
@@ -34,17 +42,6 @@ Artifacts = dict[str, list[types.Artifact]]
 
 def _span(artifact: types.Artifact) -> int:
     return int(artifact.get_int_custom_property("span"))
-
-
-def _are_same_rows(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Returns whether two Examples, given by their custom properties, are of the same rows, by any recipe.
-
-    They are of one span and its same files. A table that all spans share may have been rewritten.
-    """
-    if one["span"].int_value != other["span"].int_value:
-        return False
-    known = (name for name in (INPUT_FINGERPRINT, SPAN_FINGERPRINT) if name in one and name in other)
-    return any(one[name].string_value == other[name].string_value for name in known)
 
 
 class PrecedingSpan(resolver.ResolverStrategy):  # type: ignore[misc]
@@ -94,9 +91,10 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
                 logging.warning("span %d is left out: it was ingested by another config or other code only", span)
         window: list[types.Artifact] = [current]
         before: list[types.Artifact] = []
+        ingested = ingested_examples(store, current.id) if newest else []
         for span in sorted(newest, reverse=True):
             in_window = span > _span(current) - self._num_spans
-            if reason := self._reason_against(store, newest[span], input_dict["history"]):
+            if reason := self._reason_against(store, newest[span].mlmd_artifact, ingested):
                 what = f"span {span} is left out of the window" if in_window else f"the tail of span {span} is left out"
                 logging.warning("%s: %s", what, reason)
             else:
@@ -108,20 +106,23 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     def _reason_against(
         self,
         store: mlmd.MetadataStore,
-        examples: types.Artifact,
-        history: list[types.Artifact],
+        examples: metadata_store_pb2.Artifact,
+        ingested: list[metadata_store_pb2.Artifact],
     ) -> str:
         """Returns why a span must not be learned from; empty if it may be."""
-        reason = finding_of(examples.get_string_custom_property(UNFIT))
-        own = examples.mlmd_artifact.custom_properties
-        same = [a for a in history if a.id == examples.id or _are_same_rows(a.mlmd_artifact.custom_properties, own)]
+        reason = _finding(examples)
+        same = of_same_rows(examples, ingested)
         # Also if what was accepted was another ingestion of the rows, such as before an upgrade, unfit for this reason.
-        alike = [artifact.id for artifact in same if finding_of(artifact.get_string_custom_property(UNFIT)) == reason]
+        alike = [artifact.id for artifact in same if _finding(artifact) == reason]
         if reason and any(was_let_through(store, id_, self._row_gate) for id_ in alike):
             reason = ""
         if not reason and was_stopped(store, [artifact.id for artifact in same], self._gates):
             reason = "a gate on data stopped the run on its rows"
         return reason
+
+
+def _finding(examples: metadata_store_pb2.Artifact) -> str:
+    return finding_of(examples.custom_properties[UNFIT].string_value)
 
 
 def _newest_before(
@@ -356,7 +357,7 @@ def _has_rows_of(current: types.Artifact, source: metadata_store_pb2.Artifact) -
         return False
     # Examples of an earlier release have no split rule.
     rules = {properties[SPLIT_RULE].string_value, current.get_string_custom_property(SPLIT_RULE)} - {""}
-    return len(rules) > 1 or _are_same_rows(current.mlmd_artifact.custom_properties, properties)
+    return len(rules) > 1 or are_same_rows(current.mlmd_artifact.custom_properties, properties)
 
 
 def _is_of_earlier_spans(current: types.Artifact, manifest: Manifest) -> bool:

@@ -66,6 +66,12 @@ class Lineage:
         event = metadata_store_pb2.Event
         self.store.put_events([event(artifact_id=a.id, execution_id=id_, type=event.INPUT) for a in read])
 
+    def remove(self, artifact: types.Artifact) -> None:
+        """Marks an artifact as `wdr gc` does once its files are removed; TFX's resolvers no longer receive it."""
+        (stored,) = self.store.get_artifacts_by_id([artifact.id])
+        stored.state = metadata_store_pb2.Artifact.DELETED
+        self.store.put_artifacts([stored])
+
     def model(self, *read: types.Artifact) -> Any:
         """Adds a model that was trained on Transform's output Examples, which have no span."""
         model = self.put(standard_artifacts.Model, self.put(standard_artifacts.Examples, *read))

@@ -131,6 +131,27 @@ def test_a_span_that_was_stopped_stays_out_when_a_table_of_all_spans_is_rewritte
     assert window(lineage, 2, current, [stopped, rewritten, current]) == [current.id, rewritten.id]
 
 
+def test_a_stop_is_known_after_the_files_of_the_stopped_ingestion_were_removed(lineage: Lineage) -> None:
+    """As after `wdr gc`, once a table that all spans share is rewritten."""
+    stopped = lineage.examples(1, rows="log")
+    lineage.gate("DataGate", lineage.put(standard_artifacts.ExampleStatistics, stopped), passed=False)
+    again, current = lineage.examples(1, rows="log"), lineage.examples(2)
+    lineage.remove(stopped)
+    assert window(lineage, 2, current, [again, current]) == [current.id]
+    lineage.gate("DataGate", lineage.put(standard_artifacts.ExampleStatistics, again), passed=True)
+    assert window(lineage, 2, current, [again, current]) == [current.id, again.id]
+
+
+def test_an_acceptance_is_known_after_the_files_of_the_accepted_ingestion_were_removed(lineage: Lineage) -> None:
+    accepted = lineage.examples(1, unfit="too many rejected", rows="log")
+    lineage.gate("RowGate", accepted, passed=True)
+    again, current = lineage.examples(1, unfit="too many rejected", rows="log"), lineage.examples(2)
+    lineage.remove(accepted)
+    given = {"examples": [current], "history": [again, current]}
+    found = SpanWindow(2, ["AnomalyGate"], "RowGate").resolve_artifacts(lineage.store, given)["examples"]
+    assert [a.id for a in found] == [current.id, again.id]
+
+
 def test_an_unfit_span_that_a_person_accepted_is_in_the_window(lineage: Lineage) -> None:
     unfit, current = lineage.examples(1, unfit="too many rejected"), lineage.examples(2)
     lineage.gate("RowGate", unfit, passed=False)
