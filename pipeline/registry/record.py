@@ -14,7 +14,7 @@ from rich.text import Text
 
 from components.artifacts import COUNTS_FILE, FILES
 from components.ingestion.counts import Counts, read_counts
-from components.lineage import accepted_stops, artifacts_of, examples_behind, producer
+from components.lineage import accepted_stops, artifacts_of, examples_behind, ingested_examples, of_same_rows, producer
 from components.model_store.manifest import Manifest, Metrics
 from components.model_store.pins import pins
 from components.model_store.versions import history, version_path, versions
@@ -35,7 +35,7 @@ class SpanRecord:
       quarantine_uri: The rejected rows, and the row counts.
       counts: The row counts; None if the quarantine was removed.
       files: The log files, by source.
-      accepted: By finding of a gate on data, the reason for which a person accepted it.
+      accepted: By finding of a gate on data, the reason for which a person accepted it, of any ingestion of the rows.
     """
 
     span: int
@@ -50,6 +50,7 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
     """Finds the spans that a model was trained on, newest first; empty if ML Metadata does not have the model."""
     records = []
     for model in store.get_artifacts_by_uri(model_uri):
+        ingested = ingested_examples(store, model.id)
         for examples in examples_behind(store, model.id):
             ingestion = producer(store, examples.id)
             assert ingestion is not None  # Examples with a span come from an ingestion
@@ -63,7 +64,7 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
                     quarantine_uri=quarantine.uri,
                     counts=read_counts(quarantine.uri) if there else None,
                     files=files_of(execution),
-                    accepted=accepted_stops(store, [examples.id]),
+                    accepted=accepted_stops(store, [same.id for same in of_same_rows(examples, [examples, *ingested])]),
                 )
             )
     return sorted(records, key=lambda record: -record.span)

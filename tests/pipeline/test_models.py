@@ -247,6 +247,24 @@ def test_show_says_what_a_person_accepted_of_a_span_s_data(store: Store, tmp_pat
     assert lines[lines.index("span 2 /e/2") + 1].startswith("examples")
 
 
+def test_show_says_what_a_person_accepted_of_an_earlier_ingestion_of_the_rows(store: Store, tmp_path: Path) -> None:
+    """As before a table that all spans share was rewritten; the files of that ingestion may be removed."""
+    accepted, again, other = store.ingest(1, tmp_path), store.ingest(1, tmp_path), store.ingest(2, tmp_path)
+    for number, examples in enumerate((accepted, again, other)):
+        examples.custom_properties["input_fingerprint"].string_value = f"all files {number}"
+        examples.custom_properties["span_fingerprint"].string_value = "the log of span 1" if number < 2 else "of 2"
+    accepted.state = mlmd_pb2.Artifact.DELETED
+    store.store.put_artifacts([accepted, again, other])
+    (verdict,) = store.put(RowGate.get_class_type(), [accepted], {"GateVerdict": "/v/1"})
+    verdict.custom_properties["accepted"].string_value = "too many rejected"
+    verdict.custom_properties["accept_reason"].string_value = "bots"
+    store.store.put_artifacts([verdict])
+    store.push([again, other])
+    lines = wdr(store, "show").splitlines()
+    assert lines[lines.index("span 1 /e/1") + 1] == "accepted bots: too many rejected"
+    assert lines[lines.index("span 2 /e/2") + 1].startswith("examples")
+
+
 def test_show_tells_of_a_rollback_and_of_a_version_that_was_removed(store: Store, tmp_path: Path) -> None:
     examples = store.ingest(1, tmp_path)
     store.push([examples])
