@@ -37,7 +37,8 @@ class RunReport:
       status: How the run ended.
       span: The run's span.
       skipped_by: The gate that stopped the run; empty unless it was skipped.
-      failed_node: The node that failed; empty unless the run failed.
+      failed_node: The node that failed, such as `example_gen`, or `example_gen (span 1)` if it ingested an earlier span
+        of the window; empty unless the run failed.
       reason: The gate's sentence, or the failed node's error; else empty.
       counts: Row counts of the ingestion; the span alone if the run was skipped or failed.
       spans: The window that was trained on, newest span first.

@@ -10,7 +10,7 @@ from components.ingestion.spans import has_spans
 from components.model_store.versions import history
 from pipeline.beam_options import beam_args_of, check_beam
 from pipeline.check import check_span
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
 from pipeline.metadata.handle import allow_long_values
 from pipeline.report.run_report import RunResult
 from pipeline.runner.launch import NodeEvent, compile_pipeline, run_nodes
@@ -50,17 +50,18 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     allow_long_values(connection)
     reserve_ids(connection, settings.workspace)
     beam_args = beam_args_of(config.beam)
-    if has_spans(config):
-        settings = dataclasses.replace(settings, span=found.span)
-        ingested = functools.partial(ingested_files, connection, config.name)
-        for span in spans_to_ingest(config, settings.data_root, found.span, ingested_files=ingested):
-            pipeline = create_pipeline(config, dataclasses.replace(settings, span=span), only_ingest=True)
-            for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection, beam_args):
-                on_event(dataclasses.replace(event, node_id=f"{event.node_id} (span {span})"))
-    executions: dict[str, int] = {}
-    node = ""
+    executions: dict[str, int] = {}  # of the run's own span
+    node = EXAMPLE_GEN
     recorder = RunRecorder(settings.workspace, connection, config.name, run_id, found.span)
     with recorder.recording_errors(lambda: node, lambda: executions):
+        if has_spans(config):
+            settings = dataclasses.replace(settings, span=found.span)
+            ingested = functools.partial(ingested_files, connection, config.name)
+            for span in spans_to_ingest(config, settings.data_root, found.span, ingested_files=ingested):
+                pipeline = create_pipeline(config, dataclasses.replace(settings, span=span), only_ingest=True)
+                for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection, beam_args):
+                    node = f"{event.node_id} (span {span})"
+                    on_event(dataclasses.replace(event, node_id=node))
         for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection, beam_args):
             on_event(event)
             node = event.node_id

@@ -20,7 +20,7 @@ from components.ingestion.spans import SpanFiles
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.check import check_span
 from pipeline.errors import first_line, sentence
-from pipeline.report.run_report import read_report
+from pipeline.report.run_report import RunReport, read_report
 from tests.e2e import store
 from tests.e2e.bad_input import STOPS, Stop, stops
 from tests.e2e.bad_rows import BAD_ROWS, NUM_GOOD, ODD_ROWS, write_bad_rows
@@ -178,6 +178,24 @@ def test_a_file_that_goes_away_while_the_run_starts_is_told(tmp_path: Path, monk
     (report,) = map(read_report, good.workspace.glob("reports/*.json"))
     sentence_of_run = good.fill("the source `catalog` has no file (<catalog>)")
     assert (report.status, report.failed_node, report.reason) == ("failed", "example_gen", sentence_of_run)
+
+
+def test_an_ingestion_of_an_earlier_span_that_fails_is_on_record(tmp_path: Path) -> None:
+    good = Store(tmp_path)
+    good.config["ingestion"] = {"window_spans": 2}
+    good.write_config()
+    later = good.data / "log" / "day-2" / good.log.name
+    later.parent.mkdir()
+    good.log.rename(later)
+    good.log.symlink_to("/proc/self/mem")  # it can be opened; reading its first byte fails
+    sentence_of_run = good.fill(
+        "the file cannot be read now: Input/output error; once it can be, run the same command again to continue "
+        "(<log>)"
+    )
+    assert_told(in_process(*good.arguments("run")), sentence_of_run)
+    assert_nothing_pushed(good)
+    (report,) = map(read_report, good.workspace.glob("reports/*.json"))
+    assert report == RunReport.failed(2, "example_gen (span 1)", sentence_of_run)
 
 
 def test_an_unexpected_error_names_the_component_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
