@@ -105,6 +105,8 @@ def warnings(run_result: RunResult) -> Iterator[str]:
     for finding in run_result.data_findings:
         if finding.severity in _WARNINGS:
             yield finding.sentence
+    if run_result.missing_spans:
+        yield run_result.missing_spans_words
     yield from run_result.accepted
     for finding in run_result.findings:
         if finding.severity in _WARNINGS:

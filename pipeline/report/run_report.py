@@ -42,6 +42,8 @@ class RunReport:
       reason: The gate's sentence, or the failed node's error; else empty.
       counts: Row counts of the ingestion; the span alone if the run was skipped or failed.
       spans: The window that was trained on, newest span first.
+      missing_spans: The spans of the configured window that were not trained on, newest first; none from before the
+        first span that the pipeline ingested. They had no complete logs, were unfit, or were stopped by a gate on data.
       late_spans: The spans of which the completed tail was trained on, newest first.
       late: What became of the tail of the span before; None without `late_labels`.
       data_findings: Findings of the gate on data, the most severe first.
@@ -78,6 +80,7 @@ class RunReport:
     reason: str = ""
     counts: Counts
     spans: tuple[int, ...] = ()
+    missing_spans: tuple[int, ...] = ()
     late_spans: tuple[int, ...] = ()
     late: LateCounts | None = None
     data_findings: tuple[Finding, ...] = ()
@@ -102,6 +105,14 @@ class RunReport:
     held_against: str = ""
     pipeline: str = ""
     schema_version: Literal[1] = 1
+
+    @property
+    def missing_spans_words(self) -> str:
+        """A sentence about `missing_spans`; empty if there are none."""
+        if not self.missing_spans:
+            return ""
+        spans = ("span " if len(self.missing_spans) == 1 else "spans ") + ", ".join(map(str, self.missing_spans))
+        return f"the window (ingestion.window_spans) lacks {spans}; the run's log says why"
 
     @classmethod
     def skipped(cls, span: int, gate: str, reason: str) -> RunReport:

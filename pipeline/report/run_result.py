@@ -15,7 +15,7 @@ from components.gate_records import Finding, read_record
 from components.infra_validation.verdict import read_verdict
 from components.ingestion.counts import read_counts
 from components.late_labels.counts import LateCounts, counts_of
-from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY
+from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, ingested_examples
 from components.model_store.served_models import IMPORTED_FROM, baseline_words
 from components.push.component import FORCE_REASON, NOTE, REFUSAL
 from components.quality_gate import judgement as quality
@@ -41,6 +41,8 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         validation = _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation")
         progress, problem = read_progress(handle.store, validation), progress_problem(handle.store, validation)
         (push,) = handle.store.get_executions_by_id([executions["push"]])
+        ingested = ingested_examples(handle.store, _only(outputs["example_gen"], "Examples").id)
+    config = Config.from_json(push.custom_properties["config"].string_value)
     quarantine = _only(outputs["example_gen"], "Quarantine")
     model = _only(outputs["trainer"], "Model")
     evaluation_artifact = _only(outputs["evaluator"], "ModelEvaluation")
@@ -80,6 +82,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         span=counts.span,
         counts=counts,
         spans=_spans(outputs["span_window"], late=False),
+        missing_spans=_missing_spans(outputs["span_window"], counts.span, config.ingestion.window_spans, ingested),
         late_spans=_spans(outputs["span_window"], late=True),
         late=_late_counts(outputs.get(LATE_LABELS, [])),
         data_findings=read_record(_only(outputs[DATA_VALIDATION], "GateRecord").uri).findings,
@@ -98,7 +101,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         refusals=() if version is not None and not forced else tuple(reasons),
         forced=forced,
         version=version,
-        held_against=_held_against(push, model, outputs["serving_model"]),
+        held_against=_held_against(push, config, model, outputs["serving_model"]),
         push_note=pushed.custom_properties[NOTE].string_value,
         places=places,
         accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
@@ -111,12 +114,24 @@ def _spans(window: Sequence[metadata_store_pb2.Artifact], *, late: bool) -> tupl
     return tuple(a.custom_properties["span"].int_value for a in examples)
 
 
+def _missing_spans(
+    window: Sequence[metadata_store_pb2.Artifact],
+    span: int,
+    window_spans: int,
+    ingested: Sequence[metadata_store_pb2.Artifact],
+) -> tuple[int, ...]:
+    """Returns the spans, newest first, that a run's window lacks, from the first span on that was ever ingested."""
+    first = min(a.custom_properties["span"].int_value for a in ingested)
+    return tuple(sorted({*range(max(first, span - window_spans + 1), span)} - {*_spans(window, late=False)})[::-1])
+
+
 def _late_counts(completed: Sequence[metadata_store_pb2.Artifact]) -> LateCounts | None:
     return counts_of(completed[0].custom_properties) if completed else None
 
 
 def _held_against(
     push: metadata_store_pb2.Execution,
+    config: Config,
     candidate: metadata_store_pb2.Artifact,
     resolved: Sequence[metadata_store_pb2.Artifact],
 ) -> str:
@@ -127,7 +142,7 @@ def _held_against(
         candidate.uri,
         is_found=found is not None,
         is_imported=found is not None and IMPORTED_FROM in found.custom_properties,
-        features=Config.from_json(push.custom_properties["config"].string_value).spec.example_names,
+        features=config.spec.example_names,
     )
 
 

@@ -41,6 +41,8 @@ def summary(run_result: RunResult) -> RenderableType:
         table.add_row("late labels", _late(late))
         trained = ", ".join(str(span) for span in run_result.late_spans)
         table.add_row("  trained on", f"those of span {trained}" if trained else "none")
+    if run_result.missing_spans:
+        table.add_row("window", f"[yellow]{run_result.missing_spans_words}[/yellow]")
     for finding in run_result.data_findings:
         if finding.severity == "warn":
             table.add_row("data", f"[yellow]{escape(finding.sentence)}[/yellow]")

@@ -6,10 +6,14 @@ import json
 from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
+from tfx.types import standard_artifacts
 
+from components.artifacts import LATE
+from components.lineage import ingested_examples
 from pipeline.metadata.handle import Metadata
-from pipeline.report.run_result import read_run_result
+from pipeline.report.run_result import _missing_spans, read_run_result
 from pipeline.workspace import Workspace
+from tests.components.mlmd_lineage import Lineage
 from tests.e2e import earlier_workspace
 from tests.e2e.store import ROOT
 
@@ -27,6 +31,20 @@ def executions_of(connection: metadata_store_pb2.ConnectionConfig, run_id: str) 
             (node,) = [context.name for context in contexts if context.type == "node"]
             found[node.rpartition(".")[2]] = execution.id
     return found
+
+
+def test_the_spans_that_a_window_lacks(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path)
+    ingested = [lineage.examples(span) for span in (2, 3, 5, 6)]
+    two, three, _, six = (artifact.mlmd_artifact for artifact in ingested)
+    tail = lineage.put(standard_artifacts.Examples, ingested[2], span=5, **{LATE: 1}).mlmd_artifact
+    known = ingested_examples(lineage.store, six.id)
+    assert {a.id for a in known} == {a.id for a in ingested}
+    # Span 4 had no logs, and span 5 was stopped: its completed tail does not count. Span 1 was never ingested.
+    assert _missing_spans([six, tail, three, two], 6, 9, known) == (5, 4)
+    assert _missing_spans([six, three, two], 6, 2, known) == (5,)
+    assert _missing_spans([six], 6, 1, known) == ()
+    assert _missing_spans([two], 2, 9, known) == ()
 
 
 def test_it_is_what_the_report_of_then_says(tmp_path: Path) -> None:

@@ -87,6 +87,13 @@ def test_a_forced_push_says_who_refused() -> None:
     assert found[2] == "reason forced: a holiday; refused: too slow"
 
 
+def test_a_window_that_lacks_spans_is_a_warning() -> None:
+    assert "warning the window (ingestion.window_spans) lacks spans 4, 2; the run's log says why" in lines(
+        1, spans=(5, 3, 1), missing_spans=(4, 2)
+    )
+    assert not any("window" in line for line in lines(1, spans=(5, 4)))
+
+
 def test_no_warning_is_cut_or_left_out() -> None:
     def finding(number: int, severity: str) -> Finding:
         sentence = f"{number} " + "long " * 40 + f"[end] {number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import json
 import math
@@ -268,3 +269,10 @@ def test_the_way_of_the_data_names_the_models_that_scored() -> None:
     for baseline, who in (({}, "the candidate model"), ({"auc": 0.7}, "both models")):
         steps = list(flow._steps(sources(run_result(counts=counts, baseline=baseline)), counts))
         assert steps[-1] == ("evaluated", 20, f"evaluation examples that {who} scored")
+
+
+def test_a_window_that_lacks_spans_is_told_with_the_data_and_in_the_model_card(cache: Path) -> None:
+    run = sources(dataclasses.replace(full_report("in"), span=5, spans=(5, 3), missing_spans=(4,)))
+    told = "window (ingestion.window_spans) lacks span 4; the run's log says why"
+    assert f"The {told}." in Elements(page(run, cache)).text["data"]
+    assert plain(told) in model_card(run)

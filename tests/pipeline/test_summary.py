@@ -30,6 +30,11 @@ def test_rows_of_several_lines_are_named() -> None:
     assert "apps 10 read" in lines
 
 
+def test_a_window_that_lacks_a_span_is_named() -> None:
+    lines = lines_of(TRAINING, spans=(3, 1), missing_spans=(2,))
+    assert "window the window (ingestion.window_spans) lacks span 2; the run's log says why" in lines
+
+
 def test_drawn_negatives_and_kills() -> None:
     lines = lines_of(trained(num_trained_examples=42, resumed_at=(3, 1007)))
     assert "drawn 42 examples in all epochs together" in lines

@@ -40,6 +40,8 @@ def _blocks(run: RunSources) -> Iterator[Block]:
     columns = ("source", "#rows read", "#rejected", "#impressions without a match", "#rows of several lines")
     yield Table.bounded("Rows by source", columns, sources)
     yield _rejected(counts)
+    if run.report.missing_spans:
+        yield Note(f"{run.report.missing_spans_words[0].upper()}{run.report.missing_spans_words[1:]}.", "warn")
     for sentence in counts.unusable_files:
         yield Note(sentence, "bad")
 

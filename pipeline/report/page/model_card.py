@@ -41,6 +41,8 @@ def _lines(run: RunSources) -> Iterator[str]:
     yield "## Data\n"
     counts = run.counts()
     yield f"- spans: {', '.join(map(str, report.spans))}"
+    if report.missing_spans:
+        yield f"- {plain(report.missing_spans_words)}"
     yield f"- impressions of the newest span: {counts.read.get(IMPRESSIONS, 0):,}, {counts.num_rejected:,} rejected"
     yield f"- training examples: {training.num_examples:,}"
     yield f"- evaluation examples: {report.num_eval_examples:,}, of the newest span, not trained on\n"
