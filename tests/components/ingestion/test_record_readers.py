@@ -146,7 +146,7 @@ def test_a_parquet_file_with_a_changed_byte_is_told(tmp_path: Path, compression:
 class FailingFile(io.FileIO):
     """A file whose disk goes away after its first byte was read."""
 
-    def read(self, size: int | None = -1, /) -> bytes | None:
+    def read(self, size: int | None = -1, /) -> Any:
         if size != 1:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
         return super().read(size)
