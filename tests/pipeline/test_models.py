@@ -494,6 +494,7 @@ def test_history_is_of_one_model(three_days: Store, tmp_path: Path) -> None:
     other = Store(three_days.workspace, "other")
     examples = other.ingest(3, tmp_path)
     (model,) = other.put("Trainer", [other.ingest(2, tmp_path)], {"Model": "/m/other"})
+    (tmp_path / "of_other").mkdir()
     write_evaluation(tmp_path / "of_other", 0.875, None)
     other.put(ProgressiveEvaluator.get_class_type(), [examples, model], {"ModelEvaluation": str(tmp_path / "of_other")})
     of_store = [line.split()[4] for line in wdr(three_days, "history", "--model", "store").splitlines()[2:]]
