@@ -92,7 +92,8 @@ def validate(
             _check_signatures(candidate, config)
             _check_scores(candidate.scores(requests), candidate)
             catalog_skew = {} if ranking is None else dict(_compare_from_catalog(candidate, ranking))
-            served, baseline_problem = None, ""
+            served: _ServingScores | None = None
+            baseline_problem = ""
             if serving is not None:
                 try:
                     served = serving.result()

@@ -196,5 +196,6 @@ class TokenTally:
 
 
 def _pairs(tokens: Sequence[bytes], total: npt.NDArray[np.int64]) -> Iterator[tuple[bytes, int]]:
-    for row in np.flatnonzero(total).tolist():
-        yield tokens[row], int(total[row])
+    rows = np.flatnonzero(total)
+    for row, count in zip(rows.tolist(), total[rows].tolist(), strict=True):
+        yield tokens[row], count

@@ -77,7 +77,7 @@ class GrpcServices:
     def add_health_to(self, server: grpc.aio.Server, alive: health.aio.HealthServicer) -> None:
         """Adds the health service to a server; its messages are bounded as those of the other services."""
 
-        async def check(_: Any, context: grpc.aio.ServicerContext) -> health_pb2.HealthCheckResponse:
+        async def check(_: Any, context: grpc.aio.ServicerContext) -> Any:
             return await alive.Check(await self._unread.read(context), context)
 
         async def watch(_: Any, context: grpc.aio.ServicerContext) -> None:

@@ -91,7 +91,9 @@ class ParsingProcess:
                 await self._wait_for_turn()
                 # In a task of its own: starting a process takes longer than many callers wait, and a client that sends
                 # copies of a call cancels all but the first that is answered.
-                result, error = await asyncio.shield(self._begin(self._call_in_turn(function, arguments)))
+                call = self._begin(self._call_in_turn(function, arguments))
+                call.add_done_callback(lambda call: call.cancelled() or call.exception())  # the caller may be gone
+                result, error = await asyncio.shield(call)
         except TimeoutError as late:
             raise ServingError(
                 grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded: time was up before the body was parsed"

@@ -16,6 +16,7 @@ from pipeline.workspace import Workspace
 from tests.components.mlmd_lineage import Lineage
 from tests.e2e import earlier_workspace
 from tests.e2e.store import ROOT
+from tests.earlier_documents import with_keys_of
 
 #: The run of span 4 whose model was pushed although the gate on quality refused it.
 FORCED = "20261127T230318.559938Z"
@@ -58,4 +59,4 @@ def test_it_is_what_the_report_of_then_says(tmp_path: Path) -> None:
     found = json.loads(result.to_json())
     for part in ("training", "infra"):
         assert found[part].pop("schema_version") == 1
-    assert {key: found[key] for key in expected} == expected
+    assert with_keys_of(expected, found) == expected

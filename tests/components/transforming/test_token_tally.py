@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -40,7 +41,8 @@ def batch(apps: list[int], installed: list[int], pairs: list[int]) -> dict[str, 
     """The transformed features of a batch: a row for each app, and all values of lists in the first row."""
 
     def of_first_row(ids: list[int]) -> tf.SparseTensor:
-        return tf.SparseTensor([[0, i] for i in range(len(ids))], tf.constant(ids, tf.int64), [len(apps), len(ids)])
+        places = np.array([(0, i) for i in range(len(ids))], np.int64).reshape(-1, 2)
+        return tf.SparseTensor(places, tf.constant(ids, tf.int64), [len(apps), len(ids)])
 
     return {
         "app_xf": tf.constant(apps, tf.int64),

@@ -20,7 +20,7 @@ def test_a_system_that_refuses_another_priority_is_logged_once(
     def refuse(*_: object) -> None:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
 
-    async def run() -> list[int]:
+    async def run() -> list[object]:
         return [await asyncio.wait_for(background.start(abs, -n, behind_requests=True), 30) for n in (1, 2)]
 
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
