@@ -77,7 +77,10 @@ def _is_ingested(examples: metadata_store_pb2.Artifact) -> bool:
 
 
 def finding_of(unfit: str) -> str:
-    """Returns what ingestion found unfit, from `UNFIT`, which named the ingestion's quarantine before release 0.2.0."""
+    """Returns what ingestion found unfit, from `UNFIT`.
+
+    In release 0.2.0 and before, it named the ingestion's quarantine, too.
+    """
     return unfit.partition("; they are in ")[0]
 
 

@@ -62,7 +62,11 @@ def remove_stale_folders(root: str) -> None:
     """Removes the folders of trainings and searches in which nothing was written for a week."""
     for name in tf.io.gfile.listdir(root) if tf.io.gfile.exists(root) else ():
         folder = os.path.join(root, name.rstrip("/"))
-        if time.time() - _last_written(folder) > _STALE_SECONDS:
+        try:
+            is_stale = time.time() - _last_written(folder) > _STALE_SECONDS
+        except tf.errors.NotFoundError:  # a training or a search that runs has just removed a file
+            continue
+        if is_stale:
             _logger.info("removing the checkpoints of an abandoned training: %s", folder)
             tf.io.gfile.rmtree(folder)
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import glob
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -132,10 +134,13 @@ class HeldOut:
 def expand_patterns(patterns: Sequence[str]) -> list[str]:
     """The files that match any of the patterns, sorted, each once; on any filesystem that TensorFlow supports.
 
+    A file's name can be a pattern, but not its folder's: a workspace may be called `[eu]`.
+
     Raises:
       InputError: If a file has no bytes.
     """
-    files = sorted({path for pattern in patterns for path in tf.io.gfile.glob(pattern)})
+    in_folders = [os.path.join(glob.escape(os.path.dirname(p)), os.path.basename(p)) for p in patterns]
+    files = sorted({path for pattern in in_folders for path in tf.io.gfile.glob(pattern)})
     refuse_empty_files(files)
     return files
 

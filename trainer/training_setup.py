@@ -144,8 +144,8 @@ def prepare(
     start_bias(model, optimizers, training, label_counts.log_odds)
     report = warm_start(model, optimizers, training, transform_state, base_model)
     eval_data = validation_data = data.eval_dataset(window.eval_files, parsing, counts=counts)
-    if held_out is not None:
-        selection = _validated(held_out, window.withheld)
+    if held_out is not None and window.withheld is not None:
+        selection = _among(held_out, window.withheld)
         validation_data = data.eval_dataset(window.train_files, parsing, selection=selection)
     return TrainingSetup(
         config=config,
@@ -189,14 +189,12 @@ def _held_out(
     return None, data.count_labels(files, parsing, window.withheld)
 
 
+def _among(held_out: data.HeldOut, withheld: data.Withheld) -> data.Selection:
+    return lambda records: held_out.among(records) & ~withheld.among(records)
+
+
 def _of(feature_spec: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: feature_spec[name] for name in names if name in feature_spec}
-
-
-def _validated(held_out: data.HeldOut, withheld: data.Withheld | None) -> data.Selection:
-    if withheld is None:
-        return held_out.among
-    return lambda records: held_out.among(records) & ~withheld.among(records)
 
 
 def _window(train_patterns: Sequence[str], eval_patterns: Sequence[str], feature_spec: Mapping[str, Any]) -> Window:

@@ -13,7 +13,6 @@ from tfx.components import Evaluator
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common import resolver
-from tfx.types import artifact_utils
 
 from components.artifacts import MODEL_ID
 from components.evaluation.executor import ColumnExecutor, problem_of
@@ -98,7 +97,8 @@ class ProgressiveExecutor(OptionalEvaluatorExecutor):
             if not problem:
                 raise
             logging.warning("no earlier model is measured on the span: %s", problem)
-            write_measured(artifact_utils.get_single_uri(output_dict["evaluation"]), {}, {MODEL: problem})
+            (evaluation,) = output_dict["evaluation"]
+            write_measured(evaluation.uri, {}, {MODEL: problem})
 
 
 @recorded_as("components.progressive.OptionalEvaluator")

@@ -158,7 +158,7 @@ class Scorer:
             yield
         except _NOT_OF_A_MODEL:
             raise
-        except (FileNotFoundError, LookupError, ValueError, DecodeError, tf.errors.OpError) as error:
+        except (LookupError, ValueError, DecodeError, tf.errors.OpError) as error:
             lines = [line for line in str(error).splitlines() if line and line != _SESSION_HEADER]
             first = (lines or [type(error).__name__])[0][:300]
             raise ScoringError(f"the model cannot score the rows: {first} ({self._saved_model})") from error

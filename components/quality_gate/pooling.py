@@ -1,8 +1,8 @@
 """Pools the differences of several spans, and judges a bound by them.
 
 The uncertainty of one day's difference exceeds the loss that must be detected, so the differences of the last spans are
-pooled, each weighted by its precision (1 / its variance, no span's more than the last one's) and by its recency (the
-newest of 7 counts seven times the oldest).
+pooled, each weighted by its precision, which is 1 / its variance and counts at most as much as the last span's, and by
+its recency (the newest of 7 counts seven times the oldest).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def progress_problem(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.A
     _, problems = _measured(evaluation.uri)
     if MODEL in problems:
         return problems[MODEL]
-    return f"the model before it: {problems[BASELINE]}" if BASELINE in problems else ""
+    return f"{problems[BASELINE]}, the model before the last one" if BASELINE in problems else ""
 
 
 def _measured(evaluation_uri: str) -> tuple[EvaluationResult | None, Mapping[str, str]]:

@@ -49,7 +49,8 @@ class RunReport:
       data_findings: Findings of the gate on data, the most severe first.
       progress: Metrics of the previous model on this span, which it had not seen; None on a first span, or if
         that model could not be measured.
-      progress_problem: Why that model, or the one before it, could not be measured, as a sentence; else empty.
+      progress_problem: Why that model, or the one before it, could not be measured, as a sentence; else empty. Empty,
+        too, for a model that reads a feature which the examples lack: the log names it.
       training: The trainer's report.
       metrics: The candidate model's metrics, by name; empty if infra validation refused it, since it is not evaluated
         then.

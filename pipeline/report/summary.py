@@ -85,7 +85,8 @@ def summary(run_result: RunResult) -> RenderableType:
         metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
         table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")
     if run_result.progress_problem:
-        table.add_row("" if run_result.progress else "unseen span", f"not measured: {run_result.progress_problem}")
+        problem = escape(f"not measured: {run_result.progress_problem}")
+        table.add_row("" if run_result.progress else "unseen span", problem)
     if run_result.held_against:
         table.add_row("held against", escape(run_result.held_against))
     for what, measured in quality_rows(run_result):

@@ -62,6 +62,7 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
                 for event in run_nodes(compile_pipeline(pipeline, f"{run_id}-ingest-{span}"), connection, beam_args):
                     node = f"{event.node_id} (span {span})"
                     on_event(dataclasses.replace(event, node_id=node))
+                node = EXAMPLE_GEN
         for event in run_nodes(compile_pipeline(create_pipeline(config, settings), run_id), connection, beam_args):
             on_event(event)
             node = event.node_id

@@ -49,6 +49,7 @@ class CallAttempts:
         self._retried = (grpc.StatusCode.UNAVAILABLE, *([grpc.StatusCode.NOT_FOUND] if retries_not_found else []))
         self._in_flight = 0
         self._num_failed = 0
+        self._refused = False
         self.num_sent = 0
         self.due = now
 
@@ -65,7 +66,7 @@ class CallAttempts:
         if code not in self._retried:
             if code not in _REFUSALS:
                 return True
-            self.due = math.inf
+            self._refused, self.due = True, math.inf
             return self._in_flight == 0
         if self._may_send:
             wait = self._settings.backoff_seconds * 2**self._num_failed * (0.5 + self._draw())
@@ -76,4 +77,4 @@ class CallAttempts:
 
     @property
     def _may_send(self) -> bool:
-        return self.num_sent < self._settings.max_attempts
+        return not self._refused and self.num_sent < self._settings.max_attempts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import gzip
 import itertools
 import json
@@ -195,7 +196,8 @@ def test_an_ingestion_of_an_earlier_span_that_fails_is_on_record(tmp_path: Path)
     assert_told(in_process(*good.arguments("run")), sentence_of_run)
     assert_nothing_pushed(good)
     (report,) = map(read_report, good.workspace.glob("reports/*.json"))
-    assert report == RunReport.failed(2, "example_gen (span 1)", sentence_of_run)
+    failed = RunReport.failed(2, "example_gen (span 1)", sentence_of_run)
+    assert report == dataclasses.replace(failed, pipeline=good.config["name"])
 
 
 def test_an_unexpected_error_names_the_component_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -479,7 +479,7 @@ def test_what_could_not_be_measured_on_a_span_is_in_no_history_and_said(three_da
     history = read_history(three_days.workspace.metadata_connection())
     assert [(p.span, p.measured.baseline == {}, p.before_uri) for p in history] == [(2, True, ""), (3, True, "")]
     said = [progress_problem(three_days.store, evaluations[uri]) for uri in (third, fourth)]
-    assert said == [f"the model before it: {problem}", problem]
+    assert said == [f"{problem}, the model before the last one", problem]
     assert "unseen by both" not in wdr(three_days, "diff", "1", "2")
 
 

@@ -129,11 +129,12 @@ def test_brackets_in_reasons_and_paths_are_shown() -> None:
     told = {"forced": brackets, "refusals": (f"auc where x={brackets}",), "push_note": brackets}
     places = {"report": f"w/{brackets}/1.html"}
     warm = trained(warm_started_from=f"models/{brackets}", warm_start=start)
-    lines = lines_of(warm, held_against=brackets, places=places, **told)
+    lines = lines_of(warm, held_against=brackets, places=places, progress_problem=brackets, **told)
     for line in (
         f"start warm, from models/{brackets}",
         f"not carried {brackets}",
         f"held against {brackets}",
+        f"unseen span not measured: {brackets}",
         f"pushed yes, as version 1, {brackets}",
         f"forced {brackets}; refused: auc where x={brackets}",
         f"report w/{brackets}/1.html",

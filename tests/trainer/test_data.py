@@ -73,6 +73,10 @@ def test_all_files_of_all_patterns_are_read_once(tmp_path: Path) -> None:
     assert data.count_labels([str(tmp_path / "nothing-*")], FEATURE_SPEC).total == 0
 
 
+def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path) -> None:
+    assert data.count_labels(window(tmp_path / "[eu]"), FEATURE_SPEC).total == 50
+
+
 def test_batches_keep_the_last_examples_with_their_labels_and_weights(tmp_path: Path) -> None:
     weighted = {**FEATURE_SPEC, "weight": tf.io.FixedLenFeature([], tf.float32)}
     batches = list(data.train_dataset(window(tmp_path), weighted, training(), epoch=1))

@@ -32,7 +32,7 @@ def section(run: RunSources) -> Section:
     if report.progress is not None:
         blocks += _unseen(report)
     if report.progress_problem:
-        blocks.append(Note(f"On this span, which it had not seen, a model was not measured: {report.progress_problem}"))
+        blocks.append(Note(f"An earlier model was not measured on this span: {report.progress_problem}"))
     return Section("quality", "Quality", blocks)
 
 

@@ -46,6 +46,14 @@ def test_unavailable_is_tried_again_after_waits_that_double() -> None:
     assert call.failed(StatusCode.UNAVAILABLE, 100.5)
 
 
+def test_after_a_refusal_no_copy_is_sent_whatever_fails_next() -> None:
+    call = flight(max_attempts=3, hedge_after_seconds=0.05)
+    call.sent(100.0)
+    call.sent(100.05)
+    assert not call.failed(StatusCode.RESOURCE_EXHAUSTED, 100.06)
+    assert call.failed(StatusCode.UNAVAILABLE, 100.07)
+
+
 @pytest.mark.parametrize(("drawn", "wait"), [(0.0, 0.05), (0.999, 0.1499)])
 def test_waits_are_drawn(drawn: float, wait: float) -> None:
     call = CallAttempts(ClientSettings(model="m", backoff_seconds=0.1), 0.0, 1.0, draw=lambda: drawn)
