@@ -59,8 +59,8 @@ def write_day(folder: Path, num_impressions: int, file_format: str) -> None:
     simulate(
         folder, num_days=1, impressions_per_day=num_impressions, format="parquet", num_users=users, num_apps=NUM_APPS
     )
-    for part, path in enumerate(sorted(folder.glob("*/day-*/part-*.parquet"))):
-        rows = pq.read_table(path)
+    for path in sorted(folder.glob("*/day-*/part-*.parquet")):
+        rows, part = pq.read_table(path), int(path.stem.removeprefix("part-"))
         if path.parent.parent.name == "impressions":
             is_bad = pa.array(np.arange(len(rows)) % ROWS_PER_BAD_ROW == 7)
             column = pc.if_else(is_bad, pa.scalar(None, pa.string()), rows["request_id"].combine_chunks())
