@@ -164,7 +164,7 @@ def write_arrays(path: str, arrays: Mapping[str, Rows]) -> None:
 
 
 class _Appended(io.RawIOBase):
-    """An output file without `tell` and `seek`: every write appends to it.
+    """An output file that only appends: it has no `tell` and no `seek`.
 
     To such a file, `zipfile` writes the size and the checksum of an array after the array's data, so that it never
     has to go back in the file.

@@ -12,8 +12,8 @@ from typing import Any
 
 import grpc
 
-#: The most messages that may have been arriving for a while. gRPC does not tell how much of a message has arrived, so
-#: each counts as one of the largest size: 512 MiB for 8 MiB each.
+#: The most messages that may have been arriving for `_SLOW_SECONDS` or longer. gRPC does not say how much of a message
+#: has arrived, so the memory is bounded as if each had the largest size: 64 of 8 MiB have 512 MiB.
 MAX_SLOW = 64
 _SLOW_SECONDS = 1.0
 

@@ -165,42 +165,37 @@ def test_a_worsening_that_one_span_cannot_tell_is_pooled() -> None:
     assert decided(inputs(**changed(-0.03, 0.02)), earlier[:1], evaluation=bounds) == []
 
 
+BOUNDS_BY_COUNTRY = Evaluation(
+    thresholds={"auc": Threshold(min=0.6)},
+    slices=("country",),
+    slice_thresholds={"auc": SliceThreshold(max_worsening=0.05)},
+)
+
+#: A small slice that the candidate model ranks worse than the serving model: by chance on one day, but not every day.
+INVERTED = EvaluationResult(
+    200, {"auc": 0.4}, {"auc": 0.6}, {"auc": Estimate(-0.2, 0.09)}, num_positives=14, num_units=20
+)
+
+
 def test_a_small_slice_that_is_worse_every_day_is_refused_in_the_end() -> None:
-    bounds = Evaluation(
-        thresholds={"auc": Threshold(min=0.6)},
-        slices=("country",),
-        slice_thresholds={"auc": SliceThreshold(max_worsening=0.05)},
-    )
-    inverted = EvaluationResult(
-        200, {"auc": 0.4}, {"auc": 0.6}, {"auc": Estimate(-0.2, 0.09)}, num_positives=14, num_units=20
-    )
-
     def day(number: int) -> QualityInputs:
-        return inputs(f"m/{number}", serving="m/0", slices={"country = br": inverted})
+        return inputs(f"m/{number}", serving="m/0", slices={"country = br": INVERTED})
 
-    assert decided(day(1), evaluation=bounds) == []
+    assert decided(day(1), evaluation=BOUNDS_BY_COUNTRY) == []
     earlier = days(*(day(number) for number in range(1, 5)))
-    (found,) = decided(day(5), earlier, evaluation=bounds)
+    (found,) = decided(day(5), earlier, evaluation=BOUNDS_BY_COUNTRY)
     assert found.subject == "auc where country = br"
     assert found.rule == "evaluation.slice_thresholds.auc.max_worsening"
 
 
 def test_a_day_on_which_a_slice_has_one_positive_does_not_hide_its_loss() -> None:
     """Both models rank the one positive alike in every replicate: a change of 0 ± 0."""
-    bounds = Evaluation(
-        thresholds={"auc": Threshold(min=0.6)},
-        slices=("country",),
-        slice_thresholds={"auc": SliceThreshold(max_worsening=0.05)},
-    )
-    inverted = EvaluationResult(
-        200, {"auc": 0.4}, {"auc": 0.6}, {"auc": Estimate(-0.2, 0.09)}, num_positives=14, num_units=20
-    )
     alike = EvaluationResult(200, {"auc": 1.0}, {"auc": 1.0}, {"auc": Estimate(0.0, 0.0)}, num_positives=1)
-    slices = [inverted, inverted, inverted, inverted, alike, inverted]
+    slices = [INVERTED, INVERTED, INVERTED, INVERTED, alike, INVERTED]
     *earlier, last = (
         inputs(f"m/{day}", serving="m/0", slices={"country = br": of_day}) for day, of_day in enumerate(slices, 1)
     )
-    (found,) = decided(last, days(*earlier), evaluation=bounds)
+    (found,) = decided(last, days(*earlier), evaluation=BOUNDS_BY_COUNTRY)
     assert found.subject == "auc where country = br"
     assert found.value == pytest.approx(0.2)
     assert "over 5 spans" in found.sentence
