@@ -96,7 +96,8 @@ def read_next_day(day: Transformed, raw_examples: Path) -> NextDay:
     """
     output = tft.TFTransformOutput(str(day.graph))
     transform_fn = tf.saved_model.load(output.transform_savedmodel_dir).transform_fn
-    records = read_records(expand_patterns([str(raw_examples / "Split-*" / "*")])).batch(_BATCH_SIZE)
+    patterns = [str(raw_examples / f"Split-{split}" / "*") for split in ("train", "eval")]
+    records = read_records(expand_patterns(patterns)).batch(_BATCH_SIZE)
     raw_spec = output.raw_feature_spec()
     parsed = [tf.io.parse_example(batch, {LABEL: raw_spec[LABEL]}) for batch in records]
     labels = np.concatenate([np.reshape(batch[LABEL], -1) for batch in parsed]).astype(np.float32)
