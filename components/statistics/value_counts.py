@@ -28,9 +28,9 @@ _BYTES_PER_ROW = 16
 class ValueCounts:
     """Counts values, batch by batch.
 
-    With more than a maximum of distinct values, or of their bytes, it keeps half of the maximum, those with the highest
-    counts so far. From then on a count may lack what was counted before a value was dropped, and the number of distinct
-    values is an estimate.
+    With more than a maximum of distinct values, or of their bytes, it keeps half of the maximum: those with the highest
+    counts so far, and of equal counts the earliest. From then on a count may lack what was counted before a value was
+    dropped, and the number of distinct values is an estimate.
 
     Args:
       max_values: The maximum number of distinct values.
@@ -64,8 +64,8 @@ class ValueCounts:
         if not self._parts:
             return []
         (table,) = self._parts
-        order = pc.sort_indices(table, sort_keys=[(_COUNT, "descending"), (_VALUE, "descending")])
-        first = table.take(order[:number])
+        order = [(_COUNT, "descending"), (_VALUE, "descending")]
+        first = table.take(pc.select_k_unstable(table, number, sort_keys=order))
         return list(zip(first[_VALUE].to_pylist(), first[_COUNT].to_pylist(), strict=True))
 
     def num_distinct(self) -> int:
@@ -95,7 +95,7 @@ class ValueCounts:
             self._sketch = sketches.KmvSketch(_NUM_HASHES)
             for chunk in table[_VALUE].chunks:
                 self._sketch.AddValues(chunk)
-        order = pc.sort_indices(table, sort_keys=[(_COUNT, "descending"), (_VALUE, "descending")])
-        sizes = np.cumsum(pc.binary_length(table[_VALUE]).take(order).to_numpy() + _BYTES_PER_ROW)
+        order = np.argsort(-np.asarray(table[_COUNT]), kind="stable")
+        sizes = np.cumsum(np.asarray(pc.binary_length(table[_VALUE]))[order] + _BYTES_PER_ROW)
         number = min(self._max_values // 2, int(np.searchsorted(sizes, self._max_bytes // 2, "right")))
-        self._parts = [table.take(order[: max(number, 1)])]
+        self._parts = [table.take(pa.array(order[: max(number, 1)]))]
