@@ -6,6 +6,7 @@ A path with `://` (gs://, s3://) uses `tf.io.gfile`, which has no fsync, no link
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import hashlib
 import io
@@ -64,8 +65,14 @@ def open_bytes(path: str) -> IO[bytes]:
 
 
 def exists(path: str) -> bool:
-    """Returns whether a file or a folder exists."""
-    return bool(_gfile().exists(path)) if is_remote(path) else os.path.lexists(path)
+    """Returns whether a file or a folder exists; raises OSError if that cannot be known."""
+    if is_remote(path):
+        return bool(_gfile().exists(path))
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 class Status(NamedTuple):
@@ -108,12 +115,27 @@ def matches(root: str, pattern: str) -> list[str]:
     return sorted(glob.glob(os.path.join(glob.escape(root), pattern), include_hidden=True))
 
 
+def check_listable(root: str, pattern: str) -> None:
+    """Raises OSError if `matches`, of the same arguments, lacks the paths of a local folder that cannot be listed."""
+    if is_remote(root) or is_remote(pattern):
+        return  # an object store lists all paths at once, or raises an error
+    parts = pattern.split("/")
+    for number, part in enumerate(parts):
+        if glob.has_magic(part):
+            for folder in matches(root, "/".join(parts[:number])):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # it has no paths
+                    os.scandir(folder).close()
+
+
 def names(folder: str) -> list[str]:
-    """Returns the names in a folder, sorted; empty if there is no such folder."""
+    """Returns the names in a folder, sorted; empty if there is no such folder; raises OSError if it is unreadable."""
     if is_remote(folder):
         found = _gfile().listdir(folder) if _gfile().isdir(folder) else []
         return sorted(name.rstrip("/") for name in found)
-    return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def files(folder: str) -> list[str]:

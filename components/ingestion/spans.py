@@ -65,7 +65,7 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
     Raises:
       NoSpanError: If the span has no impressions.
       InputError: If a source has no file for the span, or a file is in two splits.
-      UnreadableError: If a file's status cannot be read now.
+      UnreadableError: If a file's status, or a folder of the span, cannot be read now.
     """
     log_paths = config.sources.impressions.paths
     number = _find_span(data_root, max(log_paths.values(), key=_names_span), span)
@@ -150,7 +150,7 @@ def _find_span(data_root: str, pattern: str, span: int | None) -> int:
             raise InputError(f"there are no impressions for any span ({place})")
         return max(found)
     filled = _filled(pattern, span)
-    if filled is None or not storage.matches(data_root, filled):
+    if filled is None or not _matches(data_root, filled):
         latest = _find_span(data_root, pattern, None)
         raise NoSpanError(f"there are no impressions for span {span}; the latest are of span {latest} ({place})")
     return span
@@ -218,10 +218,19 @@ def _filled(pattern: str, span: int) -> str | None:
     return _TOKEN.sub(lambda token: values[token["name"]].zfill(int(token["width"] or 1)), pattern)
 
 
+def _matches(data_root: str, pattern: str) -> list[str]:
+    """Returns the paths that a span's path matches; raises UnreadableError if one of its folders cannot be listed."""
+    try:
+        storage.check_listable(data_root, pattern)
+    except OSError as error:
+        raise UnreadableError.of(error.filename, error) from error
+    return storage.matches(data_root, pattern)
+
+
 def _files(data_root: str, pattern: str, span: int, source: str) -> tuple[str, ...]:
     _tokens(pattern, source)
     filled = _filled(pattern, span)
-    found = [] if filled is None else storage.matches(data_root, filled)
+    found = [] if filled is None else _matches(data_root, filled)
     paths = tuple(path for path in found if not storage.is_folder(path))
     if not paths:
         raise InputError(f"the source `{source}` has no file ({posixpath.join(data_root, filled or pattern)})")

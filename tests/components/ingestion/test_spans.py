@@ -152,6 +152,22 @@ def test_a_version_in_a_path_is_told(tmp_path: Path) -> None:
         resolve_span(config_of("{SPAN}/{VERSION}/x.csv"), str(tmp_path))
 
 
+def test_a_folder_that_cannot_be_listed_is_not_one_without_files(tmp_path: Path) -> None:
+    make(tmp_path, "log/day-1/hour-0/part-0.csv", "log/day-2/hour-0/part-0.csv", "apps.csv")
+    config = config_of("log/day-{SPAN}/hour-*/part-*.csv")
+    hour = tmp_path / "log" / "day-2" / "hour-1"
+    hour.symlink_to("nowhere")  # as one that was removed, it has no files
+    assert resolve_span(config, str(tmp_path), 2).files["impressions"] == {
+        "": (f"{tmp_path}/log/day-2/hour-0/part-0.csv",)
+    }
+    hour.unlink()
+    hour.symlink_to("hour-1")  # the system gives up following it
+    for span in (2, None):
+        with pytest.raises(UnreadableError, match="cannot be read now: Too many levels of symbolic links"):
+            resolve_span(config, str(tmp_path), span)
+    assert resolve_span(config, str(tmp_path), 1).span == 1
+
+
 def test_a_file_whose_status_cannot_be_read_is_not_a_missing_one(root: Path) -> None:
     path = root / "log" / "day-10" / "part-0.csv"
     path.unlink()
