@@ -216,6 +216,7 @@ def _data_gates(config: Config, settings: RunSettings, example_gen: ImpressionEx
     statistics_gen = ColumnStatisticsGen(examples=examples).with_id("statistics_gen")
     statistics_gen.add_upstream_node(row_gate)
     schema_gen = ImportSchemaGen(schema_file=str(schema_path(config, settings.workspace))).with_id(SCHEMA_GEN)
+    schema_gen.add_upstream_node(example_gen)  # which begins the run, or begins it again: no node may come before it
     schema = schema_gen.outputs["schema"]
     example_validator = ExampleValidator(statistics=statistics_gen.outputs["statistics"], schema=schema).with_id(
         "example_validator"

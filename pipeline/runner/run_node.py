@@ -35,9 +35,6 @@ from transform.errors import GateError, InputError
 #: The last node; the run's report is written after it.
 PUSH = "push"
 
-#: The nodes without upstream nodes; one of them is the first to write into a new database.
-_FIRST = (EXAMPLE_GEN, SCHEMA_GEN)
-
 _RUN_ID = re.compile(r"[A-Za-z0-9_.:+-]{1,200}")
 
 _Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
@@ -92,7 +89,7 @@ def run_node(
     name, config = topology.name, read_config(compiled)
     connection = place.workspace.metadata_connection()
     with node_claimed(place.workspace, name, node_id, config.schedule.timeout_seconds):
-        if node_id in _FIRST:
+        if node_id == EXAMPLE_GEN:
             allow_long_values(connection)
             reserve_ids(connection, place.workspace)
         run = _current_run(connection, name, run_id, begins=node_id == EXAMPLE_GEN)

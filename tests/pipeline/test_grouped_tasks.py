@@ -36,10 +36,15 @@ def test_a_task_that_is_tried_again_does_not_begin_the_run_again(topology: Topol
     assert set(of_gate) <= {node.id for node in topology.nodes} - {"example_gen", "statistics_gen"}
 
 
+def test_no_node_comes_before_the_one_that_begins_the_run(topology: Topology) -> None:
+    """A run that a scheduler clears begins again with `example_gen`; a node beside it would run in the earlier start."""
+    assert [node.id for node in topology.nodes if not node.upstream] == ["example_gen"]
+
+
 def test_the_tasks_of_the_small_store(topology: Topology) -> None:
     assert [task[0] for task in topology.tasks] == [
         "example_gen",
-        "schema_gen",
+        "analyzer_cache",
         "statistics_gen",
         "data_validation",
         "progressive_validation",
@@ -60,7 +65,7 @@ def test_a_task_runs_after_the_tasks_of_its_nodes_upstream_nodes(topology: Topol
     upstream = [task[0] for task in topology.upstream_of(topology.tasks[8])]
     assert upstream == [
         "example_gen",
-        "schema_gen",
+        "analyzer_cache",
         "trainer",
         "infra_validation",
     ]  # of `evaluator` and of `quality_gate`
