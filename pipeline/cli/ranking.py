@@ -133,6 +133,9 @@ def rank_service(
     if examples_path is not None and not ui:
         raise click.UsageError("`--examples` goes with `--ui` only")
     settings = _settings(**client, strict=strict or None)
+    from serving.model_server.protos import import_protos_alone
+
+    import_protos_alone()  # must precede the first import of TF Serving's protos, which would import all of TensorFlow
     from serving.rank_service.service import make_app, serve
 
     playground = None
@@ -173,7 +176,7 @@ def load_test(
     from pipeline.cli.display import console_for
     from serving.model_server.protos import import_protos_alone
 
-    import_protos_alone()  # must precede the first import of TF Serving's protos, which would import all of TensorFlow
+    import_protos_alone()  # as above
     from serving.load_test.load import LoadReport, load
     from serving.load_test.load_report import load_json, load_table, plot_load
     from serving.load_test.rate_search import largest_rate

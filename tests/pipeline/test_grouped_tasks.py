@@ -37,7 +37,7 @@ def test_a_task_that_is_tried_again_does_not_begin_the_run_again(topology: Topol
 
 
 def test_no_node_comes_before_the_one_that_begins_the_run(topology: Topology) -> None:
-    """A run that a scheduler clears begins again with `example_gen`; a node beside it would run in the earlier start."""
+    """A run that is cleared begins again with `example_gen`; a node beside it would run in the earlier start."""
     assert [node.id for node in topology.nodes if not node.upstream] == ["example_gen"]
 
 

@@ -16,6 +16,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_p
 
 from serving.ranking_client import protos
 from serving.ranking_client.messages import string_tensor
+from tests.serving.ranking.running import free_port, process, wait_until_up
 
 ROOT = Path(__file__).parents[3]
 
@@ -93,3 +94,15 @@ def test_the_client_and_tensorflow_are_imported_in_any_order(order: tuple[int, i
     program = "; ".join([imports[at] for at in order] + ["print('ok')"])
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("ok\n", "")
+
+
+@pytest.mark.parametrize("options", [(), ("--ui",)], ids=["", "--ui"])
+def test_the_ranking_service_does_not_load_tensorflow(tmp_path: Path, options: tuple[str, ...]) -> None:
+    """Its pods have 512 MB, which is what the libraries of TensorFlow take."""
+    port, log = free_port(), tmp_path / "log"
+    command = ["-m", "pipeline.cli", "rank-service", "--server", "127.0.0.1:1", "--model", "m", "--port", str(port)]
+    with process([*command, *options], log) as running:
+        wait_until_up(running, f"http://127.0.0.1:{port}/health/live", log)
+        loaded = Path(f"/proc/{running.pid}/maps").read_text()
+    assert "/grpc/" in loaded
+    assert "libtensorflow" not in loaded
