@@ -2,6 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
+LOCKED := $(VENV)/locked
 INSTALLED := $(VENV)/installed
 
 # Where `make run` simulates a store and keeps what it makes.
@@ -31,16 +32,22 @@ ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 # Where it is set, as in many images, each of the processes that the tests start would compile the project's code again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup run airflow client test test-all soak lint lock docs clean
+.PHONY: environment setup run airflow client test test-all soak lint lock docs clean
 
 setup: $(INSTALLED)
 
+# The packages of the lock file alone: a layer of the image, which a change of the product's code leaves as it is.
+environment: $(LOCKED)
+
 # Bytecode: where PYTHONDONTWRITEBYTECODE is set, as in many images, each process would compile 9,000 modules again, 10 s.
-$(INSTALLED): requirements.lock pyproject.toml setup.py deploy/old_glibc/relink.py deploy/old_glibc/compat.c
+$(LOCKED): requirements.lock deploy/old_glibc/relink.py deploy/old_glibc/compat.c
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet "$$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)"
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --python-platform $(PLATFORM) --no-deps --require-hashes --compile-bytecode -r requirements.lock
 	$(BIN)/python deploy/old_glibc/relink.py
+	touch $@
+
+$(INSTALLED): $(LOCKED) pyproject.toml setup.py
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	touch $@
 

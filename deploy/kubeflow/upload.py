@@ -10,9 +10,20 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import json
 from pathlib import Path
 
 import kfp
+
+
+def pipeline_id_of(client: kfp.Client, name: str, namespace: str | None) -> str | None:
+    """Returns the id of the pipeline of this name; None if there is none.
+
+    kfp 2.16.1's `get_pipeline_id` has no namespace, and does not find the pipelines of one.
+    """
+    predicates = [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]
+    found = client.list_pipelines(filter=json.dumps({"predicates": predicates}), namespace=namespace).pipelines
+    return found[0].pipeline_id if found else None
 
 
 def main() -> None:
@@ -22,11 +33,14 @@ def main() -> None:
     parser.add_argument("--host", required=True, help="Kubeflow Pipelines' address.")
     parser.add_argument("--namespace", help="Where Kubeflow has several users.")
     parser.add_argument("--cron", help="Six fields, seconds first, UTC; a run is for the day before.")
+    parser.add_argument(
+        "--no-catchup", action="store_true", help="Leave out the runs that were due while the schedule was paused."
+    )
     options = parser.parse_args()
     name = options.file.stem
     client = kfp.Client(host=options.host, namespace=options.namespace or "kubeflow")
     version = f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}"
-    pipeline_id = client.get_pipeline_id(name)
+    pipeline_id = pipeline_id_of(client, name, options.namespace)
     if pipeline_id is None:
         pipeline_id = client.upload_pipeline(str(options.file), name, namespace=options.namespace).pipeline_id
         # The upload of a new pipeline creates its first version, which has the pipeline's name.
@@ -42,7 +56,7 @@ def main() -> None:
             job_name=name,
             cron_expression=options.cron,
             max_concurrency=1,
-            no_catchup=False,
+            no_catchup=options.no_catchup,
             pipeline_id=pipeline_id,
             version_id=uploaded.pipeline_version_id,
         )

@@ -40,7 +40,7 @@ _EXISTING = click.Path(exists=True, file_okay=False)
 @click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="The output folder.")
 @click.option("--group", is_flag=True, help="Run resolvers and gates in the task of the node before them.")
 @click.option("--start", type=click.DateTime(["%Y-%m-%d"]), help="The first day with logs; overrides the config.")
-@click.option("--image", default="wide-deep-ranker", help="Kubeflow: the steps' container image.")
+@click.option("--image", default="", help="Kubeflow: the steps' container image; required.")
 @click.option("--claim", default="storage", help="Kubeflow: the persistent volume claim that holds data and workspace.")
 @click.option("--secret", default="", help="Kubeflow: the secret that holds WDR_METADATA_URL.")
 def compile_command(
@@ -54,6 +54,8 @@ def compile_command(
     secret: str,
 ) -> None:
     """Write the pipeline for a scheduler: what its nodes are, and the scheduler's own file."""
+    if target == "kubeflow" and not image:
+        raise click.UsageError("`--target kubeflow` needs `--image`: the image that was built from the Dockerfile")
     loaded = read_config(config)
     if start is not None:
         schedule = dataclasses.replace(loaded.schedule, start=start.date())
@@ -67,6 +69,9 @@ def compile_command(
     file = write_target(target, topology, out.absolute(), image=image, claim=claim, secret=secret)
     tasks = f" in {len(topology.tasks)} tasks" if group else ""
     click.echo(f"{len(topology.nodes)} nodes of {loaded.name}{tasks} for {target}: {file}")
+    if target != "local":
+        first = topology.schedule
+        click.echo(f"the first day with logs is {first.start}, span {first.first_span} (`schedule.start`, `--start`)")
 
 
 @click.command(name="run-node")
@@ -113,8 +118,11 @@ def run_node_command(
 def kubeflow_step(nodes: tuple[str, ...], executor_input: str) -> None:
     """Run one node, or several, as a step of Kubeflow Pipelines."""
     with quiet_imports():
+        from pipeline.create import EXAMPLE_GEN
         from pipeline.runner.kubeflow_step import Step, staging_root
     step = Step(executor_input, staging_root())
+    if EXAMPLE_GEN in nodes:
+        step.wait_for_logs()
     for node in nodes:
         result = _run(step.compiled, step.place, node, step.span, step.run_id)
         step.report(result.event, result.run_result)

@@ -8,9 +8,9 @@ Environment variables of Airflow's scheduler and workers:
   WDR_DATA, WDR_WORKSPACE  The folder of logs, and the folder for everything that a run writes.
   WDR_COMMAND              The `wdr` of the pipeline's environment; default `wdr`.
   WDR_METADATA_URL         ML Metadata on a database server (a secret: only for the tasks).
-  WDR_IMAGE, WDR_NAMESPACE, WDR_CLAIM, WDR_SECRET
-                           For pods: the image, the namespace, the persistent volume claim that holds both folders, and
-                           the secret whose entries become the pods' environment.
+  WDR_IMAGE, WDR_NAMESPACE, WDR_CLAIM, WDR_SECRET, WDR_PULL_SECRET
+                           For pods: the image, the namespace, the persistent volume claim that holds both folders, the
+                           secret whose entries become the pods' environment, and the secret to pull the image with.
   WDR_ALERT_URL            Receives a POST with a JSON object for each failed run.
 """
 
@@ -67,6 +67,12 @@ START = datetime.date.fromisoformat(SCHEDULE["start"])
 #: Airflow 2 treats a sensor's timeout as a failure and retries it, so the waiting time is divided by the attempts.
 NUM_WAITS = SCHEDULE["retries"] + 1 if IS_AIRFLOW_2 else 1
 
+#: The user and the group of the image's processes, as in the Dockerfile.
+IMAGE_USER = 10001
+
+#: How long a pod may take to start, in seconds: a new machine first pulls the image, which has several GB.
+POD_START_SECONDS = 1800
+
 #: Exit code of `wdr run-node` if a gate on data stopped the run; Airflow then skips the rest of the run.
 SKIPPED = 99
 
@@ -103,6 +109,28 @@ def marker_of(interval_start: datetime.datetime | None, run: Any) -> str:
     for token, value in {"{YYYY}": f"{day:%Y}", "{MM}": f"{day:%m}", "{DD}": f"{day:%d}"}.items():
         marker = marker.replace(token, value)
     return posixpath.join(os.environ.get("WDR_DATA", "/data"), marker)
+
+
+def waiting_seconds(due: datetime.datetime | None, now: datetime.datetime) -> float:
+    """Returns how long a try of a run waits for its logs: until `wait_seconds` after the run was due, at most.
+
+    A run that is older than that looks once. Otherwise, each past day without logs would block the later ones for
+    `wait_seconds`, as runs follow one after another. A run without a data interval waits from `now` on.
+    """
+    longest = float(SCHEDULE["wait_seconds"]) / NUM_WAITS
+    if due is None:
+        return longest
+    left = (due - now).total_seconds() + float(SCHEDULE["wait_seconds"])
+    return max(1.0, min(longest, left))
+
+
+class LogsSensor(FileSensor):  # type: ignore[misc]
+    """Waits for the file that says that a run's logs are complete, `waiting_seconds` long."""
+
+    def execute(self, context: Any) -> None:
+        """Looks for the file, and defers the task if it is not there."""
+        self.timeout = waiting_seconds(context.get("data_interval_end"), datetime.datetime.now(datetime.UTC))
+        super().execute(context)
 
 
 def tell_failure(context: dict[str, Any]) -> None:
@@ -148,7 +176,8 @@ def pod_task(nodes: list[str]) -> Any:
         name=f"{TOPOLOGY['name']}-{node}".replace("_", "-"),
         namespace=os.environ.get("WDR_NAMESPACE", "default"),
         image=os.environ["WDR_IMAGE"],
-        cmds=["wdr", "run-node"],
+        # With an init, as in the image's entrypoint, so that SIGTERM reaches the node and Beam's workers are reaped.
+        cmds=["tini", "--", "wdr", "run-node"],
         arguments=["--compiled", str(HERE), *(word for name in nodes for word in ("--node", name))],
         env_vars={**RUN, "WDR_DATA": "/storage/data", "WDR_WORKSPACE": "/storage/workspace"},
         env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=os.environ["WDR_SECRET"]))]
@@ -165,8 +194,24 @@ def pod_task(nodes: list[str]) -> Any:
         node_selector=pod["node_selector"],
         labels={"sends-beam-jobs": "true"},  # deploy/beam/flink.yaml lets such pods reach Beam's job server
         automount_service_account_token=False,  # the pod does not call the Kubernetes API
+        image_pull_secrets=[k8s.V1LocalObjectReference(name=os.environ["WDR_PULL_SECRET"])]
+        if os.environ.get("WDR_PULL_SECRET")
+        else [],
+        # As the standard `restricted` of Kubernetes' Pod Security asks for; the user is the image's.
+        security_context=k8s.V1PodSecurityContext(
+            run_as_non_root=True,
+            run_as_user=IMAGE_USER,
+            run_as_group=IMAGE_USER,
+            seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
+        ),
+        container_security_context=k8s.V1SecurityContext(
+            allow_privilege_escalation=False, capabilities=k8s.V1Capabilities(drop=["ALL"])
+        ),
+        startup_timeout_seconds=POD_START_SECONDS,
         skip_on_exit_code=SKIPPED,
-        on_finish_action="delete_succeeded_pod",
+        # Also a pod that failed or did not start in time: it would start later, beside the task's next try. Airflow
+        # keeps its log.
+        on_finish_action="delete_pod",
     )
 
 
@@ -188,12 +233,11 @@ with DAG(
     doc_md=__doc__,
     tags=["wide-deep-ranker"],
 ) as dag:
-    logs = FileSensor(
+    logs = LogsSensor(
         task_id="wait_for_logs",
         filepath="{{ marker_of(data_interval_start | default(none), dag_run) }}",
         deferrable=True,
         poke_interval=SCHEDULE["poll_seconds"],
-        timeout=SCHEDULE["wait_seconds"] / NUM_WAITS,
         execution_timeout=None,
     )
     tasks = {nodes[0]: task_of(nodes) for nodes in TOPOLOGY["tasks"]}

@@ -13,6 +13,7 @@ from typing import Any
 from kfp import compiler, dsl, kubernetes
 
 from pipeline.compile.topology import Topology
+from pipeline.create import EXAMPLE_GEN
 
 #: The folder at which the persistent volume is mounted in each step.
 STORAGE = "/storage"
@@ -75,7 +76,8 @@ def write_kubeflow(topology: Topology, cluster: Cluster, file: Path) -> None:
             # deploy/beam/flink.yaml lets pods with this label reach Beam's job server.
             kubernetes.add_pod_label(task, "sends-beam-jobs", "true")
             kubernetes.mount_pvc(task, pvc_name=cluster.claim, mount_path=STORAGE)
-            kubernetes.set_timeout(task, seconds=int(schedule.timeout_seconds))
+            waiting = schedule.wait_seconds if EXAMPLE_GEN in nodes else 0.0  # for the logs
+            kubernetes.set_timeout(task, seconds=int(schedule.timeout_seconds + waiting))
             if cluster.secret:
                 kubernetes.use_secret_as_env(task, cluster.secret, {"WDR_METADATA_URL": "WDR_METADATA_URL"})
             tasks[nodes] = task.after(*(tasks[upstream] for upstream in topology.upstream_of(nodes)))

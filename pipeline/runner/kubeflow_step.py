@@ -12,6 +12,7 @@ import datetime
 import json
 import math
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components import storage
 from pipeline.compile.compiled import RunEnvironment, read_topology
 from pipeline.compile.kubeflow import DAY_BEFORE
+from pipeline.compile.topology import marker_of
 from pipeline.report.run_report import RunResult
 from pipeline.runner.launch import NodeEvent
 from pipeline.workspace import Workspace
@@ -71,6 +73,27 @@ class Step:
             ) from error
         day = when.astimezone(schedule.zone).date() - datetime.timedelta(days=1)
         return schedule.first_span + (day - schedule.start).days
+
+    def wait_for_logs(self) -> None:
+        """Waits until the span's logs are complete, as `wait_for_logs` in Airflow does.
+
+        Kubeflow tries a step again that has waited in vain, so each try has its share of `schedule.wait_seconds`.
+
+        Raises:
+          InputError: If the logs are not complete by then.
+        """
+        schedule = read_topology(self.compiled).schedule
+        marker = marker_of(schedule, self.place.data_root, self.span)
+        seconds = schedule.wait_seconds / (schedule.retries + 1)
+        end = time.monotonic() + seconds
+        while not storage.exists(marker):
+            left = end - time.monotonic()
+            if left <= 0:
+                raise InputError(
+                    f"a store writes {marker} when the logs of span {self.span} are complete. It is not there after "
+                    f"{seconds:,.0f} s of waiting: `schedule.wait_seconds`, divided by the number of tries"
+                )
+            time.sleep(min(schedule.poll_seconds, left))
 
     def report(self, event: NodeEvent, run_result: RunResult | None) -> None:
         """Writes the report, and the ExecutorOutput that passes it to Kubeflow.

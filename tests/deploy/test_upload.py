@@ -29,6 +29,7 @@ class Kubeflow(http.server.ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.namespace = ""
         self.versions: list[dict[str, str]] = []
         self.recurring_runs: list[dict[str, Any]] = []
         self.made = 0
@@ -36,13 +37,19 @@ class Kubeflow(http.server.ThreadingHTTPServer):
     def answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
         """Returns the response to a request; raises KeyError for an unknown request."""
         if (method, path) == ("POST", "/pipelines/upload"):
+            assert not self.versions, "a pipeline of this name exists"
+            self.namespace = query.get("namespace", "")
             self._add(query["name"])
             return {"pipeline_id": "p", "display_name": query["name"]}
         if (method, path) == ("POST", "/pipelines/upload_version"):
             assert query["pipelineid"] == "p"
             return self._add(query["name"])
         if (method, path) == ("GET", "/pipelines"):
-            return {"pipelines": [{"pipeline_id": "p"}] if self.versions else []}
+            assert json.loads(query["filter"])["predicates"] == [
+                {"operation": "EQUALS", "key": "display_name", "stringValue": "store"}
+            ]
+            is_there = self.versions and query.get("namespace", "") == self.namespace
+            return {"pipelines": [{"pipeline_id": "p"}] if is_there else []}
         if (method, path) == ("GET", "/pipelines/p/versions"):
             return {"pipeline_versions": self.versions[: int(query["page_size"])], "total_size": len(self.versions)}
         if (method, path) == ("GET", "/experiments"):
@@ -142,9 +149,11 @@ def test_the_first_upload_makes_one_version_and_the_second_another(
     assert [version["display_name"] for version in kubeflow.versions] == ["store"]
     (run,) = kubeflow.recurring_runs
     assert run["pipeline_version_reference"] == {"pipeline_id": "p", "pipeline_version_id": "v1"}
-    said, recurring = upload("--cron", "0 0 5 * * *")
+    assert (kubeflow.namespace, run["no_catchup"]) == ("team", False)
+    said, recurring = upload("--cron", "0 0 5 * * *", "--no-catchup")
     assert re.fullmatch(r"version store-\d{8}T\d{6} of store", said)
     assert recurring == "recurring run r2: 0 0 5 * * *"
     assert len(kubeflow.versions) == 2
     (run,) = kubeflow.recurring_runs
     assert run["pipeline_version_reference"] == {"pipeline_id": "p", "pipeline_version_id": "v2"}
+    assert run["no_catchup"] is True

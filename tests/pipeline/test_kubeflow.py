@@ -7,6 +7,7 @@ import datetime
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,29 @@ def test_a_scheduled_step_is_for_the_day_before(compiled: Path, tmp_path: Path) 
     """20:00 UTC on 2026-03-01 is 2026-03-02 in Tokyo; the day before is 59 days after the first day, span 10."""
     assert Step(executor_input(compiled, tmp_path)).span == 69
     assert Step(executor_input(compiled, tmp_path, span=7)).span == 7
+
+
+def step_that_waits(folder: Path, seconds: float) -> Step:
+    """Returns the first step of a run of span 7, with `wait_seconds` for two tries."""
+    schedule = Schedule(retries=1, wait_seconds=seconds, poll_seconds=0.05)
+    write_compiled(dataclasses.replace(load_config(CONFIG), schedule=schedule), folder / "compiled")
+    return Step(executor_input(folder / "compiled", folder, data=str(folder / "data"), span=7))
+
+
+def test_a_step_waits_for_the_logs_of_its_span(tmp_path: Path) -> None:
+    step = step_that_waits(tmp_path, 60)
+    marker = tmp_path / "data" / "impressions" / "day-7" / "_SUCCESS"
+    marker.parent.mkdir(parents=True)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(step.wait_for_logs)
+        assert not waiting.done()
+        marker.touch()
+        waiting.result(20)
+
+
+def test_a_step_whose_logs_are_not_complete_fails_after_its_share_of_the_wait(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"day-7/_SUCCESS when .* of span 7 are complete\. .* after 1 s of waiting"):
+        step_that_waits(tmp_path, 2).wait_for_logs()
 
 
 def test_a_backend_that_does_not_tell_the_time_is_told_of(compiled: Path, tmp_path: Path) -> None:

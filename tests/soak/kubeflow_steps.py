@@ -140,7 +140,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name, Progress(*columns, console=console) as progress:
         folder = Path(name)
         data = store.simulate(folder / "data", days=options.days)
-        store.wdr_ok("compile", store.CONFIG, "--target", "kubeflow", "--out", folder / "compiled")
+        store.wdr_ok("compile", store.CONFIG, "--target", "kubeflow", "--image", "wdr", "--out", folder / "compiled")
         launcher = Launcher(folder / "compiled" / f"{store.NAME}.yaml", folder / "staged")
         launcher.folder.mkdir()
         for span in range(1, options.days + 1):
