@@ -43,7 +43,7 @@ class Schedule:
       first_span: The span of the logs of the day `start`; not used where paths have dates.
       marker: A file below the data folder whose existence means that a span's logs are complete, `{SPAN}` or the date
         in its path as in the impressions'. `_SUCCESS` in the impressions' folder if left out.
-      wait_seconds: How long a run waits for it before it fails.
+      wait_seconds: How long a run waits for it before it fails; in Airflow, from when the run was due.
       poll_seconds: How often it looks.
       catchup: Run the spans since `start` that have not been run, in order.
       block_on_failure: A span fails until the one before it has pushed, was refused, or was skipped; else it runs on
