@@ -45,8 +45,8 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
       num_examples: The number of training examples.
 
     Returns:
-      The settings. A batch size that is left out is the power of two from 64 to 1,024 with which an epoch has nearest
-      to 100 steps. A number of epochs that is left out is 3,000,000 examples' worth, from 1 to 30, and training stops
+      The settings. A batch size that is left out is the power of two from 64 to 1,024 with which an epoch has 75 to 150
+      steps. A number of epochs that is left out is 3,000,000 examples' worth, from 1 to 30, and training stops
       earlier, after 2 epochs without a better one, if `patience` is left out too. An initial accumulator of FTRL that
       is None is (1 / batch size)².
     """

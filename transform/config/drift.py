@@ -31,7 +31,7 @@ class Drift:
       divergence_floor: What is always allowed of a feature that `max_divergence` does not name; twice this as long as
         there are fewer than 7 reference spans. An id, what is constant within a span, and a feature of the log
         that is derived as a year, a month or a day only warn.
-      action: What too large a divergence does: `stop` the run, before anything is learned, or `warn` in the summary.
+      action: What too large a divergence does: `stop` the run, before anything is learned, or `warn`.
       min_rows_ratio: A span must have at least this share of the median number of examples of the reference spans.
         0 asks for none.
       min_label_ratio: The share of examples with label 1 must be at least this times the median of the reference spans.

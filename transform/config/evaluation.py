@@ -68,9 +68,9 @@ class SliceThreshold:
       min: The lowest value allowed. In a slice, and on fewer than `min_positives`, a model is refused only if the
         metric's whole 95 % interval is lower.
       max: The highest value allowed, in the same way.
-      max_worsening: By how much it may be worse than the serving model's, beyond what may be chance: a model is refused
-        if even the good end of the change's 95 % interval is worse by more. Not used on a first run. Where the interval
-        is wider than this on either side, only a change of twice that width is refused.
+      max_worsening: By how much it may be worse than the serving model's, beyond what may be chance. With m this number
+        and h half the width of the change's 95 % interval, a model is refused if the metric is worse by more than m + h
+        and by more than 2 h. Not used on a first run.
     """
 
     min: FiniteFloat | None = None
@@ -113,8 +113,8 @@ class Evaluation:
       min_positives: How many evaluation examples of either label a first model is judged by. With fewer it is pushed
         only if its AUC is above 0.5 beyond chance; later models are then refused by `min` and `max` only where the
         metric's whole 95 % interval is out of bounds.
-      min_slice_positives: In a slice with fewer examples of either label nothing must be reached: with 50 positives
-        the 95 % interval of a change in AUC is 0.02 to 0.03 wide on either side.
+      min_slice_positives: In a slice with fewer examples of either label nothing must be reached: the interval of a
+        change would be too wide to decide.
       min_slice_examples: The same for all examples of a slice.
       user: The feature that is the user's id. Examples of one user are alike, so the bootstrap draws them together;
         intervals by request are too narrow. Left out, it is `gauc_by`, else the context's feature by which installs

@@ -28,7 +28,7 @@ class Quality:
       max_auc_rise: By how much the AUC may be higher than the serving model's, and than that of any model of the last
         spans on its own span, beyond chance. More is too good to be true: a feature knows the label.
       pool_spans: How many spans are pooled at most.
-      min_spans: Of how many spans unseen data is judged at least; the summary says how many there are.
+      min_spans: Of how many spans unseen data is judged at least; a warning says how many there are.
     """
 
     # In 1,000 good days with 4,000 to 30,000 evaluation rows, these refuse at most 2 models. With 10,000 rows or more,

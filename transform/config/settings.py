@@ -153,14 +153,16 @@ class Training:
 
     Attributes:
       batch_size: Examples per step. Left out, it follows from the number of training examples: the power of two from 64
-        to 1,024 with which an epoch has nearest to 100 steps.
+        to 1,024 with which an epoch has 75 to 150 steps.
       num_epochs: Passes over the training examples, at most. Left out, it follows from their number: 3,000,000
         examples' worth, from 1 to 30.
       patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch. Left out, all
         epochs are trained and the last is kept; with `num_epochs` left out too, it is 2.
-      validation_fraction: With `patience`: the share of the newest span's training examples that `monitor` is measured
-        on, and that are not trained on, rounded up to eighths; 0 measures it on the evaluation examples. Left out, it
-        is 0, and with `num_epochs` left out too 1/8. It goes without `count_encodings`.
+      validation_fraction: With `patience`: the share of the newest span's training examples that are held out,
+        rounded up to eighths. They are not trained on: `monitor` is measured on them. With 0 it is measured on the
+        evaluation examples. Left out, it is 0. With `num_epochs` left out too it is 1/8, if there are several epochs,
+        no `count_encodings` and at least 20 examples of each label to hold out. A number above 0 goes without
+        `count_encodings`.
       monitor: With `patience`: the validation metric by which the best epoch is chosen.
       shuffle_buffer_size: Examples held to shuffle among, anew in each epoch; they are written in a random order
         already.
