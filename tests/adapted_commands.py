@@ -35,7 +35,6 @@ SUBSTITUTIONS = (
     Substitution(r"wdr gates |wdr compile .* local ", r"configs/app_store\.yaml", "tests/e2e/small_store.yaml", _STORE),
     Substitution(r"WDR_DATA=", r"WDR_SPAN=3", "WDR_SPAN=9",
                  "A process for each node takes two minutes; without logs the script ends with its first node."),
-    Substitution(r"wdr run-node ", r"runs/dags/", "runs/compiled/", "It is where the page compiles."),
     Substitution(r"wdr simulate ", r"runs/data", "runs/simulated", "The checkout has data already."),
     Substitution(r"wdr simulate (?!.*--impressions-per-day)", r"$", " --impressions-per-day 3000", _LARGE),
     Substitution(r"wdr simulate .*--impressions-per-day", r"(?<=--impressions-per-day )\d+", "3000", _LARGE),
