@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import dataclasses
 import datetime
+import math
 import sys
 import tempfile
 import threading
@@ -27,7 +28,7 @@ from benchmarks.model_server import MODEL, free_port, push, running
 from pipeline.cli.display import console_for
 from serving.model_server.protos import import_protos_alone
 
-#: A swap, from the push until the old version is dropped, in seconds since 1970.
+#: A swap, from the push until the old version is dropped, in seconds since 1970; one that did not end, to infinity.
 Span = tuple[float, float]
 
 
@@ -42,7 +43,7 @@ class Report:
       num_versions: Number of versions that answered.
       during: Latencies in milliseconds of the requests in flight during a swap.
       between: Latencies in milliseconds of the other requests.
-      swaps: The swaps.
+      swaps: The swaps that ended.
     """
 
     num_requests: int
@@ -94,13 +95,14 @@ def measure(version: Path, seconds: float, every: float, rate: float, num_candid
                 pusher.join()
             swaps = swaps_of(pushes, server.lines())
     during, between = split(found.latencies, [(begin - started, end - started) for begin, end in swaps])
+    ended = [(begin, end) for begin, end in swaps if end < math.inf]
     return Report(
-        len(found.latencies), dict(found.errors), found.num_older, len(found.versions), during, between, swaps
+        len(found.latencies), dict(found.errors), found.num_older, len(found.versions), during, between, ended
     )
 
 
 def swaps_of(pushes: dict[int, float], log: Sequence[dict[str, Any]]) -> list[Span]:
-    """Returns the swaps that were completed.
+    """Returns the swaps, in the order of the pushes.
 
     Args:
       pushes: By version, the time of its push.
@@ -111,7 +113,12 @@ def swaps_of(pushes: dict[int, float], log: Sequence[dict[str, Any]]) -> list[Sp
         for line in log
         if line["message"] == "a version was dropped"
     }
-    return [(at, dropped[number - 1]) for number, at in sorted(pushes.items()) if number - 1 in dropped]
+    swaps = []
+    for number, at in sorted(pushes.items()):
+        # A version that the server skipped, since a newer one was there, is never dropped: the next one's end counts.
+        ends = [dropped[version] for version in sorted(dropped) if version >= number - 1]
+        swaps.append((at, ends[0] if ends else math.inf))
+    return swaps
 
 
 def split(latencies: Sequence[tuple[float, float]], swaps: Sequence[Span]) -> tuple[list[float], list[float]]:

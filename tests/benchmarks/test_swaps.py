@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -39,7 +40,20 @@ def test_a_swap_is_from_the_push_until_the_old_version_is_dropped() -> None:
         {"message": "a version was dropped", "version": 1, "time": "1970-01-01T00:00:12+00:00"},
         {"message": "a version serves", "version": 3, "time": "1970-01-01T00:00:21+00:00"},
     ]
-    assert swaps_of({2: 10.0, 3: 20.0}, log) == [(10.0, 12.0)]
+    assert swaps_of({2: 10.0, 3: 20.0}, log) == [(10.0, 12.0), (20.0, math.inf)]
+
+
+def test_a_skipped_version_is_replaced_when_the_next_one_is_dropped() -> None:
+    log = [
+        {"message": "a version was dropped", "version": 1, "time": "1970-01-01T00:00:12+00:00"},
+        {"message": "a version was dropped", "version": 3, "time": "1970-01-01T00:00:32+00:00"},
+    ]
+    assert swaps_of({2: 10.0, 3: 20.0, 4: 30.0}, log) == [(10.0, 12.0), (20.0, 32.0), (30.0, 32.0)]
+
+
+def test_a_swap_that_has_not_ended_lasts_to_the_end() -> None:
+    latencies = [(0.5, 10.0), (1.5, 20.0), (2.5, 30.0), (3.5, 40.0)]
+    assert split(latencies, [(1.0, 2.0), (3.0, math.inf)]) == ([20.0, 40.0], [10.0, 30.0])
 
 
 def test_requests_on_their_way_during_a_swap() -> None:
