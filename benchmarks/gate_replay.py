@@ -158,9 +158,16 @@ def _inputs(
 
 
 def refused_share(noise: Noise, num_days: int, draw: np.random.Generator, settings: Quality) -> float:
-    """Returns the share of good days that are refused, in stretches of `STRETCH` days, each with a first anchor."""
+    """Returns the share of good days that are refused, in whole stretches of `STRETCH` days, each with a first anchor.
+
+    Args:
+      noise: The noise of each day's metrics.
+      num_days: Number of days; a remainder of less than `STRETCH` is left out.
+      draw: The random number generator.
+      settings: The gate's bounds.
+    """
     stretches = [days(noise, 0.0, STRETCH, draw, settings) for _ in range(num_days // STRETCH)]
-    return sum(day.refused for stretch in stretches for day in stretch) / num_days
+    return float(np.mean([day.refused for stretch in stretches for day in stretch]))
 
 
 def largest_loss(noise: Noise, decline: float, draw: np.random.Generator, settings: Quality) -> float:
@@ -171,9 +178,13 @@ def largest_loss(noise: Noise, decline: float, draw: np.random.Generator, settin
 def main() -> None:
     """Prints, by evaluation rows a day, the refused good days, and the loss in declines before they are stopped."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--good-days", type=int, default=10_000, help="For each number of rows.")
+    parser.add_argument(
+        "--good-days", type=int, default=10_000, help=f"For each number of rows; a multiple of {STRETCH:,}."
+    )
     parser.add_argument("--declines", type=int, default=300, help="Of each kind, for each number of rows.")
     arguments = parser.parse_args()
+    if arguments.good_days <= 0 or arguments.good_days % STRETCH:
+        parser.error(f"--good-days must be a positive multiple of {STRETCH:,}. Received: {arguments.good_days}")
     settings, draw = Quality(), np.random.default_rng(1)
     table = Table(box=None, pad_edge=False)
     table.add_column("evaluation rows a day", justify="right")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
+from benchmarks import gate_replay
 from benchmarks.gate_replay import MAX_LOSS, largest_loss, noise_of, refused_share
 from transform.config.quality import Quality
 
@@ -27,3 +30,22 @@ def test_without_a_bound_a_decline_goes_on() -> None:
     draw = np.random.default_rng(7)
     lax = Quality(max_auc_loss=1.0, max_logloss_rise=1.0)
     assert largest_loss(noise_of(20_000, draw), 0.002, draw, lax) > 2 * MAX_LOSS
+
+
+def test_the_share_is_of_the_days_that_were_drawn() -> None:
+    """1,999 days are one stretch of 1,000: the same random numbers give the same share, not half of it."""
+    strict = Quality(max_auc_loss=1e-9, max_logloss_rise=1e-9)
+    noise = noise_of(4_000, np.random.default_rng(7))
+    one, nearly_two = (refused_share(noise, number, np.random.default_rng(7), strict) for number in (1_000, 1_999))
+    assert one == nearly_two > 0
+
+
+@pytest.mark.parametrize("number", ["0", "-1000", "500", "1500"])
+def test_good_days_are_whole_stretches(
+    number: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["gate_replay", "--good-days", number])
+    with pytest.raises(SystemExit) as ended:
+        gate_replay.main()
+    assert ended.value.code == 2
+    assert f"--good-days must be a positive multiple of 1,000. Received: {number}" in capsys.readouterr().err
