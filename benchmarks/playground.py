@@ -1,10 +1,11 @@
-"""Measures the playground: the time from an edit to the new order, as the page itself measures it.
+"""Measures the playground: the time from the request to the new order, as the page itself measures it.
 
     wdr serve --models runs/workspace/serving
     wdr rank-service --model app_store --ui --examples runs/workspace/serving/app_store/3
     python -m benchmarks.playground --url http://127.0.0.1:8080
 
-The target is 100 ms for 200 candidates. It needs Chromium.
+The page waits for a pause in the typing before the request; that time does not count. The target is 100 ms for 200
+candidates. It needs Chromium.
 """
 
 from __future__ import annotations
