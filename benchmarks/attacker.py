@@ -9,6 +9,7 @@ that send a request's head one byte at a time.
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import functools
@@ -19,7 +20,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -44,6 +46,19 @@ _NUM_CHANNELS = 3
 
 #: Sends a request once and returns the code of the response.
 Kind = Callable[[], str]
+
+
+@dataclasses.dataclass
+class Attack:
+    """What an attack sent.
+
+    Attributes:
+      answers: The number of responses by kind and code.
+      seconds: The time from its first request to its last response.
+    """
+
+    answers: collections.Counter[tuple[str, str]] = dataclasses.field(default_factory=collections.Counter)
+    seconds: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,22 +100,28 @@ class Attacker:
         self.kinds: list[str] = self._orders.recv()
 
     @contextlib.contextmanager
-    def attacking(self, kinds: Sequence[str] | None = None) -> Iterator[collections.Counter[str]]:
-        """Attacks while the context is open.
+    def attacking(self, kinds: Sequence[str] | None = None) -> Iterator[Attack]:
+        """Attacks while the context is open; an attack with the kinds of an earlier one goes on where that one ended.
 
         Args:
           kinds: The kinds to send, without holding connections; None for all kinds, with held connections.
 
         Yields:
-          The number of responses by code; filled when the context ends.
+          What was sent; filled when the context ends.
+
+        Raises:
+          RuntimeError: If not all connections could be held, or a request could not be sent.
         """
-        answers: collections.Counter[str] = collections.Counter()
-        self._orders.send((kinds or self.kinds, kinds is None))
+        attack = Attack()
+        self._orders.send((tuple(kinds or self.kinds), kinds is None))
         try:
-            yield answers
+            yield attack
         finally:
             self._orders.send(None)
-            answers.update(self._orders.recv())
+            sent, error = self._orders.recv()
+        if error:
+            raise RuntimeError(f"the attack must last until it is ended. Received: {error}")
+        attack.answers, attack.seconds = sent.answers, sent.seconds
 
     def close(self) -> None:
         """Ends the process."""
@@ -110,27 +131,28 @@ class Attacker:
 
 def _obey(orders: Connection, target: Target) -> None:
     """Runs in the process: attacks from each order to the next."""
-    with sending(target) as kinds:
+    turns: dict[tuple[str, ...], Iterator[str]] = {}
+    with sending(target) as kinds, concurrent.futures.ThreadPoolExecutor() as threads:
         orders.send(list(kinds))
         while True:
             names, holds = orders.recv()
-            stop = threading.Event()
-            answers: collections.Counter[str] = collections.Counter()
-            threads = [threading.Thread(target=_send, args=([kinds[name] for name in names], answers, stop))]
+            stop, attack = threading.Event(), Attack()
+            turn = turns.setdefault(names, itertools.cycle(names))
+            tasks = [threads.submit(_send, kinds, turn, attack, stop)]
             if holds:
-                threads.append(threading.Thread(target=_hold, args=(target, stop)))
-            for thread in threads:
-                thread.start()
+                tasks.append(threads.submit(_hold, target, stop))
             orders.recv()
             stop.set()
-            for thread in threads:
-                thread.join()
-            orders.send(answers)
+            errors = [repr(error) for task in tasks if (error := task.exception())]
+            orders.send((attack, "; ".join(errors)))
 
 
-def _send(kinds: Sequence[Kind], answers: collections.Counter[str], stop: threading.Event) -> None:
-    for send in itertools.cycle(kinds):
-        answers[send()] += 1
+def _send(kinds: Mapping[str, Kind], turn: Iterator[str], attack: Attack, stop: threading.Event) -> None:
+    """Sends kind after kind, at least one."""
+    start = time.monotonic()
+    for name in turn:
+        attack.answers[name, kinds[name]()] += 1
+        attack.seconds = time.monotonic() - start
         if stop.is_set():
             return
 

@@ -2,9 +2,9 @@
 
 A client ranks at a steady rate, alternately alone and next to an attacker. The attacker runs in a process of its own,
 sends all kinds of hostile requests one after the other without a pause, and holds idle and slow connections. Prints
-both latencies, their ratio, and the server's memory. With `--each-kind`, each kind is sent on its own instead, to find
-the one that affects other clients. Client, attacker and server share the machine. A latency counts from the time at
-which the request was scheduled and includes the client's own time.
+both latencies, their ratio, and the server's memory; exits with 1 if a kind never had a response. With `--each-kind`,
+each kind is sent on its own instead, to find the one that affects other clients. Client, attacker and server share the
+machine. A latency counts from the time at which the request was scheduled and includes the client's own time.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import asyncio
 import collections
 import contextlib
 import dataclasses
+import math
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -57,16 +58,34 @@ class Report:
     Attributes:
       rounds: The rounds.
       errors: Failed requests of the client that ranks, by code.
-      answers: Responses to the attacker, by code.
-      attack_seconds: Total duration of the attacks.
+      answers: Responses to the attacker, by kind and code.
+      attack_seconds: Total duration of the attacks, as the attacker measures it.
       memory: Resident memory of the server's processes in MB, before the first attack and after each.
     """
 
     rounds: list[Round] = dataclasses.field(default_factory=list)
     errors: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
-    answers: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+    answers: collections.Counter[tuple[str, str]] = dataclasses.field(default_factory=collections.Counter)
     attack_seconds: float = 0.0
     memory: list[float] = dataclasses.field(default_factory=list)
+
+    def never_answered(self, kinds: Sequence[str]) -> list[str]:
+        """Returns the kinds without a response."""
+        answered = {kind for kind, _ in self.answers}
+        return [kind for kind in kinds if kind not in answered]
+
+
+@dataclasses.dataclass
+class Beside:
+    """A turn of the client that ranks next to one kind.
+
+    Attributes:
+      latencies: The latencies in milliseconds.
+      num_failed: The number of its failed requests.
+    """
+
+    latencies: list[float]
+    num_failed: int
 
 
 @dataclasses.dataclass
@@ -128,16 +147,16 @@ def measure(scene: Scene, num_rounds: int, seconds: float) -> Report:
     report.memory.append(scene.server.memory_mb)
     for _ in range(num_rounds):
         usual = scene.latencies(seconds, report.errors)
-        with scene.attacker.attacking() as answers:
+        with scene.attacker.attacking() as attack:
             attacked = scene.latencies(seconds, report.errors)
-        report.answers += answers
-        report.attack_seconds += seconds
+        report.answers += attack.answers
+        report.attack_seconds += attack.seconds
         report.rounds.append(Round(usual, attacked))
         report.memory.append(scene.server.memory_mb)
     return report
 
 
-def measure_each(scene: Scene, seconds: float, kinds: Sequence[str]) -> dict[str, list[float]]:
+def measure_each(scene: Scene, seconds: float, kinds: Sequence[str]) -> dict[str, Beside]:
     """Ranks next to each kind of hostile request on its own.
 
     Args:
@@ -146,13 +165,17 @@ def measure_each(scene: Scene, seconds: float, kinds: Sequence[str]) -> dict[str
       kinds: The kinds.
 
     Returns:
-      Latencies in milliseconds by kind; under the empty name, those without the attacker.
+      The turns by kind; under the empty name, the one without the attacker.
     """
-    errors: collections.Counter[str] = collections.Counter()
-    found = {"": scene.latencies(seconds, errors)}
+
+    def turn() -> Beside:
+        errors: collections.Counter[str] = collections.Counter()
+        return Beside(scene.latencies(seconds, errors), errors.total())
+
+    found = {"": turn()}
     for kind in kinds:
         with scene.attacker.attacking([kind]):
-            found[kind] = scene.latencies(seconds, errors)
+            found[kind] = turn()
     return found
 
 
@@ -171,7 +194,10 @@ def print_report(console: Console, report: Report) -> None:
     )
     console.print(f"failed {report.errors.total()} {dict(report.errors) or ''}")
     rate = report.answers.total() / report.attack_seconds
-    codes = ", ".join(f"{code} {number:,}" for code, number in report.answers.most_common())
+    by_code: collections.Counter[str] = collections.Counter()
+    for (_, code), number in report.answers.items():
+        by_code[code] += number
+    codes = ", ".join(f"{code} {number:,}" for code, number in by_code.most_common())
     console.print(f"the attacker sent {rate:.0f} requests a second and held {NUM_IDLE} connections: {codes}")
     before, *after = report.memory
     console.print(
@@ -179,11 +205,19 @@ def print_report(console: Console, report: Report) -> None:
     )
 
 
-def print_each(console: Console, found: dict[str, list[float]]) -> None:
-    """Prints the latencies next to each kind, the slowest first."""
-    table = Table("beside", "p50", "p99", "largest, ms")
-    for kind, latencies in sorted(found.items(), key=lambda item: -float(np.percentile(item[1], 99))):
-        table.add_row(kind or "(nobody else)", *(f"{np.percentile(latencies, p):.2f}" for p in (50, 99, 100)))
+def print_each(console: Console, found: dict[str, Beside]) -> None:
+    """Prints the failures and latencies next to each kind, most failures first, then the slowest."""
+    table = Table("beside", "failed", "p50", "p99", "largest, ms")
+
+    def percentile(beside: Beside, percent: int) -> float:
+        return float(np.percentile(beside.latencies, percent)) if beside.latencies else math.nan
+
+    def harm(item: tuple[str, Beside]) -> tuple[int, float]:
+        return item[1].num_failed, percentile(item[1], 99)
+
+    for kind, beside in sorted(found.items(), key=harm, reverse=True):
+        cells = [f"{percentile(beside, p):.2f}" if beside.latencies else "-" for p in (50, 99, 100)]
+        table.add_row(kind or "(nobody else)", f"{beside.num_failed:,}", *cells)
     console.print(table)
 
 
@@ -210,7 +244,12 @@ def main() -> None:
                 kinds = [kind for kind in found.attacker.kinds if arguments.only in kind]
                 print_each(console_for(sys.stdout), measure_each(found, arguments.each_kind, kinds))
             else:
-                print_report(console_for(sys.stdout), measure(found, arguments.rounds, arguments.seconds))
+                console = console_for(sys.stdout)
+                report = measure(found, arguments.rounds, arguments.seconds)
+                print_report(console, report)
+                if missing := report.never_answered(found.attacker.kinds):
+                    console.print(f"{len(missing)} kinds have no response, so the rounds must be longer: {missing}")
+                    sys.exit(1)
 
 
 if __name__ == "__main__":

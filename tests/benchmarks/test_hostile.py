@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import itertools
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,8 +13,9 @@ import tensorflow as tf
 from rich.console import Console
 
 from benchmarks import hostile
-from benchmarks.attacker import ranking_messages
-from benchmarks.hostile import Report, Round, print_each, print_report
+from benchmarks.attacker import Attack, Attacker, Target, _send, ranking_messages
+from benchmarks.hostile import Beside, Report, Round, print_each, print_report
+from benchmarks.model_server import free_port
 from components.push.warmup import write_warmup
 from tests.serving.model_server.hostile_connections import CONNECTIONS
 from tests.serving.model_server.hostile_requests import GRPC, REST
@@ -46,7 +50,7 @@ def test_what_is_printed() -> None:
         attack_seconds=6.0,
         memory=[300.0, 310.0, 311.0, 311.0],
     )
-    report.answers.update({"INVALID_ARGUMENT": 1000, "400": 200})
+    report.answers.update({("a", "INVALID_ARGUMENT"): 700, ("b", "INVALID_ARGUMENT"): 300, ("b", "400"): 200})
     console = Console(file=io.StringIO(), width=200)
     print_report(console, report)
     lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
@@ -59,11 +63,45 @@ def test_what_is_printed() -> None:
     assert lines[-1] == "the server's memory: 300 MB before, 310, 311, 311 after each attack"
 
 
+def test_a_kind_without_a_response_is_found() -> None:
+    report = Report()
+    report.answers.update({("a", "400"): 2, ("b", "OK"): 1})
+    assert report.never_answered(["a", "b", "c"]) == ["c"]
+
+
 def test_the_worst_kind_comes_first() -> None:
     console = Console(file=io.StringIO(), width=100)
-    print_each(console, {"": [1.0], "mild": [2.0], "bad": [9.0]})
-    printed = console.file.getvalue()  # type: ignore[attr-defined]
-    assert printed.index("bad") < printed.index("mild") < printed.index("(nobody else)")
+    turns = {"": ([1.0], 0), "mild": ([2.0], 0), "bad": ([9.0], 0), "fails": ([0.5], 1), "ends": ([], 20)}
+    print_each(console, {kind: Beside(latencies, number) for kind, (latencies, number) in turns.items()})
+    rows = [line.replace("│", " ").split() for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert [row for row in rows if len(row) >= 5][1:] == [
+        ["ends", "20", "-", "-", "-"],
+        ["fails", "1", "0.50", "0.50", "0.50"],
+        ["bad", "0", "9.00", "9.00", "9.00"],
+        ["mild", "0", "2.00", "2.00", "2.00"],
+        ["(nobody", "else)", "0", "1.00", "1.00", "1.00"],
+    ]
+
+
+def test_an_attack_goes_on_where_the_one_before_ended() -> None:
+    """Each attack has been told to stop before it starts, so that it sends one kind of the three."""
+    kinds = dict.fromkeys("abc", lambda: "OK")
+    turn, stop = itertools.cycle(kinds), threading.Event()
+    stop.set()
+    attacks = [Attack() for _ in range(4)]
+    for attack in attacks:
+        _send(kinds, turn, attack, stop)
+    assert [dict(attack.answers) for attack in attacks] == [{(kind, "OK"): 1} for kind in "abca"]
+
+
+@pytest.mark.slow
+def test_an_attack_that_fails_is_an_error(version: Path) -> None:
+    """Nobody listens at the ports."""
+    with contextlib.closing(Attacker(Target(free_port(), free_port(), version))) as attacker:
+        kind = next(kind for kind in attacker.kinds if "pings" in kind)
+        match = r"must last until it is ended\. Received: ConnectionRefusedError"
+        with pytest.raises(RuntimeError, match=match), attacker.attacking([kind]):
+            pass
 
 
 def test_lists_are_blown_up_and_single_values_are_not(version: Path) -> None:
@@ -80,14 +118,17 @@ def test_lists_are_blown_up_and_single_values_are_not(version: Path) -> None:
 def test_in_short(version: Path) -> None:
     """All kinds get a response, and the client that ranks has no failure."""
     with hostile.scene(version, rate=20, num_candidates=20) as scene:
-        assert len(scene.attacker.kinds) == len(GRPC) + len(REST) + len(CONNECTIONS) + 9
+        kinds = scene.attacker.kinds
+        assert len(kinds) == len(GRPC) + len(REST) + len(CONNECTIONS) + 9
         # Long enough for all kinds, one after the other, even on a busy machine.
         report = hostile.measure(scene, num_rounds=2, seconds=8)
-        each = hostile.measure_each(scene, 0.5, scene.attacker.kinds[:2])
+        each = hostile.measure_each(scene, 0.5, kinds[:2])
     assert [(len(r.usual), len(r.attacked)) for r in report.rounds] == [(160, 160)] * 2
     assert report.errors.total() == 0
-    assert {"INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "400", "404"} <= set(report.answers)
-    assert report.attack_seconds == 16
+    assert report.never_answered(kinds) == []
+    assert {"INVALID_ARGUMENT", "NOT_FOUND", "UNIMPLEMENTED", "400", "404"} <= {code for _, code in report.answers}
+    assert report.attack_seconds >= 16
     assert len(report.memory) == 3
     assert min(report.memory) > 0
-    assert {kind: len(found) for kind, found in each.items()} == dict.fromkeys(["", *scene.attacker.kinds[:2]], 10)
+    found = {kind: (len(beside.latencies), beside.num_failed) for kind, beside in each.items()}
+    assert found == dict.fromkeys(["", *kinds[:2]], (10, 0))
