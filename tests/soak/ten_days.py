@@ -1,6 +1,6 @@
 """Ten days of a good model, and of models that get worse a little each day, through the whole pipeline and its gates.
 
-    python -m tests.soak.ten_days [--days 10] [--losses 0 0.002 0.005] [--impressions 60000]
+    python -m tests.soak.ten_days [--days 10] [--losses 0 0.0025 0.005] [--impressions 60000]
 
 A series starts with an empty workspace and the same simulated days. On day d of a series with a loss, the exported
 model is version 1 with the day's vocabularies, and with so much noise in its rows for apps that it has (d - 1) · loss
@@ -12,7 +12,7 @@ log loss before the AUC shows the noise.) The state from which the next day's tr
 has some 11,000 evaluation rows by default: with the 3,000 in the other tests' store, a loss of 0.02 would be within
 chance. Reports the result of each day, and repeats the gates' decisions on the series' records, as `wdr gates replay`
 does. Exits with code 1 if a day without a loss is stopped or refused, if a serving model has lost 0.02 or more, or if a
-replay decides differently from the run.
+replay decides differently from the run. The last day's model must have lost 0.02, or its series could not fail.
 """
 
 from __future__ import annotations
@@ -219,9 +219,15 @@ def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--days", type=int, default=10)
-    parser.add_argument("--losses", type=float, nargs="+", default=[0.0, 0.002, 0.005])
+    parser.add_argument("--losses", type=float, nargs="+", default=[0.0, 0.0025, 0.005])
     parser.add_argument("--impressions", type=int, default=60_000, help="of each day")
     arguments = parser.parse_args()
+    for loss in arguments.losses:
+        if loss and (total := (arguments.days - 1) * loss) - _TOLERANCE < _MAX_LOSS:
+            parser.error(
+                f"the last day's model must have lost {_MAX_LOSS:g} and the noise's tolerance, {_TOLERANCE:g}, or the "
+                f"series cannot fail. Received: {total:g}, by {arguments.days} days with a loss of {loss:g}"
+            )
     console = Console(file=os.fdopen(os.dup(1), "w"))
     failures = []
     with tempfile.TemporaryDirectory() as folder:
