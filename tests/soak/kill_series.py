@@ -17,6 +17,9 @@ from tests.soak.watcher import Watched, Watcher
 
 KILLS_PER_SERIES = 10
 
+#: The node of which each series has a moment.
+PUSH = "push"
+
 #: The share of the kills that are assigned to one node each, however short; the others are uniform over the time.
 _SHARE_BY_NODE = 0.75
 
@@ -65,6 +68,11 @@ class Series:
     problems: tuple[str, ...]
 
 
+def num_series(num_kills: int) -> int:
+    """The number of series of so many kills, without those for moments that were missed."""
+    return math.ceil(num_kills / KILLS_PER_SERIES)
+
+
 def draw(usual: Mapping[str, float], number: int, rng: random.Random) -> list[list[Moment]]:
     """Draws moments, and groups them into series.
 
@@ -76,14 +84,14 @@ def draw(usual: Mapping[str, float], number: int, rng: random.Random) -> list[li
     Returns:
       The moments of each series, in the pipeline's order; each series includes the push.
     """
-    num_series = math.ceil(number / KILLS_PER_SERIES)
-    nodes = [node for node in usual if node != "push"]
+    count = num_series(number)
+    nodes = [node for node in usual if node != PUSH]
     rng.shuffle(nodes)
-    dealt = (["push"] * num_series + nodes)[: max(num_series, round(number * _SHARE_BY_NODE))]
+    dealt = ([PUSH] * count + nodes)[: max(count, round(number * _SHARE_BY_NODE))]
     drawn = dealt + rng.choices(list(usual), list(usual.values()), k=number - len(dealt))
     order = list(usual)
     moments = [Moment(node, rng.uniform(0, usual[node])) for node in drawn]
-    return [sorted(moments[i::num_series], key=lambda m: (order.index(m.node), m.seconds)) for i in range(num_series)]
+    return [sorted(moments[i::count], key=lambda m: (order.index(m.node), m.seconds)) for i in range(count)]
 
 
 def run_series(
@@ -113,7 +121,7 @@ def run_series(
             node: how for node, how in store.nodes(run.output).items() if (workspace / "artifacts" / node).exists()
         }
         # The push is never taken from the cache; that it does not push twice is checked at the end.
-        again = sorted(finished & ended.keys() - store.cached(run.output) - {"push"})
+        again = sorted(finished & ended.keys() - store.cached(run.output) - {PUSH})
         problems.extend(f"{node} had finished, and ran again" for node in again)
         finished.update(ended)
 

@@ -3,9 +3,10 @@
     python -m tests.soak.kills [--kills 40] [--seed 1] [--late-labels]
 
 The kills come in series. Each series begins with a workspace in which a first version is pushed, kills the second
-span's run repeatedly, at later and later moments, and then lets it complete. The push is killed in every series. Of the
+span's run repeatedly, at later and later moments, and then lets it complete. The push is killed as often as there are
+series: each has a moment of the push, and a moment that comes after the push's end moves to another series. Of the
 other kills, some are assigned to one node each; the rest are at moments uniform over the run's time. A watcher checks
-the serving folder throughout.
+the serving folder throughout; the verdict has the longest time between two of its polls.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tests.e2e import store
 from tests.e2e.timed_run import TimedRun
 
 with quiet_imports():
-    from tests.soak.kill_series import Kill, Moment, Series, draw, run_series
+    from tests.soak.kill_series import PUSH, Kill, Moment, Series, draw, num_series, run_series
 
 #: The allowed difference in AUC between a killed run and an undisturbed one, for the same training on the same
 #: examples.
@@ -62,6 +63,30 @@ def differences(report: Mapping[str, Any], expected: Mapping[str, Any]) -> list[
     if abs(auc - expected_auc) > _MAX_AUC_DIFFERENCE:
         found.append(f"the AUC must be that of a run that nobody kills, {expected_auc:.6f}. Received: {auc:.6f}")
     return found
+
+
+def missed_nodes(moments: Sequence[Moment], series: Series) -> list[str]:
+    """The nodes whose moments another series must have: those that had not come, and a push that was not killed."""
+    nodes = [moment.node for moment in series.missed]
+    planned, killed = {moment.node for moment in moments}, {kill.node for kill in series.kills}
+    return [*nodes, PUSH] if PUSH in planned - killed - set(nodes) else nodes
+
+
+def problems_of(all_series: Sequence[Series], num_kills: int) -> list[str]:
+    """The violated requirements of a campaign, one sentence each.
+
+    Args:
+      all_series: The campaign's series.
+      num_kills: The number of kills that it was to have.
+    """
+    problems = [f"series {n}: {problem}" for n, series in enumerate(all_series, 1) for problem in series.problems]
+    kills = [kill for series in all_series for kill in series.kills]
+    if len(kills) < num_kills:
+        problems.append(f"there must be {num_kills} kills. Received: {len(kills)}")
+    num_pushes = sum(kill.node == PUSH for kill in kills)
+    if num_pushes < (wanted := num_series(num_kills)):
+        problems.append(f"the push must be killed {wanted} times. Received: {num_pushes}")
+    return problems
 
 
 class Campaign:
@@ -102,12 +127,14 @@ class Campaign:
             self._tell(f"series {number}")
             workspace = self._copy(f"series-{number}")
             arguments = store.run_arguments(self._data, workspace, 2, self._config)
-            series = run_series(number, workspace, arguments, left.pop(0), self._on_kill)
+            moments = left.pop(0)
+            series = run_series(number, workspace, arguments, moments, self._on_kill)
             problems = [*series.problems, *differences(store.last_report(workspace), expected)]
             done.append(dataclasses.replace(series, problems=tuple(problems)))
             self._print(f"series {number}: {'; '.join(problems) or 'good'}, {series.watched}")
-            if series.missed:
-                left.append([Moment(m.node, self._rng.uniform(0, self.usual[m.node])) for m in series.missed])
+            if again := missed_nodes(moments, series):
+                again.sort(key=list(self.usual).index)
+                left.append([Moment(node, self._rng.uniform(0, self.usual[node])) for node in again])
         return done
 
     def _copy(self, name: str) -> Path:
@@ -147,17 +174,19 @@ def main() -> None:
         campaign = Campaign(folder, arguments.kills, random.Random(arguments.seed), progress, config)
         all_series = campaign.run()
     console.print(_kills_table(all_series, campaign.usual), _series_table(all_series))
-    problems = [f"series {n}: {problem}" for n, series in enumerate(all_series, 1) for problem in series.problems]
-    num_kills = sum(len(series.kills) for series in all_series)
-    if num_kills < arguments.kills:
-        problems.append(f"there must be {arguments.kills} kills. Received: {num_kills}")
+    problems = problems_of(all_series, arguments.kills)
     for problem in problems:
         console.print(f"[red]{escape(problem)}[/red]")
     if problems:
         console.print(f"what it left: {folder}")
         sys.exit(1)
     shutil.rmtree(folder)
-    console.print(f"{num_kills} kills: every run completed with one new version, and a version served all along")
+    num_kills = sum(len(series.kills) for series in all_series)
+    gap = max(series.watched.longest_gap_ms for series in all_series)
+    console.print(
+        f"{num_kills} kills: every run completed with one new version, and a version served at every poll, at most "
+        f"{gap:.0f} ms apart"
+    )
 
 
 def _kills_table(all_series: Sequence[Series], usual: Mapping[str, float]) -> Table:

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import pytest
 
 from tests.soak import ten_days
+from tests.soak.kill_series import Kill, Moment, Series
+from tests.soak.kills import missed_nodes, problems_of
+from tests.soak.watcher import Watched
+
+
+def series_of(killed: Sequence[str], missed: Sequence[str] = ()) -> Series:
+    """A series with kills in some nodes, and some moments that had not come."""
+    kills = tuple(Kill(1, 1.0, node) for node in killed)
+    return Series(kills, tuple(Moment(node, 0.5) for node in missed), (2,), Watched(100, 12.0, {}, {}), 60.0, ())
 
 
 @pytest.mark.parametrize(
@@ -24,3 +34,23 @@ def test_a_series_that_cannot_fail_is_refused(
         ten_days.main()
     assert ended.value.code == 2
     assert error in capsys.readouterr().err
+
+
+def test_a_push_that_was_not_killed_is_tried_again() -> None:
+    moments = [Moment("trainer", 1.0), Moment("push", 0.1)]
+    assert missed_nodes(moments, series_of(["trainer", "push"])) == []
+    assert missed_nodes(moments, series_of(["trainer", "(end)"])) == ["push"]
+    assert missed_nodes(moments, series_of(["trainer"], missed=["push"])) == ["push"]
+    assert missed_nodes(moments[:1], series_of([], missed=["trainer"])) == ["trainer"]
+
+
+def test_as_many_pushes_are_killed_as_there_are_series() -> None:
+    nine = ["trainer"] * 9
+    assert problems_of([series_of([*nine, "push"]), series_of([*nine, "push"])], 20) == []
+    assert problems_of([series_of([*nine, "push"]), series_of([*nine, "(end)"])], 20) == [
+        "the push must be killed 2 times. Received: 1"
+    ]
+    assert problems_of([series_of([*nine, "push"]), series_of(nine)], 20) == [
+        "there must be 20 kills. Received: 19",
+        "the push must be killed 2 times. Received: 1",
+    ]
