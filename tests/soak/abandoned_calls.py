@@ -3,7 +3,8 @@
     python -m tests.soak.abandoned_calls [--swaps 50] [--stops 50]
 
 The server may still compute a call after its client has given up. The call's version must not be freed before that
-ends. Exits with code 1 if a server crashes, or if a call of a waiting client fails.
+ends. Exits with code 1 if a server crashes, if a call fails that its client has not given up, or if a client has fewer
+calls of its kind than there are swaps.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
@@ -42,13 +44,23 @@ class Calls:
       answered: The number of answered calls of patient clients.
       expired: The number of calls that passed their deadline.
       cancelled: The number of calls that their client cancelled.
-      failed: The errors that patient clients received.
+      failed: The errors of the calls that failed otherwise.
     """
 
     answered: int = 0
     expired: int = 0
     cancelled: int = 0
     failed: list[str] = dataclasses.field(default_factory=list)
+
+    def problems(self, num_swaps: int) -> list[str]:
+        """The violated requirements of this number of swaps, one sentence each."""
+        found = []
+        if self.failed:
+            some = list(itertools.islice(self.failed, 3))
+            found.append(f"no call must fail unless its client gives up. Received: {len(self.failed)}, such as {some}")
+        if (fewest := min(self.answered, self.expired, self.cancelled)) < num_swaps:
+            found.append(f"each client must have a call of its kind per swap, {num_swaps}. Received: {fewest}")
+        return found
 
 
 @contextlib.contextmanager
@@ -61,18 +73,27 @@ def load(server: Server, calls: Calls) -> Iterator[None]:
             server.predictions.Predict(x_request([1.0]), timeout=_PATIENT_SECONDS)
             calls.answered += 1
         except grpc.RpcError as error:
-            calls.failed.append(f"{error.code()}: {error.details()}")
+            fail(error)
+
+    def fail(error: Any) -> None:
+        calls.failed.append(f"{error.code()}: {error.details()}")
 
     def expire() -> None:
         try:
             server.predictions.Predict(request("slow", steps=np.int32(_STEPS)), timeout=_DEADLINE_SECONDS)
         except grpc.RpcError as error:
-            calls.expired += error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+                calls.expired += 1
+            else:
+                fail(error)
 
     def cancel() -> None:
         call = server.predictions.Predict.future(request("slow", steps=np.int32(_STEPS)))
         stop.wait(_DEADLINE_SECONDS)
-        calls.cancelled += call.cancel()
+        if call.cancel():
+            calls.cancelled += 1
+        elif error := call.exception():
+            fail(error)
 
     def repeat(send: Callable[[], None]) -> None:
         while not stop.is_set():
@@ -144,10 +165,12 @@ def main() -> int:
     console.print(f"swaps              {options.swaps}, the server's exit code {code}")
     console.print(f"stops              {options.stops}, exit codes {sorted(set(stopped))}")
     console.print(f"calls              {calls.answered} answered, {calls.expired} expired, {calls.cancelled} cancelled")
-    console.print(
-        f"failed calls       {len(calls.failed)} of clients that wait {list(itertools.islice(calls.failed, 3))}"
-    )
-    return 1 if crashes or calls.failed else 0
+    problems = calls.problems(options.swaps)
+    if crashes:
+        problems.append(f"every server must end with exit code 0. Received: {crashes}")
+    for problem in problems:
+        console.print(problem, markup=False)
+    return 1 if problems else 0
 
 
 if __name__ == "__main__":

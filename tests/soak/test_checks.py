@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.soak import ten_days
+from tests.soak.abandoned_calls import Calls
 from tests.soak.kill_series import Kill, Moment, Series
 from tests.soak.kills import missed_nodes, problems_of
 from tests.soak.watcher import Watched
@@ -53,4 +54,14 @@ def test_as_many_pushes_are_killed_as_there_are_series() -> None:
     assert problems_of([series_of([*nine, "push"]), series_of(nine)], 20) == [
         "there must be 20 kills. Received: 19",
         "the push must be killed 2 times. Received: 1",
+    ]
+
+
+def test_each_client_must_have_abandoned_calls() -> None:
+    assert Calls(answered=5, expired=7, cancelled=5).problems(5) == []
+    assert Calls(answered=50, expired=0, cancelled=50).problems(5) == [
+        "each client must have a call of its kind per swap, 5. Received: 0"
+    ]
+    assert Calls(5, 5, 5, ["StatusCode.INTERNAL: x"]).problems(5) == [
+        "no call must fail unless its client gives up. Received: 1, such as ['StatusCode.INTERNAL: x']"
     ]

@@ -15,8 +15,7 @@ def test_swaps_under_abandoned_calls_neither_crash_nor_fail_a_patient_client(tmp
     """The short form of `python -m tests.soak.abandoned_calls`."""
     calls, code = swap(tmp_path, num_swaps=5)
     assert code == 0
-    assert calls.failed == []
-    assert min(calls.answered, calls.expired, calls.cancelled) > 10
+    assert calls.problems(num_swaps=10) == []
 
 
 def test_stops_under_abandoned_calls_do_not_crash(tmp_path: Path) -> None:
