@@ -219,6 +219,8 @@ def kill_and_run_again(name: str, place: Place, moment: Moment, usual: float, ex
     if not _executors(place.workspace, moment.node):
         problems.append(f"{moment.node} must be killed before its end; it had ended")
     left = _written(place.workspace) - before
+    if isinstance(moment.at, str) and not left:
+        problems.append(f"the kill must come while {moment.at} is there; no file was left")
     again = store.wdr(*place.arguments, environment=place.environment)
     if again.returncode:
         problems.append(f"the same command must complete: {(again.stdout + again.stderr)[-1000:]}")
@@ -294,7 +296,14 @@ class Day:
         return Place((*words, *self._command), folder / "workspace", folder / "temporary")
 
     def kills(self, moments: Sequence[Moment]) -> Iterator[Kill]:
-        """Runs the day's tasks up to the last one with moments; kills it at each, in a copy of the workspace."""
+        """Runs the day's tasks up to the last one with moments; kills it at each, in a copy of the workspace.
+
+        Raises:
+          ValueError: If a moment's node is in none of the day's tasks.
+        """
+        nodes_of_day = {node for nodes in self._tasks for node in nodes}
+        if unknown := sorted({moment.node for moment in moments} - nodes_of_day):
+            raise ValueError(f"a moment's node must be one of {sorted(nodes_of_day)}. Received: {unknown}")
         left = list(moments)
         for nodes in self._tasks:
             mine = [moment for moment in left if moment.node in nodes]

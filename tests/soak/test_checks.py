@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
+from tests.e2e import store
 from tests.soak import ten_days
 from tests.soak.abandoned_calls import Calls
 from tests.soak.kill_series import Kill, Moment, Series
 from tests.soak.kills import missed_nodes, problems_of
+from tests.soak.stage_kills import Day
+from tests.soak.stage_kills import Moment as StageMoment
 from tests.soak.watcher import Watched
 
 
@@ -65,3 +69,10 @@ def test_each_client_must_have_abandoned_calls() -> None:
     assert Calls(5, 5, 5, ["StatusCode.INTERNAL: x"]).problems(5) == [
         "no call must fail unless its client gives up. Received: 1, such as ['StatusCode.INTERNAL: x']"
     ]
+
+
+@pytest.mark.slow
+def test_a_moment_of_no_task_is_an_error(tmp_path: Path) -> None:
+    day = Day("store", tmp_path / "store", store.CONFIG, tmp_path, 1)
+    with pytest.raises(ValueError, match=r"must be one of .*'example_gen'.* Received: \['late_labels'\]"):
+        next(day.kills([StageMoment("example_gen", "x"), StageMoment("late_labels", "x")]))
