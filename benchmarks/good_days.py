@@ -2,8 +2,9 @@
 
 Draws good days of the simulator in memory, and adds variation that its stores lack: weekends with more impressions,
 other hours and another share of installs; a growing store; and a serving model whose small errors vary by day. Measures
-each day and decides on it as the pipeline does, with the earlier days that passed as references. Prints the stopped
-days by rule, and their total share with its 95 % interval.
+each day and decides on it as the pipeline does, with the earlier days that passed as references; but with the default
+bounds of drift, without the `drift.max_divergence` of configs/app_store.yaml. Prints the stopped days by rule, and
+their total share with its 95 % interval.
 """
 
 from __future__ import annotations
