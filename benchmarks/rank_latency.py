@@ -131,8 +131,19 @@ def measure(
     return milliseconds
 
 
-def compare(console: Console, version: Path, settings: ClientSettings, num_candidates: int, num_rounds: int) -> None:
-    """Measures and prints the latencies, their ratios, and the difference of the scores."""
+def compare(console: Console, version: Path, settings: ClientSettings, num_candidates: int, num_rounds: int) -> float:
+    """Measures and prints the latencies, their ratios, and the difference of the scores.
+
+    Args:
+      console: Where to print.
+      version: The version that is served.
+      settings: The client's settings.
+      num_candidates: Number of candidates; all items of the catalog if it has fewer.
+      num_rounds: Number of rounds that count.
+
+    Returns:
+      The largest difference between the two signatures' scores of a candidate.
+    """
     recorded = read_recorded(str(version))
     catalog = read_catalog(str(version))
     config = model_config(str(version))
@@ -149,7 +160,7 @@ def compare(console: Console, version: Path, settings: ClientSettings, num_candi
             "rank": lambda: asker.ask(RANK_SIGNATURE, context, known_items),
             "serving_default": lambda: asker.ask(SERVING_SIGNATURE, context, new_items),
         },
-        matrix_products(context_width, widths, num_candidates),
+        matrix_products(context_width, widths, len(known_items)),
         num_rounds,
     )
     table = Table(title=f"{len(known_items)} candidates, {num_rounds} rounds, milliseconds")
@@ -163,16 +174,18 @@ def compare(console: Console, version: Path, settings: ClientSettings, num_candi
     console.print(f"serving_default / rank: {medians['serving_default'] / medians['rank']:.1f}")
     console.print(f"rank / matrix products: {medians['rank'] / medians[PRODUCTS]:.2f}")
     console.print(f"scores apart by at most {apart:.1e}, {TOLERANCE:.0e} allowed")
+    return apart
 
 
 def main() -> None:
-    """Serves a version and compares the signatures."""
+    """Serves a version and compares the signatures; exits with 1 if their scores differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
     parser.add_argument("--rounds", type=int, default=NUM_ROUNDS)
     arguments = parser.parse_args()
     with served_version(arguments) as (version, settings):
-        compare(console_for(sys.stdout), version, settings, arguments.candidates, arguments.rounds)
+        apart = compare(console_for(sys.stdout), version, settings, arguments.candidates, arguments.rounds)
+    sys.exit(int(apart > TOLERANCE))
 
 
 if __name__ == "__main__":
