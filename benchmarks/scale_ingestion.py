@@ -1,20 +1,21 @@
 """Measures ingestion's processor time: `python -m benchmarks.scale_ingestion [NUM_IMPRESSIONS [FORMAT ...]]`.
 
 A simulated day with all joins, labels from installs, quarantine and counts; one impression in a hundred is bad. The
-ingestion of release 0.2.0, one row at a time, is measured on the same files in the same run. Prints the largest size
-of the folder of exchanged files too.
+ingestion of release 0.2.0, one row at a time, is measured on the same files in the same run, and must have the same
+number of examples. Both ingest a small day first, which does not count. Prints the largest size of the folder of
+exchanged files too.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import apache_beam as beam
@@ -22,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import tensorflow as tf
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.components.base import base_beam_executor
@@ -39,10 +41,14 @@ from tests.components.ingestion.row_by_row.examples import Layout
 from tests.components.ingestion.row_by_row.transforms import IngestImpressions
 from transform.config.component_configs import for_ingestion
 from transform.config.config import Config, load_config
+from transform.errors import UserError
 
 NUM_IMPRESSIONS, IMPRESSIONS_PER_USER, NUM_APPS = 200_000, 10, 5_000
 FORMATS = ("csv", "parquet", "jsonl", "tfrecord")
 ROWS_PER_BAD_ROW = 100
+
+#: The impressions of the day that does not count, in which both import modules and start threads.
+NUM_OF_WARM_UP = 2_000
 
 
 def config_of(file_format: str) -> Config:
@@ -70,10 +76,16 @@ def write_day(folder: Path, num_impressions: int, file_format: str) -> None:
 
 
 class PeakSize:
-    """The largest size of a folder's files, in bytes, while this context is open; looks every 50 ms."""
+    """The largest size of a folder's files while this context is open; looks every 50 ms.
+
+    Attributes:
+      num_bytes: The size, in bytes.
+      seconds: The processor time of looking, in seconds.
+    """
 
     def __init__(self, folder: Path):
         self.num_bytes = 0
+        self.seconds = 0.0
         self._folder = folder
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -89,6 +101,7 @@ class PeakSize:
     def _watch(self) -> None:
         while not self._done.wait(0.05):
             self.num_bytes = max(self.num_bytes, self._size())
+        self.seconds = time.thread_time()
 
     def _size(self) -> int:
         size = 0
@@ -99,7 +112,22 @@ class PeakSize:
         return size
 
 
-def in_batches(config: Config, data: Path, out: Path) -> None:
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """An ingestion.
+
+    Attributes:
+      seconds: Its processor time.
+      num_examples: The number of examples that it wrote.
+      told: What else is printed about it.
+    """
+
+    seconds: float
+    num_examples: int
+    told: str = ""
+
+
+def in_batches(config: Config, data: Path, out: Path) -> Measured:
     """Runs the component's executor."""
     found = resolve_span(config, str(data))
     artifacts = {"examples": standard_artifacts.Examples(), "quarantine": Quarantine(), "catalog": Catalog()}
@@ -111,19 +139,23 @@ def in_batches(config: Config, data: Path, out: Path) -> None:
     )
     properties = {"config": config.to_json(), "files": json.dumps(found.files), "requested_span": found.span}
     with PeakSize(out / "tmp") as exchanged:
+        start = time.process_time()
         ImpressionExampleGenExecutor(context).Do({}, {name: [a] for name, a in artifacts.items()}, properties)
+        seconds = time.process_time() - start
     counts = read_counts(artifacts["quarantine"].uri)
     logs = sum(
         os.path.getsize(path) for by_split in found.files.values() for paths in by_split.values() for path in paths
     )
-    print(
-        f"    {sum(counts.num_examples.values()):,} examples, {counts.num_rejected:,} impressions rejected; exchanged "
-        f"files of {exchanged.num_bytes / 1e6:.1f} MB, logs of {logs / 1e6:.1f} MB"
+    told = (
+        f"{counts.num_rejected:,} impressions rejected; exchanged files of {exchanged.num_bytes / 1e6:.1f} MB, logs of "
+        f"{logs / 1e6:.1f} MB"
     )
+    return Measured(seconds - exchanged.seconds, sum(counts.num_examples.values()), told)
 
 
-def row_by_row(config: Config, data: Path, out: Path) -> None:
+def row_by_row(config: Config, data: Path, out: Path) -> Measured:
     """Runs the ingestion of release 0.2.0 up to the examples."""
+    start = time.process_time()
     found, layout = resolve_span(config, str(data)), Layout(config)
     with beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)) as pipeline:
         ingested = pipeline | IngestImpressions(config, found.files)
@@ -133,13 +165,35 @@ def row_by_row(config: Config, data: Path, out: Path) -> None:
             | beam.io.WriteToTFRecord(str(out / "old"), file_name_suffix=".gz")
         )
         _ = ingested["counted"] | beam.CombinePerKey(sum)
+    seconds = time.process_time() - start
+    written = tf.data.TFRecordDataset([str(path) for path in out.glob("old*.gz")], "GZIP")
+    return Measured(seconds, int(written.reduce(np.int64(0), lambda number, _: number + 1)))
 
 
-def seconds_of(run: Callable[[], None]) -> float:
-    """Returns a run's processor time, in seconds."""
-    start = time.process_time()
-    run()
-    return time.process_time() - start
+def compare(number: int, file_format: str) -> dict[str, Measured]:
+    """Ingests a simulated day on batches and row by row.
+
+    Args:
+      number: The day's number of impressions.
+      file_format: The format of its logs.
+
+    Returns:
+      Both by name.
+
+    Raises:
+      UserError: If they do not have the same number of examples.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        root, config = Path(folder), config_of(file_format)
+        write_day(root / "data", number, file_format)
+        found = {
+            name: ingest(config, root / "data", root / "out")
+            for name, ingest in (("on batches", in_batches), ("row by row", row_by_row))
+        }
+    numbers = {name: each.num_examples for name, each in found.items()}
+    if len(set(numbers.values())) > 1:
+        raise UserError(f"both ingestions must have the same number of examples. Received: {numbers} ({file_format})")
+    return found
 
 
 def main() -> None:
@@ -153,13 +207,12 @@ def main() -> None:
     number = arguments.number
     print(f"{number:,} impressions, 1 in {ROWS_PER_BAD_ROW} bad; {processor_model()}")
     for file_format in arguments.formats or FORMATS:
-        with tempfile.TemporaryDirectory() as folder:
-            root = Path(folder)
-            write_day(root / "data", number, file_format)
-            config = config_of(file_format)
-            for name, run in (("on batches", in_batches), ("row by row", row_by_row)):
-                seconds = seconds_of(lambda: run(config, root / "data", root / "out"))  # noqa: B023
-                print(f"{file_format:9} {name} {number / seconds:>9,.0f} impressions/s ({seconds:.1f} s)", flush=True)
+        compare(NUM_OF_WARM_UP, file_format)
+        for name, found in compare(number, file_format).items():
+            speed = f"{number / found.seconds:>9,.0f} impressions/s ({found.seconds:.1f} s)"
+            print(f"{file_format:9} {name} {speed}, {found.num_examples:,} examples", flush=True)
+            if found.told:
+                print(f"    {found.told}", flush=True)
 
 
 if __name__ == "__main__":
