@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras_tuner
@@ -12,6 +13,7 @@ import tensorflow_transform as tft
 from keras_tuner.engine.base_tuner import BaseTuner
 from keras_tuner.engine.trial import Trial, TrialStatus
 from keras_tuner.errors import FailedTrialError, FatalError
+from pydantic import ValidationError
 from tfx.components.tuner.component import TunerFnResult
 
 from trainer.checkpoints import remove_folder
@@ -20,6 +22,7 @@ from trainer.training import TrainingError, TrainingResult
 from trainer.training_setup import prepare, resumable_folder
 from transform.config.config import Config
 from transform.config.tuning import number_type, with_values
+from transform.config.validation_errors import rule
 from transform.preprocessing import CONFIG_KEY
 
 _logger = logging.getLogger(__name__)
@@ -64,7 +67,8 @@ class Search(BaseTuner):  # type: ignore[misc]
 
     def __init__(self, config: Config, train: Train, folder: str) -> None:
         assert config.tuning is not None  # else there is no Tuner in the pipeline
-        self._config, self._train, self._folder = config, train, folder
+        # Without the ranges, which would be checked against each trial's values.
+        self._config, self._train, self._folder = dataclasses.replace(config, tuning=None), train, folder
         self._monitor = config.training.monitor
         oracle = _ORACLES[config.tuning.search](
             objective=keras_tuner.Objective(self._monitor, direction="max" if self._monitor == "auc" else "min"),
@@ -81,7 +85,8 @@ class Search(BaseTuner):  # type: ignore[misc]
         folder = os.path.join(self.get_trial_dir(trial.trial_id), "checkpoints")
         _logger.info("trial %s of the search: %s", trial.trial_id, values)
         try:
-            score = getattr(self._train(with_values(self._config, values), folder).validation, self._monitor)
+            trial_config = _config_of(self._config, values)
+            score = getattr(self._train(trial_config, folder).validation, self._monitor)
             if score is None:
                 raise TrainingError(f"`tuning` needs evaluation examples that have a validation {self._monitor}")
         except TrainingError as error:  # such as values with which the training diverges
@@ -103,6 +108,14 @@ class Search(BaseTuner):  # type: ignore[misc]
 
     def results_summary(self, num_trials: int = 10) -> None:
         """Prints nothing: KerasTuner's version recreates the folder, and TFX writes the same into an artifact."""
+
+
+def _config_of(config: Config, values: Mapping[str, Any]) -> Config:
+    """Returns a trial's config; raises TrainingError if the values, each of which is allowed, do not go together."""
+    try:
+        return with_values(config, values)
+    except ValidationError as error:
+        raise TrainingError(f"the values do not go together: {rule(error.errors()[0])}") from error
 
 
 def search_space(config: Config) -> keras_tuner.HyperParameters:

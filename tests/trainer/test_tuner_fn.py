@@ -106,6 +106,21 @@ def test_a_choice_may_be_anything_that_yaml_can_say(tmp_path: Path) -> None:
     assert sorted(str(config.training.patience) for config in trainings.configs) == ["2", "None"]  # no value twice
 
 
+def test_values_that_no_config_has_together_are_a_failed_trial(tmp_path: Path) -> None:
+    # Each value is allowed with the config's own; a validation fraction without patience is not.
+    ranges = {
+        "training.patience": {"choices": [None, 2]},
+        "training.validation_fraction": {"choices": [0.0, 0.125]},
+    }
+    trainings = Trainings(lambda config: result_of(auc=0.6 if config.training.validation_fraction else 0.5))
+    own = {"num_epochs": 10, "patience": 2}
+    assert search(config_of(ranges, own, max_trials=20), trainings, tmp_path) == {
+        "training.patience": 2, "training.validation_fraction": 0.125,
+    }  # fmt: skip
+    tried = [(config.training.patience, config.training.validation_fraction) for config in trainings.configs]
+    assert sorted(tried, key=str) == [(2, 0.0), (2, 0.125), (None, 0.0)]
+
+
 def test_a_trial_that_diverges_is_passed_over(tmp_path: Path) -> None:
     def diverging_above(config: Config) -> TrainingResult:
         if config.training.deep_optimizer.learning_rate > 0.005:

@@ -17,23 +17,28 @@ Section = TypeVar("Section")
 
 
 def with_values(section: Section, values: Mapping[str, Any]) -> Section:
-    """Returns a config, or a section of it, with other values for some settings.
+    """Returns a config, or a section of it, with other values for some settings; they are validated together.
 
     Args:
-      section: The dataclass.
+      section: The dataclass. It has no `tuning`, whose ranges are checked against a config's own values.
       values: By the setting's place in it, such as `training.deep_optimizer.learning_rate`.
 
     Returns:
       A new dataclass, validated.
 
     Raises:
-      ValidationError: If a setting does not accept its value.
+      ValidationError: If a setting does not accept its value, or two values do not go together.
     """
+    changed: dict[str, Any] = {}
+    within: dict[str, dict[str, Any]] = {}
     for place, value in values.items():
         name, _, rest = place.partition(".")
-        inner = with_values(getattr(section, name), {rest: value}) if rest else value
-        section = dataclasses.replace(section, **{name: inner})  # type: ignore[type-var]
-    return section
+        if rest:
+            within.setdefault(name, {})[rest] = value
+        else:
+            changed[name] = value
+    changed |= {name: with_values(getattr(section, name), inner) for name, inner in within.items()}
+    return dataclasses.replace(section, **changed)  # type: ignore[type-var]
 
 
 def number_type(config: Any, place: str) -> type[int] | type[float] | None:
