@@ -152,6 +152,7 @@ class ScoreResult:
       num_scored: Number of rows with a score.
       num_unscored: Number of rows without one.
       problems: One sentence for each of the first rows without a score.
+      notes: What else a user should know of the input, one sentence each.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -159,6 +160,7 @@ class ScoreResult:
     num_scored: int
     num_unscored: int
     problems: Sequence[str]
+    notes: Sequence[str] = ()
     schema_version: Literal[1] = 1
 
 

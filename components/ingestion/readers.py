@@ -104,15 +104,21 @@ def read_contents(path: str, file_format: str) -> Contents:
         return contents_of(path)
 
 
-def read_header(path: str, file_format: str) -> list[str] | None:
-    """Returns the column names of a csv, tsv or Parquet file; None for the formats that name columns in every row."""
+def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -> list[str] | None:
+    """Returns the column names of a csv, tsv or Parquet file; None for the formats that name columns in every row.
+
+    Args:
+      path: The file.
+      file_format: Its format.
+      text: How a csv or tsv file is read.
+    """
     with told_as_user_error(path, Progress(unit_of(file_format))):
         if file_format == "parquet":
             return parquet_names(path)
         if file_format not in ("csv", "tsv"):
             return None
         with open_file(path) as stream:
-            return start_of_rows(stream, file_format, PLAIN_TEXT, Ingestion(), path)[1]
+            return start_of_rows(stream, file_format, text, Ingestion(), path)[1]
 
 
 def read_members(path: str, names: Sequence[str]) -> list[str]:

@@ -14,25 +14,14 @@ from typing import Any, TextIO
 import numpy as np
 import tensorflow as tf
 
-from components.ingestion.files import open_file
-from components.ingestion.nested import flat, has_column, is_path
-from components.ingestion.readers import (
-    Progress,
-    read_header,
-    read_members,
-    read_objects,
-    read_rows,
-    told_as_user_error,
-    unit_of,
-)
 from components.ingestion.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
+from pipeline.batch_scoring.input_rows import InputRows, format_of, input_rows
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
-from transform.config.config import Config, column_of
+from transform.config.config import Config
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS
 from transform.ranking import snapshot_tables
 from transform.signature_names import SERVING_SIGNATURE
 
@@ -40,21 +29,34 @@ SCORE = "score"
 BATCH_SIZE = 1000
 #: The reason is reported for at most this many unscored rows.
 MAX_PROBLEMS = 5
-INPUT_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
 
 
 @dataclasses.dataclass(frozen=True)
 class ScoreReport:
-    """Numbers of scored and unscored rows, and one sentence for each of the first unscored rows."""
+    """Numbers of scored and unscored rows.
+
+    Attributes:
+      num_scored: Number of rows with a score.
+      num_unscored: Number of rows without one.
+      problems: One sentence for each of the first rows without a score.
+      notes: What else a user should know of the input, one sentence each.
+    """
 
     num_scored: int
     num_unscored: int
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def score_file(
-    model_path: str, input_path: str, output_path: str, data_root: str | None = None, span: int | None = None
+    model_path: str,
+    input_path: str,
+    output_path: str,
+    data_root: str | None = None,
+    span: int | None = None,
+    *,
+    plain: bool = False,
 ) -> ScoreReport:
     """Scores a file of raw rows.
 
@@ -62,48 +64,45 @@ def score_file(
 
     Args:
       model_path: A pushed version.
-      input_path: csv, tsv, jsonl (each also with `.gz`) or parquet, by the name's ending.
+      input_path: csv, tsv, jsonl (each also with `.gz`) or parquet, by the name's ending; a file of the log's format
+        is read by the log's `text` settings.
       output_path: csv, tsv or jsonl, by the name's ending.
       data_root: The folder from which the config's tables are read; None uses the catalog stored with the model.
       span: The span of those tables; None takes the latest.
+      plain: Whether the input is in its format's usual form, whatever the log's `text` settings.
 
     Returns:
-      The numbers of rows, and the first problems.
+      The numbers of rows, the first problems, and notes.
 
     Raises:
       InputError: If the input cannot be read or lacks a column, a file name has another ending, or the model's files
         differ from those that were pushed.
     """
-    input_format, output_format = format_of(input_path), format_of(output_path)
+    output_format = format_of(output_path)
     if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
         raise InputError(f"the output's name must end in one of {[f'.{f}' for f in OUTPUT_FORMATS]}: {output_path}")
     config = model_config(model_path)
     verify(model_path)
-    columns = columns_of(input_path, input_format)
-    if SCORE in columns:
+    rows = input_rows(config, input_path, plain=plain)
+    if SCORE in rows.columns:
         raise InputError(f"the input has a column `{SCORE}` already ({input_path})")
-    read = [*columns, *members_of(config, input_path, input_format, columns)]
-    maker = ExampleMaker(config, tables_of(config, model_path, data_root, span), read)
+    maker = example_maker(config, rows, model_path, data_root, span)
     signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
-    # A jsonl file's own columns are written as they stand in the file, and features are read by their paths, too.
-    is_json = input_format == "jsonl"
-    limits = config.ingestion
-    rows = read_objects(input_path, limits) if is_json else read_rows(input_path, input_format, read, limits)
     problems: list[str] = []
-    num_scored = num_unscored = 0
+    num_scored = num_unscored = num_unreadable = 0
     with _whole_or_not_at_all(output_path) as file:
-        write = _writer(file, output_format, columns)
-        for batch in _batches(rows):
+        write = _writer(file, output_format, rows.columns)
+        for batch in _batches(rows.read(config)):
             examples: list[bytes | None] = []
             for row in batch:
                 try:
                     if row.values is None:
                         raise RowError(row.reason, row.detail)
-                    examples.append(maker.example(flat(row.values, read) if is_json else row.values))
+                    examples.append(maker.example(rows.values(row.values)))
                 except RowError as error:
                     examples.append(None)
                     if len(problems) < MAX_PROBLEMS:
-                        problems.append(f"{unit_of(input_format)} {row.number}: {error.detail}")
+                        problems.append(f"{rows.place_of(row)}: {error.detail}")
             scores = _score(signature, [e for e in examples if e is not None])
             for row, example in zip(batch, examples, strict=True):
                 try:
@@ -111,11 +110,13 @@ def score_file(
                 except csv.Error as error:  # only when writing tsv
                     raise InputError(
                         f"a tsv file cannot hold a tab or a line end in a value; write csv or jsonl. "
-                        f"Received: {unit_of(input_format)} {row.number} ({input_path})"
+                        f"Received: {rows.place_of(row)} ({input_path})"
                     ) from error
+            num_unreadable += sum(row.values is None for row in batch)
             num_unscored += examples.count(None)
             num_scored += len(examples) - examples.count(None)
-    return ScoreReport(num_scored, num_unscored, tuple(problems))
+    notes = (rows.text_words,) if num_unreadable and rows.text_words else ()
+    return ScoreReport(num_scored, num_unscored, tuple(problems), notes)
 
 
 @contextlib.contextmanager
@@ -130,55 +131,17 @@ def _whole_or_not_at_all(path: str) -> Iterator[TextIO]:
         part.unlink(missing_ok=True)
 
 
-def columns_of(path: str, input_format: str) -> list[str]:
-    """The columns of a file of raw rows."""
-    return read_header(path, input_format) or list(_first_object(path))
-
-
-def members_of(config: Config, path: str, input_format: str, columns: Sequence[str]) -> list[str]:
-    """The columns of a config that are members of nested objects in a file of raw rows.
-
-    Args:
-      config: The config.
-      path: The file.
-      input_format: Its format.
-      columns: The file's own columns.
-
-    Returns:
-      Their names. Those of a jsonl file are the members of its first row. A null in place of an object counts as an
-      object with all members of the log, but with none of a table's, which is looked up where a member is missing.
-    """
-    of_log = {table.log_column for table in config.sources.tables.values()}
-    of_log.update(name for feature in config.features_of(IMPRESSIONS) for name in column_of(feature).names)
-    of_tables = {name for feature in config.spec.features for name in column_of(feature).names} - of_log
-    names = [name for name in sorted(of_log | of_tables) if is_path(name) and name not in columns]
-    if input_format == "parquet" and names:
-        return read_members(path, names)
-    if input_format == "jsonl" and names:
-        first = _first_object(path)
-        return [name for name in names if has_column(first, name, null_has_any=name in of_log)]
-    return []
-
-
-def format_of(path: str) -> str:
-    """The format of a file of raw rows, by its name's ending; raises InputError for another ending."""
-    for ending, name in INPUT_FORMATS.items():
-        if path.removesuffix(".gz").endswith(ending):
-            return name
-    raise InputError(f"the file's name must end in one of {sorted(INPUT_FORMATS)}. Received: {path}")
-
-
-def _first_object(path: str) -> dict[str, Any]:
-    """Returns the first row of a jsonl file; every row of the file must have the same keys."""
-    with told_as_user_error(path, Progress(unit_of("jsonl"))), open_file(path) as stream:
-        line = stream.readline(1_000_000)
+def example_maker(
+    config: Config, rows: InputRows, model_path: str, data_root: str | None, span: int | None
+) -> ExampleMaker:
+    """Returns what converts a file's rows to tf.Examples; raises InputError if the rows lack a column."""
+    tables = tables_of(config, model_path, data_root, span)
     try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except ValueError as error:
-        raise InputError(f"the first line must be a JSON object: {error} ({path})") from error
-    if not isinstance(row, dict):
-        raise InputError(f"the first line must be a JSON object. Received: {type(row).__name__} ({path})")
-    return row
+        return ExampleMaker(config, tables, rows.readable)
+    except InputError as error:
+        if rows.text_words:
+            raise InputError(f"{error}; {rows.text_words} ({rows.path})") from error
+        raise
 
 
 def tables_of(
@@ -208,7 +171,7 @@ def _score(signature: Any, examples: list[bytes]) -> Iterator[np.float32]:
         yield from scores.numpy()
 
 
-def _writer(file: Any, output_format: str, columns: list[str]) -> Any:
+def _writer(file: Any, output_format: str, columns: Sequence[str]) -> Any:
     """Returns a function that writes a row and its score; nine significant digits restore a float32 exactly."""
     if output_format == "jsonl":
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import SPAN, quiet_imports
+from pipeline.cli.options import PLAIN, SPAN, quiet_imports
 
 if TYPE_CHECKING:  # importing them imports gRPC, TensorFlow's protos and Rich
     from rich.table import Table
@@ -29,9 +29,17 @@ if TYPE_CHECKING:  # importing them imports gRPC, TensorFlow's protos and Rich
     help="The data folder, from which the config's tables are read.",
 )
 @SPAN
+@PLAIN
 @click.option("--json", "as_json", is_flag=True, help="Print all summands, one JSON object a row.")
 def explain(
-    model: str, input_path: str, rows: int, strongest: int, data: str | None, span: int | None, as_json: bool
+    model: str,
+    input_path: str,
+    rows: int,
+    strongest: int,
+    data: str | None,
+    span: int | None,
+    plain: bool,
+    as_json: bool,
 ) -> None:
     """Explain raw rows' scores: the wide part's weights by name, the deep part's features, and the base rate."""
     with quiet_imports():
@@ -39,7 +47,8 @@ def explain(
         from pipeline.cli.display import console_for
         from serving.rank_service.bodies import ItemExplanation
     console = console_for(sys.stdout)
-    for number, explanation in explain_file(model, input_path, rows, data and str(Path(data).absolute()), span):
+    folder = data and str(Path(data).absolute())
+    for number, explanation in explain_file(model, input_path, rows, folder, span, plain=plain):
         if as_json:
             click.echo(ItemExplanation.of(explanation).model_dump_json())
         else:

@@ -12,7 +12,7 @@ from pipeline.cli.explaining import explain
 from pipeline.cli.gates import gates
 from pipeline.cli.init import init
 from pipeline.cli.models import models
-from pipeline.cli.options import AS_JSON, DEBUG_HELP, SPAN, Group, print_document, quiet_imports, read_config
+from pipeline.cli.options import AS_JSON, DEBUG_HELP, PLAIN, SPAN, Group, print_document, quiet_imports, read_config
 from pipeline.cli.ranking import COMMANDS as RANKING_COMMANDS
 from pipeline.cli.report import report as report_command
 from pipeline.cli.run import run
@@ -163,21 +163,27 @@ def _migrate(config: str, *, to_stderr: bool) -> None:
     help="The data folder, from which the config's tables are read.",
 )
 @SPAN
+@PLAIN
 @AS_JSON
-def score(model: str, input_path: str, output_path: str, data: str | None, span: int | None, as_json: bool) -> None:
+def score(
+    model: str, input_path: str, output_path: str, data: str | None, span: int | None, plain: bool, as_json: bool
+) -> None:
     """Score raw rows with a pushed model: the input's columns, plus `score`."""
     with quiet_imports():
         from pipeline.batch_scoring.score import score_file
 
-    report = score_file(model, input_path, output_path, data and str(Path(data).absolute()), span)
+    report = score_file(model, input_path, output_path, data and str(Path(data).absolute()), span, plain=plain)
     if as_json:
         from pipeline.json_output import ScoreResult
 
-        print_document(ScoreResult(output_path, report.num_scored, report.num_unscored, report.problems))
+        counts = report.num_scored, report.num_unscored
+        print_document(ScoreResult(output_path, *counts, report.problems, report.notes))
         return
     click.echo(f"{report.num_scored:,} rows scored ({output_path})")
     if report.num_unscored:
         click.echo(f"{report.num_unscored:,} rows have no score: " + "; ".join(report.problems), err=True)
+    for note in report.notes:
+        click.echo(note, err=True)
 
 
 def main() -> None:

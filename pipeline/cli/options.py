@@ -48,6 +48,12 @@ AS_JSON = click.option(
 
 SPAN = click.option("--span", type=click.IntRange(min=0), help="The span, such as a day; by default the latest.")
 
+PLAIN = click.option(
+    "--plain",
+    is_flag=True,
+    help="Read a csv or tsv file in its format's usual form, not by the log's `text` settings.",
+)
+
 
 def read_config(path: str) -> Config:
     """Reads a config file; prints a warning on stderr for each old name of a key."""

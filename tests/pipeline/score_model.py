@@ -1,4 +1,4 @@
-"""Writes a pushed version whose SavedModel, instead of being trained, adds up its inputs."""
+"""Writes a pushed version whose SavedModel, instead of being trained, adds up its inputs; it explains only the app."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import numpy as np
 import tensorflow as tf
 
 from components.model_store.versions import checksums
+from serving.ranking_client.explanations import EXPLANATION_OUTPUTS
 from transform.config.config import Config
+from transform.signature_names import (
+    DEEP_ATTRIBUTIONS_OUTPUT,
+    DEEP_FEATURES_OUTPUT,
+    DEEP_VALUES_OUTPUT,
+    WIDE_WEIGHTS_OUTPUT,
+)
 from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE
 
 #: The price of each app in the catalog stored with the model.
@@ -33,6 +40,14 @@ class Adder(tf.Module):  # type: ignore[misc]
         named = tf.cast(parsed["app"] != "", tf.float32)
         return {"scores": parsed["price"] / 10.0 + installed / 100.0 + named / 3.0}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])  # type: ignore[untyped-decorator]
+    def explain(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        apps = tf.io.parse_example(examples, {"app": tf.io.FixedLenFeature([], tf.string, "")})["app"]
+        zeros, (texts, numbers) = tf.zeros_like(apps, tf.float32), EXPLANATION_OUTPUTS
+        found = dict.fromkeys(texts, apps[:, None][:, :0]) | dict.fromkeys(numbers, zeros)
+        found |= {WIDE_WEIGHTS_OUTPUT: zeros[:, None][:, :0], DEEP_ATTRIBUTIONS_OUTPUT: zeros}
+        return found | {DEEP_FEATURES_OUTPUT: tf.fill(tf.shape(apps), "app"), DEEP_VALUES_OUTPUT: apps}
+
 
 def adder(price: float, installed: int, named: bool = True) -> np.float32:
     return (
@@ -43,7 +58,7 @@ def adder(price: float, installed: int, named: bool = True) -> np.float32:
 def write_model(folder: Path, config: Config) -> str:
     """Writes a pushed version: the SavedModel, the config and the catalog."""
     module = Adder()
-    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.score})
+    tf.saved_model.save(module, str(folder), signatures={"serving_default": module.score, "explain": module.explain})
     extra = folder / EXTRA_ASSETS
     (extra / CATALOG_FOLDER / "catalog").mkdir(parents=True)
     (extra / CONFIG_FILE).write_text(config.to_json())
