@@ -33,7 +33,6 @@ OTHER_JSON = {
     "components/statistics/executor.py": "execution properties with names of splits",
     "components/trainer.py": "the Trainer's `custom_config`",
     "components/transforming/executor.py": "the Transform's `custom_config`",
-    "pipeline/batch_scoring/input_rows.py": "a row to score",
     "pipeline/cli/ranking.py": "an argument",
     "pipeline/compile/airflow_dag.py": "the topology: Airflow's environment has none of this project's modules",
     "pipeline/compile/compiled.py": "the code that a topology of any release was compiled with",

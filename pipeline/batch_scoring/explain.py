@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -16,6 +17,8 @@ from serving.ranking_client.explanations import EXPLANATION_OUTPUTS, explanation
 from serving.ranking_client.ranked import Explanation
 from transform.errors import InputError
 from transform.signature_names import EXAMPLES_INPUT, EXPLAIN_SIGNATURE, MAX_EXPLAINED
+
+_logger = logging.getLogger(__name__)
 
 
 def explain_file(
@@ -49,6 +52,8 @@ def explain_file(
     verify(model_path)
     source = input_rows(config, input_path, plain=plain)
     maker = example_maker(config, source, model_path, data_root, span)
+    if words := source.absent_words(maker.absent):
+        _logger.warning(words)
     signatures = tf.saved_model.load(model_path).signatures
     if EXPLAIN_SIGNATURE not in signatures:
         raise InputError(
@@ -62,7 +67,7 @@ def explain_file(
             try:
                 if row.values is None:
                     raise RowError(row.reason, row.detail)
-                examples.append(maker.example(source.values(row.values)))
+                examples.append(maker.example(source.values(row.values, maker.columns)))
             except RowError as error:
                 hint = f"; {source.text_words}" if row.values is None and source.text_words else ""
                 raise InputError(f"{source.place_of(row)}: {error.detail}{hint} ({input_path})") from error

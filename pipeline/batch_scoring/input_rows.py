@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from components.ingestion.files import open_file
+from components.ingestion.files import close_names
 from components.ingestion.nested import flat, has_column, is_path
 from components.ingestion.readers import (
     PLAIN_TEXT,
-    Progress,
     read_header,
     read_members,
     read_objects,
     read_rows,
-    told_as_user_error,
     unit_of,
 )
 from components.ingestion.rows import RawRow
 from transform.config.config import Config, column_of
+from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
 
 INPUT_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
+
+#: A jsonl file's columns are the keys of at most so many rows, from the first.
+MAX_FIRST = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +38,9 @@ class InputRows:
       path: The file.
       format: Its format.
       text: How a csv or tsv file is read.
-      columns: Its own columns.
+      columns: Its own columns; of jsonl, the keys of its first rows.
       members: The config's columns that are members of its nested objects.
+      num_first: Of jsonl: the number of those first rows.
     """
 
     path: str
@@ -45,6 +48,12 @@ class InputRows:
     text: DelimitedText
     columns: tuple[str, ...]
     members: tuple[str, ...]
+    num_first: int = 0
+
+    @property
+    def may_lack(self) -> bool:
+        """Whether a row may lack columns, whose values are then missing."""
+        return self.format == "jsonl"
 
     @property
     def readable(self) -> tuple[str, ...]:
@@ -57,13 +66,23 @@ class InputRows:
             return read_objects(self.path, config.ingestion)
         return read_rows(self.path, self.format, self.readable, config.ingestion, text=self.text)
 
-    def values(self, row: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Returns a row's values by the names of `readable`."""
-        return flat(row, self.readable) if self.format == "jsonl" else row
+    def values(self, row: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
+        """Returns a row's values by these columns' names."""
+        return flat(row, names) if self.format == "jsonl" else row
 
     def place_of(self, row: RawRow) -> str:
         """Where a row is in the file, for messages."""
         return f"{unit_of(self.format)} {row.number}"
+
+    def absent_words(self, absent: Sequence[str]) -> str:
+        """Says that the first rows lack columns, with the columns of similar names; an empty text if there are none."""
+        if not absent:
+            return ""
+        close = "".join(f"; {words}" for name in absent if (words := close_names(name, self.readable)))
+        return (
+            f"none of the first {self.num_first:,} rows has the columns {list(absent)}; in a row without them, their "
+            f"values are missing{close} ({self.path})"
+        )
 
     @property
     def text_words(self) -> str:
@@ -90,33 +109,37 @@ def input_rows(config: Config, path: str, *, plain: bool = False) -> InputRows:
     """
     file_format, log = format_of(path), config.sources.impressions
     text = log.text if file_format == log.format and not plain else PLAIN_TEXT
-    columns = read_header(path, file_format, text) or list(_first_object(path))
-    return InputRows(path, file_format, text, tuple(columns), tuple(_members_of(config, path, file_format, columns)))
-
-
-def _members_of(config: Config, path: str, input_format: str, columns: Sequence[str]) -> list[str]:
-    """The columns of a config that are members of nested objects in a file of raw rows.
-
-    Args:
-      config: The config.
-      path: The file.
-      input_format: Its format.
-      columns: The file's own columns.
-
-    Returns:
-      Their names. Those of a jsonl file are the members of its first row. A null in place of an object counts as an
-      object with all members of the log, but with none of a table's, which is looked up where a member is missing.
-    """
     of_log = {table.log_column for table in config.sources.tables.values()}
     of_log.update(name for feature in config.features_of(IMPRESSIONS) for name in column_of(feature).names)
-    of_tables = {name for feature in config.spec.features for name in column_of(feature).names} - of_log
-    names = [name for name in sorted(of_log | of_tables) if is_path(name) and name not in columns]
-    if input_format == "parquet" and names:
-        return read_members(path, names)
-    if input_format == "jsonl" and names:
-        first = _first_object(path)
-        return [name for name in names if has_column(first, name, null_has_any=name in of_log)]
-    return []
+    of_config = of_log | {name for feature in config.spec.features for name in column_of(feature).names}
+    paths = [name for name in sorted(of_config) if is_path(name)]
+    if file_format == "jsonl":
+        return _of_objects(path, config.ingestion, paths, of_log)
+    columns = read_header(path, file_format, text) or []
+    paths = [name for name in paths if name not in columns]
+    members = read_members(path, paths) if paths and file_format == "parquet" else []
+    return InputRows(path, file_format, text, tuple(columns), tuple(members))
+
+
+def _of_objects(path: str, limits: Ingestion, paths: Sequence[str], of_log: Container[str]) -> InputRows:
+    """Looks at the first rows of a jsonl file.
+
+    A null in place of an object counts as an object with all members of the log, but with none of a table's, which is
+    looked up where no row has the member.
+    """
+    columns, members, problem, number = dict[str, None](), dict[str, None](), "no row", 0
+    for row in itertools.islice(read_objects(path, limits), MAX_FIRST):
+        if row.values is None:
+            problem = f"{unit_of('jsonl')} {row.number}: {row.detail}" if problem == "no row" else problem
+            continue
+        number += 1
+        columns |= dict.fromkeys(row.values)
+        members |= dict.fromkeys(name for name in paths if has_column(row.values, name, null_has_any=name in of_log))
+    if not number:
+        rule = f"one of the first {MAX_FIRST:,} rows of a jsonl file must be a JSON object"
+        raise InputError(f"{rule}. Received: {problem} ({path})")
+    of_objects = tuple(name for name in members if name not in columns)
+    return InputRows(path, "jsonl", PLAIN_TEXT, tuple(columns), of_objects, number)
 
 
 def format_of(path: str) -> str:
@@ -125,16 +148,3 @@ def format_of(path: str) -> str:
         if path.removesuffix(".gz").endswith(ending):
             return name
     raise InputError(f"the file's name must end in one of {sorted(INPUT_FORMATS)}. Received: {path}")
-
-
-def _first_object(path: str) -> dict[str, Any]:
-    """Returns the first row of a jsonl file; every row of the file must have the same keys."""
-    with told_as_user_error(path, Progress(unit_of("jsonl"))), open_file(path) as stream:
-        line = stream.readline(1_000_000)
-    try:
-        row = json.loads(line.decode("utf-8-sig"))
-    except ValueError as error:
-        raise InputError(f"the first line must be a JSON object: {error} ({path})") from error
-    if not isinstance(row, dict):
-        raise InputError(f"the first line must be a JSON object. Received: {type(row).__name__} ({path})")
-    return row

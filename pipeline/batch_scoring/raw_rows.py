@@ -46,15 +46,27 @@ class ExampleMaker:
     called by the feature's own name, or by its name in the table if no other source has a column of that name; of a
     derived feature the latter goes first. Otherwise, the table's row is looked up by its key. A list of one-hot columns
     can also be in a column of its own, which has the feature's name.
+
+    Attributes:
+      columns: The columns that it reads.
+      absent: Those of them that the rows may lack, and that are not among their columns.
     """
 
-    def __init__(self, config: Config, tables: Mapping[str, Mapping[str, tf.train.Features]], columns: Sequence[str]):
+    def __init__(
+        self,
+        config: Config,
+        tables: Mapping[str, Mapping[str, tf.train.Features]],
+        columns: Sequence[str],
+        *,
+        may_lack: bool = False,
+    ):
         """Decides where each feature's value is read.
 
         Args:
           config: The model's config.
           tables: For each table, its rows by key.
           columns: The raw rows' columns.
+          may_lack: Whether a row may lack a column of the log, as in jsonl; its value is then missing.
 
         Raises:
           InputError: If a feature's column is not in the rows and no table can supply it.
@@ -63,7 +75,7 @@ class ExampleMaker:
         self._lookups: list[tuple[RowParser, Mapping[str, tf.train.Features]]] = []
         for source in (IMPRESSIONS, *config.sources.tables):
             features = config.features_of(source)
-            found = {f.name: _column_in_rows(config, f, columns) for f in features}
+            found = {f.name: _column_in_rows(config, f, columns, may_lack) for f in features}
             read_from = [column for column in found.values() if column is not None]
             if len(read_from) == len(features):
                 self._parsers.append((_parser(config, source, read_from), list(features)))
@@ -81,6 +93,9 @@ class ExampleMaker:
             limits = config.ingestion
             nulls = config.sources.impressions.null_values
             self._lookups.append((RowParser([key], nulls, DEFAULT_LIST_SEPARATOR, limits), tables[source]))
+        parsers = [parser for parser, _ in (*self._parsers, *self._lookups)]
+        self.columns = tuple(dict.fromkeys(name for parser in parsers for c in parser.columns for name in c.names))
+        self.absent = tuple(name for name in self.columns if name not in columns)
 
     def example(self, row: Mapping[str, Any]) -> bytes:
         """Returns the row as a serialized tf.Example; raises RowError if a value breaks its column's rule."""
@@ -96,13 +111,18 @@ class ExampleMaker:
         return serialized
 
 
-def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str]) -> Column | None:
-    """Returns the column of the raw rows that holds a feature; None if there is none."""
+def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str], may_lack: bool) -> Column | None:
+    """Returns the column of the raw rows that holds a feature; None if there is none.
+
+    A feature of the log whose column no row may have (`may_lack`) is read from it all the same.
+    """
     own, by_name = column_of(feature), None
     if feature.name in columns and (feature.source != IMPRESSIONS or own.one_hot):
         kind = KIND_OF_FEATURE[feature.kind]
         by_name = Column(feature.name, kind, feature.required, feature.trim, form=own.form)
     if feature.source == IMPRESSIONS:
+        if may_lack and by_name is None:
+            return own
         return own if all(name in columns for name in own.names) else by_name
     others = {name for f in config.spec.features if f.source != feature.source for name in column_of(f).names}
     is_own = all(name in columns and name not in others for name in own.names)

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
-import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -18,18 +15,16 @@ from components.ingestion.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
 from pipeline.batch_scoring.input_rows import InputRows, format_of, input_rows
+from pipeline.batch_scoring.output_rows import OUTPUT_FORMATS, SCORE, OutputRows
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from transform.config.config import Config
-from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
 from transform.ranking import snapshot_tables
 from transform.signature_names import SERVING_SIGNATURE
 
-SCORE = "score"
 BATCH_SIZE = 1000
 #: The reason is reported for at most this many unscored rows.
 MAX_PROBLEMS = 5
-OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,32 +86,26 @@ def score_file(
     problems: list[str] = []
     num_scored = num_unscored = num_unreadable = 0
     with _whole_or_not_at_all(output_path) as file:
-        write = _writer(file, output_format, rows.columns)
+        output = OutputRows(file, output_format, rows)
         for batch in _batches(rows.read(config)):
             examples: list[bytes | None] = []
             for row in batch:
                 try:
                     if row.values is None:
                         raise RowError(row.reason, row.detail)
-                    examples.append(maker.example(rows.values(row.values)))
+                    examples.append(maker.example(rows.values(row.values, maker.columns)))
                 except RowError as error:
                     examples.append(None)
                     if len(problems) < MAX_PROBLEMS:
                         problems.append(f"{rows.place_of(row)}: {error.detail}")
             scores = _score(signature, [e for e in examples if e is not None])
             for row, example in zip(batch, examples, strict=True):
-                try:
-                    write(row.values, None if example is None else next(scores))
-                except csv.Error as error:  # only when writing tsv
-                    raise InputError(
-                        f"a tsv file cannot hold a tab or a line end in a value; write csv or jsonl. "
-                        f"Received: {rows.place_of(row)} ({input_path})"
-                    ) from error
+                output.write(row, None if example is None else next(scores))
             num_unreadable += sum(row.values is None for row in batch)
             num_unscored += examples.count(None)
             num_scored += len(examples) - examples.count(None)
-    notes = (rows.text_words,) if num_unreadable and rows.text_words else ()
-    return ScoreReport(num_scored, num_unscored, tuple(problems), notes)
+    notes = [rows.absent_words(maker.absent), output.others_words, rows.text_words if num_unreadable else ""]
+    return ScoreReport(num_scored, num_unscored, tuple(problems), tuple(filter(None, notes)))
 
 
 @contextlib.contextmanager
@@ -137,7 +126,7 @@ def example_maker(
     """Returns what converts a file's rows to tf.Examples; raises InputError if the rows lack a column."""
     tables = tables_of(config, model_path, data_root, span)
     try:
-        return ExampleMaker(config, tables, rows.readable)
+        return ExampleMaker(config, tables, rows.readable, may_lack=rows.may_lack)
     except InputError as error:
         if rows.text_words:
             raise InputError(f"{error}; {rows.text_words} ({rows.path})") from error
@@ -169,52 +158,3 @@ def _score(signature: Any, examples: list[bytes]) -> Iterator[np.float32]:
     if examples:
         (scores,) = signature(tf.constant(examples)).values()
         yield from scores.numpy()
-
-
-def _writer(file: Any, output_format: str, columns: Sequence[str]) -> Any:
-    """Returns a function that writes a row and its score; nine significant digits restore a float32 exactly."""
-    if output_format == "jsonl":
-
-        def write_json(row: Mapping[str, Any] | None, score: np.float32 | None) -> None:
-            number = None if score is None else float(f"{score:.9g}")
-            # A date or a decimal of a Parquet file is no JSON; csv and tsv have its text, too.
-            values = {} if row is None else {name: _finite(_plain(row.get(name))) for name in columns}
-            file.write(json.dumps({**values, SCORE: _finite(number)}, default=str, allow_nan=False) + "\n")
-
-        return write_json
-    if output_format == "tsv":
-        writer = csv.writer(file, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
-    else:
-        writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*columns, SCORE])
-
-    def write_row(row: Mapping[str, Any] | None, score: np.float32 | None) -> None:
-        number = "" if score is None else f"{score:.9g}"
-        writer.writerow([*(_text((row or {}).get(column)) for column in columns), number])
-
-    return write_row
-
-
-def _text(value: Any) -> Any:
-    """Returns a value for csv and tsv; a list is joined so that ingestion can read it."""
-    plain = _plain(value)
-    return DEFAULT_LIST_SEPARATOR.join(map(str, plain)) if isinstance(plain, list) else plain
-
-
-def _finite(value: Any) -> Any:
-    """Returns a value for JSON, which has no NaN and no infinity: a Parquet file's are written as null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, list | tuple):  # a Parquet map's entries are tuples
-        return [_finite(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _finite(item) for name, item in value.items()}
-    return value
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, bytes):
-        return value.decode("utf-8", "surrogateescape")
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value

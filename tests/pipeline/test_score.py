@@ -174,7 +174,7 @@ def test_jsonl_has_null_where_there_is_no_score(model: str, tmp_path: Path) -> N
     first, *others = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert np.float32(first.pop("score")) == adder(1, 0)
     assert first == {"app": "a", "installed": None, "n": 7, "x": [1, None]}
-    assert others == [{"score": None}, {"app": True, "installed": "b", "n": None, "x": None, "score": None}]
+    assert others == [{"score": None}, {"app": True, "installed": "b", "score": None}]
 
 
 @pytest.mark.parametrize(
@@ -200,13 +200,13 @@ def test_jsonl_has_null_where_there_is_no_score(model: str, tmp_path: Path) -> N
         ("in.csv", b"", "out.csv", "the file is empty; its first line must name the columns (<folder>/in.csv)"),
         ("in.csv", b"app\na\n", "out.csv", "the columns ['installed'] are missing. Received: ['app']"),
         (
-            "in.jsonl", b"[1]\n", "out.csv",
-            "the first line must be a JSON object. Received: list (<folder>/in.jsonl)",
+            "in.jsonl", b"\n[1]\n{\n", "out.csv",
+            "one of the first 1,000 rows of a jsonl file must be a JSON object. Received: line 2: a row must be a JSON "
+            "object. Received: list (<folder>/in.jsonl)",
         ),
         (
-            "in.jsonl", b"{'a': 1}\n", "out.csv",
-            "the first line must be a JSON object: Expecting property name enclosed in double quotes: line 1 column 2 "
-            "(char 1) (<folder>/in.jsonl)",
+            "in.jsonl", b"\n", "out.csv",
+            "one of the first 1,000 rows of a jsonl file must be a JSON object. Received: no row (<folder>/in.jsonl)",
         ),
         *(
             (f"in.{ending}.gz", gzip.compress(b'{"app": "a"}\n', mtime=0)[:-9], "out.csv", CUT_OFF.format(ending))
