@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TextIO
@@ -76,6 +77,8 @@ def score_file(
     output_format = format_of(output_path)
     if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
         raise InputError(f"the output's name must end in one of {[f'.{f}' for f in OUTPUT_FORMATS]}: {output_path}")
+    if all(map(os.path.exists, (input_path, output_path))) and os.path.samefile(input_path, output_path):
+        raise InputError(f"the output must be another file than the input, which it would replace: {output_path}")
     config = model_config(model_path)
     verify(model_path)
     rows = input_rows(config, input_path, plain=plain)

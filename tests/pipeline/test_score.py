@@ -223,6 +223,18 @@ def test_a_file_that_cannot_be_scored_is_told(
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
+def test_the_output_does_not_replace_the_input(model: str, tmp_path: Path) -> None:
+    content = b"app,installed\na,\n"
+    (tmp_path / "link.csv").symlink_to("in.csv")
+    for output in ("in.csv", "link.csv"):
+        with pytest.raises(InputError) as caught:
+            scored(model, tmp_path, "in.csv", content, output)
+        assert str(caught.value) == (
+            f"the output must be another file than the input, which it would replace: {tmp_path / output}"
+        )
+    assert (tmp_path / "in.csv").read_bytes() == content
+
+
 def test_a_folder_that_is_no_pushed_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         model_config(str(tmp_path))
