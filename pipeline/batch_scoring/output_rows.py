@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, TextIO
 
@@ -17,6 +18,9 @@ from transform.errors import InputError
 
 SCORE = "score"
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl")
+
+#: A lone surrogate, which a JSON text may have, has no bytes in UTF-8. The others stand for bytes that are not UTF-8.
+_LONE_SURROGATE = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 
 #: So many of the keys without a column are named.
 _MAX_NAMED = 10
@@ -41,7 +45,7 @@ class OutputRows:
         elif file_format == "csv":
             self._csv = csv.writer(file, lineterminator="\n")
         if file_format != "jsonl":
-            self._csv.writerow([*rows.columns, SCORE])
+            self._csv.writerow([*map(_text, rows.columns), SCORE])
 
     def write(self, row: RawRow, score: np.float32 | None) -> None:
         """Writes a row; an unreadable one has no value. Raises InputError if the file cannot hold a value."""
@@ -87,7 +91,9 @@ class OutputRows:
 def _text(value: Any) -> Any:
     """Returns a value for csv and tsv; a list is joined so that ingestion can read it."""
     plain = _plain(value)
-    return DEFAULT_LIST_SEPARATOR.join(map(str, plain)) if isinstance(plain, list) else plain
+    if isinstance(plain, list):
+        plain = DEFAULT_LIST_SEPARATOR.join(map(str, plain))
+    return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", plain) if isinstance(plain, str) else plain
 
 
 def _finite(value: Any) -> Any:

@@ -92,3 +92,17 @@ def test_a_later_row_with_a_score_is_told(model: str, tmp_path: Path, monkeypatc
         score_file(model, path, str(tmp_path / "out.jsonl"))
     assert str(caught.value) == f"the input has a column `score` already: line 2 ({path})"
     assert [p.name for p in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("output", ["out.csv", "out.tsv", "out.jsonl"])
+def test_a_lone_surrogate_is_written_as_its_escape(model: str, tmp_path: Path, output: str) -> None:
+    row = {"app": "a", "installed": ["cut \udc00"], "note": "cut \ud83d", "key \ud83d": "whole \U0001f600"}
+    report = score_file(model, written(tmp_path, [row, {"app": "b"}]), str(tmp_path / output))
+    assert (report.num_scored, report.num_unscored) == (1, 1)  # a list's value must be UTF-8 text
+    text = (tmp_path / output).read_text(encoding="utf-8")
+    if output == "out.jsonl":
+        assert json.loads(text.splitlines()[0]) == row | {"score": None}
+        return
+    header, first, _ = [line.split("\t" if output == "out.tsv" else ",") for line in text.splitlines()]
+    assert header == ["app", "installed", "note", "key \\ud83d", "score"]
+    assert first == ["a", "cut \\udc00", "cut \\ud83d", "whole \U0001f600", ""]
