@@ -89,7 +89,7 @@ def score_file(
     problems: list[str] = []
     num_scored = num_unscored = num_unreadable = 0
     with _whole_or_not_at_all(output_path) as file:
-        output = OutputRows(file, output_format, rows)
+        output = OutputRows(file, output_format, rows, config)
         for batch in _batches(rows.read(config)):
             examples: list[bytes | None] = []
             for row in batch:
