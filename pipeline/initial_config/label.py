@@ -20,6 +20,12 @@ _GRADE_WORDS = frozenset({"rating", "stars", "score", "grade"})
 _POSITIVE_WORDS = frozenset({"yes", "y", "true", "t", "positive", "pos", "good", "click", "clicked"})
 _MAX_GRADES = 21
 
+#: Words before a label's word that leave the name a label's: `is_installed`.
+_AUXILIARIES = frozenset({"is", "was", "has", "did"})
+
+#: Behind all ranks of a column; and behind those of a column that has one value but is like a label in name or value.
+_NO_RANK, _LEAST_RANK = (3, 0), (2, 0)
+
 
 @dataclasses.dataclass(frozen=True)
 class Label:
@@ -42,8 +48,8 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
     """Guesses the label.
 
     A column is a possible label if it has two values, where texts that differ by a full stop at their end are one, or
-    if its name is a rating's and it has a few numbers. The first choice is the one with the likeliest name, then the
-    last column, then the only possible one.
+    if its name is a rating's and it has a few numbers. The first choice is the one with the likeliest name and values,
+    then the last column, then the only possible one.
 
     Args:
       sample: The first rows of a file.
@@ -51,7 +57,8 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
       nulls: The texts that mean "no value".
 
     Raises:
-      InputError: If there is no such column, or no column can be the label.
+      InputError: If there is no such column, or no column can be the label, or the likeliest one has a single value
+        in the rows read, which are not all rows.
     """
     columns = {column.name: column for column in sample.columns}
     if name is not None:
@@ -59,18 +66,25 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
             raise InputError(f"`--label` names a column. Received: {name!r}; allowed: {list(columns)[:50]}")
         label = _of(columns[name], "named by --label", nulls, any_name=True)
         if label is None:
+            if (value := _only_value(columns[name], sample, nulls)) is not None:
+                raise _has_one_value(name, value, sample)
             raise InputError(
                 f"a label's column must have two different values or a few numbers in the first {sample.num_rows:,} "
                 f"rows. Received: {name!r} ({sample.path})"
             )
         return _with_missing(label, sample, nulls)
     possible = [label for column in sample.columns if (label := _of(column, "", nulls)) is not None]
+    named = [(rank, label) for label in possible if (rank := _rank(label.column, label.rule is None)) is not None]
+    likeliest = min((rank for rank, _ in named), default=_NO_RANK)
+    for column in sample.columns:
+        value = _only_value(column, sample, nulls)
+        if value is not None and (_rank(column.name, _is_0_or_1(value)) or _NO_RANK) < min(likeliest, _LEAST_RANK):
+            raise _has_one_value(column.name, value, sample)
     if not possible:
         raise InputError(
             f"no column of the first {sample.num_rows:,} rows has two different values or is a rating; `--label` names "
             f"the label's column ({sample.path})"
         )
-    named = [(rank, label) for label in possible if (rank := _rank(label.column)) is not None]
     if named:
         label = min(named, key=lambda item: item[0])[1]
         reason = "by its name"
@@ -80,6 +94,22 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
         label = possible[-1]
         reason = f"one of {len(possible)} columns with two different values" if len(possible) > 1 else "has two values"
     return _with_missing(dataclasses.replace(label, reason=reason), sample, nulls)
+
+
+def _only_value(column: Column, sample: Sample, nulls: Sequence[str]) -> str | None:
+    """Returns the value of a column that has one alone, in a sample that is not the whole file; None of any other."""
+    if sample.is_whole or column.stored in ("list", "other"):
+        return None
+    values = {text for text in column.singles if text not in nulls}
+    return values.pop() if len(values) == 1 else None
+
+
+def _has_one_value(column: str, value: str, sample: Sample) -> InputError:
+    return InputError(
+        f"the label must have two different values in the rows read. Received: only {shown(value)} in the first "
+        f"{sample.num_rows:,} rows of {column!r}; `--rows` reads more rows, `--label` names another column, and a log "
+        f"that is sorted by its label needs its rows in another order ({sample.path})"
+    )
 
 
 def _with_missing(label: Label, sample: Sample, nulls: Sequence[str]) -> Label:
@@ -92,9 +122,18 @@ def _with_missing(label: Label, sample: Sample, nulls: Sequence[str]) -> Label:
     return dataclasses.replace(label, reason=reason)
 
 
-def _rank(column: str) -> int | None:
-    ranks = [_LABEL_WORDS.index(word) for word in words_of(column) if word in _LABEL_WORDS]
-    return min(ranks, default=None)
+def _rank(column: str, is_0_or_1: bool) -> tuple[int, int] | None:
+    """Returns how likely a column is the label by its name and values, the smallest the likeliest; None without a word.
+
+    A name with other words beside the label's, and other values than 0 and 1, each make it less likely.
+    """
+    words = [word for word in words_of(column) if word not in _AUXILIARIES]
+    ranks = [_LABEL_WORDS.index(word) for word in words if word in _LABEL_WORDS]
+    return ((len(words) > 1) + (not is_0_or_1), min(ranks)) if ranks else None
+
+
+def _is_0_or_1(text: str) -> bool:
+    return text in ("True", "False") or (is_number(text) and float(text) in (0.0, 1.0))
 
 
 def _of(column: Column, reason: str, nulls: Sequence[str], any_name: bool = False) -> Label | None:

@@ -323,6 +323,65 @@ def test_the_label_can_be_named(tmp_path: Path) -> None:
     assert config.sources.impressions.label_rule == LabelRule(at_least=3)  # 40 %, as near to half as 60 %, and higher
 
 
+def log_of(columns: dict[str, Sequence[Any]], delimiter: str = ",") -> bytes:
+    """Returns a CSV file of a column `place` and some others."""
+    places = [f"p{i % 5}" for i in range(len(next(iter(columns.values()))))]
+    rows = zip(places, *columns.values(), strict=True)
+    return "".join(delimiter.join(map(str, row)) + "\n" for row in [("place", *columns), *rows]).encode()
+
+
+@pytest.mark.parametrize("label", [None, "clicked"])
+@pytest.mark.parametrize("value", ["0", "no"])
+def test_a_log_sorted_by_its_label_is_refused_instead_of_another_label_taken(
+    tmp_path: Path, label: str | None, value: str
+) -> None:
+    clicked = [value] * 150 + ["1"] * 50
+    (tmp_path / "log.csv").write_bytes(log_of({"sex": ["f", "m"] * 100, "clicked": clicked}))
+    with pytest.raises(InputError) as caught:
+        initial_config(tmp_path / "log.csv", label, 100, Path("x.yaml"))
+    assert str(caught.value) == (
+        f'the label must have two different values in the rows read. Received: only "{value}" in the first 100 rows of '
+        "'clicked'; `--rows` reads more rows, `--label` names another column, and a log that is sorted by its label "
+        f"needs its rows in another order ({tmp_path}/log.csv)"
+    )
+    text = initial_config(tmp_path / "log.csv", "sex", 100, Path("x.yaml"))
+    assert "label: sex  # named by --label" in text
+    text = initial_config(tmp_path / "log.csv", label, 1000, Path("x.yaml"))
+    assert "label: clicked  #" in text
+
+
+def test_a_column_of_one_value_hides_no_likelier_label(tmp_path: Path) -> None:
+    columns = {"target_os": ["ios"] * 200, "response_code": ["200"] * 200, "sex": ["f", "m"] * 100}
+    (tmp_path / "log.csv").write_bytes(log_of(columns | {"clicked": ["0", "1"] * 100}))
+    assert "label: clicked  # by its name" in initial_config(tmp_path / "log.csv", None, 100, Path("x.yaml"))
+    (tmp_path / "log.csv").write_bytes(log_of(columns | {"fraud": ["0", "1"] * 100}))
+    text = initial_config(tmp_path / "log.csv", None, 100, Path("x.yaml"))
+    assert "label: fraud  # the last column, which has two different values" in text
+    # Of a whole file, a column of one value is no label whatever its name is.
+    (tmp_path / "log.csv").write_bytes(log_of({"clicked": ["0"] * 200, "sex": ["f", "m"] * 100}))
+    assert "label: sex  #" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("names", "label"),
+    [
+        ({"target_os": "ia", "installed": "01"}, "installed"),
+        ({"target_os": "ia", "is_installed": "01"}, "is_installed"),
+        ({"target_os": "ia", "income": "hl"}, "income"),  # of texts, the whole name
+        ({"target_new": "01", "liked": "01"}, "liked"),  # of 0 and 1, the whole name
+        ({"class": "eb", "ad_clicked": "01"}, "ad_clicked"),  # as far from a label's: the likelier word
+        ({"click_type": "ab", "app_purchase": "01"}, "app_purchase"),  # of longer names, 0 and 1
+        ({"purchase": "01", "clicked": "01"}, "clicked"),
+    ],
+)
+def test_the_label_is_the_column_with_the_likeliest_name_and_values(
+    tmp_path: Path, names: dict[str, str], label: str
+) -> None:
+    columns: dict[str, Sequence[Any]] = {name: list(values) * 60 for name, values in names.items()}
+    (tmp_path / "log.csv").write_bytes(log_of(columns))
+    assert f"label: {label}  # by its name" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
+
+
 @pytest.mark.parametrize(
     ("content", "name", "label", "sentence"),
     [
