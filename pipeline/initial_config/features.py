@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -63,6 +64,14 @@ _REQUEST_WORDS = frozenset(["request", "query", "search", "session"])
 _ROW_WORDS = frozenset(["impression", "row", "event", "record", "log"])
 _TIME_WORDS = frozenset(["time", "timestamp", "ts", "date", "datetime"])
 
+#: An id's name in one word, such as `userid`.
+_ID_IN_ONE_WORD = re.compile(
+    rf"({'|'.join(sorted(_ITEM_WORDS | _USER_WORDS | _REQUEST_WORDS | _ROW_WORDS))})(ids?)", re.ASCII
+)
+
+#: The name of an index column: pandas' in a CSV and in a Parquet file, and that of a column without a name.
+_INDEX_NAME = re.compile(r"unnamed(: |_)\d+|__index_level_\d+__", re.ASCII | re.IGNORECASE)
+
 Role = Literal["feature", "timestamp", "request_id", "impression_id", "left_out"]
 
 
@@ -101,9 +110,17 @@ class Guess:
 
 
 def words_of(name: str) -> tuple[str, ...]:
-    """Returns the words of a column's name in small letters: `userId` and `user_id` have user and id."""
+    """Returns the words of a column's name in small letters: `userId`, `user_id` and `userid` have user and id."""
+    found: list[str] = []
+    for word in _parted(name):
+        match = _ID_IN_ONE_WORD.fullmatch("userid" if word == "uid" else word)
+        found += match.groups() if match else [word]
+    return tuple(found)
+
+
+def _parted(name: str) -> list[str]:
     parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return tuple(word for word in re.split(r"[^a-z0-9]+", parted.lower()) if word)
+    return [word for word in re.split(r"[^a-z0-9]+", parted.lower()) if word]
 
 
 def null_words(sample: Sample) -> tuple[str, ...]:
@@ -186,7 +203,7 @@ def flag_runs(sample: Sample, label: str, nulls: Sequence[str], separator: str) 
 
 def _feature_name(column: str, taken: set[str]) -> str:
     """Returns a name for a column's feature that no other feature has, and adds it to those taken."""
-    base = "_".join(words_of(column))[:60].strip("_")
+    base = "_".join(_parted(column))[:60].strip("_")
     base = base if base[:1].isalpha() else f"column_{base}".strip("_")
     name, number = base, 1
     while {name, f"{name}_bucket"} & taken or (name.endswith("_bucket") and name.removesuffix("_bucket") in taken):
@@ -215,6 +232,8 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
             return Guess(column.name, "request_id", "by its name; it comes back in several rows")
         if len(counts) == num_rows and num_rows > 1 and (words & _ROW_WORDS or words == {"id"}):
             return Guess(column.name, "impression_id", "by its name; each row has another value")
+    if is_complete and (left_out := _why_counter(column.name, values)):
+        return Guess(column.name, "left_out", left_out)
     side: Side = "item" if words & _ITEM_WORDS else "context"
     if column.stored == "list" or _is_list(values, separator):
         return _list(column, values, separator, side)
@@ -244,6 +263,17 @@ def _why_left_out(column: Column, values: Sequence[str], counts: collections.Cou
     if sum(map(len, values)) > _MAX_MEAN_LENGTH * len(values):
         return f"texts of {sum(map(len, values)) / len(values):.0f} characters"
     return ""
+
+
+def _why_counter(name: str, values: Sequence[str]) -> str:
+    """Returns why the values of all rows are the rows' numbers, which say nothing of later rows; else an empty text."""
+    if len(values) <= _MAX_CODES or not all(re.fullmatch(r"[+-]?\d{1,18}(\.0*)?", text) for text in values):
+        return ""
+    numbers = [int(text.partition(".")[0]) for text in values]
+    if {later - earlier for earlier, later in itertools.pairwise(numbers)} in ({1}, {-1}):
+        return "whole numbers that change by 1 from row to row: they count the rows"
+    is_index = bool(_INDEX_NAME.fullmatch(name)) and len(set(numbers)) == len(numbers)
+    return "an index by its name; each row has another whole number" if is_index else ""
 
 
 def _is_code(words: set[str], counts: collections.Counter[str], num_values: int) -> bool:

@@ -474,7 +474,7 @@ def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], str]:
         return names, ""
     taken: set[str] = set()
     for at, name in enumerate(names):
-        names[at] = name if name and name not in taken else f"{name}_{at + 1}" if name else numbered[at]
+        names[at] = name if name and name not in taken else f"{name or 'unnamed'}_{at + 1}"
         while names[at] in taken:
             names[at] += "_"
         taken.add(names[at])

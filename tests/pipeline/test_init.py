@@ -41,6 +41,13 @@ def of_csv(folder: Path, content: bytes, name: str = "log.csv", label: str | Non
     return guessed(folder / name, label)
 
 
+def log_of(columns: dict[str, Sequence[Any]], delimiter: str = ",") -> bytes:
+    """Returns a CSV file of a column `place` and some others."""
+    places = [f"p{i % 5}" for i in range(len(next(iter(columns.values()))))]
+    rows = zip(places, *columns.values(), strict=True)
+    return "".join(delimiter.join(map(str, row)) + "\n" for row in [("place", *columns), *rows]).encode()
+
+
 def kinds(config: Config) -> dict[str, str]:
     return {f.name: f.kind for f in config.spec.features}
 
@@ -151,7 +158,7 @@ def test_a_parquet_file(tmp_path: Path) -> None:
         "tags": pa.array([["a", f"t{i % 3}"] for i in range(n)]),
         "price": pa.array([i / 7 for i in range(n)]),
         "when": pa.array([i * 10**9 for i in range(n)], pa.timestamp("ns")),
-        "raw": pa.array([{"x": i} for i in range(n)]),
+        "raw": pa.array([{"x": i * i} for i in range(n)]),
         "note": pa.array([f"note {i}" for i in range(n)]),
         "bought": pa.array([i % 3 == 0 for i in range(n)]),
     }
@@ -252,7 +259,7 @@ WHOLE = [decimal.Decimal(i) for i in range(4)]
         ("x", pa.array([WHOLE[i % 4] for i in range(N)], pa.decimal128(5, 0)), "numeric"),
         ("request_id", pa.array([float(i // 4) for i in range(N)]), "numeric"),
         ("request_id", pa.array([i // 4 for i in range(N)]), "request_id"),
-        ("id", pa.array([float(i) for i in range(N)]), "numeric"),
+        ("id", pa.array([float(i * i) for i in range(N)]), "numeric"),
         ("id", pa.array(list(range(N)), pa.uint32()), "impression_id"),
         ("x", pa.array([f"v{i % 4}" for i in range(N)]).dictionary_encode(), "categorical"),
         ("x", pa.array([i % 4 for i in range(N)], pa.int8()).dictionary_encode(), "categorical"),
@@ -282,6 +289,64 @@ def test_of_two_numbers_the_larger_one_is_the_positive_label(
     assert config.sources.impressions.label_rule == LabelRule(at_least=at_least)
     config, _ = of_csv(tmp_path, b"a,target\n" + b"".join(b"a%d,%g\n" % (i % 4, y) for i, y in enumerate(labels)))
     assert config.sources.impressions.label_rule == LabelRule(at_least=at_least)
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "step"),
+    [("n", 0, 1), ("n", -3, 1), ("n", N, -1), ("price", 0.0, 1), ("", 1, 1), ("Unnamed: 0", 0, 7), ("", 0, 7)],
+)
+def test_a_column_that_counts_the_rows_is_left_out(tmp_path: Path, name: str, first: float, step: int) -> None:
+    numbers = [first + (i * step if abs(step) == 1 else i * step % 251) for i in range(200)]  # 251 is prime
+    config, text = of_csv(tmp_path, log_of({"clicked": [0, 1] * 100, "x": [i % 50 for i in range(200)], name: numbers}))
+    assert kinds(config) == {"place": "categorical", "x": "numeric"}
+    reason = "whole numbers that change by 1 from row to row: they count the rows"
+    index = "an index by its name; each row has another whole number"
+    assert f'# left out: "{name or "unnamed_4"}": {reason if abs(step) == 1 else index}' in text
+
+
+def test_whole_numbers_that_only_resemble_a_counter_are_features(tmp_path: Path) -> None:
+    columns = {
+        "gap": [i + (i > 100) for i in range(200)],
+        "missing": ["" if i == 7 else i for i in range(200)],
+        "half": [i + 0.5 for i in range(200)],
+        "Unnamed: 9": [i % 150 for i in range(200)],
+        "clicked": [0, 1] * 100,
+    }
+    config, _ = of_csv(tmp_path, log_of(columns))
+    names = ["gap", "missing", "half", "unnamed_9"]
+    assert kinds(config) == {"place": "categorical"} | dict.fromkeys(names, "numeric")
+    config, _ = of_csv(tmp_path, log_of({"hour": list(range(24)), "clicked": [0, 1] * 12}))  # too few to tell
+    assert "hour" in kinds(config)
+
+
+def test_an_index_of_a_parquet_file_is_left_out(tmp_path: Path) -> None:
+    table = {"x": [i % 50 for i in range(N)], "liked": [i % 2 for i in range(N)]}
+    pq.write_table(pa.table(table | {"__index_level_0__": [i * 3 for i in range(N)]}), tmp_path / "log.parquet")
+    config, text = guessed(tmp_path / "log.parquet")
+    assert kinds(config) == {"x": "numeric"}
+    assert '# left out: "__index_level_0__": an index by its name' in text
+
+
+def test_ids_written_in_one_word_are_ids(tmp_path: Path) -> None:
+    columns = {
+        "sessionid": [i // 4 for i in range(200)],
+        "userid": [i % 40 * 7 for i in range(200)],
+        "ItemID": [i % 60 * 11 for i in range(200)],
+        "uid": [i % 45 * 3 for i in range(200)],
+        "paid": [i % 55 * 3 for i in range(200)],
+        "clicked": [0, 1] * 100,
+    }
+    config, _ = of_csv(tmp_path, log_of(columns))
+    log = config.sources.impressions
+    assert (log.request_id, log.item_id, config.user) == ("sessionid", "ItemID", "userid")
+    features = {f.name: (f.kind, f.side) for f in config.spec.features}
+    assert features == {
+        "place": ("categorical", "context"),
+        "userid": ("categorical", "context"),
+        "item_id": ("categorical", "item"),
+        "uid": ("categorical", "context"),
+        "paid": ("numeric", "context"),
+    }
 
 
 def test_rows_without_a_label_are_told(tmp_path: Path) -> None:
@@ -321,13 +386,6 @@ def test_the_label_can_be_named(tmp_path: Path) -> None:
     assert config.sources.impressions.label == "a"
     config, _ = of_csv(tmp_path, content, label="b")
     assert config.sources.impressions.label_rule == LabelRule(at_least=3)  # 40 %, as near to half as 60 %, and higher
-
-
-def log_of(columns: dict[str, Sequence[Any]], delimiter: str = ",") -> bytes:
-    """Returns a CSV file of a column `place` and some others."""
-    places = [f"p{i % 5}" for i in range(len(next(iter(columns.values()))))]
-    rows = zip(places, *columns.values(), strict=True)
-    return "".join(delimiter.join(map(str, row)) + "\n" for row in [("place", *columns), *rows]).encode()
 
 
 @pytest.mark.parametrize("label", [None, "clicked"])
