@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from typing import Literal
 
 from components.ingestion.rows import MAX_FLOAT
-from pipeline.initial_config.sample import Column, Sample, is_number, shown
+from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, is_number, shown
 from pipeline.initial_config.times import parts_of_times
 from transform.feature_spec import RESERVED_NAMES, Side
-
-#: Texts that mean "no value" in many logs.
-NULL_WORDS = frozenset({"?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "Null", "null", "None", "none", "\\N", "#N/A"})
 
 #: Separators of the values of a list.
 _SEPARATORS = ("|", ";", ",")
 
 #: A column of whole numbers with at most so many different ones is a code, not a quantity.
 _MAX_CODES = 24
+
+#: A number with a decimal comma, or a whole number beside such ones.
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
 
 #: So many neighbouring columns of 0 and 1 may be one list.
 _MIN_FLAGS = 3
@@ -260,6 +260,9 @@ def _why_left_out(column: Column, values: Sequence[str], counts: collections.Cou
         if len(values) < num_rows:
             return "a time with missing values"
         return "" if all(map(_is_iso_8601, values)) else "times before 1970 or after 2099"
+    if _has_decimal_commas(values):
+        example = next(text for text in values if "," in text)
+        return f"numbers with a decimal comma, such as {shown(example)}; write them with a point"
     if sum(map(len, values)) > _MAX_MEAN_LENGTH * len(values):
         return f"texts of {sum(map(len, values)) / len(values):.0f} characters"
     return ""
@@ -302,8 +305,14 @@ def _is_iso_8601(text: str) -> bool:
         return False
 
 
+def _has_decimal_commas(values: Sequence[str]) -> bool:
+    return any("," in text for text in values) and all(map(_DECIMAL_COMMA.fullmatch, values))
+
+
 def _is_list(values: Sequence[str], separator: str) -> bool:
     """Returns whether texts are lists: many have the separator, and their items come back more often than they do."""
+    if separator == "," and _has_decimal_commas(values):
+        return False
     parted = [text for text in values if separator in text]
     if len(parted) < 0.2 * len(values) or len(parted) < 2:
         return False

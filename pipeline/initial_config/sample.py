@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,12 +36,18 @@ _MAX_CELLS, _ROWS_AT_ONCE = 4_000_000, 256
 #: The lines by which delimiter and quoting are guessed.
 _NUM_LINES = 2000
 
+#: The lines that are JSON objects in a jsonl file.
+_NUM_JSON_LINES = 10
+
 _DELIMITERS = (",", "\t", ";", "|")
 _MAX_SKIPPED_LINES = 20
 _MAX_COLUMNS = 1000
 
 #: ASCII white space, which ingestion trims.
 WHITE_SPACE = " \t\n\v\f\r"
+
+#: Texts that mean "no value" in many logs.
+NULL_WORDS = frozenset({"?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "Null", "null", "None", "none", "\\N", "#N/A"})
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
@@ -108,8 +114,8 @@ def read_sample(path: Path, max_rows: int) -> Sample:
     """Reads a file's first rows.
 
     Args:
-      path: A Parquet file, a jsonl file, or a text file with a delimiter; a jsonl or text file may be compressed, its
-        name then ends in `.gz`.
+      path: A Parquet file, a jsonl file, whose name ends in `.jsonl` or `.ndjson`, or a text file with a delimiter. A
+        jsonl or text file may be compressed, its name then ends in `.gz`.
       max_rows: The most rows that are read. At most the first `MAX_BYTES` bytes are read, of a Parquet file those of
         the columns that can be features, and fewer rows of a Parquet file with many columns.
 
@@ -123,7 +129,7 @@ def read_sample(path: Path, max_rows: int) -> Sample:
     try:
         if endings[-1:] == [".parquet"]:
             sample = _parquet(path, max_rows)
-        elif ending == ".jsonl":
+        elif ending in (".jsonl", ".ndjson"):
             sample = _jsonl(path, max_rows)
         else:
             sample = _delimited(path, max_rows)
@@ -222,8 +228,7 @@ def _text(value: Any) -> str:
 
 def _jsonl(path: Path, max_rows: int) -> Sample:
     data, is_cut = _first_bytes(path)
-    lines = Lines(io.BytesIO(data), Ingestion().max_row_bytes)
-    objects = (row.values for row in json_records(lines) if row is not None and row.values is not None)
+    objects = (values for values in _json_rows(data) if values is not None)
     rows = list(itertools.islice(objects, max_rows + 1))
     if not rows:
         rule = "the lines of a jsonl file must be JSON objects" if data.strip() else "the file must have a row"
@@ -241,6 +246,12 @@ def _jsonl(path: Path, max_rows: int) -> Sample:
         if not _is_object(name, values := values_of(rows[:num_rows], name), names) or name in wide
     )
     return Sample(path, "jsonl", DelimitedText(), {}, columns, len(rows[:num_rows]), is_whole and len(rows) <= num_rows)
+
+
+def _json_rows(data: bytes) -> Iterator[Any | None]:
+    """Yields the object of each line that is not blank; None for a line that is none."""
+    lines = Lines(io.BytesIO(data), Ingestion().max_row_bytes)
+    return (row.values for row in json_records(lines) if row is not None)
 
 
 def _without_wide_objects(names: Sequence[str], own: Sequence[str]) -> tuple[list[str], dict[str, str]]:
@@ -329,6 +340,12 @@ def _delimited(path: Path, max_rows: int) -> Sample:
     data, is_cut = _first_bytes(path)
     if b"\0" in data:
         raise InputError(f"a text file must be UTF-8, Latin-1 or Windows-1252; this one has NUL bytes ({path})")
+    first_rows = list(itertools.islice(_json_rows(data), _NUM_JSON_LINES))
+    if first_rows and None not in first_rows:
+        raise InputError(
+            "the name of a file whose lines are JSON objects must end in .jsonl or .ndjson, or in one of them and .gz "
+            f"({path})"
+        )
     encoding, why_encoding = _encoding(data)
     # As ingestion, which ends a line at a newline only.
     lines = list(io.StringIO(data.decode(encoding, "replace").removeprefix("\ufeff"), newline="\n"))
@@ -451,15 +468,27 @@ def _is_named(rows: Sequence[Sequence[str]]) -> bool:
     """Returns whether there is a first row that names the columns.
 
     It does if it has no number, and some column has numbers below it; without such a column, if no text of it is a
-    value of its column.
+    value of its column. With numbers, it does if they are whole, none of its texts is there twice or is a value of its
+    column, and one that is neither a number nor means "no value" has numbers alone below it.
     """
-    if len(rows) < 2 or any(is_number(text.strip(WHITE_SPACE)) for text in rows[0]) or not any(rows[0]):
+    first = [text.strip(WHITE_SPACE) for text in rows[0]] if len(rows) > 1 else []
+    if not any(first):
         return False
-    first = [text.strip(WHITE_SPACE) for text in rows[0]]
     columns = [[row[at] for row in rows[1:] if row[at]] for at in range(len(first))]
+    is_new = all(text not in values for text, values in zip(first, columns, strict=True))
+    if numbers := [text for text in first if is_number(text)]:
+        if not all(map(str.isdecimal, numbers)) or len(set(first)) < len(first) or not is_new:
+            return False
+        texts = {text for text in first if text and not is_number(text)} - NULL_WORDS
+        return any(text in texts and _are_numbers(values) for text, values in zip(first, columns, strict=True))
     if any(values and sum(map(is_number, values)) > 0.9 * len(values) for values in columns):
         return True
-    return all(text not in values for text, values in zip(first, columns, strict=True))
+    return is_new
+
+
+def _are_numbers(values: Sequence[str]) -> bool:
+    found = [text for text in values if text not in NULL_WORDS]
+    return bool(found) and all(map(is_number, found))
 
 
 def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], str]:

@@ -349,6 +349,73 @@ def test_ids_written_in_one_word_are_ids(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["log.ndjson", "log.NDJSON", "log.ndjson.gz"])
+def test_ndjson_is_jsonl(tmp_path: Path, name: str) -> None:
+    content = b"".join(b'{"place": "p%d", "clicked": %d}\n' % (i % 5, i % 2) for i in range(60))
+    config, _ = of_csv(tmp_path, gzip.compress(content) if name.endswith(".gz") else content, name)
+    log = config.sources.impressions
+    assert (log.format, log.path, log.label, kinds(config)) == ("jsonl", name, "clicked", {"place": "categorical"})
+
+
+def test_json_lines_under_another_name_are_no_csv(tmp_path: Path) -> None:
+    content = b"\n" + b"".join(b'{"place": "p%d", "clicked": %d}\n' % (i % 5, i % 2) for i in range(60))
+    (tmp_path / "log.txt").write_bytes(content)
+    with pytest.raises(InputError) as caught:
+        initial_config(tmp_path / "log.txt", None, 1000, Path("x.yaml"))
+    assert str(caught.value) == (
+        "the name of a file whose lines are JSON objects must end in .jsonl or .ndjson, or in one of them and .gz "
+        f"({tmp_path}/log.txt)"
+    )
+    columns = {"tags": ['{"a": 1}'] * 60, "clicked": [0, 1] * 30}  # an object in a field is a text
+    assert "clicked" in of_csv(tmp_path, log_of(columns, ";"))[1]
+
+
+def test_a_header_may_have_whole_numbers_among_its_names(tmp_path: Path) -> None:
+    columns = {
+        "clicked": [0, 1] * 50,
+        "2019": [i * 3 % 70 for i in range(100)],
+        "2020": [i % 40 / 4 for i in range(100)],
+    }
+    config, text = of_csv(tmp_path, log_of(columns))
+    log = config.sources.impressions
+    assert (log.text, log.label) == (DelimitedText(), "clicked")
+    assert kinds(config) == {"place": "categorical", "column_2019": "numeric", "column_2020": "numeric"}
+    assert "from all 100 rows" in text
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "?,5,0",  # a missing value above numbers
+        "7,5,p1",
+        "-,2019,0",  # a text that comes back below
+        "odd,2.5,0",  # a number with a fraction is no name
+        "new,5,5",  # no two columns have one name
+        "4,5,0",
+    ],
+)
+def test_a_first_row_of_values_is_no_header(tmp_path: Path, first: str) -> None:
+    rows = [first, *(f"{'-' if i == 7 else i % 70},{i % 40},{i % 2}" for i in range(100))]
+    (tmp_path / "log.csv").write_text("\n".join(rows))
+    sample = read_sample(tmp_path / "log.csv", 1000)
+    assert (sample.num_rows, [column.name for column in sample.columns]) == (101, ["column_1", "column_2", "column_3"])
+
+
+def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
+    columns = {
+        "preis": [f"{i % 9},{i % 10}0" for i in range(200)],
+        "netto": [f"-{i % 9}" if i % 3 else f"1.{i % 7}00,{i % 10}0" for i in range(200)],
+        "tags": [f"{i % 9},{i % 5}" if i % 4 else "1,2,3" for i in range(200)],
+        "clicked": [0, 1] * 100,
+    }
+    config, text = of_csv(tmp_path, log_of(columns, ";"))
+    assert kinds(config) == {"place": "categorical", "tags": "categorical_list"}
+    assert '# left out: "preis": numbers with a decimal comma, such as "0,00"; write them with a point' in text
+    assert '# left out: "netto": numbers with a decimal comma, such as "1.000,00"; write them with a point' in text
+    config, _ = of_csv(tmp_path, log_of({name: columns[name] for name in ("preis", "clicked")}, ";"))
+    assert config.sources.impressions.list_separator == "|"
+
+
 def test_rows_without_a_label_are_told(tmp_path: Path) -> None:
     content = b"a,clicked\n" + b"".join(b"a%d,%s\n" % (i % 4, (b"", b"0", b"1")[i % 3]) for i in range(60))
     (tmp_path / "log.csv").write_bytes(content)
