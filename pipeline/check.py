@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import math
+from collections.abc import Sequence
 
 import pyarrow.compute as pc
 
@@ -81,6 +82,21 @@ def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceRe
     return reports
 
 
+def one_label(config: Config, reports: Sequence[SourceReport]) -> list[str]:
+    """Returns a sentence if all rows read have one label and the log has further rows, as one sorted by its label has.
+
+    Args:
+      config: The config.
+      reports: What `check_rows` found in the sources' first rows.
+    """
+    return [
+        f"`{config.sources.impressions.label}` is only {next(iter(report.labels))} in the first {report.num_rows:,} "
+        "rows, and a run needs both labels; `--rows` reads more rows"
+        for report in reports
+        if len(report.labels) == 1 and not report.is_whole
+    ]
+
+
 def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> None:
     first_path = next(path for paths in found.files[report.name].values() for path in paths)
     if report.num_rows == 0:
@@ -95,7 +111,7 @@ def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> No
     log, ingestion = config.sources.impressions, config.ingestion
     if report.name != IMPRESSIONS:
         return
-    if log.label is not None and len(report.labels) < 2:
+    if log.label is not None and len(report.labels) < (2 if report.is_whole else 1):
         raise InputError(
             f"`{log.label}` must be 0 in some rows and 1 in others. Received: "
             f"{f'only {next(iter(report.labels))}' if report.labels else 'neither'} in the first {report.num_rows} "

@@ -111,7 +111,7 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     with quiet_imports():
         from components.ingestion.spans import resolve_span
         from pipeline.beam_options import check_beam
-        from pipeline.check import check_files, check_rows
+        from pipeline.check import check_files, check_rows, one_label
         from pipeline.check_columns import columns_of_no_row
         from pipeline.check_spans import unmatched_joins, values_outside_windows
         from pipeline.check_training import training_warnings
@@ -125,6 +125,8 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     reports = check_rows(loaded, found, max_rows)
     for report in reports:
         click.echo(described(report), err=as_json)
+    for line in one_label(loaded, reports):
+        click.echo(f"labels: {line}", err=as_json)
     for line in columns:
         click.echo(f"columns: {line}", err=as_json)
     joins = unmatched_joins(loaded, found, max_rows)

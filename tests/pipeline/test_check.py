@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from components.ingestion.spans import SpanFiles, resolve_span
-from pipeline.check import check_files, check_rows, check_span
+from pipeline.check import check_files, check_rows, check_span, one_label
+from pipeline.cli.main import cli
 from pipeline.source_report import Rejections, SourceReport, described
 from tests.transform.small_config import REMOVED, small_config
 from transform.config.config import Config
@@ -100,6 +102,35 @@ def test_both_labels_are_needed(tmp_path: Path, label: str, received: str) -> No
         f"`clicked` must be 0 in some rows and 1 in others. Received: {received} in the first 3 rows "
         f"({tmp_path}/log-0.csv)"
     )
+
+
+@pytest.mark.parametrize(("first", "second"), [("0", "1"), ("1", "0")])
+def test_one_label_in_the_first_of_more_rows_is_no_error(tmp_path: Path, first: str, second: str) -> None:
+    found = write(tmp_path, HEADER + f"{first},r1,a,\n" * 3, HEADER + f"{second},r2,a,\n")
+    reports = check_rows(CONFIG, found, 3)
+    assert one_label(CONFIG, reports) == [
+        f"`clicked` is only {first} in the first 3 rows, and a run needs both labels; `--rows` reads more rows"
+    ]
+    assert one_label(CONFIG, check_rows(CONFIG, found, 4)) == []
+
+
+def test_the_command_says_that_the_first_rows_have_one_label(tmp_path: Path) -> None:
+    log = "app,clicked\n" + "a,0\n" * 5 + "b,1\n" * 5
+    (tmp_path / "log.csv").write_text(log)
+    (tmp_path / "c.yaml").write_text(
+        "{name: c, sources: {impressions: {path: log.csv, format: csv, label: clicked}}, "
+        "ingestion: {split_by: row_hash}, features: [{name: app, side: context, kind: categorical, vocabulary: {}}], "
+        "evaluation: {thresholds: {auc: {min: 0.5}}}}"
+    )
+    command = ["check", str(tmp_path / "c.yaml"), "--data", str(tmp_path)]
+    result = CliRunner().invoke(cli, [*command, "--rows", "4"], catch_exceptions=False)
+    assert (
+        "labels: `clicked` is only 0 in the first 4 rows, and a run needs both labels; `--rows` reads more rows"
+    ) in result.stdout.splitlines()
+    assert "labels:" not in CliRunner().invoke(cli, command, catch_exceptions=False).stdout
+    as_json = CliRunner().invoke(cli, [*command, "--rows", "4", "--json"], catch_exceptions=False)
+    assert "labels: `clicked` is only 0" in as_json.stderr
+    assert "labels:" not in as_json.stdout
 
 
 def test_rows_that_are_all_rejected_have_neither_label(tmp_path: Path) -> None:
