@@ -11,8 +11,9 @@ from typing import Any
 
 import yaml
 
+from pipeline.initial_config.after_label import columns_after_label
 from pipeline.initial_config.features import Guess, flag_runs, guess_columns, list_separator, null_words
-from pipeline.initial_config.label import Label, guess_label
+from pipeline.initial_config.label import Label, guess_label, labels_of
 from pipeline.initial_config.sample import Sample, read_sample, shown
 from transform.config.config import parse_config, parse_yaml
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
@@ -46,11 +47,23 @@ def initial_config(data: Path, label: str | None, max_rows: int, out: Path) -> s
     separator = list_separator(sample, nulls)
     found = guess_label(sample, label, nulls)
     guesses = guess_columns(sample, found.column, nulls, separator)
+    after = columns_after_label(sample, labels_of(found, sample, nulls), guesses, nulls, separator)
+    guesses = _without(after, guesses)
     if not any(guess.role == "feature" for guess in guesses):
-        raise InputError(f"a config needs a column to learn from beside the label {found.column!r} ({data})")
-    text = "\n".join(_lines(sample, nulls, separator, found, guesses, out)) + "\n"
+        left_out = "".join(f"; left out: {shown(column)}: {reason}" for column, reason in list(after.items())[:3])
+        raise InputError(f"a config needs a column to learn from beside the label {found.column!r}{left_out} ({data})")
+    runs = flag_runs(sample, {found.column, *after}, nulls, separator)
+    text = "\n".join(_lines(sample, nulls, separator, found, guesses, runs, out)) + "\n"
     parse_config(parse_yaml(text, out), str(out))
     return text
+
+
+def _without(after: Mapping[str, str], guesses: Sequence[Guess]) -> list[Guess]:
+    """Leaves out, instead of all features of it, each column that is known after the label."""
+    left = {
+        guess.column: Guess(guess.column, "left_out", after[guess.column]) for guess in guesses if guess.column in after
+    }
+    return [found for guess in guesses if (found := left.pop(guess.column, None) if guess.column in after else guess)]
 
 
 def config_name(data: Path) -> str:
@@ -83,7 +96,13 @@ def _with_comment(line: str, reason: str) -> str:
 
 
 def _lines(
-    sample: Sample, nulls: Sequence[str], separator: str, label: Label, guesses: Sequence[Guess], out: Path
+    sample: Sample,
+    nulls: Sequence[str],
+    separator: str,
+    label: Label,
+    guesses: Sequence[Guess],
+    runs: Sequence[Sequence[str]],
+    out: Path,
 ) -> Iterator[str]:
     rows = f"{'all' if sample.is_whole else 'the first'} {sample.num_rows:,} rows"
     paths = shell_word(out), shell_word(sample.path.parent)
@@ -102,7 +121,7 @@ def _lines(
     yield from (f"  {line}" for line in _split(guesses))
     yield ""
     yield from _features(guesses)
-    for run in flag_runs(sample, label.column, nulls, separator):
+    for run in runs:
         yield from _as_list(run, guesses)
     yield ""
     yield "evaluation:"

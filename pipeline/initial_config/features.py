@@ -8,7 +8,7 @@ import datetime
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Literal
 
 from components.ingestion.rows import MAX_FLOAT
@@ -187,14 +187,21 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
     ]
 
 
-def flag_runs(sample: Sample, label: str, nulls: Sequence[str], separator: str) -> list[list[str]]:
-    """Returns the names of neighbouring columns, three or more, of 0 and 1 alone, which can be read as one list."""
+def flag_runs(sample: Sample, skipped: Collection[str], nulls: Sequence[str], separator: str) -> list[list[str]]:
+    """Returns the names of neighbouring columns, three or more, of 0 and 1 alone, which can be read as one list.
+
+    Args:
+      sample: The first rows of a file.
+      skipped: The names of columns that are no part of a list, such as the label's.
+      nulls: The texts that mean "no value".
+      separator: The separator of lists.
+    """
     runs: list[list[str]] = [[]]
     for column in sample.columns:
         values = {*_values(column, nulls)}
         is_name = bool(column.name) and column.name == column.name.strip() and column.name not in nulls
         is_name = is_name and separator not in column.name  # see `Config`: each name is a value of the list
-        if is_name and column.name != label and column.stored != "list" and values and values <= {"0", "1"}:
+        if is_name and column.name not in skipped and column.stored != "list" and values and values <= {"0", "1"}:
             runs[-1].append(column.name)
         elif runs[-1]:
             runs.append([])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.initial_config.features import words_of
 from pipeline.initial_config.sample import Column, Sample, is_number, shown
@@ -94,6 +95,18 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
         label = possible[-1]
         reason = f"one of {len(possible)} columns with two different values" if len(possible) > 1 else "has two values"
     return _with_missing(dataclasses.replace(label, reason=reason), sample, nulls)
+
+
+def labels_of(label: Label, sample: Sample, nulls: Sequence[str]) -> list[int | None]:
+    """Returns each row's label, 0 or 1; None for a row that has none."""
+    column = next(column for column in sample.columns if column.name == label.column)
+    return [None if not text or text in nulls else int(_is_positive(text, label.rule)) for (text,) in column.texts]
+
+
+def _is_positive(text: str, rule: Mapping[str, Any] | None) -> bool:
+    if rule is None:
+        return text == "True" or (is_number(text) and float(text) == 1)
+    return text in rule["positive"] if "positive" in rule else float(text) >= rule["at_least"]
 
 
 def _only_value(column: Column, sample: Sample, nulls: Sequence[str]) -> str | None:

@@ -9,7 +9,7 @@ import gzip
 import io
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,8 @@ from pipeline.check import check_rows
 from pipeline.cli.main import cli
 from pipeline.initial_config.config_text import initial_config, shell_word, yaml_value
 from pipeline.initial_config.features import words_of
-from pipeline.initial_config.sample import read_sample
+from pipeline.initial_config.label import Label, labels_of
+from pipeline.initial_config.sample import Column, Sample, read_sample
 from pipeline.initial_config.times import parts_of_times
 from tests.pipeline.initial_configs import guessed
 from transform.config.config import Config, load_config, parse_config, parse_yaml
@@ -41,7 +42,7 @@ def of_csv(folder: Path, content: bytes, name: str = "log.csv", label: str | Non
     return guessed(folder / name, label)
 
 
-def log_of(columns: dict[str, Sequence[Any]], delimiter: str = ",") -> bytes:
+def log_of(columns: Mapping[str, Any], delimiter: str = ",") -> bytes:
     """Returns a CSV file of a column `place` and some others."""
     places = [f"p{i % 5}" for i in range(len(next(iter(columns.values()))))]
     rows = zip(places, *columns.values(), strict=True)
@@ -112,7 +113,7 @@ def test_a_log_with_requests_times_lists_and_latin_1(tmp_path: Path) -> None:
 
 def test_neighbouring_columns_of_0_and_1_are_offered_as_one_list(tmp_path: Path) -> None:
     header = "film;liked;war;sci fi;drama;price;new;free\n"
-    rows = [f"f{i % 30};{i % 2};{i % 3 // 2};0;{i % 4 // 3};{i % 17}.5;{i % 5 // 4};1" for i in range(200)]
+    rows = [f"f{i % 30};{i % 2};{i % 3 // 2};0;{i % 4 // 3};{i % 17}.5;{i % 5 // 4};1" for i in range(120)]
     config, text = of_csv(tmp_path, (header + "\n".join(rows)).encode(), label="liked")
     (offered,) = (line.strip() for line in text.splitlines() if "one_hot" in line)  # two columns are no list
     raw = parse_yaml(text, "x.yaml")
@@ -137,7 +138,7 @@ def test_a_list_is_offered_with_the_side_of_its_columns(
     tmp_path: Path, names: tuple[str, ...], offered: str | None
 ) -> None:
     first = 1 if "none" in names[0] else 2
-    rows = [f"u{i % 30};{i % first};{i % 3 // 2};{i % 4 // 3};{i % 5 // 4};{i % 2}" for i in range(200)]
+    rows = [f"u{i % 30};{i % first};{i % 3 // 2};{i % 4 // 3};{i % 5 // 4};{i % 2}" for i in range(120)]
     _, text = of_csv(tmp_path, "\n".join([f"user_id;{';'.join(names)};liked", *rows]).encode(), label="liked")
     found = [yaml.safe_load(line.strip().removeprefix("# "))[0] for line in text.splitlines() if "one_hot" in line]
     assert [feature["side"] for feature in found] == ([] if offered is None else [offered])
@@ -334,7 +335,7 @@ def test_ids_written_in_one_word_are_ids(tmp_path: Path) -> None:
         "ItemID": [i % 60 * 11 for i in range(200)],
         "uid": [i % 45 * 3 for i in range(200)],
         "paid": [i % 55 * 3 for i in range(200)],
-        "clicked": [0, 1] * 100,
+        "clicked": [i // 3 % 2 for i in range(200)],
     }
     config, _ = of_csv(tmp_path, log_of(columns))
     log = config.sources.impressions
@@ -414,6 +415,96 @@ def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
     assert '# left out: "netto": numbers with a decimal comma, such as "1.000,00"; write them with a point' in text
     config, _ = of_csv(tmp_path, log_of({name: columns[name] for name in ("preis", "clicked")}, ";"))
     assert config.sources.impressions.list_separator == "|"
+
+
+CLICKED = [0, 1] * 150
+#: 60 % of the positive rows.
+LATE = [clicked and i % 10 in (1, 3, 5) for i, clicked in enumerate(CLICKED)]
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "reason"),
+    [
+        (
+            "revenue",
+            [f"{i}.5" if y else "" for i, y in enumerate(CLICKED)],
+            "has a value in 100% of the positive rows ",
+        ),
+        ("revenue", [f"{i}.5" if late else "NA" for i, late in enumerate(LATE)], "has a value in 60% of the positive "),
+        (
+            "time",
+            [1_764_333_005 + 5000 * i if late else "" for i, late in enumerate(LATE)],
+            "has a value in 60% of the ",
+        ),
+        (
+            "revenue",
+            [f"{i}.5" if late else 0 for i, late in enumerate(LATE)],
+            'is not "0" in 60% of the positive rows ',
+        ),
+        ("steps", ["ad|store" if late else "ad" for late in LATE], 'is not "ad" in 60% of the positive rows '),
+        ("reason", ["" if y or i % 4 else f"r{i % 3}" for i, y in enumerate(CLICKED)], "has a value in 0% of the "),
+        ("conversion", ["bad"[y] for y in CLICKED], 'is not "b" in 100% of the positive rows '),
+        ("dwell", [y * 20 + i * 7 % 40 for i, y in enumerate(CLICKED)], ""),
+        ("dwell", [y * 38 + i * 7 % 40 for i, y in enumerate(CLICKED)], "tells the label alone with an AUC of "),
+        ("seen", [f"r{i % 3}" if i % 4 else "" for i in range(300)], ""),
+        ("country", ["fr" if not y and i % 3 == 0 else "us" for i, y in enumerate(CLICKED)], ""),
+    ],
+)
+def test_a_column_that_is_known_after_the_label_is_left_out(
+    tmp_path: Path, name: str, values: Sequence[Any], reason: str
+) -> None:
+    config, text = of_csv(tmp_path, log_of({name: values, "clicked": CLICKED}))
+    found = {f.source_column for f in config.spec.features}
+    assert found == ({"place"} if reason else {"place", name})
+    if reason:
+        (line,) = (line for line in text.splitlines() if "left out" in line)
+        assert line.startswith(f'  # left out: "{name}": {reason}')
+        assert line.endswith(": known after the label?")
+    few = log_of({name: values[:198], "clicked": CLICKED[:198]})  # 99 rows of each label
+    assert name in {f.source_column for f in of_csv(tmp_path, few)[0].spec.features}
+
+
+def test_the_rows_of_one_request_do_not_tell_each_other_s_label(tmp_path: Path) -> None:
+    clicked = [i // 4 * 7 % 5 % 2 for i in range(400)]  # all rows of a request have one label
+    columns = {"page": [f"p{i // 4}" for i in range(400)], "clicked": clicked}
+    with_requests = log_of({"request_id": [i // 4 for i in range(400)]} | columns)
+    assert set(kinds(of_csv(tmp_path, with_requests)[0])) == {"place", "page"}
+    assert set(kinds(of_csv(tmp_path, log_of(columns))[0])) == {"place"}
+
+
+def test_values_in_rows_without_a_label_alone_tell_nothing_of_it(tmp_path: Path) -> None:
+    columns = {"note": ["ab"[i % 2] if i < 3 else "" for i in range(303)], "clicked": [*["?"] * 3, *CLICKED]}
+    (tmp_path / "log.csv").write_bytes(log_of(columns))
+    assert "name: note" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
+
+
+def test_a_column_that_is_known_after_the_label_is_in_no_list(tmp_path: Path) -> None:
+    flags = {name: [i // step % 2 for i in range(300)] for name, step in (("a", 3), ("b", 5), ("c", 7))}
+    _, text = of_csv(tmp_path, log_of(flags | {"paid": CLICKED, "clicked": CLICKED}), label="clicked")
+    assert "one_hot: [a, b, c]" in text
+    (tmp_path / "log.csv").write_text("clicked,paid\n" + "".join(f"{y},{y}\n" for y in CLICKED))
+    with pytest.raises(InputError) as caught:
+        initial_config(tmp_path / "log.csv", "clicked", 1000, Path("x.yaml"))
+    assert str(caught.value) == (
+        'a config needs a column to learn from beside the label \'clicked\'; left out: "paid": is not "0" in 100% of '
+        f"the positive rows and 0% of the others: known after the label? ({tmp_path}/log.csv)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "rule"),
+    [
+        (["0", "1.0", "", "1"], None),
+        (["True", "False"], None),
+        (["yes", "no", "?"], {"positive": ["yes"], "negative": ["no"]}),
+        (["3", "4.5", "5", ""], {"at_least": 4}),
+    ],
+)
+def test_each_row_s_label(tmp_path: Path, labels: list[str], rule: dict[str, Any] | None) -> None:
+    column = Column("y", "text", tuple((text,) for text in labels))
+    sample = Sample(tmp_path, "csv", DelimitedText(), {}, (column,), len(labels), True)
+    expected = {"0": 0, "False": 0, "no": 0, "3": 0, "": None, "?": None}
+    assert labels_of(Label("y", "", rule), sample, ("?",)) == [expected.get(text, 1) for text in labels]
 
 
 def test_rows_without_a_label_are_told(tmp_path: Path) -> None:
@@ -502,7 +593,7 @@ def test_a_column_of_one_value_hides_no_likelier_label(tmp_path: Path) -> None:
 def test_the_label_is_the_column_with_the_likeliest_name_and_values(
     tmp_path: Path, names: dict[str, str], label: str
 ) -> None:
-    columns: dict[str, Sequence[Any]] = {name: list(values) * 60 for name, values in names.items()}
+    columns = {name: list(values) * 60 for name, values in names.items()}
     (tmp_path / "log.csv").write_bytes(log_of(columns))
     assert f"label: {label}  # by its name" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
 

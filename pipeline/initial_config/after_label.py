@@ -1,0 +1,105 @@
+"""Finds the columns of a sample that are probably known only after the label, such as the revenue of an install."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from components.data_validation.columns import Columns, Ints, tokens_of
+from components.data_validation.label_aucs import label_aucs
+from pipeline.initial_config.features import Guess
+from pipeline.initial_config.sample import Column, Sample, shown
+
+#: With fewer rows of a label, chance can look like a cause.
+_MIN_ROWS = 100
+
+#: A feature of an impression seldom tells the label alone so well.
+_MAX_AUC = 0.95
+
+#: Values of a tenth of one label's rows, and of so few of the other's, follow from the label.
+_MIN_SHARE, _MAX_RATIO = 0.1, 0.01
+
+_Rows = npt.NDArray[np.bool_]
+
+
+class _Shares(NamedTuple):
+    """The share of the positive rows, and of the others, in which something holds."""
+
+    positive: float
+    others: float
+
+    def __str__(self) -> str:
+        return f"in {self.positive:.0%} of the positive rows and {self.others:.0%} of the others"
+
+    @property
+    def is_decisive(self) -> bool:
+        return max(self) >= _MIN_SHARE and min(self) <= _MAX_RATIO * max(self)
+
+
+def columns_after_label(
+    sample: Sample, labels: Sequence[int | None], guesses: Sequence[Guess], nulls: Sequence[str], separator: str
+) -> dict[str, str]:
+    """Returns the columns of features that are probably known only after the label, with the reason of each.
+
+    Args:
+      sample: The first rows of a file.
+      labels: Each row's label, 0 or 1; None for a row without one.
+      guesses: What each column is.
+      nulls: The texts that mean "no value".
+      separator: The separator of lists.
+
+    Returns:
+      Reasons by column; none if a label has too few rows to tell.
+    """
+    rows = [at for at, label in enumerate(labels) if label is not None]
+    label = np.array([labels[at] for at in rows], np.int64)
+    if min(label.sum(), len(label) - label.sum()) < _MIN_ROWS:
+        return {}
+    columns = {column.name: column for column in sample.columns}
+    request = np.arange(len(rows), dtype=np.int64)
+    for guess in guesses:
+        if guess.role == "request_id":
+            request = np.unique([columns[guess.column].texts[at][0] for at in rows], return_inverse=True)[1]
+    roles = {guess.column for guess in guesses if guess.role not in ("feature", "left_out")}
+    found: dict[str, str] = {}
+    for guess in guesses:
+        if guess.role == "feature" and guess.column not in roles | found.keys():
+            values = _values(columns[guess.column], guess, rows, nulls, separator)
+            if reason := _reason(values, guess.kind == "numeric", label, request):
+                found[guess.column] = f"{reason}: known after the label?"
+    return found
+
+
+def _values(
+    column: Column, guess: Guess, rows: Sequence[int], nulls: Sequence[str], separator: str
+) -> list[tuple[str, ...]]:
+    values = (tuple(text for text in column.texts[at] if text and text not in nulls) for at in rows)
+    if guess.kind == "categorical_list" and column.stored != "list":
+        return [tuple(item.strip() for text in texts for item in text.split(separator)) for texts in values]
+    return list(values)
+
+
+def _reason(values: Sequence[tuple[str, ...]], is_numeric: bool, label: Ints, request: Ints) -> str:
+    """Returns why a feature's values, those of each row with a label, are known after it; an empty text if not."""
+    has_value = _shares(np.array([bool(texts) for texts in values]), label)
+    if has_value.is_decisive:
+        return f"has a value {has_value}"
+    if not max(has_value):  # only rows without a label have one
+        return ""
+    tokens = tokens_of(pa.array(values, pa.list_(pa.large_string())))
+    usual = tokens.values[int(np.bincount(tokens.codes).argmax())]
+    unusual = _shares(np.array([texts != (usual,) for texts in values]), label)
+    # Not the other way round: a value that no positive row has, such as a country, may well be known before.
+    if unusual.is_decisive and unusual.positive > unusual.others:
+        return f"is not {shown(usual)} {unusual}"
+    numbers = {"": np.array([float(texts[0]) if texts else np.nan for texts in values])} if is_numeric else {}
+    auc = label_aucs(Columns(label, request, {} if is_numeric else {"": tokens}, numbers))[""]
+    return f"tells the label alone with an AUC of {auc:.3f}" if auc > _MAX_AUC else ""
+
+
+def _shares(holds: _Rows, label: Ints) -> _Shares:
+    return _Shares(float(holds[label == 1].mean()), float(holds[label == 0].mean()))
