@@ -124,6 +124,8 @@ def read_sample(path: Path, max_rows: int) -> Sample:
     """
     endings = [ending.lower() for ending in path.suffixes]
     ending = next((ending for ending in reversed(endings) if ending != ".gz"), "")
+    if path.suffix != ".gz" and path.suffix.lower() == ".gz":  # a run would read the compressed bytes
+        raise InputError(f"the name of a compressed file must end in .gz, in small letters. Received: {path}")
     if ending in (".json", ".tfrecord", ".xlsx", ".zip"):
         raise InputError(f"`wdr init` reads csv, tsv, jsonl and Parquet files. Received: {path}")
     try:
@@ -380,7 +382,7 @@ def _delimited(path: Path, max_rows: int) -> Sample:
 
 def _first_bytes(path: Path) -> tuple[bytes, bool]:
     """Returns a file's first bytes, up to the end of a line, and whether more follow."""
-    with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as stream:
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
         data = stream.read(MAX_BYTES + 1)
     if data[:2] == b"\x1f\x8b":
         raise InputError(f"the name of a gzip-compressed file must end in .gz ({path})")

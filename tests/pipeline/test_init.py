@@ -612,6 +612,8 @@ def test_the_label_is_the_column_with_the_likeliest_name_and_values(
             None,
             "the name of a gzip-compressed file must end in .gz",
         ),
+        (gzip.compress(b"a,b\n1,0\n2,1\n", mtime=0), "a.csv.GZ", None, "must end in .gz, in small letters. Received: "),
+        (gzip.compress(b'{"a": 1}\n', mtime=0), "a.jsonl.Gz", None, "must end in .gz, in small letters. Received: "),
         (gzip.compress(b"a,b\n" * 900, mtime=0)[:20], "a.csv.gz", None, "the file is damaged"),
         (b"PAR1", "a.parquet", None, "the file is damaged"),
         (b"{}", "a.json", None, "`wdr init` reads csv, tsv, jsonl and Parquet files"),
