@@ -284,7 +284,10 @@ def _has_private_part(name: str) -> bool:
 
 
 def _bases(tree: ast.AST, imports: dict[str, str]) -> Iterator[tuple[ast.ClassDef, type]]:
-    """Each class of a file with each of its bases that is a class of another package."""
+    """Each class of a file with each of its bases that is a class of another package.
+
+    The bases of the DAG file are left out: Airflow is not installed beside TFX.
+    """
     classes = {node.name: node for node in _nodes(tree) if isinstance(node, ast.ClassDef)}
     for node in classes.values():
         waiting = list(node.bases)
@@ -296,6 +299,8 @@ def _bases(tree: ast.AST, imports: dict[str, str]) -> Iterator[tuple[ast.ClassDe
             chain = _chain(base, imports)
             if chain is not None and not _is_of_python(chain):
                 module, _, name = chain.rpartition(".")
+                if chain.startswith("airflow."):
+                    continue
                 found = getattr(importlib.import_module(module), name)
                 if isinstance(found, type):
                     yield node, found
