@@ -117,10 +117,10 @@ def _blocks(path: str, open_file: Callable[[str], IO[bytes]]) -> Iterator[list[b
 def _split(block: bytes, lengths: Lengths) -> tuple[list[bytes], bytes]:
     """Returns the records that a block has whole, and what follows them."""
     records = []
-    start, last_begin, last_end = 0, len(block), len(block) - TAIL_BYTES
-    while (begin := start + HEAD_BYTES) <= last_begin:
+    start = 0
+    while (begin := start + HEAD_BYTES) <= len(block):
         end = begin + lengths[block[start:begin]]
-        if end > last_end:
+        if end + TAIL_BYTES > len(block):
             break
         records.append(block[begin:end])
         start = end + TAIL_BYTES

@@ -17,7 +17,7 @@ from pipeline.initial_config.sample import Column, Sample, shown
 #: With fewer rows of a label, chance can look like a cause.
 _MIN_ROWS = 100
 
-#: A feature of an impression seldom tells the label alone so well.
+#: A feature that is known before the label seldom has a larger AUC by itself.
 _MAX_AUC = 0.95
 
 #: Values of a tenth of one label's rows, and of so few of the other's, follow from the label.
@@ -53,7 +53,7 @@ def columns_after_label(
       separator: The separator of lists.
 
     Returns:
-      Reasons by column; none if a label has too few rows to tell.
+      Reasons by column; none if one of the two labels has fewer than `_MIN_ROWS` rows.
     """
     rows = [at for at, label in enumerate(labels) if label is not None]
     label = np.array([labels[at] for at in rows], np.int64)

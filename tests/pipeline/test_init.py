@@ -316,7 +316,7 @@ def test_whole_numbers_that_only_resemble_a_counter_are_features(tmp_path: Path)
     config, _ = of_csv(tmp_path, log_of(columns))
     names = ["gap", "missing", "half", "unnamed_9"]
     assert kinds(config) == {"place": "categorical"} | dict.fromkeys(names, "numeric")
-    config, _ = of_csv(tmp_path, log_of({"hour": list(range(24)), "clicked": [0, 1] * 12}))  # too few to tell
+    config, _ = of_csv(tmp_path, log_of({"hour": list(range(24)), "clicked": [0, 1] * 12}))  # too few for a counter
     assert "hour" in kinds(config)
 
 
