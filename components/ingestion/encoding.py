@@ -1,7 +1,8 @@
 """Serializes rows as tf.Examples, column by column.
 
 The bytes are those that `tf.train.Example.SerializeToString(deterministic=True)` gives: one entry of the map
-`Features.feature` per feature that has a value, sorted by name.
+`Features.feature` per feature that has a value, sorted by name. (Of two names of which one begins with the other, the
+shorter one comes first; the Python runtime of Protocol Buffers puts it second.)
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ import pyarrow.compute as pc
 from components.ingestion.batch_parser import without
 
 #: The tags of the fields of the messages Example, Features, its map's entries, Feature and the lists.
-_FEATURES = _ENTRY = _KEY = _VALUES = b"\x0a"
-_VALUE = b"\x12"
-_BYTES_LIST, _FLOAT_LIST, _INT64_LIST = b"\x0a", b"\x12", b"\x1a"
+FEATURES = ENTRY = KEY = VALUES = b"\x0a"
+VALUE = b"\x12"
+BYTES_LIST, FLOAT_LIST, INT64_LIST = b"\x0a", b"\x12", b"\x1a"
 
 _INT64_BITS = 64
 
@@ -46,37 +47,43 @@ def _with_prefixes(contents: pa.Array, prefix_of_length: Callable[[int], bytes])
     return pc.binary_join_element_wise(prefixes.take(lengths.indices), contents, b"")
 
 
-def _entry_prefix(name: str, kind: bytes, length: int) -> bytes:
-    """Returns what stands before the content, of some length, of a list in a feature's entry."""
+def entry_prefix(name: str, kind: bytes, length: int) -> bytes:
+    """Returns what stands before the content of a list in a feature's entry.
+
+    Args:
+      name: The feature.
+      kind: The list's tag.
+      length: The content's bytes.
+    """
     in_list = kind + varint(length)
-    feature = _VALUE + varint(len(in_list) + length) + in_list
-    in_entry = _field(_KEY, name.encode()) + feature
-    return _ENTRY + varint(len(in_entry) + length) + in_entry
+    feature = VALUE + varint(len(in_list) + length) + in_list
+    in_entry = _field(KEY, name.encode()) + feature
+    return ENTRY + varint(len(in_entry) + length) + in_entry
 
 
 def _entries(name: str, kind: bytes, contents: pa.Array) -> pa.Array:
-    return _with_prefixes(contents, lambda length: _entry_prefix(name, kind, length))
+    return _with_prefixes(contents, lambda length: entry_prefix(name, kind, length))
 
 
 def text_entries(name: str, texts: pa.Array) -> pa.Array:
     """Returns the map entries, as bytes, of a feature with one text in each row; null where the text is null."""
-    items = _with_prefixes(texts.cast(pa.binary()), lambda length: _VALUES + varint(length))
-    return _entries(name, _BYTES_LIST, items)
+    items = _with_prefixes(texts.cast(pa.binary()), lambda length: VALUES + varint(length))
+    return _entries(name, BYTES_LIST, items)
 
 
 def list_entries(name: str, lists: pa.Array) -> pa.Array:
     """Returns the map entries of a feature with a list of texts in each row; null where the list is null."""
-    items = _with_prefixes(lists.flatten().cast(pa.binary()), lambda length: _VALUES + varint(length))
+    items = _with_prefixes(lists.flatten().cast(pa.binary()), lambda length: VALUES + varint(length))
     lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0), np.int64)
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
     contents = pc.binary_join(pa.ListArray.from_arrays(offsets, items, mask=lists.is_null()), b"")
-    return _entries(name, _BYTES_LIST, contents)
+    return _entries(name, BYTES_LIST, contents)
 
 
 def float_entries(name: str, numbers: pa.Array) -> pa.Array:
     """Returns the map entries of a feature with one float32 in each row; null where the number is null."""
     packed = np.asarray(pc.fill_null(numbers, 0.0), np.float64).astype("<f4").view(np.uint8).reshape(-1, 4)
-    prefix = _entry_prefix(name, _FLOAT_LIST, 6) + _VALUES + varint(4)
+    prefix = entry_prefix(name, FLOAT_LIST, 6) + VALUES + varint(4)
     return _fixed(prefix, packed, numbers)
 
 
@@ -96,9 +103,9 @@ def int_entries(name: str, numbers: npt.NDArray[Any]) -> pa.Array:
     distinct = pa.array(numbers, pa.int64()).dictionary_encode()
     if len(distinct.dictionary) <= max(1000, len(numbers) // 10):
         values = distinct.dictionary.to_pylist()
-        entries = [_entry_prefix(name, _INT64_LIST, len(c)) + c for c in (_packed(number) for number in values)]
+        entries = [entry_prefix(name, INT64_LIST, len(c)) + c for c in (_packed(number) for number in values)]
         return pa.array(entries, pa.binary()).take(distinct.indices)
-    return _entries(name, _INT64_LIST, _with_prefixes(_varints(numbers), lambda length: _VALUES + varint(length)))
+    return _entries(name, INT64_LIST, _with_prefixes(_varints(numbers), lambda length: VALUES + varint(length)))
 
 
 def int_list_entries(name: str, lengths: npt.NDArray[np.int64], numbers: npt.NDArray[np.int64]) -> pa.Array:
@@ -113,12 +120,12 @@ def int_list_entries(name: str, lengths: npt.NDArray[np.int64], numbers: npt.NDA
     places = np.concatenate([[0], np.cumsum(lengths)])
     offsets = pa.py_buffer(np.frombuffer(encoded.buffers()[1], np.int32)[places])
     packed = pa.Array.from_buffers(pa.binary(), len(lengths), [None, offsets, encoded.buffers()[2]])
-    items = _with_prefixes(packed, lambda length: _VALUES + varint(length) if length else b"")
-    return _entries(name, _INT64_LIST, items)
+    items = _with_prefixes(packed, lambda length: VALUES + varint(length) if length else b"")
+    return _entries(name, INT64_LIST, items)
 
 
 def _packed(number: int) -> bytes:
-    return _field(_VALUES, varint(number))
+    return _field(VALUES, varint(number))
 
 
 def _varints(numbers: npt.NDArray[Any]) -> pa.Array:
@@ -155,5 +162,5 @@ def examples(entries: Sequence[pa.Array]) -> pa.Array:
     """
     features = joined(entries)
     lengths = pc.binary_length(features).dictionary_encode()
-    prefixes = pa.array([_FEATURES + varint(n) for n in lengths.dictionary.to_pylist()], pa.large_binary())
+    prefixes = pa.array([FEATURES + varint(n) for n in lengths.dictionary.to_pylist()], pa.large_binary())
     return pc.binary_join_element_wise(prefixes.take(lengths.indices), features, pa.scalar(b"", pa.large_binary()))

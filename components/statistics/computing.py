@@ -17,10 +17,11 @@ from tensorflow_data_validation.utils.top_k_uniques_stats_util import (
 )
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.example_files import example_batches
+from components import storage
 from components.statistics.decoding import Decoder
 from components.statistics.value_counts import MAX_VALUES, ValueCounts
 from transform.errors import InputError
+from transform.tfrecords import read_batches
 
 #: Rows that are decoded at once.
 BATCH_SIZE = 8192
@@ -83,9 +84,9 @@ def _named(file: str) -> Iterator[None]:
 
 
 def _decoded(decoder: Decoder, file: str, batch_size: int) -> Iterator[pa.RecordBatch]:
-    for records in example_batches([file], batch_size):
+    for examples in read_batches([file], batch_size, storage.open_bytes):
         with _named(file):
-            batch = decoder.decode(records)
+            batch = decoder.decode(examples)
         yield batch
 
 

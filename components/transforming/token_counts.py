@@ -18,7 +18,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.packed_texts import unpacked
 from transform.errors import InputError
 
 _SCHEMA = pa.schema([("hash", pa.int64()), ("token", pa.large_binary()), ("count", pa.int64())])
@@ -67,7 +66,7 @@ class TokenCounter:
           hashes: The hash of each, int64 `[n]`.
           counts: How often each occurs, int64 `[n]`.
         """
-        columns = [pa.array(hashes), unpacked(joined, lengths), pa.array(counts)]
+        columns = [pa.array(hashes), _texts(joined, lengths), pa.array(counts)]
         self._pending.append(pa.table(columns, schema=_SCHEMA))
         self._bytes += self._pending[-1].nbytes
         if self._bytes >= _BYTES_AT_ONCE:
@@ -92,6 +91,13 @@ class TokenCounter:
         with _opened(self._files) as files:
             _write((summed([*parts, part]) for *parts, part in zip(*map(_parts, files), pending, strict=True)), path)
         _remove(self._files)
+
+
+def _texts(joined: bytes, lengths: npt.NDArray[np.int32]) -> pa.Array:
+    """Returns texts that are one behind the other as large_binary `[n]`, given the number of bytes of each."""
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.Array.from_buffers(pa.large_binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(joined)])
 
 
 def summed(tables: Iterable[pa.Table]) -> pa.Table:

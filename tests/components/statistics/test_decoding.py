@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.statistics.computing import _joined, statistics_of
@@ -40,17 +43,20 @@ BATCHES: dict[str, list[Row]] = {
     "a list without a value": [USUAL, {**USUAL, "a": []}],
     "an entry without a list": [USUAL, {**USUAL, "a": None}],
     "a new feature without a value": [USUAL, {**USUAL, "new": None}],
-    "long records": [{"a": [b"y" * 20_000]}, {"a": [b"y" * 100, b"z" * 100]}],
+    "long records": [{"a": [b"y" * 20_000]}, {"a": [b"y" * 100, b"z" * 100]}, {"a": [b"y" * 3_000_000]}],
+    "a name that another begins with": [{"a": [b"x"], "ab": [b"y"]}, {"ab": [b"y"]}],
+    "many values": [{"a": [b"y", b"z"] * 1000, "count": [7] * 2000}, USUAL],
+    "a long name": [{**USUAL, "n" * 200: [b"z"]}, {"n" * 110: [b"z"], "n" * 115: [2.5], "n" * 116: [3]}],
 }
 
 
 @pytest.mark.parametrize("kind", BATCHES)
 def test_a_batch_is_decoded_as_by_tfx_bsl(kind: str) -> None:
     decoder = Decoder()
-    decoder.decode(tf.constant([example(USUAL)]))
+    decoder.decode([example(USUAL)])
     for _ in range(2):  # the second time, all features are known
         serialized = [example(row) for row in BATCHES[kind]]
-        assert decoder.decode(tf.constant(serialized)).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
+        assert decoder.decode(serialized).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
 
 
 @pytest.mark.parametrize(
@@ -58,9 +64,9 @@ def test_a_batch_is_decoded_as_by_tfx_bsl(kind: str) -> None:
 )
 def test_a_record_that_is_serialized_in_another_way_is_decoded_as_by_tfx_bsl(record: bytes) -> None:
     decoder = Decoder()
-    decoder.decode(tf.constant([example(USUAL)]))
+    decoder.decode([example(USUAL)])
     assert tf.train.Example.FromString(record).features.feature["price"].float_list.value
-    found = decoder.decode(tf.constant([example(USUAL), record]))
+    found = decoder.decode([example(USUAL), record])
     assert found.equals(ExamplesToRecordBatchDecoder().DecodeBatch([example(USUAL), record]))
 
 
@@ -72,22 +78,69 @@ def test_known_features_are_not_left_to_tfx_bsl(monkeypatch: pytest.MonkeyPatch)
         for _ in range(300)
     ]
     serialized = [example({name: value for name, value in row.items() if value}) for row in rows]
-    decoder.decode(tf.constant(serialized))
+    decoder.decode(serialized)
     monkeypatch.setattr(decoder, "_slow_batch", lambda records: pytest.fail("tfx-bsl decoded the batch"))
-    assert decoder.decode(tf.constant(serialized)).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
+    assert decoder.decode(serialized).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
+
+
+LISTS = {
+    "a": st.lists(st.binary(max_size=200), min_size=1, max_size=5),
+    "b": st.lists(st.binary(max_size=3), min_size=1, max_size=40),
+    "count": st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-200, 40_000), min_size=1, max_size=4),
+    "label": st.integers(0, 1).map(lambda label: [label]),
+    "price": st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=3),
+}
+ROWS = st.lists(st.fixed_dictionaries({}, optional=LISTS), min_size=1, max_size=6)
+
+
+def knowing_all_features() -> Decoder:
+    decoder = Decoder()
+    decoder.decode([example({"a": [b"x"], "b": [b"x"], "count": [3], "label": [1], "price": [1.5]})])
+    return decoder
+
+
+@given(rows=ROWS)
+def test_random_rows_are_decoded_as_by_tfx_bsl(rows: list[Row]) -> None:
+    decoder, serialized = knowing_all_features(), [example(row) for row in rows]
+    if all(serialized):
+        decoder._slow_batch = lambda examples: pytest.fail("tfx-bsl decoded the batch")  # type: ignore[method-assign]
+    assert decoder.decode(serialized).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
+
+
+def decoded(decode: Callable[[list[bytes]], pa.RecordBatch], examples: list[bytes]) -> pa.RecordBatch | None:
+    """Returns the batch, or None if the examples are an error."""
+    try:
+        return decode(examples)
+    except RuntimeError:
+        return None
+
+
+@settings(max_examples=500)
+@given(rows=ROWS, data=st.data())
+def test_a_changed_byte_is_decoded_as_by_tfx_bsl_or_an_error_as_there(rows: list[Row], data: st.DataObject) -> None:
+    serialized = [example(row) for row in rows]
+    number = data.draw(st.integers(0, len(rows) - 1), label="row")
+    changed = bytearray(serialized[number] or b"\x00")
+    place = data.draw(st.integers(0, len(changed) - 1), label="place")
+    byte = st.sampled_from([0x00, 0x0A, 0x12, 0x7F, 0x80, 0xFF]) | st.integers(0, 255)
+    changed[place] = data.draw(byte, label="byte")
+    serialized[number] = bytes(changed)
+    expected = decoded(ExamplesToRecordBatchDecoder().DecodeBatch, serialized)
+    found = decoded(knowing_all_features().decode, serialized)
+    assert found is None if expected is None else expected.equals(found)
 
 
 def test_of_a_large_first_batch_tfx_bsl_decodes_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     decoder = Decoder()
     slow_batch, sizes = decoder._slow_batch, []
 
-    def counted(records: tf.Tensor) -> pa.RecordBatch:
+    def counted(records: list[bytes]) -> pa.RecordBatch:
         sizes.append(len(records))
         return slow_batch(records)
 
     monkeypatch.setattr(decoder, "_slow_batch", counted)
     serialized = [example(USUAL)] * 1000
-    assert decoder.decode(tf.constant(serialized)).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
+    assert decoder.decode(serialized).equals(ExamplesToRecordBatchDecoder().DecodeBatch(serialized))
     assert sizes == [250]  # each fourth, since there may be 256
 
 
