@@ -1,8 +1,8 @@
 """Serializes rows as tf.Examples, column by column.
 
-The bytes are those that `tf.train.Example.SerializeToString(deterministic=True)` gives: one entry of the map
-`Features.feature` per feature that has a value, sorted by name. (Of two names of which one begins with the other, the
-shorter one comes first; the Python runtime of Protocol Buffers puts it second.)
+An example has one entry of the map `Features.feature` for each feature that has a value, sorted by name. The bytes are
+those that `tf.train.Example.SerializeToString(deterministic=True)` gives, except that the Python runtime of Protocol
+Buffers puts a name behind those that begin with it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
+from absl import logging
 from tensorflow_data_validation import FeaturePath, StatsOptions
 
 # TFDV 1.21.0 has no public names for these: docs/reference/private_uses.md
@@ -64,6 +65,9 @@ def statistics_of(
             with _named(file):
                 found = generator.add_input(found, batch)
             _count_texts(batch, counts)
+    logging.info(
+        "statistics: tfx-bsl decoded %d of the batches; the others are as ingestion writes them", decoder.num_slow
+    )
     dataset = generator.extract_output(generator.compact(found))
     for feature in dataset.features:
         (name,) = feature.path.step
@@ -84,9 +88,9 @@ def _named(file: str) -> Iterator[None]:
 
 
 def _decoded(decoder: Decoder, file: str, batch_size: int) -> Iterator[pa.RecordBatch]:
-    for examples in read_batches([file], batch_size, storage.open_bytes):
+    for records in read_batches([file], batch_size, storage.open_bytes):
         with _named(file):
-            batch = decoder.decode(examples)
+            batch = decoder.decode(records)
         yield batch
 
 

@@ -94,7 +94,7 @@ class TokenCounter:
 
 
 def _texts(joined: bytes, lengths: npt.NDArray[np.int32]) -> pa.Array:
-    """Returns texts that are one behind the other as large_binary `[n]`, given the number of bytes of each."""
+    """Returns texts as large_binary `[n]`, given all of them, one behind the other, and the number of bytes of each."""
     offsets = np.zeros(len(lengths) + 1, np.int64)
     np.cumsum(lengths, out=offsets[1:])
     return pa.Array.from_buffers(pa.large_binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(joined)])
