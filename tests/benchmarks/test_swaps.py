@@ -65,13 +65,15 @@ def test_requests_on_their_way_during_a_swap() -> None:
 @pytest.mark.slow
 def test_swaps_in_short(version: Path) -> None:
     """No request fails, and no response is of an older version than one before; times are left to the benchmark."""
-    for seconds in (6, 30, 120):  # on a busy machine, one swap can take longer than 6 s
-        report = swaps.measure(version, seconds=seconds, every=1.5, rate=40, num_candidates=20)
-        assert (report.errors, report.num_older) == ({}, 0)
-        assert report.num_requests == len(report.during) + len(report.between) == 40 * seconds
-        if len(report.swaps) >= 2 and report.num_versions >= 3:
-            return
-    pytest.fail(f"two swaps within 120 s at most. Received: {report}")
+    seconds = 6
+    report = swaps.measure(version, seconds, every=1.5, rate=40, num_candidates=20)
+    if len(report.swaps) < 2:  # on a busy machine, a swap can take longer than 6 s
+        seconds = 60
+        report = swaps.measure(version, seconds, every=1.5, rate=40, num_candidates=20)
+    assert (report.errors, report.num_older) == ({}, 0)
+    assert report.num_requests == len(report.during) + len(report.between) == 40 * seconds
+    assert len(report.swaps) >= 2
+    assert report.num_versions >= 3
 
 
 @pytest.mark.slow
