@@ -67,7 +67,7 @@ def test_swaps_in_short(version: Path) -> None:
     """No request fails, and no response is of an older version than one before; times are left to the benchmark."""
     seconds = 6
     report = swaps.measure(version, seconds, every=1.5, rate=40, num_candidates=20)
-    if len(report.swaps) < 2:  # on a busy machine, a swap can take longer than 6 s
+    if min(len(report.swaps), report.num_versions - 1) < 2:  # on a busy machine, a swap can take longer than 6 s
         seconds = 60
         report = swaps.measure(version, seconds, every=1.5, rate=40, num_candidates=20)
     assert (report.errors, report.num_older) == ({}, 0)
