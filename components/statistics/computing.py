@@ -65,9 +65,7 @@ def statistics_of(
             with _named(file):
                 found = generator.add_input(found, batch)
             _count_texts(batch, counts)
-    logging.info(
-        "statistics: tfx-bsl decoded %d of the batches; the others are as ingestion writes them", decoder.num_slow
-    )
+    logging.info("statistics: tfx-bsl decoded %d batches, the sample of the first one among them", decoder.num_slow)
     dataset = generator.extract_output(generator.compact(found))
     for feature in dataset.features:
         (name,) = feature.path.step

@@ -33,7 +33,7 @@ _NUM_SAMPLED = 256
 #: The bytes of a float32.
 _FLOAT_BYTES = 4
 
-#: The bits of a word's bytes that tell whether another byte of the varint follows.
+#: The highest bit of each byte of a word; a varint sets it in all of its bytes but the last.
 _CONTINUED = np.uint64(0x8080808080808080)
 
 

@@ -21,7 +21,7 @@ Words = npt.NDArray[np.uint64]
 #: The bytes of a word, which are read and compared at once.
 WORD_BYTES = 8
 
-#: A byte of a varint has seven bits of its number; another bit tells whether a byte follows.
+#: Each byte of a varint holds seven bits of the number; its highest bit is set if another byte follows.
 VARINT_BITS, VARINT_MASK = 7, 0x7F
 
 #: The bytes that the varint of a length may have: enough for lengths below 256 MB.
