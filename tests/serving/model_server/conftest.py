@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving.model_server.requests import Hold
 from tests.serving.model_server.running import POLL, Server, running
 from tests.serving.model_server.tiny_models import MODEL, push, save
 from tests.serving.model_server.toy_models import TOY, save_toy
@@ -50,6 +51,14 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     options = ("--settle-seconds", "0", "--max-batch", "8", "--label", f"{TOY}:good=123")
     with running("--model", f"{TOY}={folder}", *options) as server:
         yield server
+
+
+@pytest.fixture
+def hold(tmp_path: Path) -> Iterator[Hold]:
+    """Its requests are released at the latest when the test ends, so that no server computes them forever."""
+    hold = Hold(tmp_path / "released")
+    yield hold
+    hold.release()
 
 
 @pytest.fixture

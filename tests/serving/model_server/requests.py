@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -22,6 +24,22 @@ def request(signature: str = "", *output_filter: str, model: str = MODEL, **inpu
     for name, value in inputs.items():
         found.inputs[name].CopyFrom(tf.make_tensor_proto(value))
     return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Hold:
+    """Holds requests: each is computed for as long as `file` does not exist, however fast the machine is.
+
+    A held request that waits in the queue is held by the same file.
+    """
+
+    file: Path
+
+    def request(self) -> predict_pb2.PredictRequest:
+        return request("held", until=str(self.file))
+
+    def release(self) -> None:
+        self.file.touch()
 
 
 def example(**features: float) -> tf.train.Example:

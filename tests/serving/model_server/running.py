@@ -84,6 +84,11 @@ class Server:
         what = f"the states {expected}, not {self.states(model)}"
         wait_for(lambda: self.states(model) == expected, what, self.process)
 
+    def wait_for_requests(self, state: str, expected: int) -> None:
+        """Waits until so many requests are `waiting` or `running`, as its metrics say."""
+        line = f"wdr_{state}_requests {float(expected)}"
+        wait_for(lambda: line in self.rest.get("/metrics").text.splitlines(), line, self.process)
+
     def memory_mb(self) -> float:
         """Its resident memory in MB."""
         return memory_mb(self.process.pid)

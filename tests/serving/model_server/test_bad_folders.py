@@ -116,7 +116,7 @@ def test_a_version_that_does_not_load_in_time_is_refused_and_the_server_is_up(fo
 def test_a_version_without_a_manifest_is_served_once_its_files_rest(folder: Path, tmp_path: Path) -> None:
     source = save(tmp_path / "source" / "2", 2.0, manifest=False)
     (folder / "2" / "variables").mkdir(parents=True)
-    with running("--models", folder.parent, "--poll-seconds", "0.05", "--settle-seconds", "1") as server:
+    with running("--models", folder.parent, "--poll-seconds", "0.05", "--settle-seconds", "3") as server:
         shutil.copy(source / "saved_model.pb", folder / "2")
         for path in sorted((source / "variables").iterdir()):
             time.sleep(0.3)  # a slow copy

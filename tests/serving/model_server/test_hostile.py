@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 import socket
 import statistics
@@ -14,12 +15,11 @@ from pathlib import Path
 
 import grpc
 import httpx
-import numpy as np
 import pytest
 
 from tests.serving.model_server.hostile_connections import CONNECTIONS, send
 from tests.serving.model_server.hostile_requests import GRPC, PREDICTION, REST
-from tests.serving.model_server.requests import refusal, request
+from tests.serving.model_server.requests import Hold, refusal
 from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
@@ -73,11 +73,11 @@ def test_over_rest(attacked: Server, name: str) -> None:
     assert (response.status_code, sentence in response.json()["error"]) == (code, True), response.text[:300]
 
 
-def test_an_expired_deadline(attacked: Server) -> None:
+def test_an_expired_deadline(attacked: Server, hold: Hold) -> None:
     """One deadline has passed before the request arrives, the other passes during the computation."""
     code, _ = refusal(attacked.predictions.Predict, x_request([1.0]), timeout=-1)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-    code, _ = refusal(attacked.predictions.Predict, request("slow", steps=np.int32(300)), timeout=0.05)
+    code, _ = refusal(attacked.predictions.Predict, hold.request(), timeout=0.05)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
@@ -257,18 +257,19 @@ def test_bodies_that_stall_are_dropped_for_others(models: Path) -> None:
 
 
 @pytest.mark.slow
-def test_connections_that_are_all_at_work_are_not_closed(models: Path) -> None:
+def test_connections_that_are_all_at_work_are_not_closed(models: Path, hold: Hold) -> None:
     with running("--models", models, "--max-connections", "2", "--threads", "1") as server:
         server.rest.close()
         with contextlib.ExitStack() as stack:
             at_work = [stack.enter_context(connect(server.rest_port)) for _ in range(2)]
-            body = b'{"signature_name": "slow", "inputs": 200}'
+            body = json.dumps({"signature_name": "held", "inputs": str(hold.file)}).encode()
             for connection in at_work:
                 connection.sendall(head(f"content-length: {len(body)}") + body)
-            time.sleep(0.2)
+            time.sleep(1)  # both are read by then
             one_more = closed(stack.enter_context(connect(server.rest_port)))
             assert one_more.startswith(b"HTTP/1.1 503 Service Unavailable")
             assert one_more.endswith(b'{"error": "at most 2 connections can be open"}')
+            hold.release()
             assert [connection.recv(65536).split(b"\r\n")[0] for connection in at_work] == [b"HTTP/1.1 200 OK"] * 2
 
 

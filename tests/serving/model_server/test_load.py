@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import grpc
@@ -12,34 +11,28 @@ import httpx
 import numpy as np
 import pytest
 
-from tests.serving.model_server.requests import refusal, request
-from tests.serving.model_server.running import Server, running, wait_for
+from tests.serving.model_server.requests import Hold, refusal, request
+from tests.serving.model_server.running import PATIENCE_SECONDS, Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
-#: Steps of the signature `slow` that take about a second, so that other requests must wait.
-LONG = 300
+
+def busy(server: Server, hold: Hold) -> grpc.Future:
+    """Sends a request that is computed until `hold` is released; others must wait for the only thread."""
+    for state in ("waiting", "running"):
+        server.wait_for_requests(state, 0)
+    at_work = server.predictions.Predict.future(hold.request())
+    server.wait_for_requests("running", 1)
+    return at_work
 
 
-def slow(steps: int = LONG) -> object:
-    return request("slow", steps=np.int32(steps))
-
-
-def gauge(server: Server, name: str) -> int:
-    line = next(line for line in server.rest.get("/metrics").text.splitlines() if line.startswith(f"{name} "))
-    return int(float(line.split()[1]))
-
-
-def fill(server: Server) -> tuple[grpc.Future, list[grpc.Future]]:
-    """Sends a slow request that is computed, and two that wait for it.
+def fill(server: Server, hold: Hold) -> tuple[grpc.Future, list[grpc.Future]]:
+    """Sends a request that is computed until `hold` is released, and two that wait for it.
 
     The two are sent once the first has left the queue, in which it would take one of their places.
     """
-    gauges = ("wdr_waiting_requests", "wdr_running_requests")
-    wait_for(lambda: not any(gauge(server, name) for name in gauges), "a server at rest")
-    at_work = server.predictions.Predict.future(slow())
-    wait_for(lambda: gauge(server, "wdr_running_requests") == 1, "a request at work")
-    in_queue = [server.predictions.Predict.future(slow()) for _ in range(2)]
-    wait_for(lambda: gauge(server, "wdr_waiting_requests") == 2, "a full queue")
+    at_work = busy(server, hold)
+    in_queue = [server.predictions.Predict.future(hold.request()) for _ in range(2)]
+    server.wait_for_requests("waiting", 2)
     return at_work, in_queue
 
 
@@ -47,84 +40,99 @@ def fill(server: Server) -> tuple[grpc.Future, list[grpc.Future]]:
 def narrow(models: Path) -> Iterator[Server]:
     """A server with one thread, and a queue for two requests."""
     with running("--models", models, "--threads", "1", "--max-waiting", "2") as server:
-        server.predictions.Predict(slow(1))
         yield server
 
 
-def assert_idle_after(server: Server, at_work: grpc.Future) -> None:
-    """Asserts that the slow requests that waited behind `at_work` are not computed after it.
-
-    If they were, the next request would wait for them, at least as long as a slow request alone takes.
-    """
-    at_work.result()
-    started = time.monotonic()
-    server.predictions.Predict(x_request([1.0]))
-    answered = time.monotonic()
-    server.predictions.Predict(slow())
-    assert answered - started < time.monotonic() - answered
+@pytest.fixture
+def never(tmp_path: Path) -> Iterator[Hold]:
+    """Holds requests that are not to be computed: one that is would keep the only thread to the end of the test."""
+    never = Hold(tmp_path / "never")
+    yield never
+    never.release()
 
 
-def test_a_request_past_its_deadline_is_not_computed(narrow: Server) -> None:
-    at_work = narrow.predictions.Predict.future(slow())
-    late = narrow.predictions.Predict.future(slow(), timeout=0.2)  # while the first waits too, two would not fit
+def test_a_request_past_its_deadline_is_not_computed(narrow: Server, hold: Hold, never: Hold) -> None:
+    at_work = busy(narrow, hold)
+    late = narrow.predictions.Predict.future(never.request(), timeout=0.2)
     assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert_idle_after(narrow, at_work)
+    hold.release()
+    at_work.result()
+    assert narrow.predictions.Predict(x_request([1.0]), timeout=PATIENCE_SECONDS).outputs["y"].float_val == [3.5]
 
 
-def test_a_request_that_brings_no_time_is_refused_at_once(narrow: Server) -> None:
-    code, _ = refusal(narrow.predictions.Predict, slow(), timeout=0)
+def test_a_request_that_brings_no_time_is_refused_at_once(narrow: Server, never: Hold) -> None:
+    code, _ = refusal(narrow.predictions.Predict, never.request(), timeout=0)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-def test_a_request_past_the_queue_s_bound_is_refused(narrow: Server) -> None:
-    at_work, in_queue = fill(narrow)
+def test_a_request_past_the_queue_s_bound_is_refused(narrow: Server, hold: Hold) -> None:
+    at_work, in_queue = fill(narrow, hold)
     expected = "the queue is full: 2 requests wait already; try again later"
     assert refusal(narrow.predictions.Predict, x_request([1.0])) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
-    assert ["corner" in call.result().outputs for call in (at_work, *in_queue)] == [True] * 3
+    hold.release()
+    assert ["checks" in call.result().outputs for call in (at_work, *in_queue)] == [True] * 3
 
 
-def test_who_fills_the_queue_makes_room_for_another_connection(narrow: Server) -> None:
+def test_who_fills_the_queue_makes_room_for_another_connection(narrow: Server, hold: Hold) -> None:
     """The newest waiting request is refused to make room for the first request of another connection."""
-    at_work, (older, newest) = fill(narrow)
-    over_rest = narrow.rest.post(f"/v1/models/{MODEL}:predict", content='{"instances": [1.0]}')
-    assert over_rest.json() == {"predictions": [3.5]}
-    expected = "the queue is full: 2 requests wait already; try again later"
-    assert (newest.exception().code(), newest.exception().details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
-    assert ["corner" in call.result().outputs for call in (at_work, older)] == [True] * 2
-    narrow.predictions.Predict(slow(1))
+    at_work, (older, newest) = fill(narrow, hold)
+    url = f"http://localhost:{narrow.rest_port}/v1/models/{MODEL}:predict"
+    with ThreadPoolExecutor(1) as pool:
+        over_rest = pool.submit(httpx.post, url, content='{"instances": [1.0]}', timeout=PATIENCE_SECONDS)
+        expected = "the queue is full: 2 requests wait already; try again later"
+        refused = newest.exception(timeout=PATIENCE_SECONDS)
+        assert (refused.code(), refused.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
+        hold.release()
+        assert over_rest.result().json() == {"predictions": [3.5]}
+    assert ["checks" in call.result().outputs for call in (at_work, older)] == [True] * 2
 
 
-def test_over_rest_a_full_queue_is_429(narrow: Server) -> None:
+def test_over_rest_a_full_queue_is_429(narrow: Server, hold: Hold) -> None:
     """Three connections share two places: no other has more than the third, so the third is refused."""
-    at_work = narrow.predictions.Predict.future(slow())
-    wait_for(lambda: gauge(narrow, "wdr_running_requests") == 1, "a request at work")
+    at_work = busy(narrow, hold)
     with ThreadPoolExecutor(3) as pool:
-        body = '{"signature_name": "slow", "inputs": 1}'
+        body = '{"instances": [1.0]}'
         url = f"http://localhost:{narrow.rest_port}/v1/models/{MODEL}:predict"
-        answers = list(pool.map(lambda _: httpx.post(url, content=body, timeout=60), range(3)))
+        sent = [pool.submit(httpx.post, url, content=body, timeout=PATIENCE_SECONDS) for _ in range(3)]
+        wait(sent, PATIENCE_SECONDS, FIRST_COMPLETED)  # the refusal: the others wait behind `at_work`
+        hold.release()
+        answers = [each.result() for each in sent]
     at_work.result()
     assert sorted(answer.status_code for answer in answers) == [200, 200, 429]
     (refused,) = (answer.json() for answer in answers if answer.status_code == 429)
     assert refused == {"error": "the queue is full: 2 requests wait already; try again later"}
 
 
-def test_a_client_that_goes_makes_room(narrow: Server) -> None:
-    at_work, in_queue = fill(narrow)
+def num_cancelled(server: Server) -> float:
+    """How many requests the server knows to be cancelled."""
+    lines = server.rest.get("/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("wdr_requests_") and "CANCELLED" in line)
+
+
+def test_what_a_client_cancels_is_not_computed(narrow: Server, hold: Hold, never: Hold) -> None:
+    at_work = busy(narrow, hold)
+    before = num_cancelled(narrow)
+    in_queue = [narrow.predictions.Predict.future(never.request()) for _ in range(2)]
+    narrow.wait_for_requests("waiting", 2)
     for call in in_queue:
         call.cancel()
-    assert_idle_after(narrow, at_work)
+    wait_for(lambda: num_cancelled(narrow) == before + 2, "both cancellations")
+    in_their_place = narrow.predictions.Predict.future(x_request([3.0]))
+    narrow.wait_for_requests("waiting", 1)
+    hold.release()
+    at_work.result()
+    assert in_their_place.result(timeout=PATIENCE_SECONDS).outputs["y"].float_val == [4.5]
 
 
 @pytest.fixture(scope="module")
 def batching(models: Path) -> Iterator[Server]:
     with running("--models", models, "--threads", "1", "--max-batch", "8") as server:
-        server.predictions.Predict(slow(1))
         yield server
 
 
-def test_requests_that_wait_together_get_their_own_answers(batching: Server) -> None:
+def test_requests_that_wait_together_get_their_own_answers(batching: Server, hold: Hold) -> None:
     """Requests with mixed rows, signatures and shapes; some of them can be computed as one."""
-    at_work = batching.predictions.Predict.future(slow())
+    at_work = busy(batching, hold)
     sent = [x_request([float(row) for row in range(number, number + number % 4)]) for number in range(1, 30)]
     sent[4].output_filter.append("y")
     calls = [batching.predictions.Predict.future(each) for each in sent]
@@ -133,7 +141,8 @@ def test_requests_that_wait_together_get_their_own_answers(batching: Server) -> 
     wide = request("named", tag=[b"d"], signal=np.array([[7, 8]]), sensor=np.array([[[9]]]))
     named_calls = [batching.predictions.Predict.future(each) for each in (named, other, wide)]
     alone = batching.predictions.Predict.future(request("sizes", x=np.array([1, 2], np.float32)))
-    assert not any(call.done() for call in calls)
+    batching.wait_for_requests("waiting", len(calls) + len(named_calls) + 1)
+    hold.release()
     for number, call in enumerate(calls, 1):
         expected = [row / 2 + 3 for row in range(number, number + number % 4)]
         output = call.result().outputs["y"]
@@ -147,19 +156,21 @@ def test_requests_that_wait_together_get_their_own_answers(batching: Server) -> 
     at_work.result()
 
 
-def test_one_bad_request_does_not_spoil_those_it_waits_with(batching: Server) -> None:
-    at_work = batching.predictions.Predict.future(slow())
+def test_one_bad_request_does_not_spoil_those_it_waits_with(batching: Server, hold: Hold) -> None:
+    at_work = busy(batching, hold)
     serialized = b"\xff\xff no example"
     good = [batching.predictions.Predict.future(request("classify_objects", inputs=[_object()])) for _ in range(2)]
     bad = batching.predictions.Predict.future(request("classify_objects", inputs=[serialized]))
+    batching.wait_for_requests("waiting", 3)
+    hold.release()
     assert bad.exception().code() is grpc.StatusCode.INVALID_ARGUMENT
     assert [list(call.result().outputs["classes"].string_val) for call in good] == [[b"sea"], [b"sea"]]
     at_work.result()
 
 
-def test_bytes_of_a_wrong_number_change_no_other_request_s_answer(batching: Server) -> None:
+def test_bytes_of_a_wrong_number_change_no_other_request_s_answer(batching: Server, hold: Hold) -> None:
     """Requests of two elements each, with 4, 8 and 12 bytes: merged, they would have the bytes of six elements."""
-    at_work = batching.predictions.Predict.future(slow())
+    at_work = busy(batching, hold)
     sent = []
     for values in ([1.0], [2.0, 4.0], [6.0, 8.0, 10.0]):
         each = x_request([0.0, 0.0])
@@ -167,7 +178,8 @@ def test_bytes_of_a_wrong_number_change_no_other_request_s_answer(batching: Serv
         each.inputs["x"].tensor_content = np.array(values, np.float32).tobytes()
         sent.append(each)
     few, right, many = [batching.predictions.Predict.future(each) for each in sent]
-    assert not right.done()
+    batching.wait_for_requests("waiting", 3)
+    hold.release()
     assert list(right.result().outputs["y"].float_val) == [4.0, 5.0]
     for call, received in ((few, 4), (many, 12)):
         assert call.exception().code() is grpc.StatusCode.INVALID_ARGUMENT

@@ -7,19 +7,19 @@ import ssl
 import struct
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import httpx
-import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from serving.model_server.server import listen
-from tests.serving.model_server.requests import refusal, request
-from tests.serving.model_server.running import Server, running, wait_for
+from tests.serving.model_server.requests import Hold, refusal, request
+from tests.serving.model_server.running import Server, running
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
 PREDICT = f"/v1/models/{MODEL}:predict"
@@ -230,15 +230,18 @@ def test_the_calls_of_one_connection_are_bounded(models: Path) -> None:
     assert settings[3] == 100
 
 
-def test_a_stop_answers_what_is_at_work(models: Path) -> None:
-    with running("--models", models, "--grace-seconds", "60") as server:
-        server.predictions.Predict(request("slow", steps=np.int32(1)))
-        at_work = server.predictions.Predict.future(request("slow", steps=np.int32(300)))
+def test_a_stop_answers_what_is_at_work(models: Path, hold: Hold) -> None:
+    with running("--models", models, "--grace-seconds", "60") as server, ThreadPoolExecutor(1) as pool:
+        at_work = server.predictions.Predict.future(hold.request())
         over_rest = f"/v1/models/{MODEL}/metadata"
         assert server.rest.get(over_rest).status_code == 200
-        wait_for(at_work.running, "the request at work")
-        assert server.stop() == 0
-        assert at_work.result().outputs["corner"].dtype
+        server.wait_for_requests("running", 1)
+        exit_code = pool.submit(server.stop)
+        server.wait_for_log("stopping; requests at work are answered")
+        assert not at_work.done()
+        hold.release()
+        assert exit_code.result() == 0
+        assert "checks" in at_work.result().outputs
         assert [line["message"] for line in server.log] == [
             "listening",
             "a version serves",

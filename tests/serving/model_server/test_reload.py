@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 from tensorflow_serving.apis import get_model_status_pb2, model_management_pb2
 
 from tests.serving.model_server.answers import answer, of
-from tests.serving.model_server.requests import refusal, request
+from tests.serving.model_server.requests import Hold, refusal
 from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL, push, write_warmup, x_request
 
@@ -100,11 +99,10 @@ def test_all_versions(changing: Server, folder: Path, saved: Saved) -> None:
     assert answer(changing) == (2, 2.0)
 
 
-def test_requests_before_the_first_models_are_loaded(tmp_path: Path, saved: Saved) -> None:
+def test_requests_before_the_first_models_are_loaded(tmp_path: Path, saved: Saved, hold: Hold) -> None:
     """TF Serving has not opened its ports at that time. Clients retry after UNAVAILABLE, but not after NOT_FOUND."""
     version = copied(saved(1.0), tmp_path / MODEL / "1")
-    slow = request("slow", steps=np.int32(600))
-    write_warmup(version / "assets.extra" / "tf_serving_warmup_requests", [slow])
+    write_warmup(version / "assets.extra" / "tf_serving_warmup_requests", [hold.request()])
     status = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "no"})
     with running("--model", f"{MODEL}={tmp_path / MODEL}", "--settle-seconds", "0", ready=False) as server:
         sentence = "the model server is still loading its first models; try again"
@@ -114,6 +112,7 @@ def test_requests_before_the_first_models_are_loaded(tmp_path: Path, saved: Save
         assert refusal(server.models.GetModelStatus, status) == (grpc.StatusCode.UNAVAILABLE, sentence)
         response = server.rest.post(f"/v1/models/{MODEL}:predict", content='{"instances": [1.0]}')
         assert (response.status_code, response.json()) == (503, {"error": sentence})
+        hold.release()
         server.wait_until_ready()
         assert answer(server) == (1, 1.0)
         assert refusal(server.models.GetModelStatus, status)[0] is grpc.StatusCode.NOT_FOUND

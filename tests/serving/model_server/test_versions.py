@@ -7,13 +7,12 @@ import threading
 from pathlib import Path
 
 import grpc
-import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow_serving.apis import model_management_pb2, predict_pb2
 
 from tests.serving.model_server.answers import Saved, answer
-from tests.serving.model_server.requests import refusal, request
+from tests.serving.model_server.requests import Hold, refusal
 from tests.serving.model_server.running import POLL, Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL, push, x_request
 
@@ -159,27 +158,31 @@ def test_what_serves_stays_when_its_folder_has_no_versions(
 
 
 def test_a_request_at_work_is_finished_by_the_version_that_began_it(
-    changing: Server, folder: Path, saved: Saved
+    changing: Server, folder: Path, saved: Saved, hold: Hold
 ) -> None:
-    before = changing.predictions.Predict(request("slow", steps=np.int32(1)))
-    assert before.model_spec.version.value == 1
-    named = request("slow", steps=np.int32(600))
+    named = hold.request()
     named.model_spec.version.value = 1
     at_work = changing.predictions.Predict.future(named)
+    changing.wait_for_requests("running", 1)
     push(saved(2.0), folder / "2")
     wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
     assert not at_work.done()
     assert changing.states(MODEL)[1] == "UNLOADING"
+    hold.release()
     assert at_work.result().model_spec.version.value == 1
     changing.wait_for_states(MODEL, {1: "END", 2: "AVAILABLE"})
 
 
-def test_an_answer_is_never_older_than_another_before_it(changing: Server, folder: Path, saved: Saved) -> None:
+def test_an_answer_is_never_older_than_another_before_it(
+    changing: Server, folder: Path, saved: Saved, hold: Hold
+) -> None:
     """A request that begins before a swap and ends after a newer version has answered is computed again by that one."""
-    at_work = changing.predictions.Predict.future(request("slow", steps=np.int32(600)))
+    at_work = changing.predictions.Predict.future(hold.request())
+    changing.wait_for_requests("running", 1)
     push(saved(2.0), folder / "2")
     wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
     assert not at_work.done()
+    hold.release()
     assert at_work.result().model_spec.version.value == 2
 
 

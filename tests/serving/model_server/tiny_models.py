@@ -51,7 +51,7 @@ class TinyModel(tf.Module):  # type: ignore[misc]
             "images": self.images.get_concrete_function(tf.TensorSpec([None], tf.string, "image_bytes")),
             "pairs": self.pairs.get_concrete_function(tf.TensorSpec([None, 1, 2], tf.float32, "pair")),
             "sizes": self.sizes.get_concrete_function(tf.TensorSpec([None], tf.float32, "x")),
-            "slow": self.slow.get_concrete_function(tf.TensorSpec([], tf.int32, "steps")),
+            "held": self.held.get_concrete_function(tf.TensorSpec([], tf.string, "until")),
             "types": self.types.get_concrete_function(*(tf.TensorSpec([None], dtype, dtype) for dtype in DTYPES)),
         }
 
@@ -100,13 +100,12 @@ class TinyModel(tf.Module):  # type: ignore[misc]
         return {"mean": tf.reduce_mean(x), "x": x}
 
     @graph_function
-    def slow(self, steps: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Takes some milliseconds per step."""
-        matrix = tf.fill([600, 600], 1e-3 * tf.cast(tf.minimum(steps, 1), tf.float32))
-        _, result = tf.while_loop(
-            lambda step, _: step < steps, lambda step, value: (step + 1, tf.linalg.matmul(value, matrix)), (0, matrix)
+    def held(self, until: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Is computed until the file of that path is there."""
+        checks = tf.while_loop(
+            lambda _: tf.equal(tf.size(tf.io.matching_files(until)), 0), lambda check: (check + 1,), (0,)
         )
-        return {"corner": result[0, 0]}
+        return {"checks": checks[0]}
 
     @graph_function
     def types(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
