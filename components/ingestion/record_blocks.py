@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import collections
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,10 @@ import pyarrow as pa
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.ingestion.batch_parser import Plain
-from components.ingestion.blocks import RawBlock, checked_texts, json_column, rows_of
+from components.ingestion.blocks import RawBlock, checked_texts, rows_of
 from components.ingestion.record_readers import (
     example_row,
+    example_types,
     parquet_batches,
     read_records,
     seconds_of,
@@ -103,18 +105,30 @@ def read_tfrecord_blocks(path: str, columns: Sequence[str], max_row_bytes: int) 
 
 
 def _tfrecord_block(records: Sequence[tuple[int, bytes]], others: Sequence[RawRow], columns: Sequence[str]) -> RawBlock:
-    """Decodes records all at once, or one by one if one of them is no example or has another type of values."""
+    """Decodes records all at once, but for those that are no examples or have other types of values than most."""
+    is_odd = np.zeros(len(records), bool)
     try:
-        batch = ExamplesToRecordBatchDecoder().DecodeBatch([record for _, record in records])
-        names = frozenset(batch.schema.names)
+        batch = _decode(record for _, record in records)
     except (RuntimeError, UnicodeDecodeError):
-        return _block_of_rows([example_row(number, record, columns) for number, record in records], others)
+        types = [example_types(record) for _, record in records]
+        damaged = [record for record, of_example in zip(records, types, strict=True) if of_example is None]
+        records = [record for record, of_example in zip(records, types, strict=True) if of_example is not None]
+        unreadable = (example_row(number, record, columns) for number, record in damaged)
+        others = sorted([*unreadable, *others], key=lambda row: row.number)
+        is_odd = _have_other_types([of_example for of_example in types if of_example is not None])
+        try:
+            batch = _decode(b"" if odd else record for odd, (_, record) in zip(is_odd.tolist(), records, strict=True))
+        except (RuntimeError, UnicodeDecodeError):  # an example has a feature twice, with two types
+            is_odd = np.ones(len(records), bool)
+            batch = _decode(b"" for _ in records)
+    names = frozenset(batch.schema.names)
 
     def raw(column: Column) -> Plain:
         if column.name not in names:
-            return Plain(pa.nulls(len(records)), np.zeros(len(records), bool))
+            return Plain(pa.nulls(len(records)), is_odd)
         lists = batch.column(batch.schema.get_field_index(column.name))
-        return _list_column(lists) if column.kind == "list" else _first_values(lists)
+        plain = _list_column(lists) if column.kind == "list" else _first_values(lists)
+        return Plain(plain.values, plain.odd | is_odd)
 
     def rows(positions: npt.NDArray[np.int64]) -> list[Mapping[str, Any]]:
         some = (records[at] for at in positions.tolist())
@@ -122,6 +136,23 @@ def _tfrecord_block(records: Sequence[tuple[int, bytes]], others: Sequence[RawRo
         return [row.values for row in found if row.values is not None]
 
     return RawBlock(np.array([number for number, _ in records], np.int64), raw, rows, others)
+
+
+def _decode(records: Iterable[bytes]) -> pa.RecordBatch:
+    """Decodes examples, raising RuntimeError or UnicodeDecodeError if one is damaged or has another type of values."""
+    batch = ExamplesToRecordBatchDecoder().DecodeBatch(list(records))
+    _ = batch.schema.names  # raises UnicodeDecodeError
+    return batch
+
+
+def _have_other_types(types: Sequence[Mapping[str, str]]) -> npt.NDArray[np.bool_]:
+    """Returns whether each example has a feature of another type than most of the examples that have the feature."""
+    counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
+    for of_example in types:
+        for name, kind in of_example.items():
+            counts[name][kind] += 1
+    usual = {name: counted.most_common(1)[0][0] for name, counted in counts.items()}
+    return np.array([any(usual[name] != kind for name, kind in of_example.items()) for of_example in types], bool)
 
 
 def _list_column(lists: pa.Array) -> Plain:
@@ -149,23 +180,3 @@ def _first_values(lists: pa.Array) -> Plain:
 
 def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:
     return np.asarray(lists.value_lengths().fill_null(0), np.int64)
-
-
-def _block_of_rows(rows: Sequence[RawRow], others: Sequence[RawRow]) -> RawBlock:
-    """Returns a block of rows whose values are tuples of a feature's values."""
-    plain = [(row.number, row.values) for row in rows if row.values is not None]
-    values = [of_row for _, of_row in plain]
-
-    def raw(column: Column) -> Plain:
-        found = [of_row[column.name] for of_row in values]
-        if column.kind == "list":
-            return json_column([None if value is None else list(value) for value in found])
-        # A value of several items is left to `RowParser`.
-        return json_column([value[0] if value is not None and len(value) == 1 else value for value in found])
-
-    return RawBlock(
-        np.array([number for number, _ in plain], np.int64),
-        raw,
-        lambda positions: [values[at] for at in positions],
-        sorted([*(row for row in rows if row.values is None), *others], key=lambda row: row.number),
-    )

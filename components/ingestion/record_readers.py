@@ -176,14 +176,27 @@ def read_records(path: str, max_row_bytes: int) -> Iterator[tuple[int, bytes] | 
 
 def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
     """Returns a serialized tf.Example, the record with this number, as a row."""
-    # Imported here only: it imports TensorFlow, which the other formats do not need.
-    from tensorflow.core.example import example_pb2
-
     try:
-        features = example_pb2.Example.FromString(record).features.feature
+        features = _features_of(record)
     except DecodeError as error:
         return RawRow(number, None, "undecodable", f"a record must be a tf.Example: {error}", ascii(record))
     return RawRow(number, {name: _example_value(features, name) for name in columns})
+
+
+def example_types(record: bytes) -> dict[str, str] | None:
+    """Returns the type of the values of each feature of a serialized tf.Example; None if it cannot be decoded."""
+    try:
+        features = _features_of(record)
+    except DecodeError:
+        return None
+    return {name: kind for name, feature in features.items() if (kind := feature.WhichOneof("kind")) is not None}
+
+
+def _features_of(record: bytes) -> Any:
+    # Imported here only: it imports TensorFlow, which the other formats do not need.
+    from tensorflow.core.example import example_pb2
+
+    return example_pb2.Example.FromString(record).features.feature
 
 
 def _beginning_of(stream: BinaryIO, length: int) -> bytes:

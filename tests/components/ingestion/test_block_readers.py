@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import json
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 from components.ingestion import record_blocks, record_readers, text_blocks
 from components.ingestion.block_readers import TypedReader
 from components.ingestion.readers import TEXT_FORMATS, LineTally
+from components.ingestion.rows import RawRow
 from tests.components.ingestion.compared_readers import (
     COLUMNS,
     LIMITS,
@@ -308,6 +310,40 @@ def test_odd_rows_of_a_batch_are_taken_from_its_columns_at_once(folder: Path, mo
     monkeypatch.setattr(record_blocks, "to_python", counted)
     assert in_blocks(path, source, columns, LIMITS) == expected
     assert lengths == [20, 20]
+
+
+def test_only_unusual_records_are_read_one_by_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One record is damaged, one has a text as the price; 98 of the block are decoded at once."""
+    path = folder / "a.tfrecord"
+    records = [_example({"id": [b"i%d" % number], "price": [float(number)]}) for number in range(100)]
+    records[30], records[60] = b"damaged", _example({"id": [b"i60"], "price": [b"60"]})
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+    columns, source = (COLUMNS[0], COLUMNS[3]), Source(path="x", format="tfrecord")
+    expected = one_by_one(path, source, columns, LIMITS)
+    assert [row[2] for row in expected[0]] == [float(number) for number in range(100) if number != 30]
+    numbers = []
+
+    def counted(number: int, record: bytes, names: Sequence[str]) -> RawRow:
+        numbers.append(number)
+        return record_readers.example_row(number, record, names)
+
+    monkeypatch.setattr(record_blocks, "example_row", counted)
+    assert in_blocks(path, source, columns, LIMITS) == expected
+    assert numbers == [31, 61]
+
+
+def test_a_feature_that_a_record_has_twice_with_two_types(folder: Path) -> None:
+    """tfx-bsl refuses the record. For Protocol Buffers the last entry of a map counts."""
+    path = folder / "a.tfrecord"
+    twice = _example({"id": [b"i"], "price": [b"1"]}) + _example({"price": [2.0]})
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in (_example({"id": [b"h"], "price": [1.0]}), twice):
+            writer.write(record)
+    columns, source = (COLUMNS[0], COLUMNS[3]), Source(path="x", format="tfrecord")
+    rows, *_ = in_blocks(path, source, columns, LIMITS)
+    assert rows == [(1, "h", 1.0), (2, "i", 2.0)]
 
 
 def test_every_kind_of_text_file_is_tried() -> None:
