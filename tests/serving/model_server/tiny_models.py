@@ -52,6 +52,7 @@ class TinyModel(tf.Module):  # type: ignore[misc]
             "pairs": self.pairs.get_concrete_function(tf.TensorSpec([None, 1, 2], tf.float32, "pair")),
             "sizes": self.sizes.get_concrete_function(tf.TensorSpec([None], tf.float32, "x")),
             "held": self.held.get_concrete_function(tf.TensorSpec([], tf.string, "until")),
+            "slow": self.slow.get_concrete_function(tf.TensorSpec([], tf.int32, "steps")),
             "types": self.types.get_concrete_function(*(tf.TensorSpec([None], dtype, dtype) for dtype in DTYPES)),
         }
 
@@ -106,6 +107,15 @@ class TinyModel(tf.Module):  # type: ignore[misc]
             lambda _: tf.equal(tf.size(tf.io.matching_files(until)), 0), lambda check: (check + 1,), (0,)
         )
         return {"checks": checks[0]}
+
+    @graph_function
+    def slow(self, steps: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Takes some milliseconds per step; ends by itself, even if its client has given up."""
+        matrix = tf.fill([600, 600], 1e-3 * tf.cast(tf.minimum(steps, 1), tf.float32))
+        _, result = tf.while_loop(
+            lambda step, _: step < steps, lambda step, value: (step + 1, tf.linalg.matmul(value, matrix)), (0, matrix)
+        )
+        return {"corner": result[0, 0]}
 
     @graph_function
     def types(self, *inputs: tf.Tensor) -> dict[str, tf.Tensor]:
