@@ -41,6 +41,9 @@ LATE = "late"
 #: Custom properties of such Examples: the ids of the Examples that have the tail, and of those that completed it.
 TAIL_OF, COMPLETED_BY = "tail_of", "completed_by"
 
+#: A custom property of Examples with a tail: the number of its impressions.
+NUM_OPEN = "num_open_impressions"
+
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as `Checksums` of
 #: components.infra_validation.verdict.
 CHECKSUMS_FILE = "checksums.json"

@@ -29,6 +29,7 @@ from components.artifacts import (
     EVIDENCE_FILE,
     FILES,
     INPUT_FINGERPRINT,
+    NUM_OPEN,
     RECIPE,
     REJECTED_PREFIX,
     SPAN_FINGERPRINT,
@@ -159,6 +160,8 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
         counts = read_counts(quarantine.uri)
         examples.set_string_custom_property(UNFIT, unfitness(counts, config.ingestion))
+        if config.sources.has_late_labels:
+            examples.set_int_custom_property(NUM_OPEN, counts.unknown_labels)
 
     def _run(
         self, task: Task, files: Mapping[str, Mapping[str, tuple[str, ...]]], outputs: Outputs, quarantine_uri: str

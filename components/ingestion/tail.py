@@ -98,7 +98,7 @@ def times_between(path: str, earliest: float, latest: float) -> KeyedTimes:
     with _opened(path) as file:
         column = file.schema_arrow.get_field_index("time")
         bounds = [file.metadata.row_group(group).column(column).statistics for group in range(file.num_row_groups)]
-        groups = [at for at, of in enumerate(bounds) if of is not None and of.min <= latest and of.max >= earliest]
+        groups = [at for at, of in enumerate(bounds) if of is None or (of.min <= latest and of.max >= earliest)]
         rows = file.read_row_groups(groups) if groups else file.schema_arrow.empty_table()
     time = rows["time"]
     is_between = pc.and_(pc.greater_equal(time, earliest), pc.less_equal(time, latest))

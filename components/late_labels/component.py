@@ -18,7 +18,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import COMPLETED_BY, LATE, TAIL_OF
+from components.artifacts import COMPLETED_BY, LATE, NUM_OPEN, TAIL_OF
 from components.execution_types import recorded_as
 from components.ingestion.example_rows import ExampleEncoder
 from components.ingestion.records import write_records
@@ -69,6 +69,11 @@ class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             logging.info("span %d has no Examples of this config and code: nothing of its tail is completed", span)
         config = Config.from_json(exec_properties["config"])
         counts = complete(config, span, preceding[0].uri if preceding else None, current.uri, completed.uri)
+        if preceding:
+            lost = preceding[0].get_int_custom_property(NUM_OPEN) - counts.waiting
+            counts = dataclasses.replace(counts, lost=lost)
+            if lost:
+                logging.warning("the tail of span %d lacks %d impressions: %s", span, lost, preceding[0].uri)
         for name, value in dataclasses.asdict(counts).items():
             completed.set_int_custom_property(name, value)
         logging.info("late labels: %s", counts)
@@ -97,7 +102,7 @@ def complete(config: Config, span: int, preceding: str | None, current: str, com
     shards = [] if preceding is None else open_shards(os.path.join(preceding, TAIL))
     if not shards:
         _write_empty(folders)
-        return LateCounts(span=span)
+        return LateCounts(span=span, not_ingested=int(preceding is None))
     completion = Completion(os.path.join(current, TAIL), shown_times(shards), rule)
     counts = LateCounts(span=span, rows_read=completion.rows_read)
     for at, shard in enumerate(shards):

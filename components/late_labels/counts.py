@@ -23,6 +23,8 @@ class LateCounts:
       found_late: Positives that no install of the span's own log follows.
       still_open: Impressions whose windows are open at the next span's end too; they are left out for good.
       shared: Completed ones that can share their label with an evaluation impression of the next span.
+      not_ingested: 1 if the pipeline has no Examples of the span, by this config and code; else 0.
+      lost: The impressions that ingestion wrote to the tail, but that are there no longer.
       rows_read: The rows of the next span's installs and evaluation impressions that were read for it.
     """
 
@@ -33,6 +35,8 @@ class LateCounts:
     found_late: int = 0
     still_open: int = 0
     shared: int = 0
+    not_ingested: int = 0
+    lost: int = 0
     rows_read: int = 0
 
     def __add__(self, other: LateCounts) -> LateCounts:

@@ -41,6 +41,11 @@ def summary(run_result: RunResult) -> RenderableType:
         table.add_row("late labels", _late(late))
         trained = ", ".join(str(span) for span in run_result.late_spans)
         table.add_row("  trained on", f"those of span {trained}" if trained else "none")
+        if late.lost:
+            words = f"[yellow]{late.lost:,} impressions of span {late.span}: the files that had them are gone[/yellow]"
+            table.add_row("  lost", words)
+        if late.completed and late.span not in run_result.late_spans:
+            table.add_row("  left out", f"[yellow]those of span {late.span}: {_NOT_LEARNED_FROM}[/yellow]")
     if run_result.missing_spans:
         table.add_row("window", f"[yellow]{run_result.missing_spans_words}[/yellow]")
     for finding in run_result.data_findings:
@@ -132,13 +137,21 @@ def _rows(run_result: RunResult) -> str:
     return ", ".join([f"{counts.read.get(IMPRESSIONS, 0):,} read", rejected, *_multi_line(counts, IMPRESSIONS)])
 
 
+#: Why completed impressions are not trained on.
+_NOT_LEARNED_FROM = "ingestion found the span unfit, or a gate on data stopped its run"
+
+
 def _late(late: LateCounts) -> str:
     """Says what became of the tail of the span before."""
-    if not late.waiting:
-        return f"no impression of span {late.span} is completed: none waits, or the span was not ingested"
+    if late.not_ingested:
+        return f"no impression of span {late.span} is completed: this config and code did not ingest the span"
+    if not late.waiting and not late.lost:
+        return f"no impression of span {late.span} is completed, as it left none out"
     parts = [f"{late.completed:,} of {late.waiting:,} impressions that span {late.span} left out are completed"]
     if late.completed:
         parts.append(f"{late.positives:,} of them positive, {late.found_late:,} by an install of the next span")
+    if late.shared:
+        parts.append(f"{late.shared:,} can share their label with an evaluation example of this span")
     if late.still_open:
         parts.append(f"{late.still_open:,} left out for good, as their windows are open at this span's end too")
     return "; ".join(parts)

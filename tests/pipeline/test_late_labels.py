@@ -87,7 +87,7 @@ def test_each_span_completes_the_tail_of_the_one_before_once(tmp_path: Path) -> 
     nodes = ("example_gen", "preceding_span", "late_labels")
     assert store.ingest(0) == store.ingest(1) == dict.fromkeys(nodes, "done")
     none, tail = store.tails()
-    assert none == (0, store.examples(0)[0], LateCounts(span=-1))
+    assert none == (0, store.examples(0)[0], LateCounts(span=-1, not_ingested=1))
     waiting = sum(row["time"] + WINDOW > ENDS[0] for row in random_day(0, 1).impressions)
     assert tail[:2] == (store.examples(0)[0], store.examples(1)[0])
     assert (tail[2].span, tail[2].waiting, tail[2].completed) == (0, waiting, waiting)
@@ -104,6 +104,20 @@ def test_each_span_completes_the_tail_of_the_one_before_once(tmp_path: Path) -> 
     newest = list(store.tails())[-1]
     assert newest[:2] == (store.examples(0)[1], store.examples(1)[0])
     assert newest[2].waiting == sum(row["time"] + WINDOW > ENDS[0] for row in random_day(0, 2).impressions)
+
+
+def test_impressions_that_are_gone_from_a_tail_are_counted(tmp_path: Path) -> None:
+    """Without its files, a tail looks like that of a span that left no impression out."""
+    store = Store(tmp_path)
+    store.ingest(0)
+    (opened,) = tmp_path.rglob("tail/open")
+    for path in opened.iterdir():
+        path.unlink()
+    store.ingest(1)
+    *_, (_, _, counts) = store.tails()
+    written = sum(row["time"] + WINDOW > ENDS[0] for row in random_day(0, 1).impressions)
+    assert counts == LateCounts(span=0, lost=written)
+    assert written > 0
 
 
 def test_the_files_of_a_span_s_last_ingestion_are_known(tmp_path: Path) -> None:
@@ -124,6 +138,6 @@ def test_a_scheduler_s_nodes_do_the_same(tmp_path: Path, window_spans: int) -> N
     for node in ("example_gen", "preceding_span", "late_labels"):
         assert run_node(compiled, place, node, 1, "night").event.state == "done"
     none, tail = store.tails()
-    assert none == (0, store.examples(0)[0], LateCounts(span=-1))
+    assert none == (0, store.examples(0)[0], LateCounts(span=-1, not_ingested=1))
     assert tail[:2] == (store.examples(0)[0], store.examples(1)[0])
     assert tail[2].completed == tail[2].waiting > 0
