@@ -48,7 +48,7 @@ def measure(version: Path, num_candidates: int, num_requests: int, load_seconds:
       version: A pushed version.
       num_candidates: Number of candidate items per request.
       num_requests: Number of requests after the restart.
-      load_seconds: How long the first server is under load.
+      load_seconds: How long the first server is under load after its first answer.
     """
     from serving.load_test.recorded import read_recorded
     from serving.ranking_client.settings import ClientSettings
@@ -72,14 +72,19 @@ def measure(version: Path, num_candidates: int, num_requests: int, load_seconds:
 def _rank_until_killed(
     settings: ClientSettings, requests: Iterator[Request], kill: Callable[[], None], seconds: float
 ) -> int:
-    """Ranks without a pause until the server is killed; returns the number of requests it answered."""
+    """Ranks without a pause until the server is killed, `seconds` after its first answer.
+
+    Returns:
+      The number of requests it answered.
+    """
     from serving.ranking_client.client import RankingClient
     from serving.ranking_client.errors import RankingError
 
-    killer = threading.Timer(seconds, kill)
-    killer.start()
     with RankingClient(settings) as client:
-        for number, (context, candidates) in enumerate(requests):
+        client.rank(*next(requests))
+        killer = threading.Timer(seconds, kill)
+        killer.start()
+        for number, (context, candidates) in enumerate(requests, start=1):
             try:
                 client.rank(context, candidates)
             except RankingError:
