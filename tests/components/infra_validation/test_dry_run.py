@@ -19,7 +19,8 @@ pytestmark = pytest.mark.slow
 
 Verdict = dict[str, Any]
 
-SETTINGS = InfraValidation(num_requests=5, num_measurements=10)
+#: No latency is refused: on a busy machine, good models also exceed any bound.
+SETTINGS = InfraValidation(num_requests=5, num_measurements=10, max_latency_ms=None)
 #: Why each kind of model is refused. (`tests/serving/dry_run` tests more defects, without processes, such as
 #: signatures that are not there.)
 PROBLEMS = {
@@ -50,7 +51,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
 
     with ThreadPoolExecutor(2) as pool:
         running = {
-            kind: pool.submit(verdict_on, kind, timeout_seconds=15 if kind == "hangs" else 60)
+            kind: pool.submit(verdict_on, kind, timeout_seconds=30 if kind == "hangs" else 60)
             for kind in models.keys() - ON_THREADS
         }
         running["broken baseline"] = pool.submit(verdict_on, "good", models["truncated"])
@@ -80,7 +81,7 @@ def test_a_bad_model_is_refused(verdicts: dict[str, Verdict], kind: str) -> None
 
 
 def test_a_model_that_hangs_is_not_waited_for(verdicts: dict[str, Verdict]) -> None:
-    assert verdicts["hangs"]["problems"] == ["the model must score requests within 15 seconds; it did not answer"]
+    assert verdicts["hangs"]["problems"] == ["the model must score requests within 30 seconds; it did not answer"]
     assert verdicts["hangs"]["blessed"] == 0
 
 
