@@ -55,7 +55,9 @@ class Report:
     swaps: list[Span]
 
 
-def measure(version: Path, seconds: float, every: float, rate: float, num_candidates: int) -> Report:
+def measure(
+    version: Path, seconds: float, every: float, rate: float, num_candidates: int, deadline_seconds: float = 1.0
+) -> Report:
     """Ranks under load while versions are pushed.
 
     Args:
@@ -64,6 +66,7 @@ def measure(version: Path, seconds: float, every: float, rate: float, num_candid
       every: Seconds between two pushes.
       rate: Requests per second.
       num_candidates: Number of candidate items per request.
+      deadline_seconds: Time after which a request has failed.
     """
     from serving.load_test.load import load
     from serving.load_test.recorded import read_recorded
@@ -87,7 +90,7 @@ def measure(version: Path, seconds: float, every: float, rate: float, num_candid
             pusher = threading.Thread(target=push_on_schedule)
             pusher.start()
             try:
-                settings = ClientSettings(MODEL, f"127.0.0.1:{port}", max_attempts=1)
+                settings = ClientSettings(MODEL, f"127.0.0.1:{port}", deadline_seconds=deadline_seconds, max_attempts=1)
                 found = asyncio.run(load(settings, requests, rate, seconds))
                 started = time.time() - found.seconds
             finally:

@@ -64,7 +64,9 @@ def test_requests_on_their_way_during_a_swap() -> None:
 
 def swapped(version: Path, pace: int) -> swaps.Report:
     """Measures pushes, 1.5 s times the pace apart; no request may fail, nor be answered by an older version."""
-    report = swaps.measure(version, seconds=6 * pace, every=1.5 * pace, rate=40, num_candidates=20)
+    report = swaps.measure(
+        version, seconds=6 * pace, every=1.5 * pace, rate=40, num_candidates=20, deadline_seconds=30.0
+    )
     assert (report.errors, report.num_older) == ({}, 0)
     assert report.num_requests == len(report.during) + len(report.between) == 240 * pace
     return report
@@ -74,10 +76,11 @@ def swapped(version: Path, pace: int) -> swaps.Report:
 def test_swaps_in_short(version: Path) -> None:
     """No request fails, and no response is of an older version than one before; times are left to the benchmark."""
     report = swapped(version, pace=1)
-    if report.num_versions < 3:  # on a busy machine, a swap takes longer than the time between two pushes
+    # On a busy machine, a swap takes longer than the time between two pushes.
+    if report.num_versions < 3 or len(report.swaps) < 2:
         report = swapped(version, pace=10)
-    assert report.num_versions == len(report.swaps) + 1
     assert report.num_versions >= 3
+    assert len(report.swaps) >= 2
 
 
 @pytest.mark.slow
