@@ -44,6 +44,10 @@ TAIL_OF, COMPLETED_BY = "tail_of", "completed_by"
 #: A custom property of Examples with a tail: the number of its impressions.
 NUM_OPEN = "num_open_impressions"
 
+#: In the statistics of a feature of texts: a custom statistic, 1 or missing, which says that the number of distinct
+#: values is an estimate, and that the counts of the most frequent values may be too low.
+ESTIMATED = "estimated_frequencies"
+
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as `Checksums` of
 #: components.infra_validation.verdict.
 CHECKSUMS_FILE = "checksums.json"

@@ -19,6 +19,7 @@ from tensorflow_data_validation.utils.top_k_uniques_stats_util import (
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components import storage
+from components.artifacts import ESTIMATED
 from components.statistics.decoding import Decoder
 from components.statistics.value_counts import MAX_VALUES, ValueCounts
 from transform.errors import InputError
@@ -39,8 +40,8 @@ def statistics_of(
 
     Two fields of a feature of texts are estimates if it has more than `max_values` distinct values, or more than 64 MB
     of them, and are exact in TFDV: `unique`, and the counts of the most frequent values
-    (`components.statistics.value_counts`). The histograms of numbers are from sketches with TFDV's error of 1 % of the
-    values; TFDV, too, gets others from other batches.
+    (`components.statistics.value_counts`). Such a feature has the custom statistic `ESTIMATED`. The histograms of
+    numbers are from sketches with TFDV's error of 1 % of the values; TFDV, too, gets others from other batches.
 
     Args:
       files: TFRecord files of serialized tf.Examples, with gzip.
@@ -71,6 +72,9 @@ def statistics_of(
         (name,) = feature.path.step
         if name in counts:
             feature.string_stats.MergeFrom(_frequencies(name, counts[name], options))
+            if not counts[name].is_exact():
+                feature.custom_stats.add(name=ESTIMATED, num=1)
+                logging.info("statistics: the number of distinct values of %s and their counts are estimates", name)
     dataset.features.sort(key=lambda feature: feature.path.step[0])
     return statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
 

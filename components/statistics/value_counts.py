@@ -73,6 +73,11 @@ class ValueCounts:
         self._merge()
         return self._rows if self._sketch is None else int(self._sketch.Estimate())
 
+    def is_exact(self) -> bool:
+        """Whether no value was dropped."""
+        self._merge()
+        return self._sketch is None
+
     def _merge(self) -> None:
         if len(self._parts) > 1:
             whole = pa.concat_tables(self._parts).combine_chunks()

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.artifacts import ESTIMATED
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from components.infra_validation.verdict import Latency, Measurements, Verdict
@@ -21,6 +23,7 @@ from components.quality_gate.inputs import PairedDifference, ReferenceResult
 from pipeline.report.page import curves, features, flow, numbers
 from pipeline.report.page.curves import Histogram
 from pipeline.report.page.model_card import model_card, plain
+from pipeline.report.page.parts import Table
 from pipeline.report.page.render import chart_script
 from pipeline.report.page.sources import Node, Output, RunSources
 from pipeline.report.page.write import page_of, sections_of
@@ -194,6 +197,23 @@ def test_damaged_statistics_cost_their_section_only(tmp_path: Path) -> None:
     sections, problems = sections_of(sources(run_result(), nodes=(node,)))
     assert len(sections) == len(SECTIONS)
     assert [problem.split(":")[0] for problem in problems] == ["Features and drift"]
+
+
+def test_estimates_of_distinct_values_are_marked() -> None:
+    statistics = statistics_pb2.DatasetFeatureStatisticsList()
+    features_of = statistics.datasets.add().features
+    for name, is_estimate in (("app_id", True), ("country", False)):
+        feature = features_of.add(type=statistics_pb2.FeatureNameStatistics.STRING)
+        feature.path.step.append(name)
+        feature.string_stats.unique = 1234
+        feature.string_stats.common_stats.tot_num_values = 200
+        feature.string_stats.rank_histogram.buckets.add(label="a", sample_count=50)
+        if is_estimate:
+            feature.custom_stats.add(name=ESTIMATED, num=1)
+    (table,) = features._tables({feature.path.step[0]: feature for feature in features_of}, {})
+    assert isinstance(table, Table)
+    cells = {row[0]: (row[2], row[4]) for row in table.rows}
+    assert cells == {"app_id": ("about 1,234", "a, at least 25.0 %"), "country": ("1,234", "a, 25.0 %")}
 
 
 def test_a_kept_script_that_is_not_whole_is_made_again(cache: Path, tmp_path: Path) -> None:

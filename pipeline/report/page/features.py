@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
+from components.artifacts import ESTIMATED
 from components.data_validation.distributions import divergence, divergence_by_chance
 from components.data_validation.evidence import SpanEvidence
 from pipeline.report.page import charts, numbers
@@ -153,9 +154,12 @@ def _tables(now: _Statistics, drift: Mapping[str, Drift]) -> Iterator[Block]:
             numeric.append((name, missing, *cells, numbers.share(s.num_zeros, common.tot_num_values)))
         elif feature.WhichOneof("stats") in ("string_stats", "bytes_stats"):
             top = _top(feature)
-            words = f"{top[0][0]}, {numbers.share(top[0][1], common.tot_num_values)}" if top else "–"
+            is_estimate = any(stat.name == ESTIMATED for stat in feature.custom_stats)
+            of_top = numbers.share(top[0][1], common.tot_num_values) if top else ""
+            words = f"{top[0][0]}, {'at least ' if is_estimate else ''}{of_top}" if top else "–"
             unique = feature.string_stats.unique if feature.HasField("string_stats") else feature.bytes_stats.unique
-            textual.append((name, missing, numbers.count(unique), numbers.short(common.avg_num_values), words))
+            distinct = f"{'about ' if is_estimate else ''}{numbers.count(unique)}"
+            textual.append((name, missing, distinct, numbers.short(common.avg_num_values), words))
     if numeric:
         columns: tuple[str, ...] = (
             "feature",

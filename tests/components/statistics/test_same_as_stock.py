@@ -15,6 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.components.statistics_gen.executor import Executor as StockExecutor
 from tfx.types import Artifact
 
+from components.artifacts import ESTIMATED
 from components.data_validation.gates import anomalies_found
 from components.statistics import computing
 from components.statistics.executor import ColumnStatisticsExecutor
@@ -130,6 +131,17 @@ def test_the_gate_judges_both_alike(both: tuple[Artifact, Artifact], rule: str) 
         )
         assert ours == theirs
         assert theirs or split == "none" or rule == "the shipped config's"  # others lack the split's other features
+
+
+def test_estimates_are_marked(raw: Artifact) -> None:
+    """Of `id`, with 600 values less those of every seventh row, 100 are counted; `country` has three, all counted."""
+    files = sorted(str(path) for path in Path(raw.uri, "Split-train").iterdir())
+    (dataset,) = computing.statistics_of(files, max_values=100).datasets
+    found = {feature.path.step[0]: feature for feature in dataset.features}
+    marks = {name: [stat.name for stat in found[name].custom_stats] for name in ("id", "country")}
+    assert marks == {"id": [ESTIMATED], "country": []}
+    assert found["id"].string_stats.unique == pytest.approx(NUM_ROWS * 6 / 7, rel=0.02)
+    assert found["country"].string_stats.unique == 3
 
 
 def test_a_split_without_a_file_is_refused(tmp_path: Path) -> None:
