@@ -1,9 +1,11 @@
 """Measures ingestion's processor time: `python -m benchmarks.scale_ingestion [NUM_IMPRESSIONS [FORMAT ...]]`.
 
-A simulated day with all joins, labels from installs, quarantine and counts; one impression in a hundred is bad. The
-ingestion of release 0.2.0, one row at a time, is measured on the same files in the same run, and must have the same
-number of examples. Both ingest a small day first, which does not count. Prints the largest size of the folder of
-exchanged files too.
+A simulated day with all joins, labels from installs, quarantine and counts. One impression in a hundred is bad: every
+other of these has no request, and in text and TFRecord files the rest is damaged. The ingestion of release 0.2.0, one
+row at a time, is measured on the same files in the same run, and must have the same number of examples. For CSV, so is
+TFX's CsvExampleGen, on the impressions without the damaged lines, at which it stops; it has no joins, labels or
+quarantine. Each ingests a small day first, which does not count. Prints the largest size of the folder of exchanged
+files too.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
+from tfx.components.example_gen import utils
+from tfx.components.example_gen.csv_example_gen.executor import Executor as CsvExecutor
 from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
+from tfx.utils import proto_utils
 
 from benchmarks.machine import processor_model
 from components.artifact_types import Catalog, Quarantine
@@ -42,10 +48,17 @@ from tests.components.ingestion.row_by_row.transforms import IngestImpressions
 from transform.config.component_configs import for_ingestion
 from transform.config.config import Config, load_config
 from transform.errors import UserError
+from transform.tfrecords import read_records
 
 NUM_IMPRESSIONS, IMPRESSIONS_PER_USER, NUM_APPS = 200_000, 10, 5_000
 FORMATS = ("csv", "parquet", "jsonl", "tfrecord")
 ROWS_PER_BAD_ROW = 100
+
+#: The first impression of a file that has no request, and the first that is damaged, from 0.
+WITHOUT_REQUEST, DAMAGED = 7, 107
+
+#: What damages a line of CSV.
+ONE_FIELD_MORE = b",one field more"
 
 #: The impressions of the day that does not count, in which both import modules and start threads.
 NUM_OF_WARM_UP = 2_000
@@ -60,7 +73,7 @@ def config_of(file_format: str) -> Config:
 
 
 def write_day(folder: Path, num_impressions: int, file_format: str) -> None:
-    """Simulates a day; every hundredth impression has no request, so that it is rejected."""
+    """Simulates a day; every hundredth impression is bad, so that it is rejected: without a request, or damaged."""
     users = num_impressions // IMPRESSIONS_PER_USER
     simulate(
         folder, num_days=1, impressions_per_day=num_impressions, format="parquet", num_users=users, num_apps=NUM_APPS
@@ -68,11 +81,34 @@ def write_day(folder: Path, num_impressions: int, file_format: str) -> None:
     for path in sorted(folder.glob("*/day-*/part-*.parquet")):
         rows, part = pq.read_table(path), int(path.stem.removeprefix("part-"))
         if path.parent.parent.name == "impressions":
-            is_bad = pa.array(np.arange(len(rows)) % ROWS_PER_BAD_ROW == 7)
+            every = ROWS_PER_BAD_ROW if file_format == "parquet" else 2 * ROWS_PER_BAD_ROW
+            is_bad = pa.array(np.arange(len(rows)) % every == WITHOUT_REQUEST)
             column = pc.if_else(is_bad, pa.scalar(None, pa.string()), rows["request_id"].combine_chunks())
             rows = rows.set_column(rows.column_names.index("request_id"), "request_id", column)
         path.unlink()
-        write_part(rows, path.parent, part, file_format, compress=False)
+        written = write_part(rows, path.parent, part, file_format, compress=False)
+        if path.parent.parent.name == "impressions" and file_format in DAMAGE:
+            DAMAGE[file_format](written)
+
+
+def damage_lines(path: Path) -> None:
+    """Damages lines: those of JSON lose their last two bytes, and those of CSV get one field more."""
+    lines = path.read_bytes().splitlines()
+    for at in range(DAMAGED, len(lines), 2 * ROWS_PER_BAD_ROW):
+        lines[at] = lines[at][:-2] if path.suffix == ".jsonl" else lines[at] + ONE_FIELD_MORE
+    path.write_bytes(b"\n".join(lines) + b"\n")
+
+
+def damage_records(path: Path) -> None:
+    """Cuts the last two bytes of records, so that they are no examples."""
+    records = list(read_records(str(path)))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for at, record in enumerate(records):
+            writer.write(record[:-2] if at % (2 * ROWS_PER_BAD_ROW) == DAMAGED else record)
+
+
+#: What damages impressions, by format. A Parquet file has no damaged rows: what damages it, damages all of it.
+DAMAGE = {"csv": damage_lines, "jsonl": damage_lines, "tfrecord": damage_records}
 
 
 class PeakSize:
@@ -162,12 +198,40 @@ def row_by_row(config: Config, data: Path, out: Path) -> Measured:
         _ = (
             ingested["impressions"]
             | beam.Map(layout.serialized_example, found.span).with_output_types(bytes)
-            | beam.io.WriteToTFRecord(str(out / "old"), file_name_suffix=".gz")
+            | beam.io.WriteToTFRecord(str(out / "old" / "examples"), file_name_suffix=".gz")
         )
         _ = ingested["counted"] | beam.CombinePerKey(sum)
     seconds = time.process_time() - start
-    written = tf.data.TFRecordDataset([str(path) for path in out.glob("old*.gz")], "GZIP")
-    return Measured(seconds, int(written.reduce(np.int64(0), lambda number, _: number + 1)))
+    return Measured(seconds, num_records(out / "old"))
+
+
+def csv_example_gen(data: Path, out: Path) -> Measured:
+    """Runs TFX's CsvExampleGen on the impressions, without the damaged lines."""
+    logs, examples = out / "impressions", standard_artifacts.Examples()
+    logs.mkdir()
+    for path in sorted(data.glob("impressions/day-*/part-*.csv")):
+        lines = path.read_bytes().splitlines(keepends=True)
+        (logs / path.name).write_bytes(b"".join(line for line in lines if not line.endswith(ONE_FIELD_MORE + b"\n")))
+    examples.uri = str(out / "csv_examples")
+    input_config = proto_utils.proto_to_json(utils.make_default_input_config())
+    output_config = proto_utils.proto_to_json(utils.make_default_output_config(utils.make_default_input_config()))
+    properties = {
+        "input_base": str(logs),
+        "input_config": input_config,
+        "output_config": output_config,
+        "output_data_format": example_gen_pb2.FORMAT_TF_EXAMPLE,
+    }
+    context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS))
+    start = time.process_time()
+    CsvExecutor(context).Do({}, {"examples": [examples]}, properties)
+    seconds = time.process_time() - start
+    return Measured(seconds, num_records(Path(examples.uri)))
+
+
+def num_records(folder: Path) -> int:
+    """Counts the records of the compressed TFRecord files below a folder."""
+    written = tf.data.TFRecordDataset([str(path) for path in folder.rglob("*.gz")], "GZIP")
+    return int(written.reduce(np.int64(0), lambda number, _: number + 1))
 
 
 def compare(number: int, file_format: str) -> dict[str, Measured]:
@@ -178,10 +242,10 @@ def compare(number: int, file_format: str) -> dict[str, Measured]:
       file_format: The format of its logs.
 
     Returns:
-      Both by name.
+      The ingestions by name; for CSV, TFX's too.
 
     Raises:
-      UserError: If they do not have the same number of examples.
+      UserError: If the two with joins do not have the same number of examples.
     """
     with tempfile.TemporaryDirectory() as folder:
         root, config = Path(folder), config_of(file_format)
@@ -190,10 +254,11 @@ def compare(number: int, file_format: str) -> dict[str, Measured]:
             name: ingest(config, root / "data", root / "out")
             for name, ingest in (("on batches", in_batches), ("row by row", row_by_row))
         }
+        stock = {"CsvExampleGen": csv_example_gen(root / "data", root / "out")} if file_format == "csv" else {}
     numbers = {name: each.num_examples for name, each in found.items()}
     if len(set(numbers.values())) > 1:
         raise UserError(f"both ingestions must have the same number of examples. Received: {numbers} ({file_format})")
-    return found
+    return found | stock
 
 
 def main() -> None:
@@ -210,7 +275,7 @@ def main() -> None:
         compare(NUM_OF_WARM_UP, file_format)
         for name, found in compare(number, file_format).items():
             speed = f"{number / found.seconds:>9,.0f} impressions/s ({found.seconds:.1f} s)"
-            print(f"{file_format:9} {name} {speed}, {found.num_examples:,} examples", flush=True)
+            print(f"{file_format:9} {name:13} {speed}, {found.num_examples:,} examples", flush=True)
             if found.told:
                 print(f"    {found.told}", flush=True)
 
