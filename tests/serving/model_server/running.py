@@ -22,7 +22,7 @@ from benchmarks.model_server import memory_mb
 _T = TypeVar("_T")
 
 #: The time limit for events that are expected.
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 300
 
 #: Options of a server that polls for new versions often, and soon accepts a version without a manifest.
 POLL = ("--poll-seconds", "0.05", "--settle-seconds", "0.2")
