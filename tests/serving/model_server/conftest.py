@@ -70,6 +70,7 @@ def folder(tmp_path: Path, saved: Callable[[float], Path]) -> Path:
 
 @pytest.fixture
 def changing(folder: Path) -> Iterator[Server]:
-    """A server of `folder`'s model that polls for changes often."""
-    with running("--models", folder.parent, *POLL, "--retry-seconds", "0.3") as server:
+    """A server of `folder`'s model that polls for changes often; tests may hold requests for as long as they need."""
+    options = (*POLL, "--retry-seconds", "0.3", "--timeout-seconds", "600")
+    with running("--models", folder.parent, *options) as server:
         yield server

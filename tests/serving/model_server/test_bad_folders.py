@@ -80,19 +80,24 @@ def test_a_model_with_a_label_may_be_away_for_a_while(folder: Path, tmp_path: Pa
         wait_for(lambda: answer(server) == (2, 2.0), "version 2")
 
 
-def test_of_a_version_that_is_gone_nothing_is_known(changing: Server, folder: Path) -> None:
+def test_of_a_version_that_is_gone_nothing_is_known(changing: Server, folder: Path, saved: Saved) -> None:
     """If a version of the same number comes later, the message is logged again."""
     message = "version 2 waits until it is complete"
 
     def times_told() -> int:
         return [line["message"] for line in changing.log].count(message)
 
+    def wait_for_a_poll(other: str) -> None:
+        """Waits until the server has found a further model, and meanwhile has looked at the first one again."""
+        push(saved(2.0), folder.parent / other / "1")
+        changing.wait_for_states(other, {1: "AVAILABLE"})
+
     (folder / "2").mkdir()
     changing.wait_for_log(message)
-    time.sleep(0.3)  # several polls
+    wait_for_a_poll("other")
     assert times_told() == 1
     (folder / "2").rmdir()
-    time.sleep(0.3)
+    wait_for_a_poll("another")
     (folder / "2").mkdir()
     wait_for(lambda: times_told() == 2, "the sentence once more")
 

@@ -15,6 +15,9 @@ from tests.serving.model_server.requests import Hold, refusal, request
 from tests.serving.model_server.running import PATIENCE_SECONDS, Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
+#: The time limit of a request without a deadline: longer than any test holds one.
+LONG = ("--timeout-seconds", "600")
+
 
 def busy(server: Server, hold: Hold) -> grpc.Future:
     """Sends a request that is computed until `hold` is released; others must wait for the only thread."""
@@ -31,15 +34,17 @@ def fill(server: Server, hold: Hold) -> tuple[grpc.Future, list[grpc.Future]]:
     The two are sent once the first has left the queue, in which it would take one of their places.
     """
     at_work = busy(server, hold)
-    in_queue = [server.predictions.Predict.future(hold.request()) for _ in range(2)]
-    server.wait_for_requests("waiting", 2)
+    in_queue = []
+    for number in (1, 2):
+        in_queue.append(server.predictions.Predict.future(hold.request()))
+        server.wait_for_requests("waiting", number)  # so that they arrive in this order
     return at_work, in_queue
 
 
 @pytest.fixture(scope="module")
 def narrow(models: Path) -> Iterator[Server]:
     """A server with one thread, and a queue for two requests."""
-    with running("--models", models, "--threads", "1", "--max-waiting", "2") as server:
+    with running("--models", models, "--threads", "1", "--max-waiting", "2", *LONG) as server:
         yield server
 
 
@@ -53,7 +58,8 @@ def never(tmp_path: Path) -> Iterator[Hold]:
 
 def test_a_request_past_its_deadline_is_not_computed(narrow: Server, hold: Hold, never: Hold) -> None:
     at_work = busy(narrow, hold)
-    late = narrow.predictions.Predict.future(never.request(), timeout=0.2)
+    late = narrow.predictions.Predict.future(never.request(), timeout=5)
+    narrow.wait_for_requests("waiting", 1)
     assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
     hold.release()
     at_work.result()
@@ -126,7 +132,7 @@ def test_what_a_client_cancels_is_not_computed(narrow: Server, hold: Hold, never
 
 @pytest.fixture(scope="module")
 def batching(models: Path) -> Iterator[Server]:
-    with running("--models", models, "--threads", "1", "--max-batch", "8") as server:
+    with running("--models", models, "--threads", "1", "--max-batch", "8", *LONG) as server:
         yield server
 
 

@@ -45,14 +45,22 @@ def test_swaps_under_load_fail_no_request_and_never_go_back(changing: Server, fo
         while not stop.is_set():
             found.append(answer(changing))
 
+    def wait_for_an_answer(number: int) -> None:
+        def answers() -> bool:
+            return any(found and found[-1][0] == number for found in answered)
+
+        wait_for(answers, f"an answer of version {number}", changing.process)
+
     threads = [threading.Thread(target=ask, args=(found,)) for found in answered]
     for thread in threads:
         thread.start()
     try:
+        wait_for_an_answer(1)
         for number in range(2, 8):
             biases[number] = float(number % 3)
             push(saved(biases[number]), folder / str(number))
             changing.wait_for_state(MODEL, number, "AVAILABLE")
+            wait_for_an_answer(number)
     finally:
         stop.set()
         for thread in threads:
@@ -137,8 +145,10 @@ def test_a_version_that_is_still_copied_waits(changing: Server, folder: Path, sa
     push(saved(2.0), folder / "2")
     push(saved(3.0), folder / "x")
     push(saved(3.0), folder / "7x")
-    seen = len([line for line in changing.log if line["message"] == "a version serves"])
-    assert seen == 1
+    push(saved(3.0), folder.parent / "other" / "1")
+    changing.wait_for_states("other", {1: "AVAILABLE"})  # so that the server has looked at all of them
+    served = [line["model"] for line in list(changing.log) if line["message"] == "a version serves"]
+    assert served == [MODEL, "other"]
     assert changing.states(MODEL) == {1: "AVAILABLE"}
     (folder / ".part-2").unlink()
     wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
@@ -160,11 +170,12 @@ def test_what_serves_stays_when_its_folder_has_no_versions(
 def test_a_request_at_work_is_finished_by_the_version_that_began_it(
     changing: Server, folder: Path, saved: Saved, hold: Hold
 ) -> None:
+    second = saved(2.0)  # its making takes a while
     named = hold.request()
     named.model_spec.version.value = 1
     at_work = changing.predictions.Predict.future(named)
     changing.wait_for_requests("running", 1)
-    push(saved(2.0), folder / "2")
+    push(second, folder / "2")
     wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
     assert not at_work.done()
     assert changing.states(MODEL)[1] == "UNLOADING"
@@ -177,9 +188,10 @@ def test_an_answer_is_never_older_than_another_before_it(
     changing: Server, folder: Path, saved: Saved, hold: Hold
 ) -> None:
     """A request that begins before a swap and ends after a newer version has answered is computed again by that one."""
+    second = saved(2.0)  # its making takes a while
     at_work = changing.predictions.Predict.future(hold.request())
     changing.wait_for_requests("running", 1)
-    push(saved(2.0), folder / "2")
+    push(second, folder / "2")
     wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
     assert not at_work.done()
     hold.release()
