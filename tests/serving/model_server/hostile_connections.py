@@ -20,9 +20,6 @@ _CALL = (
     b"\x0f\x10\x10application/grpc\x00\x02te\x08trailers"
 )
 
-#: The time for a server that has not closed the connection to send something.
-_PATIENCE_SECONDS = 5.0
-
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3) + bytes([kind, flags]) + stream.to_bytes(4) + payload
@@ -68,22 +65,24 @@ CONNECTIONS: dict[str, tuple[str, bytes]] = {
 }
 
 
-def send(port: int, content: bytes) -> str:
+def send(port: int, content: bytes, patience: float = 5.0, quiet: float = 0.1) -> str:
     """Sends bytes over a new connection.
 
     Args:
       port: The server's port on this machine.
       content: The bytes.
+      patience: The seconds for the server to take the bytes, and for one that has not closed the connection to answer.
+      quiet: The seconds without a byte of the server after which the connection counts as open.
 
     Returns:
       `closed` if the server closed the connection; `open` if it accepted all bytes and did not.
     """
-    with socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE_SECONDS) as connection:
-        end = time.monotonic() + _PATIENCE_SECONDS
+    with socket.create_connection(("127.0.0.1", port), timeout=patience) as connection:
+        end = time.monotonic() + patience
         with contextlib.suppress(TimeoutError):
             try:
                 connection.sendall(content)
-                connection.settimeout(0.1)
+                connection.settimeout(quiet)
                 while connection.recv(1 << 20):
                     if time.monotonic() > end:
                         return "open"

@@ -20,7 +20,7 @@ import pytest
 from tests.serving.model_server.hostile_connections import CONNECTIONS, send
 from tests.serving.model_server.hostile_requests import GRPC, PREDICTION, REST
 from tests.serving.model_server.requests import Hold, refusal
-from tests.serving.model_server.running import Server, running, wait_for
+from tests.serving.model_server.running import PATIENCE_SECONDS, Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL, x_request
 
 #: The seconds after which the server gives up on a silent client.
@@ -77,8 +77,10 @@ def test_an_expired_deadline(attacked: Server, hold: Hold) -> None:
     """One deadline has passed before the request arrives, the other passes during the computation."""
     code, _ = refusal(attacked.predictions.Predict, x_request([1.0]), timeout=-1)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-    code, _ = refusal(attacked.predictions.Predict, hold.request(), timeout=0.05)
-    assert code is grpc.StatusCode.DEADLINE_EXCEEDED
+    attacked.wait_for_requests("running", 0)
+    late = attacked.predictions.Predict.future(hold.request(), timeout=5)
+    attacked.wait_for_requests("running", 1)
+    assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_not_a_number_and_infinity_are_numbers(attacked: Server) -> None:
@@ -204,14 +206,6 @@ def test_a_body_in_chunks_of_512_bytes(attacked: Server) -> None:
             assert said.startswith(b"HTTP/1.1 200 OK")
 
 
-@pytest.fixture(scope="module")
-def tight(models: Path) -> Iterator[Server]:
-    """A server with 5 connections per port, one of them the client's, and unfinished bodies of 16 x 50,000 bytes."""
-    limits = ("--max-connections", "5", "--max-message-bytes", "50000", "--threads", "1")
-    with running("--models", models, "--timeout-seconds", str(PATIENCE), *limits) as server:
-        yield server
-
-
 def is_open(connection: socket.socket) -> bool:
     """Whether the server has not closed the connection."""
     connection.settimeout(0.2)
@@ -273,17 +267,30 @@ def test_connections_that_are_all_at_work_are_not_closed(models: Path, hold: Hol
             assert [connection.recv(65536).split(b"\r\n")[0] for connection in at_work] == [b"HTTP/1.1 200 OK"] * 2
 
 
-def test_grpc_connections_are_bounded_and_those_that_say_nothing_closed(tight: Server) -> None:
-    tight.predictions.Predict(x_request([1.0]))
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(connect(tight.grpc_port)) for _ in range(30)]
-        time.sleep(0.5)
-        assert sum(is_silent(connection) for connection in found) <= 5
-        tight.predictions.Predict(x_request([1.0]))
-        time.sleep(PATIENCE + 0.5)
-        with grpc.insecure_channel(f"localhost:{tight.grpc_port}") as channel:
-            answer = channel.unary_unary(PREDICTION + "Predict")
-            assert answer(x_request([1.0]).SerializeToString(), timeout=10, wait_for_ready=True)
+@contextlib.contextmanager
+def thirty_silent_connections(models: Path, timeout_seconds: int) -> Iterator[tuple[Server, list[socket.socket]]]:
+    """A server with at most 5 connections over gRPC, one of them the client's, and 30 more that say nothing."""
+    limits = ("--max-connections", "5", "--timeout-seconds", str(timeout_seconds))
+    with running("--models", models, *limits) as server, contextlib.ExitStack() as stack:
+        server.predictions.Predict(x_request([1.0]))
+        yield server, [stack.enter_context(connect(server.grpc_port)) for _ in range(30)]
+
+
+def test_grpc_connections_are_bounded(models: Path) -> None:
+    """None of them is closed in time because it says nothing."""
+    with thirty_silent_connections(models, timeout_seconds=600) as (server, found):
+        wait_for(lambda: sum(map(is_silent, found)) <= 5, "the end of the others", server.process)
+        server.predictions.Predict(x_request([1.0]))
+
+
+def test_grpc_connections_that_say_nothing_are_closed(models: Path) -> None:
+    """Another client can connect only in the place of one of them."""
+    with (
+        thirty_silent_connections(models, PATIENCE) as (server, _),
+        grpc.insecure_channel(f"localhost:{server.grpc_port}") as channel,
+    ):
+        answer = channel.unary_unary(PREDICTION + "Predict")
+        assert answer(x_request([1.0]).SerializeToString(), timeout=PATIENCE_SECONDS, wait_for_ready=True)
 
 
 def is_silent(connection: socket.socket) -> bool:
@@ -316,7 +323,8 @@ def test_a_flood_over_one_connection(attacked: Server, name: str, end: str) -> N
     port = attacked.grpc_port if protocol == "grpc" else attacked.rest_port
     before = attacked.memory_mb()
     with ThreadPoolExecutor(1) as pool:
-        flood = pool.submit(send, port, content)
+        seconds = (60.0, 60.0) if end == "closed" else ()
+        flood = pool.submit(send, port, content, *seconds)
         for _ in range(20):
             assert list(attacked.predictions.Predict(x_request([1.0]), timeout=10).outputs["y"].float_val) == [3.5]
         assert flood.result() == end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,14 +22,20 @@ SECONDS = 5
 TOKEN = (("authorization", "Bearer secret"),)
 
 
-@pytest.fixture(scope="module")
-def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that requires a token. No request below is an error of its own."""
-    token = tmp_path_factory.mktemp("token") / "token"
+@contextlib.contextmanager
+def with_token(models: Path, folder: Path, seconds: int) -> Iterator[Server]:
+    """A server that requires a token, and messages within so many seconds. No request is an error of its own."""
+    token = folder / "token"
     token.write_text("secret\n", encoding="utf-8")
-    with running("--models", models, "--token-file", token, "--timeout-seconds", str(SECONDS)) as server:
+    with running("--models", models, "--token-file", token, "--timeout-seconds", str(seconds)) as server:
         yield server
         assert [line for line in server.log if line["level"] != "info"] == []
+
+
+@pytest.fixture(scope="module")
+def guarded(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with with_token(models, tmp_path_factory.mktemp("token"), SECONDS) as server:
+        yield server
 
 
 @pytest.fixture
@@ -79,14 +86,18 @@ def test_a_call_without_a_message(guarded: Server) -> None:
     assert found == (grpc.StatusCode.INVALID_ARGUMENT, "a request must have a message")
 
 
-def test_of_too_many_slow_messages_the_oldest_is_dropped(guarded: Server, never: Callable[[], Iterator[bytes]]) -> None:
-    call = stream(guarded, PREDICTION + "Predict")
-    slow = [call.future(never(), metadata=TOKEN) for _ in range(MAX_SLOW + 1)]
-    wait_for(slow[0].done, "the refusal of the oldest")
-    expected = f"{MAX_SLOW} messages are arriving slowly already; try again later"
-    assert (slow[0].code(), slow[0].details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
-    assert not any(each.done() for each in slow[1:])
-    assert list(guarded.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val) == [3.5]
-    for each in slow[1:]:
-        each.cancel()
-    assert list(guarded.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val) == [3.5]
+def test_of_too_many_slow_messages_the_oldest_is_dropped(
+    models: Path, tmp_path: Path, never: Callable[[], Iterator[bytes]]
+) -> None:
+    """None of them is refused in time because it is late."""
+    with with_token(models, tmp_path, seconds=600) as server:
+        call = stream(server, PREDICTION + "Predict")
+        slow = [call.future(never(), metadata=TOKEN) for _ in range(MAX_SLOW + 1)]
+        wait_for(slow[0].done, "the refusal of the oldest")
+        expected = f"{MAX_SLOW} messages are arriving slowly already; try again later"
+        assert (slow[0].code(), slow[0].details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
+        assert not any(each.done() for each in slow[1:])
+        assert list(server.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val) == [3.5]
+        for each in slow[1:]:
+            each.cancel()
+        assert list(server.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val) == [3.5]
