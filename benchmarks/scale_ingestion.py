@@ -28,12 +28,9 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.components.example_gen import utils
-from tfx.components.example_gen.csv_example_gen.executor import Executor as CsvExecutor
 from tfx.dsl.components.base import base_beam_executor
-from tfx.proto import example_gen_pb2
 from tfx.types import standard_artifacts
-from tfx.utils import proto_utils
+from tfx.v1.components import CsvExampleGen
 
 from benchmarks.machine import processor_model
 from components.artifact_types import Catalog, Quarantine
@@ -213,17 +210,10 @@ def csv_example_gen(data: Path, out: Path) -> Measured:
         lines = path.read_bytes().splitlines(keepends=True)
         (logs / path.name).write_bytes(b"".join(line for line in lines if not line.endswith(ONE_FIELD_MORE + b"\n")))
     examples.uri = str(out / "csv_examples")
-    input_config = proto_utils.proto_to_json(utils.make_default_input_config())
-    output_config = proto_utils.proto_to_json(utils.make_default_output_config(utils.make_default_input_config()))
-    properties = {
-        "input_base": str(logs),
-        "input_config": input_config,
-        "output_config": output_config,
-        "output_data_format": example_gen_pb2.FORMAT_TF_EXAMPLE,
-    }
+    component = CsvExampleGen(input_base=str(logs))
     context = base_beam_executor.BaseBeamExecutor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS))
     start = time.process_time()
-    CsvExecutor(context).Do({}, {"examples": [examples]}, properties)
+    component.executor_spec.executor_class(context).Do({}, {"examples": [examples]}, component.exec_properties)
     seconds = time.process_time() - start
     return Measured(seconds, num_records(Path(examples.uri)))
 
