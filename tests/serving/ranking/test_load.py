@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -29,6 +30,14 @@ def requests(num_candidates: int = 20) -> Iterator[Request]:
     return Recorded([{"age": 30.0}, {"age": 40.0}], list(CATALOG)).requests(num_candidates)
 
 
+def calling(function: Callable[[], None], number: int) -> Iterator[Request]:
+    """Requests; the function is called when so many are sent, of which the first 10 are the load test's warm-up."""
+    for i, each in enumerate(requests()):
+        if i == number:
+            function()
+        yield each
+
+
 def test_a_report_counts_what_was_sent(server: str) -> None:
     settings = ClientSettings(model="tiny", server=server, deadline_seconds=20.0)
     report = asyncio.run(load(settings, requests(), rate=40, seconds=1.0))
@@ -47,15 +56,14 @@ def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(
     """A closed loop would see one slow request; in an open loop, all that are due during the pause wait for its end."""
     (server, running), _ = stoppable
     settings = ClientSettings(model="tiny", server=server, deadline_seconds=30.0)
-    timers = [
-        threading.Timer(at, running.send_signal, [what])
-        for at, what in ((1.5, signal.SIGSTOP), (1.5 + PAUSE_SECONDS, signal.SIGCONT))
-    ]
-    for timer in timers:
-        timer.start()
-    report = asyncio.run(load(settings, requests(), rate=40, seconds=5.0))
-    for timer in timers:
-        timer.join()
+    end = threading.Timer(PAUSE_SECONDS, running.send_signal, [signal.SIGCONT])
+
+    def pause() -> None:
+        running.send_signal(signal.SIGSTOP)
+        end.start()
+
+    report = asyncio.run(load(settings, calling(pause, 70), rate=40, seconds=5.0))
+    end.join()
     assert len(report.latencies) == 200
     waited = [milliseconds for _, milliseconds in report.latencies if milliseconds >= PAUSE_SECONDS * 1000 / 2]
     # 40 requests were due during the pause; the 20 of its first half waited for more than half of the pause.
@@ -67,11 +75,9 @@ def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(
 @pytest.mark.slow
 def test_failures_are_counted_by_code(stoppable: list[Stoppable]) -> None:
     (server, running), _ = stoppable
-    settings = ClientSettings(model="tiny", server=server, deadline_seconds=0.5)
-    timer = threading.Timer(1.5, running.send_signal, [signal.SIGSTOP])
-    timer.start()
-    report = asyncio.run(load(settings, requests(), rate=20, seconds=3.0))
-    timer.join()
+    settings = ClientSettings(model="tiny", server=server, deadline_seconds=5.0)
+    stop = functools.partial(running.send_signal, signal.SIGSTOP)
+    report = asyncio.run(load(settings, calling(stop, 40), rate=20, seconds=3.0))
     assert report.errors["DEADLINE_EXCEEDED"] > 0
     assert len(report.latencies) + report.errors.total() == 60
 
