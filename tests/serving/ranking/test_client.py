@@ -231,16 +231,16 @@ def test_a_server_that_comes_in_time_is_found(ask: Ask, server: str) -> None:
 def test_one_budget_for_everything(ask: Ask, stoppable: list[Stoppable], change: dict[str, Any]) -> None:
     """A server that has stopped delays a request no longer than the budget, however often it is asked."""
     (server, running), _ = stoppable
-    settings = ClientSettings(model="tiny", server=server, deadline_seconds=2.0, **change)
+    settings = ClientSettings(model="tiny", server=server, deadline_seconds=5.0, **change)
     stopped_at: list[float] = []
 
     def stop() -> None:
         running.send_signal(signal.SIGSTOP)
         stopped_at.append(time.monotonic())
 
-    with pytest.raises(RankingError, match=r"^the model server must answer within 2 s\. Received: DEADLINE_EXCEEDED"):
+    with pytest.raises(RankingError, match=r"^the model server must answer within 5 s\. Received: DEADLINE_EXCEEDED"):
         ask(settings, ({}, IDS), stop, ({}, IDS))
-    assert 2 <= time.monotonic() - stopped_at[0] < 4
+    assert 5 <= time.monotonic() - stopped_at[0] < 14  # three attempts, of a budget each, would take 15 s
 
 
 @pytest.mark.parametrize("part_size", [None, 100])
@@ -276,7 +276,7 @@ def test_a_new_version_answers_without_a_failed_request(ask: Ask, tmp_path: Path
             assert [item.score for item in ranking.items] == pytest.approx(expected, abs=1e-6)
 
         exporting.start()
-        end = time.monotonic() + 30
+        end = time.monotonic() + 300
         while (not versions or versions[-1] < 2) and time.monotonic() < end:
             for ranking in ask(settings, *[({"age": 30}, IDS)] * 10):
                 check(ranking)

@@ -178,9 +178,9 @@ def test_bodies_that_stall_are_dropped_for_others(server: str, tmp_path: Path) -
 
 
 def test_health(service: str) -> None:
-    assert httpx.get(f"{service}/health/live").json() == {"status": "live"}
-    assert httpx.get(f"{service}/health/ready").json() == {"status": "ready", "version": 1}
-    assert httpx.get(f"{service}/docs").status_code == 200
+    assert httpx.get(f"{service}/health/live", timeout=60).json() == {"status": "live"}
+    assert httpx.get(f"{service}/health/ready", timeout=60).json() == {"status": "ready", "version": 1}
+    assert httpx.get(f"{service}/docs", timeout=60).status_code == 200
 
 
 def test_without_a_server_the_service_lives_and_is_not_ready(tmp_path: Path) -> None:
