@@ -30,8 +30,10 @@ MODEL_A = 'config { name: "a" base_path: "/" }'
 
 
 def written(path: Path, text: str) -> Path:
-    path.write_text(text, encoding="utf-8")
-    return path
+    """Writes a file; it is replaced as a whole, so that a server that polls never reads a part of it."""
+    part = path.with_name(f"{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    return part.replace(path)
 
 
 def test_models(tmp_path: Path) -> None:

@@ -83,7 +83,7 @@ def served_to(server: Server, trusted: Pair, client: Pair) -> tuple[bool, bool]:
     context.load_cert_chain(client.certificate, client.key)
     try:
         url = f"https://localhost:{server.rest_port}{PREDICT}"
-        over_rest = httpx.post(url, content=BODY, verify=context).status_code == 200
+        over_rest = httpx.post(url, content=BODY, verify=context, timeout=60).status_code == 200
     except httpx.HTTPError:
         over_rest = False
     return over_grpc, over_rest
