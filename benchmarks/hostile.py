@@ -98,6 +98,7 @@ class Scene:
     grpc_port: int
     rate: float
     num_candidates: int
+    deadline_seconds: float
 
     def latencies(self, seconds: float, errors: collections.Counter[str]) -> list[float]:
         """Ranks at the steady rate; returns latencies in milliseconds, and counts failures by code."""
@@ -106,20 +107,22 @@ class Scene:
         from serving.ranking_client.settings import ClientSettings
 
         requests = read_recorded(str(self.version)).requests(self.num_candidates)
-        settings = ClientSettings(MODEL, f"127.0.0.1:{self.grpc_port}", deadline_seconds=10.0, max_attempts=1)
+        address = f"127.0.0.1:{self.grpc_port}"
+        settings = ClientSettings(MODEL, address, deadline_seconds=self.deadline_seconds, max_attempts=1)
         found = asyncio.run(load(settings, requests, self.rate, seconds))
         errors.update(found.errors)
         return [milliseconds for _, milliseconds in found.latencies]
 
 
 @contextlib.contextmanager
-def scene(version: Path, rate: float, num_candidates: int) -> Iterator[Scene]:
+def scene(version: Path, rate: float, num_candidates: int, deadline_seconds: float = 10.0) -> Iterator[Scene]:
     """Starts a server and an attacker.
 
     Args:
       version: A pushed version.
       rate: Requests per second of the client that ranks.
       num_candidates: Number of candidate items per request.
+      deadline_seconds: Time after which one of its requests has failed.
     """
     with tempfile.TemporaryDirectory() as folder:
         models, port = Path(folder) / "models", free_port()
@@ -129,7 +132,7 @@ def scene(version: Path, rate: float, num_candidates: int) -> Iterator[Scene]:
             server.wait_until_ready()
             attacker = Attacker(Target(port, server.rest_port, version))
             try:
-                yield Scene(server, attacker, version, port, rate, num_candidates)
+                yield Scene(server, attacker, version, port, rate, num_candidates, deadline_seconds)
             finally:
                 attacker.close()
 
