@@ -84,7 +84,8 @@ def test_run_tells_of_a_missing_column_before_it_imports_tfx(data: Path, tmp_pat
 
 
 def test_rank_needs_none(tmp_path: Path) -> None:
-    done = wdr("rank", "--server", "127.0.0.1:1", "--model", "m", "--context", "{}", "--items", "a")
+    words = ("--server", "127.0.0.1:1", "--model", "m", "--deadline-seconds", "20", "--context", "{}", "--items", "a")
+    done = wdr("rank", *words)
     assert done.stderr.startswith("error: the model server must be reachable. Received: UNAVAILABLE")
     assert (done.code, done.imported) == (1, [])
 
