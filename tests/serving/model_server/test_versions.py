@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
@@ -51,20 +52,19 @@ def test_swaps_under_load_fail_no_request_and_never_go_back(changing: Server, fo
 
         wait_for(answers, f"an answer of version {number}", changing.process)
 
-    threads = [threading.Thread(target=ask, args=(found,)) for found in answered]
-    for thread in threads:
-        thread.start()
-    try:
-        wait_for_an_answer(1)
-        for number in range(2, 8):
-            biases[number] = float(number % 3)
-            push(saved(biases[number]), folder / str(number))
-            changing.wait_for_state(MODEL, number, "AVAILABLE")
-            wait_for_an_answer(number)
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
+    with ThreadPoolExecutor(len(answered)) as pool:
+        asking = [pool.submit(ask, found) for found in answered]
+        try:
+            wait_for_an_answer(1)
+            for number in range(2, 8):
+                biases[number] = float(number % 3)
+                push(saved(biases[number]), folder / str(number))
+                changing.wait_for_state(MODEL, number, "AVAILABLE")
+                wait_for_an_answer(number)
+        finally:
+            stop.set()
+        for each in asking:
+            each.result()  # raises the error of a request
     assert {number for found in answered for number, _ in found} == set(range(1, 8))
     for found in answered:
         assert all(bias == biases[number] for number, bias in found)
