@@ -48,6 +48,9 @@ NUM_OPEN = "num_open_impressions"
 #: values is an estimate, and that the counts of the most frequent values may be too low.
 ESTIMATED = "estimated_frequencies"
 
+#: The same for an id, of which neither was counted.
+UNCOUNTED = "uncounted_frequencies"
+
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as `Checksums` of
 #: components.infra_validation.verdict.
 CHECKSUMS_FILE = "checksums.json"

@@ -19,10 +19,11 @@ from tensorflow_data_validation.utils.top_k_uniques_stats_util import (
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components import storage
-from components.artifacts import ESTIMATED
+from components.artifacts import ESTIMATED, UNCOUNTED
 from components.statistics.decoding import Decoder
 from components.statistics.value_counts import MAX_VALUES, ValueCounts
 from transform.errors import InputError
+from transform.feature_spec import IMPRESSION_ID, REQUEST_ID
 from transform.tfrecords import read_batches
 
 #: Rows that are decoded at once.
@@ -32,6 +33,9 @@ BATCH_SIZE = 8192
 #: by a third against batches of 8,192.
 _JOINED_BYTES = 1 << 25
 
+#: Features of texts that are not counted: nearly all values of an id differ, and nothing reads how often they occur.
+NOT_COUNTED = frozenset({IMPRESSION_ID, REQUEST_ID})
+
 
 def statistics_of(
     files: Sequence[str], batch_size: int = BATCH_SIZE, max_values: int = MAX_VALUES
@@ -40,8 +44,9 @@ def statistics_of(
 
     Two fields of a feature of texts are estimates if it has more than `max_values` distinct values, or more than 64 MB
     of them, and are exact in TFDV: `unique`, and the counts of the most frequent values
-    (`components.statistics.value_counts`). Such a feature has the custom statistic `ESTIMATED`. The histograms of
-    numbers are from sketches with TFDV's error of 1 % of the values; TFDV, too, gets others from other batches.
+    (`components.statistics.value_counts`). Such a feature has the custom statistic `ESTIMATED`. The features
+    `NOT_COUNTED` have neither field, but the custom statistic `UNCOUNTED`. The histograms of numbers are from sketches
+    with TFDV's error of 1 % of the values; TFDV, too, gets others from other batches.
 
     Args:
       files: TFRecord files of serialized tf.Examples, with gzip.
@@ -75,6 +80,8 @@ def statistics_of(
             if not counts[name].is_exact():
                 feature.custom_stats.add(name=ESTIMATED, num=1)
                 logging.info("statistics: the number of distinct values of %s and their counts are estimates", name)
+        elif name in NOT_COUNTED:
+            feature.custom_stats.add(name=UNCOUNTED, num=1)
     dataset.features.sort(key=lambda feature: feature.path.step[0])
     return statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
 
@@ -117,7 +124,8 @@ def _combined(batches: list[pa.RecordBatch]) -> list[pa.RecordBatch]:
 
 def _count_texts(batch: pa.RecordBatch, counts: dict[str, ValueCounts]) -> None:
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
-        if pa.types.is_large_list(column.type) and pa.types.is_large_binary(column.type.value_type):
+        is_text = pa.types.is_large_list(column.type) and pa.types.is_large_binary(column.type.value_type)
+        if is_text and name not in NOT_COUNTED:
             counts[name].add(column.flatten())
 
 

@@ -15,7 +15,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2, statistics_pb2
 from tfx.components.statistics_gen.executor import Executor as StockExecutor
 from tfx.types import Artifact
 
-from components.artifacts import ESTIMATED
+from components.artifacts import ESTIMATED, UNCOUNTED
 from components.data_validation.gates import anomalies_found
 from components.statistics import computing
 from components.statistics.executor import ColumnStatisticsExecutor
@@ -92,6 +92,16 @@ def test_the_statistics_are_those_of_tfx(both: tuple[Artifact, Artifact], split:
     assert_alike(ours, theirs)
 
 
+def test_ids_are_not_counted(both: tuple[Artifact, Artifact]) -> None:
+    (dataset,) = read(both[0], "store").datasets
+    found = {feature.path.step[0]: feature for feature in dataset.features}
+    assert found.keys() >= computing.NOT_COUNTED
+    for name in computing.NOT_COUNTED:
+        strings = found[name].string_stats
+        assert (strings.unique, len(strings.top_values)) == (0, 0)
+        assert strings.common_stats.num_non_missing > 0
+
+
 @pytest.mark.parametrize("num_bytes", [1, 2_000, 1 << 25])
 def test_batches_are_joined_without_changing_the_statistics(
     raw: Artifact, both: tuple[Artifact, Artifact], num_bytes: int, monkeypatch: pytest.MonkeyPatch
@@ -106,6 +116,10 @@ def assert_alike(
 ) -> None:
     ours, theirs = by_feature(found), by_feature(expected)
     assert list(ours) == sorted(theirs, key=lambda name: (name == "", name))
+    for name in ours.keys() & computing.NOT_COUNTED:
+        assert ours[name].pop("customStats") == [{"name": UNCOUNTED, "num": 1.0}]
+        for field in ("unique", "topValues", "rankHistogram"):
+            del theirs[name]["stringStats"][field]
     for name, of_feature in theirs.items():
         values, wanted = leaves(ours[name]), leaves(of_feature)
         assert values.keys() == wanted.keys(), name
