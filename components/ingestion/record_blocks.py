@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import itertools
+import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +18,7 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 from components.ingestion.batch_parser import Plain
 from components.ingestion.blocks import RawBlock, checked_texts, rows_of
 from components.ingestion.record_readers import (
+    can_be_decoded,
     example_row,
     example_types,
     parquet_batches,
@@ -29,6 +32,9 @@ from transform.config.config import Column
 
 #: A block of a TFRecord file ends with the record that has this number in it, or these bytes.
 RECORDS_AT_ONCE, BYTES_AT_ONCE = 10_000, 32 << 20
+
+#: The errors of tfx-bsl's decoder about examples.
+_REFUSALS = (RuntimeError, UnicodeDecodeError)
 
 
 def read_parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[RawBlock]:
@@ -108,19 +114,14 @@ def _tfrecord_block(records: Sequence[tuple[int, bytes]], others: Sequence[RawRo
     """Decodes records all at once, but for those that are no examples or have other types of values than most."""
     is_odd = np.zeros(len(records), bool)
     try:
-        batch = _decode(record for _, record in records)
-    except (RuntimeError, UnicodeDecodeError):
-        types = [example_types(record) for _, record in records]
-        damaged = [record for record, of_example in zip(records, types, strict=True) if of_example is None]
-        records = [record for record, of_example in zip(records, types, strict=True) if of_example is not None]
+        batch = _decode(records)
+    except _REFUSALS:
+        is_example = [can_be_decoded(record) for _, record in records]
+        damaged = itertools.compress(records, map(operator.not_, is_example))
+        records = list(itertools.compress(records, is_example))
         unreadable = (example_row(number, record, columns) for number, record in damaged)
         others = sorted([*unreadable, *others], key=lambda row: row.number)
-        is_odd = _have_other_types([of_example for of_example in types if of_example is not None])
-        try:
-            batch = _decode(b"" if odd else record for odd, (_, record) in zip(is_odd.tolist(), records, strict=True))
-        except (RuntimeError, UnicodeDecodeError):  # an example has a feature twice, with two types
-            is_odd = np.ones(len(records), bool)
-            batch = _decode(b"" for _ in records)
+        batch, is_odd = _decode_examples(records)
     names = frozenset(batch.schema.names)
 
     def raw(column: Column) -> Plain:
@@ -138,11 +139,23 @@ def _tfrecord_block(records: Sequence[tuple[int, bytes]], others: Sequence[RawRo
     return RawBlock(np.array([number for number, _ in records], np.int64), raw, rows, others)
 
 
-def _decode(records: Iterable[bytes]) -> pa.RecordBatch:
-    """Decodes examples, raising RuntimeError or UnicodeDecodeError if one is damaged or has another type of values."""
-    batch = ExamplesToRecordBatchDecoder().DecodeBatch(list(records))
+def _decode(records: Iterable[tuple[int, bytes]]) -> pa.RecordBatch:
+    """Decodes numbered examples; raises one of `_REFUSALS` if one is damaged or has another type of values."""
+    batch = ExamplesToRecordBatchDecoder().DecodeBatch([record for _, record in records])
     _ = batch.schema.names  # raises UnicodeDecodeError
     return batch
+
+
+def _decode_examples(records: Sequence[tuple[int, bytes]]) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+    """Decodes numbered examples; returns them, and which of them are left empty since they have other types."""
+    try:
+        return _decode(records), np.zeros(len(records), bool)
+    except _REFUSALS:
+        is_odd = _have_other_types([example_types(record) for _, record in records])
+    try:
+        return _decode((0, b"") if odd else record for odd, record in zip(is_odd, records, strict=True)), is_odd
+    except _REFUSALS:  # an example has a feature twice, with two types
+        return _decode((0, b"") for _ in records), np.ones(len(records), bool)
 
 
 def _have_other_types(types: Sequence[Mapping[str, str]]) -> npt.NDArray[np.bool_]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -183,20 +184,31 @@ def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
     return RawRow(number, {name: _example_value(features, name) for name in columns})
 
 
-def example_types(record: bytes) -> dict[str, str] | None:
-    """Returns the type of the values of each feature of a serialized tf.Example; None if it cannot be decoded."""
+def can_be_decoded(record: bytes) -> bool:
+    """Whether a record is a serialized tf.Example."""
     try:
-        features = _features_of(record)
+        _features_of(record)
     except DecodeError:
-        return None
-    return {name: kind for name, feature in features.items() if (kind := feature.WhichOneof("kind")) is not None}
+        return False
+    return True
+
+
+def example_types(record: bytes) -> dict[str, str]:
+    """Returns the type of the values of each feature of a serialized tf.Example."""
+    kinds = ((name, feature.WhichOneof("kind")) for name, feature in _features_of(record).items())
+    return {name: kind for name, kind in kinds if kind is not None}
 
 
 def _features_of(record: bytes) -> Any:
+    return _example().FromString(record).features.feature
+
+
+@functools.cache
+def _example() -> Any:
     # Imported here only: it imports TensorFlow, which the other formats do not need.
     from tensorflow.core.example import example_pb2
 
-    return example_pb2.Example.FromString(record).features.feature
+    return example_pb2.Example
 
 
 def _beginning_of(stream: BinaryIO, length: int) -> bytes:
