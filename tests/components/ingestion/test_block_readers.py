@@ -312,7 +312,11 @@ def test_odd_rows_of_a_batch_are_taken_from_its_columns_at_once(folder: Path, mo
     assert lengths == [20, 20]
 
 
-def test_only_unusual_records_are_read_one_by_one(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+#: The names of features as they are in a serialized example: the length, and the text.
+PRICE, CLICKED = b"\x05price", b"\x07clicked"
+
+
+def test_only_unusual_records_become_rows_in_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One record is damaged, one has a text as the price; 98 of the block are decoded at once."""
     path = folder / "a.tfrecord"
     records = [_example({"id": [b"i%d" % number], "price": [float(number)]}) for number in range(100)]
@@ -334,16 +338,29 @@ def test_only_unusual_records_are_read_one_by_one(folder: Path, monkeypatch: pyt
     assert numbers == [31, 61]
 
 
-def test_a_feature_that_a_record_has_twice_with_two_types(folder: Path) -> None:
-    """tfx-bsl refuses the record. For Protocol Buffers the last entry of a map counts."""
+def test_values_whose_names_are_damaged(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """tfx-bsl reads both values as the feature ``; Protocol Buffers leave such entries out."""
+    good = {"id": [b"h"], "price": [1.0], "clicked": [1]}
+    records = [_example(good), *(_example(good).replace(b"\n" + name, b"\x1a" + name) for name in (PRICE, CLICKED))]
+    with pytest.raises(RuntimeError, match='wrong type, expected float_list, found int64_list for feature ""'):
+        record_blocks._decode(enumerate(records))
     path = folder / "a.tfrecord"
-    twice = _example({"id": [b"i"], "price": [b"1"]}) + _example({"price": [2.0]})
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for record in (_example({"id": [b"h"], "price": [1.0]}), twice):
+        for record in records:
             writer.write(record)
-    columns, source = (COLUMNS[0], COLUMNS[3]), Source(path="x", format="tfrecord")
-    rows, *_ = in_blocks(path, source, columns, LIMITS)
-    assert rows == [(1, "h", 1.0), (2, "i", 2.0)]
+    some, source = (COLUMNS[0], COLUMNS[3], COLUMNS[4]), Source(path="x", format="tfrecord")
+    columns = tuple(dataclasses.replace(column, required=column.name == "id") for column in some)
+    expected = one_by_one(path, source, columns, LIMITS)
+    assert expected[0] == [(1, "h", 1.0, 1), (2, "h", None, 1), (3, "h", 1.0, None)]
+    numbers = []
+
+    def counted(number: int, record: bytes, names: Sequence[str]) -> RawRow:
+        numbers.append(number)
+        return record_readers.example_row(number, record, names)
+
+    monkeypatch.setattr(record_blocks, "example_row", counted)
+    assert in_blocks(path, source, columns, LIMITS) == expected
+    assert numbers == [3]
 
 
 def test_every_kind_of_text_file_is_tried() -> None:
