@@ -48,7 +48,8 @@ NUM_OPEN = "num_open_impressions"
 #: values is an estimate, and that the counts of the most frequent values may be too low.
 ESTIMATED = "estimated_frequencies"
 
-#: The same for an id, of which neither was counted.
+#: In the statistics of a feature of texts: a custom statistic, 1 or missing, which says that the number of distinct
+#: values and the most frequent ones were not counted, as for ids.
 UNCOUNTED = "uncounted_frequencies"
 
 #: In an InfraBlessing artifact: the SHA-256 of each of the SavedModel's files, as `Checksums` of

@@ -45,7 +45,8 @@ def summary(run_result: RunResult) -> RenderableType:
             words = f"[yellow]{late.lost:,} impressions of span {late.span}: the files that had them are gone[/yellow]"
             table.add_row("  lost", words)
         if late.completed and late.span not in run_result.late_spans:
-            table.add_row("  left out", f"[yellow]those of span {late.span}: {_NOT_LEARNED_FROM}[/yellow]")
+            words = "its rows are unfit, or a gate on data stopped the run on them"
+            table.add_row("  left out", f"[yellow]span {late.span} is not learned from: {words}[/yellow]")
     if run_result.missing_spans:
         table.add_row("window", f"[yellow]{run_result.missing_spans_words}[/yellow]")
     for finding in run_result.data_findings:
@@ -72,7 +73,9 @@ def summary(run_result: RunResult) -> RenderableType:
         f"{training.examples_per_second:,.0f} examples/s",
     )
     if withheld := training.num_withheld_examples:
-        sentence = f"{withheld:,} training examples that can share their label with an evaluation example of this span"
+        sentence = (
+            f"{withheld:,} training examples that can share their label with an evaluation example of the run's span"
+        )
         table.add_row("  left out", sentence)
     if held_out := training.num_held_out_examples:
         table.add_row("  held out", f"{held_out:,} training examples of this span, on which early stopping validates")
@@ -137,23 +140,20 @@ def _rows(run_result: RunResult) -> str:
     return ", ".join([f"{counts.read.get(IMPRESSIONS, 0):,} read", rejected, *_multi_line(counts, IMPRESSIONS)])
 
 
-#: Why completed impressions are not trained on.
-_NOT_LEARNED_FROM = "ingestion found the span unfit, or a gate on data stopped its run"
-
-
 def _late(late: LateCounts) -> str:
     """Says what became of the tail of the span before."""
     if late.not_ingested:
         return f"no impression of span {late.span} is completed: this config and code did not ingest the span"
     if not late.waiting and not late.lost:
         return f"no impression of span {late.span} is completed, as it left none out"
-    parts = [f"{late.completed:,} of {late.waiting:,} impressions that span {late.span} left out are completed"]
+    left_out = late.waiting + late.lost
+    parts = [f"{late.completed:,} of {left_out:,} impressions that span {late.span} left out are completed"]
     if late.completed:
-        parts.append(f"{late.positives:,} of them positive, {late.found_late:,} by an install of the next span")
+        parts.append(f"{late.positives:,} of them positive, {late.found_late:,} by an install of the run's span")
     if late.shared:
-        parts.append(f"{late.shared:,} can share their label with an evaluation example of this span")
+        parts.append(f"{late.shared:,} can share their label with an evaluation example of the run's span")
     if late.still_open:
-        parts.append(f"{late.still_open:,} left out for good, as their windows are open at this span's end too")
+        parts.append(f"{late.still_open:,} left out for good, as their windows are open at its end too")
     return "; ".join(parts)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.artifacts import ESTIMATED
+from components.artifacts import ESTIMATED, UNCOUNTED
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from components.infra_validation.verdict import Latency, Measurements, Verdict
@@ -202,18 +202,29 @@ def test_damaged_statistics_cost_their_section_only(tmp_path: Path) -> None:
 def test_estimates_of_distinct_values_are_marked() -> None:
     statistics = statistics_pb2.DatasetFeatureStatisticsList()
     features_of = statistics.datasets.add().features
-    for name, is_estimate in (("app_id", True), ("country", False)):
+    for name, unique, mark in (("app_id", 1234, ESTIMATED), ("country", 1234, ""), ("request_id", 0, UNCOUNTED)):
         feature = features_of.add(type=statistics_pb2.FeatureNameStatistics.STRING)
         feature.path.step.append(name)
-        feature.string_stats.unique = 1234
+        feature.string_stats.unique = unique
         feature.string_stats.common_stats.tot_num_values = 200
-        feature.string_stats.rank_histogram.buckets.add(label="a", sample_count=50)
-        if is_estimate:
-            feature.custom_stats.add(name=ESTIMATED, num=1)
+        if unique:
+            feature.string_stats.rank_histogram.buckets.add(label="a", sample_count=50)
+        if mark:
+            feature.custom_stats.add(name=mark, num=1)
     (table,) = features._tables({feature.path.step[0]: feature for feature in features_of}, {})
     assert isinstance(table, Table)
     cells = {row[0]: (row[2], row[4]) for row in table.rows}
-    assert cells == {"app_id": ("about 1,234", "a, at least 25.0 %"), "country": ("1,234", "a, 25.0 %")}
+    assert cells == {
+        "app_id": ("about 1,234", "a, at least 25.0 %"),
+        "country": ("1,234", "a, 25.0 %"),
+        "request_id": ("–", "–"),
+    }
+    shown = [features._categorical_chart(feature.path.step[0], {"span 1": feature}) for feature in features_of]
+    assert [figure and "The shares in span 1 are at least so high." in figure.words for figure in shown] == [
+        True,
+        False,
+        None,
+    ]
 
 
 def test_a_kept_script_that_is_not_whole_is_made_again(cache: Path, tmp_path: Path) -> None:

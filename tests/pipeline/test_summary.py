@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from components.ingestion.counts import Counts, LineCounts
+from components.late_labels.counts import LateCounts
 from pipeline.registry.progressive import ProgressiveValidation
 from tests.pipeline.run_results import TRAINING
 from tests.pipeline.summaries import lines_of, trained
@@ -33,6 +36,40 @@ def test_rows_of_several_lines_are_named() -> None:
 def test_a_window_that_lacks_a_span_is_named() -> None:
     lines = lines_of(TRAINING, spans=(3, 1), missing_spans=(2,))
     assert "window the window (ingestion.window_spans) lacks span 2; the run's log says why" in lines
+
+
+LATE = LateCounts(span=1, waiting=40, completed=30, positives=9, found_late=4, still_open=10, shared=2)
+
+
+@pytest.mark.parametrize(
+    ("late", "late_spans", "expected"),
+    [
+        (LateCounts(span=1), (), "late labels no impression of span 1 is completed, as it left none out"),
+        (
+            LateCounts(span=0, not_ingested=1),
+            (),
+            "late labels no impression of span 0 is completed: this config and code did not ingest the span",
+        ),
+        (
+            LATE,
+            (1,),
+            "late labels 30 of 40 impressions that span 1 left out are completed; 9 of them positive, 4 by an install "
+            "of the run's span; 2 can share their label with an evaluation example of the run's span; 10 left out for "
+            "good, as their windows are open at its end too",
+        ),
+        (LATE, (1,), "trained on those of span 1"),
+        (LATE, (), "trained on none"),
+        (
+            LATE,
+            (),
+            "left out span 1 is not learned from: its rows are unfit, or a gate on data stopped the run on them",
+        ),
+        (LateCounts(span=1, lost=50), (), "late labels 0 of 50 impressions that span 1 left out are completed"),
+        (LateCounts(span=1, lost=50), (), "lost 50 impressions of span 1: the files that had them are gone"),
+    ],
+)
+def test_what_became_of_late_labels(late: LateCounts, late_spans: tuple[int, ...], expected: str) -> None:
+    assert expected in " ".join(lines_of(TRAINING, late=late, late_spans=late_spans))
 
 
 def test_drawn_negatives_and_kills() -> None:

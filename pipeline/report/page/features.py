@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
-from components.artifacts import ESTIMATED
+from components.artifacts import ESTIMATED, UNCOUNTED
 from components.data_validation.distributions import divergence, divergence_by_chance
 from components.data_validation.evidence import SpanEvidence
 from pipeline.report.page import charts, numbers
@@ -154,11 +154,12 @@ def _tables(now: _Statistics, drift: Mapping[str, Drift]) -> Iterator[Block]:
             numeric.append((name, missing, *cells, numbers.share(s.num_zeros, common.tot_num_values)))
         elif feature.WhichOneof("stats") in ("string_stats", "bytes_stats"):
             top = _top(feature)
-            is_estimate = any(stat.name == ESTIMATED for stat in feature.custom_stats)
             of_top = numbers.share(top[0][1], common.tot_num_values) if top else ""
-            words = f"{top[0][0]}, {'at least ' if is_estimate else ''}{of_top}" if top else "–"
+            words = f"{top[0][0]}, {'at least ' if _has(feature, ESTIMATED) else ''}{of_top}" if top else "–"
             unique = feature.string_stats.unique if feature.HasField("string_stats") else feature.bytes_stats.unique
-            distinct = f"{'about ' if is_estimate else ''}{numbers.count(unique)}"
+            distinct = f"{'about ' if _has(feature, ESTIMATED) else ''}{numbers.count(unique)}"
+            if _has(feature, UNCOUNTED):
+                distinct = "–"
             textual.append((name, missing, distinct, numbers.short(common.avg_num_values), words))
     if numeric:
         columns: tuple[str, ...] = (
@@ -182,6 +183,10 @@ def _common(feature: statistics_pb2.FeatureNameStatistics) -> statistics_pb2.Com
     stats = getattr(feature, kind) if kind else feature.num_stats
     common: statistics_pb2.CommonStatistics = stats.common_stats
     return common
+
+
+def _has(feature: statistics_pb2.FeatureNameStatistics, custom_statistic: str) -> bool:
+    return any(statistic.name == custom_statistic for statistic in feature.custom_stats)
 
 
 def _top(feature: statistics_pb2.FeatureNameStatistics) -> list[tuple[str, float]]:
@@ -264,4 +269,6 @@ def _categorical_chart(name: str, named: _Statistics) -> Figure | None:
     table = Table(f"Most frequent values of {name}", ("value", *(f"#{series}" for series in shares)), rows)
     top = ", ".join(f"{v} {numbers.percent(first[v])}" for v in values[:3])
     spec = charts.bars(data, "share of values", series=list(shares), stack=False, share=True)
-    return Figure(name, f"The most frequent values of {name}: {top}.", spec, table)
+    estimated = [series for series, feature in named.items() if _has(feature, ESTIMATED)]
+    of_estimates = f" The shares in {' and '.join(estimated)} are at least so high." if estimated else ""
+    return Figure(name, f"The most frequent values of {name}: {top}.{of_estimates}", spec, table)
