@@ -1,11 +1,11 @@
 """Measures ingestion's processor time: `python -m benchmarks.scale_ingestion [NUM_IMPRESSIONS [FORMAT ...]]`.
 
-A simulated day with all joins, labels from installs, quarantine and counts. One impression in a hundred is bad: every
-other of these has no request, and in text and TFRecord files the rest is damaged. The ingestion of release 0.2.0, one
-row at a time, is measured on the same files in the same run, and must have the same number of examples. For CSV, so is
-TFX's CsvExampleGen, on the impressions without the damaged lines, at which it stops; it has no joins, labels or
-quarantine. Each ingests a small day first, which does not count. Prints the largest size of the folder of exchanged
-files too.
+A simulated day with all joins, labels from installs, quarantine and counts. One impression in a hundred is bad: in
+Parquet files it has no request, in other files one half of these has no request, and one half is damaged. The ingestion
+of release 0.2.0, one row at a time, is measured on the same files in the same run, and must have the same number of
+examples. For CSV, so is TFX's CsvExampleGen, on the impressions without the damaged lines, at which it stops; it has no
+joins, labels or quarantine. Each ingests a small day first, which does not count. Prints the largest size of the folder
+of exchanged files too.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ import tensorflow as tf
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
-from tfx.v1.components import CsvExampleGen
+from tfx.v1.components import CsvExampleGen  # of the public API
 
 from benchmarks.machine import processor_model
 from components.artifact_types import Catalog, Quarantine
@@ -51,13 +51,13 @@ NUM_IMPRESSIONS, IMPRESSIONS_PER_USER, NUM_APPS = 200_000, 10, 5_000
 FORMATS = ("csv", "parquet", "jsonl", "tfrecord")
 ROWS_PER_BAD_ROW = 100
 
-#: The first impression of a file that has no request, and the first that is damaged, from 0.
+#: The first impression of a file that has no request, and the first line or record that is damaged, from 0.
 WITHOUT_REQUEST, DAMAGED = 7, 107
 
 #: What damages a line of CSV.
 ONE_FIELD_MORE = b",one field more"
 
-#: The impressions of the day that does not count, in which both import modules and start threads.
+#: The impressions of the day that does not count, in which each ingestion imports modules and starts threads.
 NUM_OF_WARM_UP = 2_000
 
 

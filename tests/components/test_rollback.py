@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -105,15 +104,13 @@ def big_model(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_rollback_serves_within_two_seconds(big_model: Path, tmp_path: Path) -> None:
-    """Seconds of this process: other work of the machine and of its disk does not count."""
+def test_a_rollback_of_a_large_model_links_its_files_and_serves(big_model: Path, tmp_path: Path) -> None:
+    """So it takes no time in proportion to the model but that of its checksums."""
     root = str(tmp_path / "serving")
     for _ in range(2):
         add_version(root, lambda folder: storage.copy_folder(str(big_model), folder), Manifest())
-    started = time.process_time()
     version = roll_back(root, "a test")
-    seconds = time.process_time() - started
-    assert seconds < 2
+    assert Path(place(root, version), "assets", "table").samefile(Path(place(root, 1), "assets", "table"))
     example = tf.train.Example()
     example.features.feature["x"].float_list.value.append(0.0)
     signature = tf.saved_model.load(place(root, version)).signatures["serving_default"]

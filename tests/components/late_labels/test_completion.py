@@ -8,6 +8,7 @@ from typing import NamedTuple
 import hypothesis.strategies as st
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 
@@ -108,6 +109,13 @@ def test_an_impression_whose_clock_is_years_ahead_widens_nothing(
     one = rows_read(tmp_path / "one", 1_000, [0.0, 20.0])
     assert rows_read(tmp_path / "ahead", 1_000, [0.0, 20.0, 4e9]) == one
     assert rows_read(tmp_path / "only", 1_000, [4e9]) == 0
+
+
+def test_row_groups_without_statistics_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "installs.parquet"
+    rows = pa.table({"key": ["a", "b"], "time": [1.0, 50.0]})
+    pq.write_table(rows, path, write_statistics=False)
+    assert tail.times_between(str(path), 0.0, 10.0).rows["key"].to_pylist() == ["a"]
 
 
 def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path) -> None:
