@@ -152,13 +152,17 @@ def _decode_examples(records: Sequence[tuple[int, bytes]]) -> tuple[pa.RecordBat
     The types are those that Protocol Buffers find in Python. Of a map's entry with a damaged key, tfx-bsl reads the
     value, but they do not: only then each example is decoded by tfx-bsl alone, which takes longer.
     """
+
+    def decoded(is_odd: npt.NDArray[np.bool_]) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+        return _decode((0, b"") if odd else record for odd, record in zip(is_odd, records, strict=True)), is_odd
+
     is_odd = np.zeros(len(records), bool)
     for types_of in (example_types, _types_alone):
         try:
-            return _decode((0, b"") if odd else record for odd, record in zip(is_odd, records, strict=True)), is_odd
+            return decoded(is_odd)
         except _REFUSALS:
             is_odd = _have_other_types([types_of(record) for _, record in records])
-    return _decode((0, b"") if odd else record for odd, record in zip(is_odd, records, strict=True)), is_odd
+    return decoded(is_odd)
 
 
 def _types_alone(record: bytes) -> dict[str, str]:

@@ -316,6 +316,18 @@ def test_odd_rows_of_a_batch_are_taken_from_its_columns_at_once(folder: Path, mo
 PRICE, CLICKED = b"\x05price", b"\x07clicked"
 
 
+def rows_in_python(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Returns a list that gets the numbers of the records that become rows in Python from now on."""
+    numbers = []
+
+    def counted(number: int, record: bytes, names: Sequence[str]) -> RawRow:
+        numbers.append(number)
+        return record_readers.example_row(number, record, names)
+
+    monkeypatch.setattr(record_blocks, "example_row", counted)
+    return numbers
+
+
 def test_only_unusual_records_become_rows_in_python(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One record is damaged, one has a text as the price; 98 of the block are decoded at once."""
     path = folder / "a.tfrecord"
@@ -327,13 +339,7 @@ def test_only_unusual_records_become_rows_in_python(folder: Path, monkeypatch: p
     columns, source = (COLUMNS[0], COLUMNS[3]), Source(path="x", format="tfrecord")
     expected = one_by_one(path, source, columns, LIMITS)
     assert [row[2] for row in expected[0]] == [float(number) for number in range(100) if number != 30]
-    numbers = []
-
-    def counted(number: int, record: bytes, names: Sequence[str]) -> RawRow:
-        numbers.append(number)
-        return record_readers.example_row(number, record, names)
-
-    monkeypatch.setattr(record_blocks, "example_row", counted)
+    numbers = rows_in_python(monkeypatch)
     assert in_blocks(path, source, columns, LIMITS) == expected
     assert numbers == [31, 61]
 
@@ -352,13 +358,7 @@ def test_values_whose_names_are_damaged(folder: Path, monkeypatch: pytest.Monkey
     columns = tuple(dataclasses.replace(column, required=column.name == "id") for column in some)
     expected = one_by_one(path, source, columns, LIMITS)
     assert expected[0] == [(1, "h", 1.0, 1), (2, "h", None, 1), (3, "h", 1.0, None)]
-    numbers = []
-
-    def counted(number: int, record: bytes, names: Sequence[str]) -> RawRow:
-        numbers.append(number)
-        return record_readers.example_row(number, record, names)
-
-    monkeypatch.setattr(record_blocks, "example_row", counted)
+    numbers = rows_in_python(monkeypatch)
     assert in_blocks(path, source, columns, LIMITS) == expected
     assert numbers == [3]
 
