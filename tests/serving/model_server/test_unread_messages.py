@@ -91,13 +91,22 @@ def test_of_too_many_slow_messages_the_oldest_is_dropped(
 ) -> None:
     """None of them is refused in time because it is late."""
     with with_token(models, tmp_path, seconds=600) as server:
+
+        def predict() -> list[float]:
+            return list(server.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val)
+
         call = stream(server, PREDICTION + "Predict")
-        slow = [call.future(never(), metadata=TOKEN) for _ in range(MAX_SLOW + 1)]
-        wait_for(slow[0].done, "the refusal of the oldest")
+        # A channel sends the calls that waited for its connection in any order: it is connected before the oldest
+        # begins, and the oldest has arrived before the others begin.
+        assert predict() == [3.5]
+        oldest = call.future(never(), metadata=TOKEN)
+        assert predict() == [3.5]
+        others = [call.future(never(), metadata=TOKEN) for _ in range(MAX_SLOW)]
+        wait_for(oldest.done, "the refusal of the oldest")
         expected = f"{MAX_SLOW} messages are arriving slowly already; try again later"
-        assert (slow[0].code(), slow[0].details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
-        assert not any(each.done() for each in slow[1:])
-        assert list(server.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val) == [3.5]
-        for each in slow[1:]:
+        assert (oldest.code(), oldest.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, expected)
+        assert not any(each.done() for each in others)
+        assert predict() == [3.5]
+        for each in others:
             each.cancel()
-        assert list(server.predictions.Predict(x_request([1.0]), metadata=TOKEN).outputs["y"].float_val) == [3.5]
+        assert predict() == [3.5]
