@@ -63,6 +63,18 @@ def ingested_examples(store: mlmd.MetadataStore, beside: int) -> list[metadata_s
     return [a for a in artifacts if a.type == "Examples" and _is_ingested(a)]
 
 
+def artifacts_of_pipeline(store: mlmd.MetadataStore, pipeline: str) -> list[metadata_store_pb2.Artifact]:
+    """Returns all artifacts of a pipeline, given by its name; none if ML Metadata has no such pipeline."""
+    context = store.get_context_by_type_and_name("pipeline", pipeline)
+    return [] if context is None else list(store.get_artifacts_by_context(context.id))
+
+
+def kept_examples(store: mlmd.MetadataStore, pipeline: str) -> list[metadata_store_pb2.Artifact]:
+    """Returns the Examples that a pipeline, given by its name, has ingested, and whose files are kept."""
+    ingested = [a for a in artifacts_of_pipeline(store, pipeline) if INPUT_FINGERPRINT in a.custom_properties]
+    return [a for a in ingested if a.state == metadata_store_pb2.Artifact.LIVE]
+
+
 def of_same_rows(
     examples: metadata_store_pb2.Artifact, ingested: Iterable[metadata_store_pb2.Artifact]
 ) -> list[metadata_store_pb2.Artifact]:

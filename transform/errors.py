@@ -30,6 +30,10 @@ class UnreadableError(UserError):
         )
 
 
+class NoRoomError(UserError):
+    """A disk has less room than a component needs; with more room, the same command succeeds."""
+
+
 class UnusableLogsError(InputError):
     """A span's logs are missing, or their files lack what the config reads."""
 

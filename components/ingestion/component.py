@@ -23,12 +23,15 @@ from tfx.proto.orchestration import driver_output_pb2
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components import storage
 from components.artifact_types import Catalog, Quarantine
 from components.artifacts import (
     COUNTS_FILE,
+    DISK_BYTES,
     EVIDENCE_FILE,
     FILES,
     INPUT_FINGERPRINT,
+    LOG_BYTES,
     NUM_OPEN,
     RECIPE,
     REJECTED_PREFIX,
@@ -38,6 +41,7 @@ from components.artifacts import (
 )
 from components.execution_types import recorded_as
 from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
+from components.ingestion.disk_room import check_room, disk_bytes
 from components.ingestion.examples import split_rule
 from components.ingestion.sketches import MAX_ENTRIES_ADDED, FilePart, bounded, evidence_of
 from components.ingestion.spans import resolve_span
@@ -73,7 +77,10 @@ class ImpressionExampleGenSpec(ComponentSpec):  # type: ignore[misc]
 
 
 class ImpressionExampleGenDriver(PortableDriver):
-    """Resolves the span and its files before the cache lookup, so that new or rewritten files change the cache key."""
+    """Resolves the span and its files before the cache lookup, so that new or rewritten files change the cache key.
+
+    It also checks that the disk has room for what ingestion writes: an executor cannot read ML Metadata.
+    """
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
         properties = execution_info.exec_properties
@@ -91,6 +98,9 @@ class ImpressionExampleGenDriver(PortableDriver):
         examples.custom_properties[SPLIT_RULE].string_value = split_rule(config, found.span_fingerprint)
         recipe = "\0".join([config.identity_json(), properties["data_root"], properties["code_fingerprint"]])
         examples.custom_properties[RECIPE].string_value = hashlib.sha256(recipe.encode()).hexdigest()
+        examples.custom_properties[LOG_BYTES].int_value = found.num_bytes
+        with self._mlmd_connection as handle:
+            check_room(handle.store, execution_info.pipeline_info.id, examples)
         output.output_artifacts[EXAMPLES].artifacts.append(examples)
         return output
 
@@ -155,6 +165,9 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
             tf.io.gfile.makedirs(f"{outputs.tail}/{OPEN}")
         try:
             self._run(task_of(config, files, span, folder), files, outputs, quarantine.uri)
+            if not storage.is_remote(folder):
+                written = disk_bytes([folder, examples.uri, quarantine.uri, catalog.uri])
+                examples.set_int_custom_property(DISK_BYTES, written)
         finally:
             tf.io.gfile.rmtree(folder)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))

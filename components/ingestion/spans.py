@@ -43,12 +43,14 @@ class SpanFiles:
       fingerprint: A digest that changes if a file is added, removed or rewritten.
       span_fingerprint: The same of the files whose path names the span: a store rewrites a table that all spans share
         every day. Without spans, it is of all files.
+      num_bytes: The size of all files, as stored.
     """
 
     span: int
     files: dict[str, dict[str, tuple[str, ...]]]
     fingerprint: str
     span_fingerprint: str
+    num_bytes: int
 
 
 def resolve_span(config: Config, data_root: str, span: int | None = None) -> SpanFiles:
@@ -80,6 +82,7 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
         files[name] = {"": _files(data_root, path, number, name)}
     shared = {name for name, table in others.items() if has_spans(config) and not _names_span(table.path)}
     digest, of_span = hashlib.sha256(), hashlib.sha256()
+    num_bytes = 0
     for name, by_split in sorted(files.items()):
         for split, paths in sorted(by_split.items()):
             for path in paths:
@@ -90,10 +93,11 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
                 except OSError as error:
                     raise UnreadableError.of(path, error) from error
                 line = f"{name}/{split}/{path}:{status.num_bytes}:{status.written_at}\n".encode()
+                num_bytes += status.num_bytes
                 digest.update(line)
                 if name not in shared:
                     of_span.update(line)
-    return SpanFiles(number, files, digest.hexdigest(), of_span.hexdigest())
+    return SpanFiles(number, files, digest.hexdigest(), of_span.hexdigest(), num_bytes)
 
 
 def _check_splits(files: Mapping[str, Iterable[str]]) -> None:

@@ -6,12 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from absl import logging
-from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
-from components.artifacts import INPUT_FINGERPRINT
 from components.ingestion.spans import NoSpanError, earlier_spans, paths_of, resolve_span
-from components.lineage import producer
+from components.lineage import kept_examples, producer
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.record import files_of
 from transform.config.config import Config
@@ -74,15 +72,7 @@ def ingested_files(connection: Any, pipeline_name: str, span: int) -> frozenset[
     """
     with Metadata(connection) as handle:
         store = handle.store
-        context = store.get_context_by_type_and_name("pipeline", pipeline_name)
-        artifacts = store.get_artifacts_by_context(context.id) if context else []
-        own = [
-            a.id
-            for a in artifacts
-            if INPUT_FINGERPRINT in a.custom_properties
-            and a.custom_properties["span"].int_value == span
-            and a.state == metadata_store_pb2.Artifact.LIVE
-        ]
+        own = [a.id for a in kept_examples(store, pipeline_name) if a.custom_properties["span"].int_value == span]
         made_by = producer(store, max(own)) if own else None
         executions = [] if made_by is None else store.get_executions_by_id([made_by])
     return frozenset(path for execution in executions for paths in files_of(execution).values() for path in paths)

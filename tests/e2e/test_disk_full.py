@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,29 @@ pytestmark = pytest.mark.slow
 def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with mounted(tmp_path_factory.mktemp("disk")) as place:
         yield place
+
+
+def test_an_ingestion_that_would_fill_the_disk_does_not_begin(
+    small_disk: Path, first_day: tuple[Path, str], data: Path
+) -> None:
+    """The first day says how much the second one needs."""
+    workspace, filler = store.copy_of(first_day[0], small_disk / "workspace"), small_disk / "filler"
+    arguments = store.run_arguments(data, workspace, 2)
+    fill(filler, LEFT_BYTES)
+    refused = store.wdr(*arguments)
+    filler.unlink()
+    assert refused.returncode == 1
+    *_, sentence = refused.stderr.splitlines()
+    rule = rf"error: the disk of {workspace}/\S+ must have room for what ingestion writes: about (\d\.\d) MB, "
+    estimate = r"which is (\d+\.\d\d) times the (\d\.\d) MB of logs, as for span 1\. Received: 0\.\d MB are free"
+    found = re.match(rule + estimate, sentence)
+    assert found, sentence
+    needed, factor, log = map(float, found.groups())
+    assert needed == pytest.approx(factor * log, rel=0.1)
+    report = store.last_report(workspace)
+    assert (report["status"], report["failed_node"]) == ("failed", "example_gen")
+    assert report["reason"] == sentence.removeprefix("error: ")
+    shutil.rmtree(workspace)
 
 
 def test_a_full_disk_is_told_and_with_room_the_run_goes_on(

@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 from components.data_validation.evidence import SpanEvidence
 from components.gate_records import GateRecord, read_record
 from components.ingestion.counts import Counts, read_counts
-from components.lineage import artifacts_of, producer
+from components.lineage import artifacts_of, artifacts_of_pipeline, producer
 from components.model_store.manifest import Manifest
 from components.model_store.versions import history, versions
 from pipeline.create import DATA_VALIDATION, EXAMPLE_GEN
@@ -180,8 +180,7 @@ def _earlier_statistics(
 ) -> tuple[int, str] | None:
     """Finds the statistics of the newest span before the run's, among those that are older than the run's own."""
     own = {output.uri for node in nodes for output in node.outputs}
-    context = store.get_context_by_type_and_name("pipeline", pipeline_name)
-    artifacts = store.get_artifacts_by_context(context.id) if context else []
+    artifacts = artifacts_of_pipeline(store, pipeline_name)
     newest = sorted((a for a in artifacts if a.type == "ExampleStatistics"), key=lambda a: -a.id)
     found: dict[int, str] = {}
     for artifact in newest[:_MAX_STATISTICS]:
