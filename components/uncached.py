@@ -16,11 +16,16 @@ _RUN = "run"
 
 
 class PortableDriver(component_driver.BaseDriver, portable_driver.BaseDriver):  # type: ignore[misc]
-    """A component's driver with both of TFX's base classes: TFX checks for the old one and runs the new one."""
+    """A component's driver with both of TFX's base classes: TFX checks for the old one and runs the new one.
+
+    Attributes:
+      metadata_handle: ML Metadata; within a `with` block, its `store` is open.
+    """
 
     def __init__(self, metadata_handle: metadata.Metadata):
         component_driver.BaseDriver.__init__(self, metadata_handle)
         portable_driver.BaseDriver.__init__(self, metadata_handle)
+        self.metadata_handle = metadata_handle
 
 
 class UncachedDriver(PortableDriver):

@@ -176,14 +176,17 @@ def _whole_pipeline(
     data = _data_gates(config, settings, example_gen)
     window = _window(config, example_gen.outputs["examples"], late)
     training = _training(config, settings, example_gen, data, window)
+    previous_models, progressive_validation = _progressive_validation(config, example_gen.outputs["examples"], data)
+    unseen = progressive_validation.outputs["evaluation"]
     return [
         example_gen,
         *late,
         *data.nodes,
-        *_progressive_validation(config, example_gen.outputs["examples"], data),
+        previous_models,
+        progressive_validation,
         *window,
         *training.nodes,
-        *_model_gates_and_push(config, settings, example_gen, data, window, training.model),
+        *_model_gates_and_push(config, settings, example_gen, data, window, training.model, unseen),
     ]
 
 
@@ -262,7 +265,7 @@ def _data_gates(config: Config, settings: RunSettings, example_gen: ImpressionEx
     return _Data(nodes, schema, pushed_model.outputs["model"], [anomaly_gate, data_gate])
 
 
-def _progressive_validation(config: Config, examples: Channel, data: _Data) -> list[BaseNode]:
+def _progressive_validation(config: Config, examples: Channel, data: _Data) -> tuple[Resolver, ProgressiveEvaluator]:
     """Measures the last model, and the one before it, on a span that neither has seen."""
     previous_models = Resolver(
         strategy_class=PreviousModels,
@@ -281,7 +284,7 @@ def _progressive_validation(config: Config, examples: Channel, data: _Data) -> l
         data.schema,
     ).with_id(PROGRESSIVE_VALIDATION)
     progressive_validation.add_upstream_nodes(data.gates)
-    return [previous_models, progressive_validation]
+    return previous_models, progressive_validation
 
 
 def _window(config: Config, examples: Channel, late: list[BaseNode]) -> _Window:
@@ -367,8 +370,12 @@ def _model_gates_and_push(
     data: _Data,
     window: _Window,
     candidate: Channel,
+    earlier_evaluation: Channel,
 ) -> list[BaseNode]:
-    """Decides whether the candidate model may serve, and pushes it."""
+    """Decides whether the candidate model may serve, and pushes it.
+
+    The serving model's scores are those of `earlier_evaluation`, where it has them.
+    """
     examples, catalog = example_gen.outputs["examples"], example_gen.outputs["catalog"]
     serving_root = str(settings.workspace.serving(config.name))
     serving_model = Resolver(
@@ -396,6 +403,7 @@ def _model_gates_and_push(
         validated_model.outputs["model"],
         serving_model.outputs["model"],
         data.schema,
+        earlier_evaluation,
     ).with_id("evaluator")
     quality_gate, resolvers = _quality_gate(
         config,

@@ -27,28 +27,29 @@ SliceKey = tuple[tuple[str, Any], ...]
 Measured = tuple[SliceKey, dict[MetricKey, Any]]
 
 
-def column_evaluator(plan: Plan, keep: Callable[[Columns], None]) -> tfma.evaluators.Evaluator:
+def column_evaluator(plan: Plan, complete: Callable[[Columns], Columns]) -> tfma.evaluators.Evaluator:
     """Returns the evaluator, which runs after `components.evaluation.scoring.score_extractor`.
 
     Args:
       plan: What is measured.
-      keep: Is called with all columns.
+      complete: Is called with the columns of all examples; returns them with the scores of all models of the plan.
     """
-    return tfma.evaluators.Evaluator(stage_name="EvaluateColumns", run_after=SCORED, ptransform=_Evaluate(plan, keep))
+    stage = _Evaluate(plan, complete)
+    return tfma.evaluators.Evaluator(stage_name="EvaluateColumns", run_after=SCORED, ptransform=stage)
 
 
 class _Evaluate(beam.PTransform):  # type: ignore[misc]
     """Gathers all columns and measures them."""
 
-    def __init__(self, plan: Plan, keep: Callable[[Columns], None]):
+    def __init__(self, plan: Plan, complete: Callable[[Columns], Columns]):
         super().__init__()
         self._plan = plan
-        self._keep = keep
+        self._complete = complete
 
     def expand(self, extracts: Any) -> dict[str, Any]:
         gathered = extracts | "Gather" >> beam.CombineGlobally(_Gather()).without_defaults()
-        _ = gathered | "Keep" >> beam.Map(self._keep)
-        metrics = gathered | "Measure" >> beam.FlatMap(measured, self._plan)
+        completed = gathered | "Complete" >> beam.Map(self._complete)
+        metrics = completed | "Measure" >> beam.FlatMap(measured, self._plan)
         return {
             tfma.METRICS_KEY: metrics | "Metrics" >> beam.Map(_of_kind, MetricKey),
             tfma.PLOTS_KEY: metrics | "Plots" >> beam.Map(_of_kind, PlotKey),

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -24,8 +22,7 @@ from tfx.utils import path_utils
 
 from components import storage
 from components.evaluation.column_evaluator import column_evaluator
-from components.evaluation.columns import Columns
-from components.evaluation.kept_scores import keep_scores
+from components.evaluation.kept_scores import ModelScores
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.plan import Plan, plan_of
 from components.evaluation.results import BASELINE, MODEL, write_measured
@@ -34,6 +31,9 @@ from components.evaluation.scoring import files_of, score_extractor
 from components.example_files import example_batches
 
 Artifacts = dict[str, list[types.Artifact]]
+
+#: The input with an earlier evaluation.
+EARLIER_EVALUATION = "earlier_evaluation"
 
 _DTYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
@@ -80,8 +80,15 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
             for spec in plan.eval_config.model_specs
         }
         dtypes = _dtypes(artifact_utils.get_single_uri(input_dict["schema"]))
+        folders, earlier = _folders(input_dict, exec_properties), input_dict.get(EARLIER_EVALUATION)
+        scores = ModelScores(
+            [saved_models[name] for name in plan.model_names],
+            folders,
+            artifact_utils.get_single_uri(earlier) if earlier else None,
+            evaluation,
+        )
         with self._make_beam_pipeline() as pipeline:
-            evaluate(pipeline, plan, _folders(input_dict, exec_properties), dtypes, saved_models, evaluation)
+            evaluate(pipeline, plan, dtypes, saved_models, scores)
 
 
 def _folders(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str]:
@@ -103,24 +110,17 @@ def problem_of(model: list[types.Artifact], input_dict: Artifacts, exec_properti
 
 
 def evaluate(
-    pipeline: beam.Pipeline,
-    plan: Plan,
-    folders: list[str],
-    dtypes: dict[str, tf.DType],
-    saved_models: dict[str, str],
-    output: str,
+    pipeline: beam.Pipeline, plan: Plan, dtypes: dict[str, tf.DType], saved_models: dict[str, str], scores: ModelScores
 ) -> None:
     """Adds an evaluation to a Beam pipeline.
 
     Args:
       pipeline: The pipeline.
       plan: What is measured.
-      folders: The folders of the examples' files.
       dtypes: The dtypes of the examples' features.
       saved_models: The models' SavedModels by name.
-      output: The folder for TFMA's results and the models' scores (`components.evaluation.kept_scores`).
+      scores: The scores of these models, on which examples, and the folder of the results.
     """
-    models = [saved_models[name] for name in plan.model_names]
     shared_models = [
         # `tfma.default_eval_shared_model` loads a model to find out whether it is Keras'.
         tfma.EvalSharedModel(
@@ -133,21 +133,16 @@ def evaluate(
     ]
     _ = (
         pipeline
-        | "Files" >> beam.Create(files_of(folders))
+        | "Files" >> beam.Create(files_of(scores.folders))
         | "Distribute" >> beam.Reshuffle()
         | tfma.ExtractEvaluateAndWriteResults(
             eval_shared_model=shared_models,
             eval_config=plan.eval_config,
-            extractors=[score_extractor(plan, dtypes, saved_models)],
-            evaluators=[column_evaluator(plan, functools.partial(_keep, output, models, folders))],
-            output_path=output,
+            extractors=[score_extractor(plan, dtypes, scores.to_score)],
+            evaluators=[column_evaluator(plan, scores.complete)],
+            output_path=scores.output,
         )
     )
-
-
-def _keep(output: str, saved_models: Sequence[str], folders: Sequence[str], columns: Columns) -> None:
-    for saved_model, scores in zip(saved_models, columns.score.T, strict=True):
-        keep_scores(output, saved_model, folders, scores)
 
 
 def _eval_config(text: str, has_baseline: bool) -> config_pb2.EvalConfig:

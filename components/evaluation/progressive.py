@@ -8,13 +8,13 @@ from typing import Any
 import ml_metadata as mlmd
 from absl import logging
 from tfx import types
-from tfx.components import Evaluator
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common import resolver
 
 from components.artifacts import MODEL_ID
+from components.evaluation.component import ColumnEvaluator
 from components.evaluation.executor import ColumnExecutor, problem_of
 from components.evaluation.results import MODEL, write_measured
 from components.execution_types import PROGRESSIVE_EVALUATOR, recorded_as
@@ -102,8 +102,8 @@ class ProgressiveExecutor(OptionalEvaluatorExecutor):
 
 
 @recorded_as("components.progressive.OptionalEvaluator")
-class OptionalEvaluator(Evaluator):  # type: ignore[misc]
-    """TFX's Evaluator with an optional model."""
+class OptionalEvaluator(ColumnEvaluator):
+    """The Evaluator with an optional model."""
 
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(OptionalEvaluatorExecutor)
 

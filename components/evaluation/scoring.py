@@ -37,18 +37,17 @@ def files_of(folders: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def score_extractor(
-    plan: Plan, dtypes: Mapping[str, tf.DType], saved_models: Mapping[str, str]
+    plan: Plan, dtypes: Mapping[str, tf.DType], saved_models: Sequence[str]
 ) -> tfma.extractors.Extractor:
     """Returns the extractor.
 
     Args:
       plan: What is measured.
       dtypes: The dtypes of the examples' features.
-      saved_models: The models' SavedModels by name.
+      saved_models: The SavedModels that score; `Columns.score` has a column for each.
     """
     parser = Parser(plan, dtypes)
-    models = [saved_models[name] for name in plan.model_names]
-    return tfma.extractors.Extractor(stage_name=SCORED, ptransform=beam.ParDo(_ScoreFile(parser, models)))
+    return tfma.extractors.Extractor(stage_name=SCORED, ptransform=beam.ParDo(_ScoreFile(parser, saved_models)))
 
 
 class _ScoreFile(beam.DoFn):  # type: ignore[misc]
@@ -98,7 +97,7 @@ class Parser:
             weight=_number(parsed[self._weight], self._weight, num_rows)
             if self._weight
             else np.ones(num_rows, np.float32),
-            score=np.stack([scorer(examples) for scorer in scorers], axis=1).astype(np.float32),
+            score=np.array([scorer(examples) for scorer in scorers], np.float32).reshape(len(scorers), num_rows).T,
             group={name: _group_hashes(parsed[name], name, num_rows) for name in self._groups},
             slices={name: _members(parsed[feature], feature, bound) for name, (feature, bound) in self._slices.items()},
         )

@@ -7,10 +7,10 @@ from typing import Any
 
 from google.protobuf.wrappers_pb2 import BoolValue
 from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
-from tfx.components import Evaluator
 from tfx.types import BaseChannel
 
 from components.evaluation import extractors, ranking_metrics, row_metrics
+from components.evaluation.component import ColumnEvaluator
 from components.fingerprint import code_fingerprint
 from transform.config.config import Config
 from transform.config.evaluation import AT_K, Evaluation, k_of, kind_of
@@ -74,31 +74,29 @@ def _metric(class_name: str, module: str = "", **settings: Any) -> config_pb2.Me
 
 
 def evaluator_of(
-    component: type[Evaluator],
+    component: type[ColumnEvaluator],
     config: Config,
     examples: BaseChannel,
     model: BaseChannel,
     baseline_model: BaseChannel,
     schema: BaseChannel,
-) -> Evaluator:
-    """Creates an Evaluator, or a component derived from it, for the evaluation split."""
+    earlier_evaluation: BaseChannel | None = None,
+) -> ColumnEvaluator:
+    """Creates an Evaluator for the evaluation split, with the metrics of a config."""
     settings = eval_config(
         config.evaluation,
         weighted=config.sources.impressions.weight is not None,
         has_requests=config.sources.impressions.request_id is not None,
         user=config.user,
     )
-    evaluator = component(
+    metrics = {metric.module for spec in settings.metrics_specs for metric in spec.metrics if metric.module}
+    return component(
         examples=examples,
         model=model,
         baseline_model=baseline_model,
-        eval_config=settings,
         schema=schema,
-        example_splits=["eval"],
+        eval_config=settings,
         module_path=extractors.__name__,
+        code_fingerprint=code_fingerprint(component, extractors.__name__, *sorted(metrics)),
+        earlier_evaluation=earlier_evaluation,
     )
-    # The Evaluator has no parameter for it, but TFX's cache compares all properties: editing a metric must re-evaluate.
-    # TFX 1.21.0 compiles what the dict holds by then; it does not say that the dict may be changed.
-    metrics = {metric.module for spec in settings.metrics_specs for metric in spec.metrics if metric.module}
-    evaluator.exec_properties["code_fingerprint"] = code_fingerprint(component, extractors.__name__, *sorted(metrics))
-    return evaluator

@@ -99,7 +99,7 @@ class ImpressionExampleGenDriver(PortableDriver):
         recipe = "\0".join([config.identity_json(), properties["data_root"], properties["code_fingerprint"]])
         examples.custom_properties[RECIPE].string_value = hashlib.sha256(recipe.encode()).hexdigest()
         examples.custom_properties[LOG_BYTES].int_value = found.num_bytes
-        with self._mlmd_connection as handle:
+        with self.metadata_handle as handle:
             check_room(handle.store, execution_info.pipeline_info.id, examples)
         output.output_artifacts[EXAMPLES].artifacts.append(examples)
         return output

@@ -22,6 +22,9 @@ Seen = Callable[[Mapping[str, Any]], None]
 class Materialization:
     """Transforms examples.
 
+    Attributes:
+      transform: Maps serialized raw examples, string `[rows]`, to the transformed features by name.
+
     Args:
       output: The transform graph.
       feature_spec: How the raw examples are parsed.
@@ -43,7 +46,7 @@ class Materialization:
             found: dict[str, Any] = transform_fn(*tf.nest.flatten(given, expand_composites=True))
             return found
 
-        self._transform = transform
+        self.transform = transform
 
     def write(self, files: Sequence[str], prefix: str, seen: Seen | None = None) -> None:
         """Transforms files, each into a file of its own, with its rows in their order.
@@ -58,10 +61,15 @@ class Materialization:
 
     def _examples(self, file: str, seen: Seen | None) -> Iterator[pa.Array]:
         batches = split_by_combinations(example_batches([file], BATCH_SIZE), self._crossed)
-        for transformed in map_ahead(self._transform, batches):
+        for transformed in map_ahead(self.transform, batches):
             if seen:
                 seen(transformed)
-            yield encoding.examples([_entries(name, transformed[name]) for name in sorted(transformed)])
+            yield serialized(transformed)
+
+
+def serialized(transformed: Mapping[str, Any]) -> pa.Array:
+    """Returns a batch of transformed features as serialized tf.Examples, binary `[rows]`."""
+    return encoding.examples([_entries(name, transformed[name]) for name in sorted(transformed)])
 
 
 def _entries(name: str, values: Any) -> pa.Array:

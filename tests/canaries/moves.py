@@ -192,6 +192,13 @@ MOVES: dict[str, list[Move]] = {
     "check_serving_model_path": [now(path_utils, "serving_model_path", lambda uri: f"{uri}/serving")],
     "check_evaluator_constants": [now(constants, "BLESSED_FILE_NAME", "blessed")],
     "check_evaluator_executor": [now(evaluator_executor.Executor, "Do", _other_do)],
+    "check_evaluator_spec": [
+        now(
+            standard_component_specs.EvaluatorSpec,
+            "PARAMETERS",
+            _without(standard_component_specs.EvaluatorSpec, "example_splits"),
+        ),
+    ],
     "check_default_extractors": [_extractors_backwards],
     "check_calibration_plot": [gone(metrics_for_slice_pb2, "CalibrationHistogramBuckets")],
     "check_metrics_validator": [

@@ -96,6 +96,7 @@ PRIVATE_USES = (
         "tfx.dsl.components.base.executor_spec",
         ("BeamExecutorSpec",),
         (
+            "components/evaluation/component.py",
             "components/evaluation/progressive.py",
             "components/ingestion/component.py",
             "components/remembering_transform.py",
@@ -124,6 +125,7 @@ PRIVATE_USES = (
         ("ChannelParameter", "ComponentSpec", "ExecutionParameter"),
         (
             "components/data_validation/component.py",
+            "components/evaluation/component.py",
             "components/infra_validation/component.py",
             "components/late_labels/component.py",
             "components/ingestion/component.py",
@@ -210,8 +212,8 @@ PRIVATE_USES = (
         *TFX,
         "a component's `exec_properties`, changed after it was made",
         (),
-        ("components/evaluation/tfma_config.py", "components/statistics/component.py"),
-        "an edit of the code computes again; the Evaluator and StatisticsGen have no parameter for it",
+        ("components/statistics/component.py",),
+        "an edit of the code computes again; StatisticsGen has no parameter for it",
         of_tfx.check_exec_properties,
         (".exec_properties[",),
     ),
@@ -290,6 +292,14 @@ PRIVATE_USES = (
         ("benchmarks/scale_evaluation.py", "components/evaluation/executor.py"),
         "an Evaluator that keeps columns, and does nothing on a first span, which has no model",
         of_tfx.check_evaluator_executor,
+    ),
+    PrivateUse(
+        *TFX,
+        "tfx.types.standard_component_specs",
+        ("EvaluatorSpec",),
+        ("components/evaluation/component.py",),
+        "an Evaluator with an earlier evaluation, whose scores are not computed again",
+        of_tfx.check_evaluator_spec,
     ),
     PrivateUse(
         *TFX,
@@ -591,6 +601,7 @@ PRIVATE_USES = (
         "tensorflow_model_analysis.proto.config_pb2",
         ("EvalConfig", "MetricConfig", "MetricsSpec", "ModelSpec", "SlicingSpec"),
         (
+            "components/evaluation/component.py",
             "components/evaluation/executor.py",
             "components/evaluation/extractors.py",
             "components/evaluation/plan.py",

@@ -45,6 +45,7 @@ from tfx_bsl import sketches
 
 from components.artifact_types import Catalog, VocabularyMemory
 from components.evaluation.calibration import calibration_buckets
+from components.evaluation.component import ColumnEvaluator
 from components.evaluation.extractors import custom_extractors
 from components.execution_types import recorded_as
 from components.remembering_transform import RememberingTransform
@@ -337,6 +338,25 @@ def check_evaluator_executor() -> None:
     call = source.split("extractors = custom_extractors(")[1].split(")")[0]
     named = {part.split("=")[0].strip() for part in call.split(",") if "=" in part}
     assert named == set(inspect.signature(custom_extractors).parameters)
+
+
+def check_evaluator_spec() -> None:
+    """The Evaluator with an earlier evaluation has the exec properties of TFX's, and the code's fingerprint."""
+    common = {
+        "examples": _channel(standard_artifacts.Examples),
+        "model": _channel(standard_artifacts.Model),
+        "baseline_model": _channel(standard_artifacts.Model),
+        "schema": _channel(standard_artifacts.Schema),
+        "eval_config": config_pb2.EvalConfig(metrics_specs=[config_pb2.MetricsSpec(query_key="request_id")]),
+        "module_path": "a.b",
+    }
+    stock = tfx_components.Evaluator(example_splits=["eval"], **common)
+    evaluations = _channel(standard_artifacts.ModelEvaluation)
+    ours = ColumnEvaluator(code_fingerprint="f00", earlier_evaluation=evaluations, **common)
+    given = {name: value for name, value in stock.exec_properties.items() if value is not None}
+    assert ours.exec_properties == {**given, "code_fingerprint": "f00"}
+    assert set(ours.inputs) == {*stock.inputs, "earlier_evaluation"}
+    assert set(ours.outputs) == set(stock.outputs)
 
 
 def check_calibration_plot() -> None:

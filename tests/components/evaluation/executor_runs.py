@@ -100,6 +100,12 @@ class Inputs:
         artifact.uri = str(self._folder / name)
         return artifact
 
+    def evaluation(self, folder: Path) -> Any:
+        """Returns the artifact of an evaluation that `evaluate` has written."""
+        artifact = standard_artifacts.ModelEvaluation()
+        artifact.uri = str(folder)
+        return artifact
+
     def evaluate(self, executor: Any, eval_config: config_pb2.EvalConfig, output: str) -> Path:
         """Runs an executor, and returns the folder with its results."""
         evaluation = self._artifact(standard_artifacts.ModelEvaluation, output)

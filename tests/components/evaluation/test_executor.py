@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
 
 from components.evaluation.executor import ColumnExecutor
-from components.evaluation.kept_scores import kept_scores
+from components.evaluation.kept_scores import keep_scores, kept_scores
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.progressive import ProgressiveExecutor
 from components.evaluation.results import read_written
@@ -129,6 +131,42 @@ def test_a_baseline_that_cannot_score_the_examples_is_left_out(tmp_path: Path) -
     assert found.slices[""].baseline == {}
     assert list(found.problems) == ["baseline_model"]
     assert found.problems["baseline_model"].startswith("the model cannot score the rows: ")
+
+
+def test_scores_of_an_earlier_evaluation_are_not_computed_again(tmp_path: Path) -> None:
+    """The baseline can no longer score: its variables are gone."""
+    inputs = Inputs(tmp_path, rows(100))
+    config = eval_config(EVALUATION, weighted=True, has_requests=True, user="user_id")
+    computed = inputs.evaluate(ColumnExecutor, config, "computed")
+    candidate, baseline = (inputs.artifacts.pop(name) for name in ("model", "baseline_model"))
+    inputs.artifacts["model"] = baseline
+    earlier = inputs.evaluate(ProgressiveExecutor, config, "earlier")
+    inputs.artifacts |= {"model": candidate, "baseline_model": baseline}
+    inputs.artifacts["earlier_evaluation"] = [inputs.evaluation(earlier)]
+    shutil.rmtree(Path(baseline[0].uri) / "Format-Serving" / "variables")
+    found = inputs.evaluate(ColumnExecutor, config, "found")
+    again, expected = metrics(found), metrics(computed)
+    assert {key: list(values) for key, values in again.items()} == {key: list(expected[key]) for key in again}
+    for key, values in again.items():
+        np.testing.assert_array_equal(list(values.values()), list(expected[key].values()))
+    assert plots(found) == plots(computed)
+    written = read_written(str(found))
+    assert written is not None
+    assert written.problems == {}
+    assert [path.name for path in sorted(found.iterdir())] == [path.name for path in sorted(computed.iterdir())]
+
+
+def test_kept_scores_of_other_examples_are_not_taken(tmp_path: Path) -> None:
+    inputs = Inputs(tmp_path, rows(100), ("candidate",))
+    config = eval_config(EVALUATION, weighted=True, has_requests=True, user="user_id")
+    earlier = inputs.evaluate(ProgressiveExecutor, config, "earlier")
+    split = artifact_utils.get_split_uri(inputs.artifacts["examples"], "eval")
+    model = f"{inputs.artifacts['model'][0].uri}/Format-Serving"
+    keep_scores(str(earlier), model, [split], np.zeros(99, np.float32))
+    inputs.artifacts["earlier_evaluation"] = [inputs.evaluation(earlier)]
+    expected = f"kept a score for each of 100 examples. Received: 99 ({earlier})"
+    with pytest.raises(InputError, match=re.escape(expected)):
+        inputs.evaluate(ColumnExecutor, config, "found")
 
 
 def test_an_earlier_model_that_cannot_score_a_new_span_stops_no_training(tmp_path: Path) -> None:
