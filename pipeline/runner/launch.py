@@ -23,6 +23,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.compile.ir import compile_ir
 from pipeline.metadata.handle import Metadata
+from pipeline.runner.memory import release_free_memory
 
 State = Literal["running", "done", "cached"]
 
@@ -82,7 +83,9 @@ def run_nodes(
     for node in ir.nodes:
         node_id = node.pipeline_node.node_info.id
         yield NodeEvent(node_id, "running")
-        yield launch_node(ir, node_id, connection, beam_args)
+        ended = launch_node(ir, node_id, connection, beam_args)
+        release_free_memory()
+        yield ended
 
 
 def launch_node(

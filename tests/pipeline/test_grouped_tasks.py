@@ -66,6 +66,7 @@ def test_a_task_runs_after_the_tasks_of_its_nodes_upstream_nodes(topology: Topol
     assert upstream == [
         "example_gen",
         "analyzer_cache",
+        "progressive_validation",
         "trainer",
         "infra_validation",
     ]  # of `evaluator` and of `quality_gate`
