@@ -43,11 +43,20 @@ def has_scores(evaluation_uri: str, saved_model: str, folders: Sequence[str]) ->
 
 
 def kept_scores(evaluation_uri: str, saved_model: str, folders: Sequence[str]) -> Array | None:
-    """Returns what `keep_scores` wrote; None if these scores were not kept, as by an earlier release."""
+    """Returns what `keep_scores` wrote; None if these scores were not kept, as by an earlier release.
+
+    Raises:
+      InputError: If the file is damaged.
+    """
     if not has_scores(evaluation_uri, saved_model, folders):
         return None
-    with tf.io.gfile.GFile(_path(evaluation_uri, saved_model, folders), "rb") as file:
-        scores: Array = np.load(file, allow_pickle=False)
+    path = _path(evaluation_uri, saved_model, folders)
+    with tf.io.gfile.GFile(path, "rb") as file:
+        try:
+            scores: Array = np.load(file, allow_pickle=False)
+        except (EOFError, ValueError) as error:
+            rule = "kept scores must be one array of NumPy; without the file, the examples are scored again"
+            raise InputError(f"{rule}. Received: {error} ({path})") from error
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Checks that a disk has room for what ingestion writes, from what the pipeline's last ingestion wrote."""
+"""Checks that a disk has room for what ingestion writes, by what the pipeline's last ingestion wrote."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from transform.errors import NoRoomError
 
 _MB = 10**6
 
+#: How many times as large as those of the last ingestion logs may be for an estimate.
+_MOST_TIMES = 10
+
 
 def check_room(store: mlmd.MetadataStore, pipeline: str, examples: metadata_store_pb2.Artifact) -> None:
     """Checks the disk before an ingestion.
 
-    What an ingestion needs depends on how much of the logs the config reads, so it is estimated by what the pipeline's
-    last ingestion needed for each byte of its logs. There is no estimate for a pipeline's first ingestion, nor for an
-    object store. Examples that come from the cache need no room.
+    What an ingestion needs depends on how much of the logs the config reads. So it is estimated by what the pipeline's
+    last ingestion by the same config and code needed for each byte of its logs. There is no estimate without one, or if
+    its logs were less than a tenth as large, since fixed sizes weigh more in small logs. An object store is not
+    checked. Examples that come from the cache need no room.
 
     Args:
       store: ML Metadata.
@@ -37,12 +41,14 @@ def check_room(store: mlmd.MetadataStore, pipeline: str, examples: metadata_stor
     if storage.is_remote(examples.uri):
         return
     own = examples.custom_properties
-    earlier = [a.custom_properties for a in sorted(kept_examples(store, pipeline), key=lambda a: int(a.id))]
-    if any(all(a[name] == own[name] for name in (RECIPE, INPUT_FINGERPRINT)) for a in earlier):
+    found = [a.custom_properties for a in sorted(kept_examples(store, pipeline), key=lambda a: int(a.id))]
+    earlier = [properties for properties in found if properties[RECIPE] == own[RECIPE]]
+    if any(properties[INPUT_FINGERPRINT] == own[INPUT_FINGERPRINT] for properties in earlier):
         return
-    measured = [a for a in earlier if DISK_BYTES in a and a[LOG_BYTES].int_value]
+    log_bytes = own[LOG_BYTES].int_value
+    measured = [e for e in earlier if DISK_BYTES in e and e[LOG_BYTES].int_value > log_bytes / _MOST_TIMES]
     if measured:
-        _check(examples.uri, own[LOG_BYTES].int_value, measured[-1])
+        _check(examples.uri, log_bytes, measured[-1])
 
 
 def _check(folder: str, log_bytes: int, last: Any) -> None:

@@ -156,7 +156,7 @@ def test_scores_of_an_earlier_evaluation_are_not_computed_again(tmp_path: Path) 
     assert [path.name for path in sorted(found.iterdir())] == [path.name for path in sorted(computed.iterdir())]
 
 
-def test_kept_scores_of_other_examples_are_not_taken(tmp_path: Path) -> None:
+def test_kept_scores_that_are_not_those_of_the_examples(tmp_path: Path) -> None:
     inputs = Inputs(tmp_path, rows(100), ("candidate",))
     config = eval_config(EVALUATION, weighted=True, has_requests=True, user="user_id")
     earlier = inputs.evaluate(ProgressiveExecutor, config, "earlier")
@@ -167,6 +167,10 @@ def test_kept_scores_of_other_examples_are_not_taken(tmp_path: Path) -> None:
     expected = f"kept a score for each of 100 examples. Received: 99 ({earlier})"
     with pytest.raises(InputError, match=re.escape(expected)):
         inputs.evaluate(ColumnExecutor, config, "found")
+    (kept,) = earlier.glob("scores-*.npy")
+    kept.write_bytes(kept.read_bytes()[:-1])
+    with pytest.raises(InputError, match=rf"without the file, the examples are scored again\. Received: .* \({kept}\)"):
+        inputs.evaluate(ColumnExecutor, config, "damaged")
 
 
 def test_an_earlier_model_that_cannot_score_a_new_span_stops_no_training(tmp_path: Path) -> None:

@@ -45,10 +45,13 @@ class Ingestions:
 
 def test_what_the_last_ingestion_needed_is_checked(tmp_path: Path) -> None:
     earlier = Ingestions()
-    earlier.add(earlier.examples(tmp_path, "day 6", 1_000), disk=10**18)
-    earlier.add(earlier.examples(tmp_path, "day 7", 2_000_000), disk=5_000_000)
     free = shutil.disk_usage(tmp_path).free
     fits, larger = free // 5, 2 * free
+    earlier.add(earlier.examples(tmp_path, "day 6", free), disk=10**18)
+    earlier.add(earlier.examples(tmp_path, "day 7", 4 * free), disk=10 * free)
+    other = earlier.examples(tmp_path, "day 7", free)
+    other.custom_properties[RECIPE].string_value = "another recipe"
+    earlier.add(other, disk=10**18)
     check_room(earlier.store, PIPELINE, earlier.examples(tmp_path, "day 8", fits))
     with pytest.raises(NoRoomError) as caught:
         check_room(earlier.store, PIPELINE, earlier.examples(tmp_path, "day 8", larger))
@@ -63,7 +66,9 @@ def test_without_an_earlier_ingestion_nothing_is_known(tmp_path: Path) -> None:
     earlier.add(earlier.examples(tmp_path, "day 7", 1), disk=10**6, state=DELETED)
     check_room(earlier.store, PIPELINE, day)
     check_room(earlier.store, "another pipeline", day)
-    earlier.add(earlier.examples(tmp_path, "day 7", 1), disk=10**6)
+    earlier.add(earlier.examples(tmp_path, "day 7", 10**11), disk=10**17)  # a tenth as large: too small
+    check_room(earlier.store, PIPELINE, day)
+    earlier.add(earlier.examples(tmp_path, "day 7", 10**11 + 1), disk=10**17)
     with pytest.raises(NoRoomError):
         check_room(earlier.store, PIPELINE, day)
 
