@@ -16,7 +16,7 @@ from components.ingestion import scratch
 from components.ingestion.batch_parser import Mask
 from components.ingestion.counts import CountKey
 from components.ingestion.examples import Layout, row_key, split_of_key
-from components.ingestion.lookups import InstallTimes, keys_of, positions_of
+from components.ingestion.lookups import InstallTimes, KeyIndex, keys_of
 from components.ingestion.readers import unit_of
 from components.ingestion.rows import Rejection, kept_text
 from components.ingestion.span_end import minutes_of
@@ -56,7 +56,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         self._layout = Layout(task.config)
 
     def setup(self) -> None:
-        self._keys: dict[str, pa.Array] = {}
+        self._keys: dict[str, KeyIndex] = {}
         self._installs: dict[str, InstallTimes] = {}
 
     def process(self, element: tuple[Order, dict[str, Any]], lookups: dict[str, str]) -> Iterator[Any]:
@@ -110,9 +110,9 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         """Returns the position of each impression's row in a table; -1 where there is none."""
         path = lookups[name]
         if path not in self._keys:
-            self._keys[path] = scratch.read_table(path)["key"].combine_chunks()
+            self._keys[path] = KeyIndex(scratch.read_table(path)["key"].combine_chunks())
         (position,) = self._layout.key_positions(IMPRESSIONS, [self._task.config.sources.tables[name].log_column])
-        return positions_of(rows[f"c{position}"].combine_chunks().cast(pa.large_string()), self._keys[path])
+        return self._keys[path].positions(rows[f"c{position}"].combine_chunks().cast(pa.large_string()))
 
     def _values(self, rows: pa.Table, positions: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
         return values_of(rows.take(pa.array(positions)), len(self._task.config.columns[IMPRESSIONS]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingestion.batch_parser import Mask
+from components.ingestion.scratch import hashes_of_texts
 
 Positions = npt.NDArray[Any]
 Times = npt.NDArray[np.float64]
@@ -48,6 +49,55 @@ def positions_of(keys: pa.Array, among: pa.Array) -> Positions:
     places = np.full(len(encoded.dictionary) + 1, -1, np.int64)  # the last one is that of a null
     places[codes[found]] = found
     return places[np.asarray(pc.fill_null(encoded.indices, -1), np.int64)]
+
+
+class KeyIndex:
+    """Keys, none of which occurs twice, in which the keys of many parts are looked up.
+
+    `positions_of` reads all of a table's keys for each part. Of a large table, their hashes are sorted once instead, and
+    a part's are searched among them: what a part costs then hardly depends on the table's size.
+
+    Args:
+      keys: The keys, large_string; they stay where they are, such as in a file that is mapped into memory.
+      indexed_from: The number of keys from which their hashes are sorted.
+      hashes_of: The hash of each key, uint64; different keys may have the same one.
+    """
+
+    def __init__(
+        self,
+        keys: pa.Array,
+        indexed_from: int = 1 << 18,
+        hashes_of: Callable[[pa.Array], npt.NDArray[np.uint64]] = hashes_of_texts,
+    ):
+        self._keys, self._hashes_of = keys, hashes_of
+        self._hashes: npt.NDArray[np.uint64] | None = None
+        if len(keys) >= indexed_from:
+            hashes = hashes_of(keys)
+            self._positions = np.argsort(hashes)
+            self._hashes = hashes[self._positions]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def positions(self, keys: pa.Array) -> Positions:
+        """Returns the position of each key, int64 `[len(keys)]`; -1 where there is none, as for a null."""
+        if self._hashes is None:
+            return positions_of(keys, self._keys)
+        found = np.full(len(keys), -1, np.int64)
+        left = np.flatnonzero(np.asarray(keys.is_valid()))
+        hashes = self._hashes_of(keys)[left]
+        left = left[np.argsort(hashes)]  # sorted hashes are searched faster
+        hashes = np.sort(hashes)
+        places = np.searchsorted(self._hashes, hashes)
+        while len(left):  # once, and again for each key with the hash of a different one
+            has_hash = places < len(self._hashes)
+            has_hash[has_hash] = self._hashes[places[has_hash]] == hashes[has_hash]
+            left, hashes, places = left[has_hash], hashes[has_hash], places[has_hash]
+            positions = self._positions[places]
+            is_equal = np.asarray(pc.equal(self._keys.take(pa.array(positions)), keys.take(pa.array(left))), bool)
+            found[left[is_equal]] = positions[is_equal]
+            left, hashes, places = left[~is_equal], hashes[~is_equal], places[~is_equal] + 1
+        return found
 
 
 def firsts_of(keys: pa.Array) -> Positions:
@@ -109,14 +159,14 @@ class InstallTimes:
 
     def __init__(self, keys: pa.Array, times: Times):
         encoded = keys.dictionary_encode()
-        self._keys = encoded.dictionary
+        self._keys = KeyIndex(encoded.dictionary)
         self._groups = np.asarray(encoded.indices, np.int64)
         self._times = GroupedTimes(self._groups, times)
         self._sorted_groups = np.sort(self._groups)
 
     def label(self, keys: pa.Array, shown: Times, before: float, after: float) -> Labels:
         """Labels impressions: 1 if an install with the same keys is in [time - `before`, time + `after`]."""
-        groups = positions_of(keys, self._keys)
+        groups = self._keys.positions(keys)
         has_group = groups >= 0
         labels = np.zeros(len(groups), np.int8)
         first, end = self._times.within(groups[has_group], shown[has_group] - before, shown[has_group] + after)
