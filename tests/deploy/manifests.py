@@ -40,7 +40,7 @@ _PREFIXES = {
 
 @functools.cache
 def kubernetes_files() -> list[Path]:
-    """Returns all files with objects of Kubernetes, KServe or Flink's operator."""
+    """Returns all files with objects of Kubernetes, KServe, or Flink's or Spark's operator."""
     found = sorted(path for path in DEPLOY.rglob("*.yaml") if "apiVersion:" in path.read_text(encoding="utf-8"))
     return [path for path in found if path.name != "kustomization.yaml"]
 
@@ -80,7 +80,7 @@ def flags(arguments: list[str]) -> dict[str, str]:
 
 
 def errors(document: Any) -> list[str]:
-    """Returns the violations of its schema by an object of Kubernetes, KServe or Flink's operator."""
+    """Returns the violations of its schema by an object of Kubernetes, KServe, or Flink's or Spark's operator."""
     if document["kind"] in _OTHERS:
         schema = _OTHERS[document["kind"]]()
     else:
@@ -152,6 +152,8 @@ def _definitions() -> dict[str, Any]:
         "V1Pod",
         "V1PodSpec",
         "V1ConfigMap",
+        "V1ServiceSpec",
+        "V1StatefulSetSpec",
         *(_PREFIXES[each["apiVersion"]] + each["kind"] for each in _plain_objects()),
     ]
     found: dict[str, Any] = {}
@@ -186,6 +188,23 @@ def _flink_deployment() -> dict[str, Any]:
     return _object(own, required=[])
 
 
+def _spark_cluster() -> dict[str, Any]:
+    """Returns the schema of Spark's operator, whose master and workers are Kubernetes' stateful sets and services."""
+    own = json.loads((_SCHEMAS / "spark_cluster.json").read_text(encoding="utf-8"))
+    metadata, service = _reference("V1ObjectMeta"), _reference("V1ServiceSpec")
+    # The operator adds the fields that Kubernetes requires.
+    stateful_set = {key: value for key, value in _model("V1StatefulSetSpec").items() if key != "required"}
+    properties = {
+        "serviceMetadata": metadata,
+        "serviceSpec": service,
+        "statefulSetMetadata": metadata,
+        "statefulSetSpec": stateful_set,
+    }
+    part = {"type": "object", "properties": properties, "additionalProperties": False}
+    required = ["clusterTolerations", "runtimeVersions"]
+    return _object({**own, "masterSpec": part, "workerSpec": part}, required=required)
+
+
 def _object(spec: dict[str, Any], required: list[str]) -> dict[str, Any]:
     """Returns the schema of an object whose `spec` has these properties."""
     schema = {"type": "object", "properties": spec, "required": required, "additionalProperties": False}
@@ -201,4 +220,5 @@ def _object(spec: dict[str, Any], required: list[str]) -> dict[str, Any]:
 _OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
     "InferenceService": _inference_service,
     "FlinkDeployment": _flink_deployment,
+    "SparkCluster": _spark_cluster,
 }

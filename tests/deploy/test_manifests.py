@@ -20,7 +20,7 @@ from tests.deploy import manifests
 from tests.deploy.manifests import DEPLOY, ROOT, container, flags, kubernetes_files, named, objects, pods
 
 PRODUCT = "wdr"
-WORKLOADS = ("app-store", "beam-job-server", "model-server", "rank-service", "tf-serving")
+WORKLOADS = ("app-store", "beam-job-server", "beam-spark-job-server", "model-server", "rank-service", "tf-serving")
 TF_SERVING = ("app-store", "tf-serving")
 
 #: The flags of TF Serving 2.19.1 that the deploy files use (`model_servers/main.cc`); it rejects unknown flags.
