@@ -44,9 +44,12 @@ TAIL_OF, COMPLETED_BY = "tail_of", "completed_by"
 #: A custom property of Examples with a tail: the number of its impressions.
 NUM_OPEN = "num_open_impressions"
 
-#: Custom properties of Examples: the size in bytes of the files that they were read from, as stored, and of the files
-#: that their ingestion had written by its end, temporary ones included. The second is missing on an object store.
-LOG_BYTES, DISK_BYTES = "log_bytes", "disk_bytes"
+#: A custom property of Examples: about how many bytes the files have that they were read from, once decompressed.
+LOG_BYTES = "log_bytes"
+
+#: A custom property of Examples: the bytes of all files that their ingestion had written by its end, temporary ones
+#: included; missing on an object store.
+DISK_BYTES = "disk_bytes"
 
 #: In the statistics of a feature of texts: a custom statistic, 1 or missing, which says that the number of distinct
 #: values is an estimate, and that the counts of the most frequent values may be too low.

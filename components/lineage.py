@@ -71,8 +71,8 @@ def artifacts_of_pipeline(store: mlmd.MetadataStore, pipeline: str) -> list[meta
 
 def kept_examples(store: mlmd.MetadataStore, pipeline: str) -> list[metadata_store_pb2.Artifact]:
     """Returns the Examples that a pipeline, given by its name, has ingested, and whose files are kept."""
-    ingested = [a for a in artifacts_of_pipeline(store, pipeline) if INPUT_FINGERPRINT in a.custom_properties]
-    return [a for a in ingested if a.state == metadata_store_pb2.Artifact.LIVE]
+    examples = [a for a in artifacts_of_pipeline(store, pipeline) if a.type == "Examples" and _is_ingested(a)]
+    return [a for a in examples if a.state == metadata_store_pb2.Artifact.LIVE]
 
 
 def of_same_rows(

@@ -177,7 +177,7 @@ def _whole_pipeline(
     window = _window(config, example_gen.outputs["examples"], late)
     training = _training(config, settings, example_gen, data, window)
     previous_models, progressive_validation = _progressive_validation(config, example_gen.outputs["examples"], data)
-    unseen = progressive_validation.outputs["evaluation"]
+    earlier_evaluation = progressive_validation.outputs["evaluation"]
     return [
         example_gen,
         *late,
@@ -186,7 +186,7 @@ def _whole_pipeline(
         progressive_validation,
         *window,
         *training.nodes,
-        *_model_gates_and_push(config, settings, example_gen, data, window, training.model, unseen),
+        *_model_gates_and_push(config, settings, example_gen, data, window, training.model, earlier_evaluation),
     ]
 
 

@@ -27,28 +27,28 @@ SliceKey = tuple[tuple[str, Any], ...]
 Measured = tuple[SliceKey, dict[MetricKey, Any]]
 
 
-def column_evaluator(plan: Plan, complete: Callable[[Columns], Columns]) -> tfma.evaluators.Evaluator:
+def column_evaluator(plan: Plan, completed: Callable[[Columns], Columns]) -> tfma.evaluators.Evaluator:
     """Returns the evaluator, which runs after `components.evaluation.scoring.score_extractor`.
 
     Args:
       plan: What is measured.
-      complete: Is called with the columns of all examples; returns them with the scores of all models of the plan.
+      completed: Called with the columns of all examples; returns them with the scores of all models of the plan.
     """
-    stage = _Evaluate(plan, complete)
+    stage = _Evaluate(plan, completed)
     return tfma.evaluators.Evaluator(stage_name="EvaluateColumns", run_after=SCORED, ptransform=stage)
 
 
 class _Evaluate(beam.PTransform):  # type: ignore[misc]
     """Gathers all columns and measures them."""
 
-    def __init__(self, plan: Plan, complete: Callable[[Columns], Columns]):
+    def __init__(self, plan: Plan, completed: Callable[[Columns], Columns]):
         super().__init__()
         self._plan = plan
-        self._complete = complete
+        self._completed = completed
 
     def expand(self, extracts: Any) -> dict[str, Any]:
         gathered = extracts | "Gather" >> beam.CombineGlobally(_Gather()).without_defaults()
-        completed = gathered | "Complete" >> beam.Map(self._complete)
+        completed = gathered | "AddKeptScores" >> beam.Map(self._completed)
         metrics = completed | "Measure" >> beam.FlatMap(measured, self._plan)
         return {
             tfma.METRICS_KEY: metrics | "Metrics" >> beam.Map(_of_kind, MetricKey),

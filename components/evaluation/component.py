@@ -13,7 +13,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.types.standard_component_specs import EvaluatorSpec
 
-from components.evaluation.executor import EARLIER_EVALUATION, ColumnExecutor
+from components.evaluation.executor import ColumnExecutor
 
 
 class ColumnEvaluatorSpec(ComponentSpec):  # type: ignore[misc]
@@ -22,7 +22,7 @@ class ColumnEvaluatorSpec(ComponentSpec):  # type: ignore[misc]
     PARAMETERS = {**EvaluatorSpec.PARAMETERS, "code_fingerprint": ExecutionParameter(type=str)}
     INPUTS = {
         **EvaluatorSpec.INPUTS,
-        EARLIER_EVALUATION: ChannelParameter(type=standard_artifacts.ModelEvaluation, optional=True),
+        "earlier_evaluation": ChannelParameter(type=standard_artifacts.ModelEvaluation, optional=True),
     }
     OUTPUTS = EvaluatorSpec.OUTPUTS
     TYPE_ANNOTATION = EvaluatorSpec.TYPE_ANNOTATION
@@ -66,11 +66,10 @@ class ColumnEvaluator(base_beam_component.BaseBeamComponent):  # type: ignore[mi
                 schema=schema,
                 eval_config=eval_config,
                 example_splits=json.dumps(["eval"]),
-                fairness_indicator_thresholds="null",
                 module_path=module_path,
                 code_fingerprint=code_fingerprint,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),
-                **({} if earlier_evaluation is None else {EARLIER_EVALUATION: earlier_evaluation}),
+                earlier_evaluation=earlier_evaluation,
             )
         )

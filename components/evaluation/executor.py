@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from typing import Any
@@ -32,9 +33,6 @@ from components.example_files import example_batches
 
 Artifacts = dict[str, list[types.Artifact]]
 
-#: The input with an earlier evaluation.
-EARLIER_EVALUATION = "earlier_evaluation"
-
 _DTYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
 
@@ -59,36 +57,48 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
             super().Do(input_dict, output_dict, exec_properties)
             return
         problems = {}
+        scores = _model_scores(plan, input_dict, exec_properties)
         try:
-            self._evaluate(plan, input_dict, evaluation, exec_properties)
+            self._evaluate(plan, scores, input_dict, evaluation, exec_properties)
         except Exception:  # Beam may wrap the error of a worker in one of any type
-            problem = problem_of(input_dict[BASELINE], input_dict, exec_properties) if has_baseline else ""
+            has_scored = has_baseline and _saved_model(input_dict[BASELINE]) in scores.to_score
+            problem = problem_of(input_dict[BASELINE], input_dict, exec_properties) if has_scored else ""
             if not problem:
                 raise
             logging.warning("the baseline is not measured: %s", problem)
             problems = {BASELINE: problem}
             alone = plan_of(_eval_config(exec_properties["eval_config"], has_baseline=False))
             assert alone is not None
-            self._evaluate(alone, input_dict, evaluation, exec_properties)
+            scores = _model_scores(alone, input_dict, exec_properties)
+            self._evaluate(alone, scores, input_dict, evaluation, exec_properties)
         write_measured(evaluation, read_measured(evaluation), problems)
 
-    def _evaluate(self, plan: Plan, input_dict: Artifacts, evaluation: str, exec_properties: dict[str, Any]) -> None:
-        saved_models = {
-            spec.name: path_utils.serving_model_path(
-                artifact_utils.get_single_uri(input_dict[BASELINE if spec.is_baseline else MODEL])
-            )
-            for spec in plan.eval_config.model_specs
-        }
+    def _evaluate(
+        self, plan: Plan, scores: ModelScores, input_dict: Artifacts, evaluation: str, exec_properties: dict[str, Any]
+    ) -> None:
+        folders = _folders(input_dict, exec_properties)
         dtypes = _dtypes(artifact_utils.get_single_uri(input_dict["schema"]))
-        folders, earlier = _folders(input_dict, exec_properties), input_dict.get(EARLIER_EVALUATION)
-        scores = ModelScores(
-            [saved_models[name] for name in plan.model_names],
-            folders,
-            artifact_utils.get_single_uri(earlier) if earlier else None,
-            evaluation,
-        )
         with self._make_beam_pipeline() as pipeline:
-            evaluate(pipeline, plan, dtypes, saved_models, scores)
+            evaluate(pipeline, plan, folders, dtypes, _saved_models(plan, input_dict), scores, evaluation)
+
+
+def _model_scores(plan: Plan, input_dict: Artifacts, exec_properties: dict[str, Any]) -> ModelScores:
+    saved_models, earlier = _saved_models(plan, input_dict), input_dict.get("earlier_evaluation")
+    return ModelScores(
+        [saved_models[name] for name in plan.model_names],
+        _folders(input_dict, exec_properties),
+        artifact_utils.get_single_uri(earlier) if earlier else None,
+    )
+
+
+def _saved_models(plan: Plan, input_dict: Artifacts) -> dict[str, str]:
+    """Returns the models' SavedModels by the names that the plan gives them."""
+    specs = plan.eval_config.model_specs
+    return {spec.name: _saved_model(input_dict[BASELINE if spec.is_baseline else MODEL]) for spec in specs}
+
+
+def _saved_model(model: list[types.Artifact]) -> str:
+    return str(path_utils.serving_model_path(artifact_utils.get_single_uri(model)))
 
 
 def _folders(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str]:
@@ -101,7 +111,7 @@ def problem_of(model: list[types.Artifact], input_dict: Artifacts, exec_properti
     """Returns why a model cannot score the evaluated examples, as a sentence; empty if it can."""
     files = [one[tfma.INPUT_KEY].decode() for one in files_of(_folders(input_dict, exec_properties))]
     try:
-        scorer = Scorer(path_utils.serving_model_path(artifact_utils.get_single_uri(model)))
+        scorer = Scorer(_saved_model(model))
         for batch in example_batches(files, BATCH_SIZE):
             scorer(batch)
     except ScoringError as error:
@@ -110,16 +120,24 @@ def problem_of(model: list[types.Artifact], input_dict: Artifacts, exec_properti
 
 
 def evaluate(
-    pipeline: beam.Pipeline, plan: Plan, dtypes: dict[str, tf.DType], saved_models: dict[str, str], scores: ModelScores
+    pipeline: beam.Pipeline,
+    plan: Plan,
+    folders: list[str],
+    dtypes: dict[str, tf.DType],
+    saved_models: dict[str, str],
+    scores: ModelScores,
+    output: str,
 ) -> None:
     """Adds an evaluation to a Beam pipeline.
 
     Args:
       pipeline: The pipeline.
       plan: What is measured.
+      folders: The folders of the examples' files.
       dtypes: The dtypes of the examples' features.
       saved_models: The models' SavedModels by name.
-      scores: The scores of these models, on which examples, and the folder of the results.
+      scores: Which of these models score the examples, and the scores of the others.
+      output: The folder for TFMA's results and the models' scores.
     """
     shared_models = [
         # `tfma.default_eval_shared_model` loads a model to find out whether it is Keras'.
@@ -133,14 +151,14 @@ def evaluate(
     ]
     _ = (
         pipeline
-        | "Files" >> beam.Create(files_of(scores.folders))
+        | "Files" >> beam.Create(files_of(folders))
         | "Distribute" >> beam.Reshuffle()
         | tfma.ExtractEvaluateAndWriteResults(
             eval_shared_model=shared_models,
             eval_config=plan.eval_config,
             extractors=[score_extractor(plan, dtypes, scores.to_score)],
-            evaluators=[column_evaluator(plan, scores.complete)],
-            output_path=scores.output,
+            evaluators=[column_evaluator(plan, functools.partial(scores.completed, output))],
+            output_path=output,
         )
     )
 

@@ -82,7 +82,10 @@ def evaluator_of(
     schema: BaseChannel,
     earlier_evaluation: BaseChannel | None = None,
 ) -> ColumnEvaluator:
-    """Creates an Evaluator for the evaluation split, with the metrics of a config."""
+    """Creates an Evaluator for the evaluation split, with the metrics of a config.
+
+    It takes the scores of models that `earlier_evaluation` has scored on the same split from there.
+    """
     settings = eval_config(
         config.evaluation,
         weighted=config.sources.impressions.weight is not None,

@@ -1,12 +1,12 @@
-"""Checks that a disk has room for what ingestion writes, by what the pipeline's last ingestion wrote."""
+"""Checks that a disk has room for what an ingestion writes, by what earlier ingestions have written."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
@@ -16,19 +16,21 @@ from components.artifacts import DISK_BYTES, INPUT_FINGERPRINT, LOG_BYTES, RECIP
 from components.lineage import kept_examples
 from transform.errors import NoRoomError
 
-_MB = 10**6
+_MB = 2**20
 
-#: How many times as large as those of the last ingestion logs may be for an estimate.
-_MOST_TIMES = 10
+#: An ingestion whose logs were so many times smaller, or more, is no estimate: fixed sizes weigh more in small logs.
+_TOO_LARGE = 10
+
+#: The unit of a file's blocks in its status.
+_BLOCK_BYTES = 512
 
 
 def check_room(store: mlmd.MetadataStore, pipeline: str, examples: metadata_store_pb2.Artifact) -> None:
     """Checks the disk before an ingestion.
 
-    What an ingestion needs depends on how much of the logs the config reads. So it is estimated by what the pipeline's
-    last ingestion by the same config and code needed for each byte of its logs. There is no estimate without one, or if
-    its logs were less than a tenth as large, since fixed sizes weigh more in small logs. An object store is not
-    checked. Examples that come from the cache need no room.
+    What an ingestion needs depends on how much of the logs the config reads. So the estimate is the least that an
+    earlier ingestion by the same config and code has written for each byte of its logs, times the bytes of these logs.
+    Nothing is checked without an earlier ingestion, on an object store, and if the Examples will come from the cache.
 
     Args:
       store: ML Metadata.
@@ -41,34 +43,38 @@ def check_room(store: mlmd.MetadataStore, pipeline: str, examples: metadata_stor
     if storage.is_remote(examples.uri):
         return
     own = examples.custom_properties
-    found = [a.custom_properties for a in sorted(kept_examples(store, pipeline), key=lambda a: int(a.id))]
-    earlier = [properties for properties in found if properties[RECIPE] == own[RECIPE]]
-    if any(properties[INPUT_FINGERPRINT] == own[INPUT_FINGERPRINT] for properties in earlier):
-        return
     log_bytes = own[LOG_BYTES].int_value
-    measured = [e for e in earlier if DISK_BYTES in e and e[LOG_BYTES].int_value > log_bytes / _MOST_TIMES]
-    if measured:
-        _check(examples.uri, log_bytes, measured[-1])
+    factors = []
+    for artifact in kept_examples(store, pipeline):
+        earlier = artifact.custom_properties
+        if earlier[RECIPE] != own[RECIPE]:
+            continue
+        if earlier[INPUT_FINGERPRINT] == own[INPUT_FINGERPRINT]:
+            return
+        if DISK_BYTES in earlier and earlier[LOG_BYTES].int_value * _TOO_LARGE > log_bytes:
+            factors.append(earlier[DISK_BYTES].int_value / earlier[LOG_BYTES].int_value)
+    if factors:
+        _check_free(examples.uri, log_bytes, min(factors))
 
 
-def _check(folder: str, log_bytes: int, last: Any) -> None:
-    factor = last[DISK_BYTES].int_value / last[LOG_BYTES].int_value
-    needed, free = log_bytes * factor, shutil.disk_usage(_existing(folder)).free
-    span = last["span"].int_value
+def _check_free(folder: str, log_bytes: int, factor: float) -> None:
+    path = Path(folder).absolute()
+    place = next(parent for parent in (path, *path.parents) if parent.exists())
+    needed, free = log_bytes * factor, shutil.disk_usage(place).free
     if free < needed:
+        rule = f"the disk of {place} must have room for what ingestion writes: about {needed / _MB:,.1f} MB"
+        why = f"the logs have {log_bytes / _MB:,.1f} MB, and earlier ingestions wrote {factor:.2f} times their logs"
+        received = f"{free / _MB:,.1f} MB are free"
         raise NoRoomError(
-            f"the disk of {folder} must have room for what ingestion writes: about {needed / _MB:,.1f} MB, which is "
-            f"{factor:.2f} times the {log_bytes / _MB:,.1f} MB of logs, as for span {span}. Received: "
-            f"{free / _MB:,.1f} MB are free; free some space, then run the same command again to continue"
+            f"{rule} ({why}). Received: {received}; free some space, then run the same command again to continue"
         )
 
 
-def _existing(folder: str) -> Path:
-    return next(path for path in (Path(folder), *Path(folder).absolute().parents) if path.exists())
-
-
 def disk_bytes(folders: Iterable[str]) -> int:
-    """Returns the bytes of all files in folders."""
-    return sum(
-        storage.status(os.path.join(folder, file)).num_bytes for folder in folders for file in storage.files(folder)
-    )
+    """Returns the bytes that the files in local folders take on their disk, which may compress them."""
+    num_bytes = 0
+    for folder in folders:
+        for file in storage.files(folder):
+            with contextlib.suppress(FileNotFoundError):  # a worker's last temporary files may go meanwhile
+                num_bytes += os.stat(os.path.join(folder, file)).st_blocks * _BLOCK_BYTES
+    return num_bytes

@@ -54,8 +54,8 @@ def positions_of(keys: pa.Array, among: pa.Array) -> Positions:
 class KeyIndex:
     """Keys, none of which occurs twice, in which the keys of many parts are looked up.
 
-    `positions_of` reads all of a table's keys for each part. Of a large table, their hashes are sorted once instead, and
-    a part's are searched among them: what a part costs then hardly depends on the table's size.
+    `positions_of` reads all keys of a table for each part. Of a large table, the hashes of its keys are sorted once
+    instead, and those of a part's keys are searched among them: then a part's cost hardly depends on the table's size.
 
     Args:
       keys: The keys, large_string; they stay where they are, such as in a file that is mapped into memory.

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from components import storage
+from components.ingestion.files import text_bytes
 from transform.config.config import Config
 from transform.errors import InputError, UnreadableError
 from transform.feature_spec import IMPRESSIONS
@@ -43,7 +44,7 @@ class SpanFiles:
       fingerprint: A digest that changes if a file is added, removed or rewritten.
       span_fingerprint: The same of the files whose path names the span: a store rewrites a table that all spans share
         every day. Without spans, it is of all files.
-      num_bytes: The size of all files, as stored.
+      num_bytes: About how many bytes all files have once they are decompressed.
     """
 
     span: int
@@ -93,7 +94,7 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
                 except OSError as error:
                     raise UnreadableError.of(path, error) from error
                 line = f"{name}/{split}/{path}:{status.num_bytes}:{status.written_at}\n".encode()
-                num_bytes += status.num_bytes
+                num_bytes += text_bytes(path, status.num_bytes)
                 digest.update(line)
                 if name not in shared:
                     of_span.update(line)

@@ -25,6 +25,7 @@ import tensorflow as tf
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from components.ingestion.examples import Layout
+from components.ingestion.files import COMPRESSION, text_bytes
 from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs, union_of
 from components.ingestion.key_stages import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.read_stage import ReadFiles
@@ -52,9 +53,6 @@ _KEY_BUCKET_BYTES = 512 << 20
 
 #: Bytes of log files per shard of the examples: some 300,000 rows.
 _SHARD_BYTES = 32 << 20
-
-#: How many times more rows a compressed file has than a text file of its size.
-_COMPRESSION = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +100,7 @@ def ranked(files: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[tuple[str
 
 def _text_bytes(path: str, config: Config) -> int:
     length: int = tf.io.gfile.stat(path).length
-    is_compressed = path.endswith(".gz") or config.sources.impressions.format == "parquet"
-    return length * _COMPRESSION if is_compressed else length
+    return length * COMPRESSION if config.sources.impressions.format == "parquet" else text_bytes(path, length)
 
 
 class IngestImpressions(beam.PTransform):  # type: ignore[misc]

@@ -353,7 +353,7 @@ def check_evaluator_spec() -> None:
     stock = tfx_components.Evaluator(example_splits=["eval"], **common)
     evaluations = _channel(standard_artifacts.ModelEvaluation)
     ours = ColumnEvaluator(code_fingerprint="f00", earlier_evaluation=evaluations, **common)
-    given = {name: value for name, value in stock.exec_properties.items() if value is not None}
+    given = {name: value for name, value in stock.exec_properties.items() if value not in {None, "null"}}
     assert ours.exec_properties == {**given, "code_fingerprint": "f00"}
     assert set(ours.inputs) == {*stock.inputs, "earlier_evaluation"}
     assert set(ours.outputs) == set(stock.outputs)

@@ -75,6 +75,18 @@ def test_the_first_day_s_model_is_measured_on_the_second_before_it_learns_from_i
     assert {tuple(row.split()[:2]) for row in rows} == {("2", "1")}
 
 
+def test_the_first_day_s_model_has_the_same_scores_before_and_after_the_training(
+    two_days: tuple[Path, str, list[bytes]],
+) -> None:
+    """They are kept under one name, by which the evaluator finds those of progressive validation."""
+    workspace, _, _ = two_days
+    nodes = [workspace / "artifacts" / name / "evaluation" for name in ("progressive_validation", "evaluator")]
+    unseen, judged = (max(node.iterdir(), key=lambda path: int(path.name)) for node in nodes)
+    (scores,) = unseen.glob("scores-*.npy")
+    assert (judged / scores.name).read_bytes() == scores.read_bytes()
+    assert len(list(judged.glob("scores-*.npy"))) == 2
+
+
 def test_the_window_s_first_day_is_not_analysed_again(two_days: tuple[Path, str, list[bytes]]) -> None:
     workspace, output, first = two_days
     assert "example_gen (span 1)" in store.cached(output)

@@ -15,7 +15,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.types import standard_artifacts
 
 from components.artifact_types import Catalog, Quarantine
-from components.artifacts import UNFIT
+from components.artifacts import DISK_BYTES, UNFIT
 from components.ingestion.component import ImpressionExampleGenExecutor
 from components.ingestion.counts import Counts, read_counts
 from components.ingestion.evidence import Evidence, read_evidence
@@ -34,6 +34,7 @@ class Ingested:
     counts: Counts
     evidence: Evidence
     unfit: str
+    disk_bytes: int
 
 
 def to_dict(record: bytes) -> dict[str, list[Any]]:
@@ -76,4 +77,5 @@ def ingest(config: Config, data: Path, out: Path, beam_args: Sequence[str] = LOC
         read_counts(quarantine.uri),
         read_evidence(quarantine.uri) or pytest.fail("there is no evidence"),
         examples.get_string_custom_property(UNFIT),
+        examples.get_int_custom_property(DISK_BYTES),
     )

@@ -73,6 +73,12 @@ def test_every_row_read_is_an_example_or_in_the_quarantine(ingested: tuple[Inges
     assert result.counts.num_examples == {split: len(examples) for split, examples in result.examples.items()}
 
 
+def test_the_room_on_the_disk_is_that_of_the_outputs_and_of_temporary_files(ingested: tuple[Ingested, Path]) -> None:
+    result, data = ingested
+    outputs = [path for path in (data.parent / "out").rglob("*") if path.is_file()]
+    assert result.disk_bytes > sum(path.stat().st_blocks * 512 for path in outputs) > 0
+
+
 def test_every_format_gives_the_same_counts(ingested: tuple[Ingested, Path]) -> None:
     result, data = ingested
     labels: dict[str, dict[str, int]] = {"train": {}, "eval": {}}

@@ -18,7 +18,7 @@ LIVE, DELETED = metadata_store_pb2.Artifact.LIVE, metadata_store_pb2.Artifact.DE
 
 
 class Ingestions:
-    """ML Metadata in memory with the ingestions of a pipeline."""
+    """ML Metadata, in memory, with the ingestions of a pipeline."""
 
     def __init__(self) -> None:
         config = metadata_store_pb2.ConnectionConfig()
@@ -43,34 +43,36 @@ class Ingestions:
         self.store.put_attributions_and_associations([part], [])
 
 
-def test_what_the_last_ingestion_needed_is_checked(tmp_path: Path) -> None:
+def test_the_least_that_an_earlier_ingestion_needed_is_checked(tmp_path: Path) -> None:
     earlier = Ingestions()
     free = shutil.disk_usage(tmp_path).free
     fits, larger = free // 5, 2 * free
-    earlier.add(earlier.examples(tmp_path, "day 6", free), disk=10**18)
-    earlier.add(earlier.examples(tmp_path, "day 7", 4 * free), disk=10 * free)
+    earlier.add(earlier.examples(tmp_path, "day 5", free), disk=10**18)
+    earlier.add(earlier.examples(tmp_path, "day 6", 4 * free), disk=10 * free)
+    earlier.add(earlier.examples(tmp_path, "day 7", free), disk=10**18)
     other = earlier.examples(tmp_path, "day 7", free)
     other.custom_properties[RECIPE].string_value = "another recipe"
     earlier.add(other, disk=10**18)
     check_room(earlier.store, PIPELINE, earlier.examples(tmp_path, "day 8", fits))
     with pytest.raises(NoRoomError) as caught:
         check_room(earlier.store, PIPELINE, earlier.examples(tmp_path, "day 8", larger))
-    needed, log = f"about {larger * 2.5 / 1e6:,.1f} MB", f"{larger / 1e6:,.1f} MB of logs"
-    assert f"{needed}, which is 2.50 times the {log}, as for span 7. Received: " in str(caught.value)
+    needed, log = f"{larger * 2.5 / 2**20:,.1f} MB", f"{larger / 2**20:,.1f} MB"
+    expected = f"about {needed} (the logs have {log}, and earlier ingestions wrote 2.50 times their logs). Received: "
+    assert str(caught.value).startswith(f"the disk of {tmp_path} must have room for what ingestion writes: {expected}")
 
 
 def test_without_an_earlier_ingestion_nothing_is_known(tmp_path: Path) -> None:
     earlier = Ingestions()
     day = earlier.examples(tmp_path, "day 8", 10**12)
     check_room(earlier.store, PIPELINE, day)
-    earlier.add(earlier.examples(tmp_path, "day 7", 1), disk=10**6, state=DELETED)
+    earlier.add(earlier.examples(tmp_path, "day 7", 10**12), disk=10**18, state=DELETED)
     check_room(earlier.store, PIPELINE, day)
-    check_room(earlier.store, "another pipeline", day)
     earlier.add(earlier.examples(tmp_path, "day 7", 10**11), disk=10**17)  # a tenth as large: too small
     check_room(earlier.store, PIPELINE, day)
     earlier.add(earlier.examples(tmp_path, "day 7", 10**11 + 1), disk=10**17)
     with pytest.raises(NoRoomError):
         check_room(earlier.store, PIPELINE, day)
+    check_room(earlier.store, "another pipeline", day)
 
 
 def test_examples_of_the_cache_need_no_room(tmp_path: Path) -> None:
@@ -89,7 +91,8 @@ def test_an_object_store_has_no_disk(tmp_path: Path) -> None:
 
 def test_the_bytes_of_all_files_count(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "file").write_bytes(b"123")
-    (tmp_path / "a" / "file").write_bytes(b"12")
+    for number, path in enumerate((tmp_path / "a" / "b" / "file", tmp_path / "a" / "file"), 1):
+        path.write_bytes(b"x" * 2**20 * number)
     (tmp_path / "c").mkdir()
-    assert disk_bytes([str(tmp_path / "a"), str(tmp_path / "c")]) == 5
+    in_blocks = disk_bytes([str(tmp_path / "a"), str(tmp_path / "c")])
+    assert 3 * 2**20 <= in_blocks < 3 * 2**20 + 2 * 65_536
