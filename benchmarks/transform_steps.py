@@ -1,7 +1,8 @@
 """The cost of each step that transforms an example, analysis left out: `python -m benchmarks.transform_steps`.
 
 A day of the simulated store is ingested and analyzed. Its training examples are then read, parsed, transformed,
-serialized and written, in several turns. Each step is done for all examples before the next step.
+serialized and written, in several turns. Each step is done for all examples before the next step. Parsing is
+measured twice, alone and together with the graph.
 """
 
 from __future__ import annotations
@@ -36,12 +37,13 @@ class Steps:
 
     Attributes:
       num_rows: The number of examples.
+      output: The file to write.
 
     Args:
       files: The files.
       materialization: What transforms them.
       feature_spec: How they are parsed.
-      output: The file to write.
+      output: See above.
     """
 
     def __init__(self, files: list[str], materialization: Materialization, feature_spec: dict[str, Any], output: Path):

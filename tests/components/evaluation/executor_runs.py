@@ -58,6 +58,13 @@ def example(row: Row) -> bytes:
     return serialized
 
 
+def evaluation_in(folder: Path) -> Any:
+    """Returns the artifact of an evaluation that `Inputs.evaluate` has written."""
+    artifact = standard_artifacts.ModelEvaluation()
+    artifact.uri = str(folder)
+    return artifact
+
+
 class Inputs:
     """The artifacts of an Evaluator, in a folder.
 
@@ -98,12 +105,6 @@ class Inputs:
         artifact = kind()
         (self._folder / name).mkdir()
         artifact.uri = str(self._folder / name)
-        return artifact
-
-    def evaluation(self, folder: Path) -> Any:
-        """Returns the artifact of an evaluation that `evaluate` has written."""
-        artifact = standard_artifacts.ModelEvaluation()
-        artifact.uri = str(folder)
         return artifact
 
     def evaluate(self, executor: Any, eval_config: config_pb2.EvalConfig, output: str) -> Path:

@@ -22,7 +22,7 @@ from components.evaluation.metrics_files import read_measured
 from components.evaluation.progressive import ProgressiveExecutor
 from components.evaluation.results import read_written
 from components.evaluation.tfma_config import eval_config
-from tests.components.evaluation.executor_runs import Inputs, Row
+from tests.components.evaluation.executor_runs import Inputs, Row, evaluation_in
 from transform.config.evaluation import Evaluation, Threshold
 from transform.errors import InputError
 
@@ -142,7 +142,7 @@ def test_scores_of_an_earlier_evaluation_are_not_computed_again(tmp_path: Path) 
     inputs.artifacts["model"] = baseline
     earlier = inputs.evaluate(ProgressiveExecutor, config, "earlier")
     inputs.artifacts |= {"model": candidate, "baseline_model": baseline}
-    inputs.artifacts["earlier_evaluation"] = [inputs.evaluation(earlier)]
+    inputs.artifacts["earlier_evaluation"] = [evaluation_in(earlier)]
     shutil.rmtree(Path(baseline[0].uri) / "Format-Serving" / "variables")
     found = inputs.evaluate(ColumnExecutor, config, "found")
     again, expected = metrics(found), metrics(computed)
@@ -163,7 +163,7 @@ def test_kept_scores_that_are_not_those_of_the_examples(tmp_path: Path) -> None:
     split = artifact_utils.get_split_uri(inputs.artifacts["examples"], "eval")
     model = f"{inputs.artifacts['model'][0].uri}/Format-Serving"
     keep_scores(str(earlier), model, [split], np.zeros(99, np.float32))
-    inputs.artifacts["earlier_evaluation"] = [inputs.evaluation(earlier)]
+    inputs.artifacts["earlier_evaluation"] = [evaluation_in(earlier)]
     expected = f"kept a score for each of 100 examples. Received: 99 scores of {model} ({earlier})"
     with pytest.raises(InputError, match=re.escape(expected)):
         inputs.evaluate(ColumnExecutor, config, "found")
