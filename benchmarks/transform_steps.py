@@ -37,13 +37,13 @@ class Steps:
 
     Attributes:
       num_rows: The number of examples.
-      output: The file to write.
+      output: The file that `costs` writes.
 
     Args:
       files: The files.
       materialization: What transforms them.
       feature_spec: How they are parsed.
-      output: See above.
+      output: The file to write.
     """
 
     def __init__(self, files: list[str], materialization: Materialization, feature_spec: dict[str, Any], output: Path):

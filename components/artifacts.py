@@ -44,11 +44,12 @@ TAIL_OF, COMPLETED_BY = "tail_of", "completed_by"
 #: A custom property of Examples with a tail: the number of its impressions.
 NUM_OPEN = "num_open_impressions"
 
-#: A custom property of Examples: about how many bytes the files have that they were read from, once decompressed.
-LOG_BYTES = "log_bytes"
+#: Custom properties of Examples: the size in bytes of the log files and tables that they were read from, and of those
+#: among them whose names end in `.gz`.
+LOG_BYTES, GZIP_BYTES = "log_bytes", "gzip_bytes"
 
-#: A custom property of Examples: the bytes of all files that their ingestion had written by its end, temporary ones
-#: included; missing on an object store.
+#: A custom property of Examples: the bytes that the files of their ingestion took on its disk at its end, temporary
+#: files included; missing on an object store.
 DISK_BYTES = "disk_bytes"
 
 #: In the statistics of a feature of texts: a custom statistic, 1 or missing, which says that the number of distinct

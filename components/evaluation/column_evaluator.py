@@ -27,28 +27,29 @@ SliceKey = tuple[tuple[str, Any], ...]
 Measured = tuple[SliceKey, dict[MetricKey, Any]]
 
 
-def column_evaluator(plan: Plan, completed: Callable[[Columns], Columns]) -> tfma.evaluators.Evaluator:
+def column_evaluator(plan: Plan, with_kept_scores: Callable[[Columns], Columns]) -> tfma.evaluators.Evaluator:
     """Returns the evaluator, which runs after `components.evaluation.scoring.score_extractor`.
 
     Args:
       plan: What is measured.
-      completed: Called with the columns of all examples; returns them with the scores of all models of the plan.
+      with_kept_scores: Called once, with the columns of all examples; returns them with the scores of all models of the
+        plan.
     """
-    stage = _Evaluate(plan, completed)
+    stage = _Evaluate(plan, with_kept_scores)
     return tfma.evaluators.Evaluator(stage_name="EvaluateColumns", run_after=SCORED, ptransform=stage)
 
 
 class _Evaluate(beam.PTransform):  # type: ignore[misc]
     """Gathers all columns and measures them."""
 
-    def __init__(self, plan: Plan, completed: Callable[[Columns], Columns]):
+    def __init__(self, plan: Plan, with_kept_scores: Callable[[Columns], Columns]):
         super().__init__()
         self._plan = plan
-        self._completed = completed
+        self._with_kept_scores = with_kept_scores
 
     def expand(self, extracts: Any) -> dict[str, Any]:
         gathered = extracts | "Gather" >> beam.CombineGlobally(_Gather()).without_defaults()
-        completed = gathered | "AddKeptScores" >> beam.Map(self._completed)
+        completed = gathered | "AddKeptScores" >> beam.Map(self._with_kept_scores)
         metrics = completed | "Measure" >> beam.FlatMap(measured, self._plan)
         return {
             tfma.METRICS_KEY: metrics | "Metrics" >> beam.Map(_of_kind, MetricKey),

@@ -61,8 +61,8 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
         try:
             self._evaluate(plan, scores, input_dict, evaluation, exec_properties)
         except Exception:  # Beam may wrap the error of a worker in one of any type
-            has_scored = has_baseline and _saved_model(input_dict[BASELINE]) in scores.to_score
-            problem = problem_of(input_dict[BASELINE], input_dict, exec_properties) if has_scored else ""
+            baseline_scored = has_baseline and _saved_model(input_dict[BASELINE]) in scores.to_score
+            problem = problem_of(input_dict[BASELINE], input_dict, exec_properties) if baseline_scored else ""
             if not problem:
                 raise
             logging.warning("the baseline is not measured: %s", problem)
@@ -157,7 +157,7 @@ def evaluate(
             eval_shared_model=shared_models,
             eval_config=plan.eval_config,
             extractors=[score_extractor(plan, dtypes, scores.to_score)],
-            evaluators=[column_evaluator(plan, functools.partial(scores.completed, output))],
+            evaluators=[column_evaluator(plan, functools.partial(scores.with_kept, output))],
             output_path=output,
         )
     )

@@ -1,7 +1,7 @@
 """The scores of an evaluation, kept beside TFMA's results: later nodes do not score the same rows again.
 
-A file's name is a digest of the model and the examples, so that no other scores are taken for theirs: of the folders'
-paths, and of the fingerprint that TensorFlow writes into each SavedModel, as another model may take a model's place.
+A file's name is a digest of the paths of the model and of the examples, and of the fingerprint that TensorFlow writes
+into each SavedModel, as another model may take a model's place. A file has a checksum, then the scores as float32.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from absl import logging
 from components.evaluation.bootstrap import Array
 from components.evaluation.columns import Columns
 from transform.errors import InputError
+from transform.tfrecords import masked_checksum
+
+_CHECKSUM_BYTES = 4
 
 
 def _path(evaluation_uri: str, saved_model: str, folders: Sequence[str]) -> str:
@@ -26,7 +29,7 @@ def _path(evaluation_uri: str, saved_model: str, folders: Sequence[str]) -> str:
     if tf.io.gfile.exists(fingerprint):  # a model of another program may have none
         with tf.io.gfile.GFile(fingerprint, "rb") as file:
             digest.update(file.read())
-    return os.path.join(evaluation_uri, f"scores-{digest.hexdigest()[:32]}.npy")
+    return os.path.join(evaluation_uri, f"scores-{digest.hexdigest()[:32]}.float32")
 
 
 def keep_scores(evaluation_uri: str, saved_model: str, folders: Sequence[str], scores: Array) -> None:
@@ -38,8 +41,9 @@ def keep_scores(evaluation_uri: str, saved_model: str, folders: Sequence[str], s
       folders: The folders of the examples' files.
       scores: float32 `[num_rows]`, in the order of the files, sorted by name.
     """
+    content = scores.astype("<f4").tobytes()
     with tf.io.gfile.GFile(_path(evaluation_uri, saved_model, folders), "wb") as file:
-        np.save(file, scores.astype(np.float32), allow_pickle=False)
+        file.write(masked_checksum(content) + content)
 
 
 def kept_scores(evaluation_uri: str, saved_model: str, folders: Sequence[str]) -> Array | None:
@@ -48,12 +52,11 @@ def kept_scores(evaluation_uri: str, saved_model: str, folders: Sequence[str]) -
     if not tf.io.gfile.exists(path):
         return None
     with tf.io.gfile.GFile(path, "rb") as file:
-        try:
-            scores: Array = np.load(file, allow_pickle=False)
-        except (EOFError, ValueError) as error:
-            logging.warning("a model's scores are computed again, since those that were kept are damaged: %s", error)
-            return None
-    return scores
+        checksum, content = file.read(_CHECKSUM_BYTES), file.read()
+    if checksum != masked_checksum(content):
+        logging.warning("a model's scores are computed again, since those that were kept are damaged (%s)", path)
+        return None
+    return np.frombuffer(content, "<f4")
 
 
 class ModelScores:
@@ -80,11 +83,11 @@ class ModelScores:
     def _kept(self, saved_model: str) -> Array | None:
         return None if self._earlier is None else kept_scores(self._earlier, saved_model, self._folders)
 
-    def completed(self, evaluation_uri: str, columns: Columns) -> Columns:
-        """Adds the kept scores to columns, and keeps all scores in an evaluation of its own.
+    def with_kept(self, evaluation_uri: str, columns: Columns) -> Columns:
+        """Adds the kept scores to columns, and keeps all scores, for later nodes, in an evaluation.
 
         Args:
-          evaluation_uri: The folder of that evaluation's results.
+          evaluation_uri: The folder of this evaluation's results.
           columns: The columns of all examples, with the scores of `to_score`.
 
         Returns:
@@ -100,7 +103,8 @@ class ModelScores:
             if of_model is None or len(of_model) != columns.num_rows:
                 rule = f"an evaluation must have kept a score for each of {columns.num_rows:,} examples"
                 received = 0 if of_model is None else len(of_model)
-                raise InputError(f"{rule}. Received: {received:,} scores of {model} ({self._earlier})")
+                path = None if self._earlier is None else _path(self._earlier, model, self._folders)
+                raise InputError(f"{rule}; without the file, they are scored again. Received: {received:,} ({path})")
             keep_scores(evaluation_uri, model, self._folders, of_model)
             scores.append(of_model)
         return dataclasses.replace(columns, score=np.stack(scores, axis=1))

@@ -13,6 +13,7 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
+from absl import logging
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
@@ -30,6 +31,7 @@ from components.artifacts import (
     DISK_BYTES,
     EVIDENCE_FILE,
     FILES,
+    GZIP_BYTES,
     INPUT_FINGERPRINT,
     LOG_BYTES,
     NUM_OPEN,
@@ -99,6 +101,7 @@ class ImpressionExampleGenDriver(PortableDriver):
         recipe = "\0".join([config.identity_json(), properties["data_root"], properties["code_fingerprint"]])
         examples.custom_properties[RECIPE].string_value = hashlib.sha256(recipe.encode()).hexdigest()
         examples.custom_properties[LOG_BYTES].int_value = found.num_bytes
+        examples.custom_properties[GZIP_BYTES].int_value = found.num_gzip_bytes
         with self.metadata_handle as handle:
             check_room(handle.store, execution_info.pipeline_info.id, examples)
         output.output_artifacts[EXAMPLES].artifacts.append(examples)
@@ -166,8 +169,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         try:
             self._run(task_of(config, files, span, folder), files, outputs, quarantine.uri)
             if not storage.is_remote(folder):
-                written = disk_bytes([folder, examples.uri, quarantine.uri, catalog.uri])
-                examples.set_int_custom_property(DISK_BYTES, written)
+                _record_room(examples, [folder, examples.uri, quarantine.uri, catalog.uri])
         finally:
             tf.io.gfile.rmtree(folder)
         examples.split_names = artifact_utils.encode_split_names(list(SPLITS))
@@ -200,6 +202,14 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
                 | "WriteEvidence"
                 >> beam.io.WriteToText(f"{quarantine_uri}/{EVIDENCE_FILE}", num_shards=1, shard_name_template="")
             )
+
+
+def _record_room(examples: types.Artifact, folders: Iterable[str]) -> None:
+    """Writes the room that an ingestion took into `DISK_BYTES`; an estimate for later ones need not fail this one."""
+    try:
+        examples.set_int_custom_property(DISK_BYTES, disk_bytes(folders))
+    except OSError as error:
+        logging.warning("the next ingestion's room on the disk will not be estimated by this one: %s", error)
 
 
 @recorded_as("components.ingestion.component.ImpressionGen")

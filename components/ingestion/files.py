@@ -13,19 +13,16 @@ from transform.config.sources import DelimitedText
 from transform.errors import InputError
 from transform.gzip_files import DecompressedFile
 
-#: How many times more bytes of text a compressed file has than its own.
-COMPRESSION = 8
 
-
-def text_bytes(path: str, num_bytes: int) -> int:
-    """Returns about how many bytes a file has once `open_file` has decompressed it."""
-    return num_bytes * COMPRESSION if path.endswith(".gz") else num_bytes
+def is_gzip(path: str) -> bool:
+    """Returns whether a file has gzip, by its name."""
+    return path.endswith(".gz")
 
 
 def open_file(path: str) -> BinaryIO:
     """Opens a file on any file system that Beam supports; decompresses it if its name ends in `.gz`."""
     raw = _open_remote(path) if storage.is_remote(path) else cast(BinaryIO, open(path, "rb"))  # noqa: SIM115
-    if path.endswith(".gz"):
+    if is_gzip(path):
         return io.BufferedReader(DecompressedFile(raw), 1 << 20)
     return raw
 

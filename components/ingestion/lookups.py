@@ -58,7 +58,7 @@ class KeyIndex:
     instead, and those of a part's keys are searched among them: then a part's cost hardly depends on the table's size.
 
     Args:
-      keys: The keys, large_string; they stay where they are, such as in a file that is mapped into memory.
+      keys: The keys, large_string, none of them null. They stay where they are, such as in a mapped file.
       indexed_from: The number of keys from which their hashes are sorted.
       hashes_of: The hash of each key, uint64; different keys may have the same one.
     """

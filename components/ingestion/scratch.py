@@ -131,7 +131,7 @@ def buckets_of_texts(texts: pa.Array, num_buckets: int) -> Array:
 
 
 def hashes_of_texts(texts: pa.Array) -> npt.NDArray[np.uint64]:
-    """Returns a hash of each text's bytes, uint64 `[len(texts)]`; a null has that of the empty text."""
+    """Returns a hash of each text's bytes, uint64 `[len(texts)]`; that of a null means nothing."""
     hashes = np.empty(len(texts), np.uint64)
     for start in range(0, len(texts), _HASHED_AT_ONCE):
         some = texts.slice(start, _HASHED_AT_ONCE).cast(pa.large_binary())

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from components import storage
-from components.ingestion.files import text_bytes
+from components.ingestion.files import is_gzip
 from transform.config.config import Config
 from transform.errors import InputError, UnreadableError
 from transform.feature_spec import IMPRESSIONS
@@ -44,7 +44,8 @@ class SpanFiles:
       fingerprint: A digest that changes if a file is added, removed or rewritten.
       span_fingerprint: The same of the files whose path names the span: a store rewrites a table that all spans share
         every day. Without spans, it is of all files.
-      num_bytes: About how many bytes all files have once they are decompressed.
+      num_bytes: The size of all files, as stored.
+      num_gzip_bytes: The size of those among them whose names end in `.gz`.
     """
 
     span: int
@@ -52,6 +53,7 @@ class SpanFiles:
     fingerprint: str
     span_fingerprint: str
     num_bytes: int
+    num_gzip_bytes: int
 
 
 def resolve_span(config: Config, data_root: str, span: int | None = None) -> SpanFiles:
@@ -83,7 +85,7 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
         files[name] = {"": _files(data_root, path, number, name)}
     shared = {name for name, table in others.items() if has_spans(config) and not _names_span(table.path)}
     digest, of_span = hashlib.sha256(), hashlib.sha256()
-    num_bytes = 0
+    num_bytes = num_gzip_bytes = 0
     for name, by_split in sorted(files.items()):
         for split, paths in sorted(by_split.items()):
             for path in paths:
@@ -94,11 +96,12 @@ def resolve_span(config: Config, data_root: str, span: int | None = None) -> Spa
                 except OSError as error:
                     raise UnreadableError.of(path, error) from error
                 line = f"{name}/{split}/{path}:{status.num_bytes}:{status.written_at}\n".encode()
-                num_bytes += text_bytes(path, status.num_bytes)
+                num_bytes += status.num_bytes
+                num_gzip_bytes += status.num_bytes if is_gzip(path) else 0
                 digest.update(line)
                 if name not in shared:
                     of_span.update(line)
-    return SpanFiles(number, files, digest.hexdigest(), of_span.hexdigest(), num_bytes)
+    return SpanFiles(number, files, digest.hexdigest(), of_span.hexdigest(), num_bytes, num_gzip_bytes)
 
 
 def _check_splits(files: Mapping[str, Iterable[str]]) -> None:

@@ -25,7 +25,7 @@ import tensorflow as tf
 from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from components.ingestion.examples import Layout
-from components.ingestion.files import COMPRESSION, text_bytes
+from components.ingestion.files import is_gzip
 from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs, union_of
 from components.ingestion.key_stages import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.read_stage import ReadFiles
@@ -53,6 +53,9 @@ _KEY_BUCKET_BYTES = 512 << 20
 
 #: Bytes of log files per shard of the examples: some 300,000 rows.
 _SHARD_BYTES = 32 << 20
+
+#: How many times more rows a compressed file has than a text file of its size.
+_COMPRESSION = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,7 +103,8 @@ def ranked(files: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[tuple[str
 
 def _text_bytes(path: str, config: Config) -> int:
     length: int = tf.io.gfile.stat(path).length
-    return length * COMPRESSION if config.sources.impressions.format == "parquet" else text_bytes(path, length)
+    is_compressed = is_gzip(path) or config.sources.impressions.format == "parquet"
+    return length * _COMPRESSION if is_compressed else length
 
 
 class IngestImpressions(beam.PTransform):  # type: ignore[misc]

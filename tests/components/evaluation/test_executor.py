@@ -164,10 +164,10 @@ def test_kept_scores_that_are_not_those_of_the_examples(tmp_path: Path) -> None:
     model = f"{inputs.artifacts['model'][0].uri}/Format-Serving"
     keep_scores(str(earlier), model, [split], np.zeros(99, np.float32))
     inputs.artifacts["earlier_evaluation"] = [evaluation_in(earlier)]
-    expected = f"kept a score for each of 100 examples. Received: 99 scores of {model} ({earlier})"
-    with pytest.raises(InputError, match=re.escape(expected)):
+    (kept,) = earlier.glob("scores-*")
+    rule = "kept a score for each of 100 examples; without the file, they are scored again"
+    with pytest.raises(InputError, match=re.escape(f"{rule}. Received: 99 ({kept})")):
         inputs.evaluate(ColumnExecutor, config, "found")
-    (kept,) = earlier.glob("scores-*.npy")
     kept.write_bytes(kept.read_bytes()[:-1])
     found = inputs.evaluate(ColumnExecutor, config, "found_again")
     assert kept_scores(str(found), model, [split]) is not None  # the damaged ones were computed again

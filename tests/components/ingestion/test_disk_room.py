@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
-from components.artifacts import DISK_BYTES, INPUT_FINGERPRINT, LOG_BYTES, RECIPE
+from components.artifacts import DISK_BYTES, GZIP_BYTES, INPUT_FINGERPRINT, LOG_BYTES, RECIPE, UNFIT
 from components.ingestion.disk_room import check_room, disk_bytes
 from transform.errors import NoRoomError
 
@@ -57,7 +58,7 @@ def test_the_least_that_an_earlier_ingestion_needed_is_checked(tmp_path: Path) -
     with pytest.raises(NoRoomError) as caught:
         check_room(earlier.store, PIPELINE, earlier.examples(tmp_path, "day 8", larger))
     needed, log = f"{larger * 2.5 / 2**20:,.1f} MB", f"{larger / 2**20:,.1f} MB"
-    expected = f"about {needed} (the logs have {log}, and earlier ingestions wrote 2.50 times their logs). Received: "
+    expected = f"about {needed} (the logs have {log}; earlier ingestions wrote at least 2.50 times their logs). "
     assert str(caught.value).startswith(f"the disk of {tmp_path} must have room for what ingestion writes: {expected}")
 
 
@@ -73,6 +74,24 @@ def test_without_an_earlier_ingestion_nothing_is_known(tmp_path: Path) -> None:
     with pytest.raises(NoRoomError):
         check_room(earlier.store, PIPELINE, day)
     check_room(earlier.store, "another pipeline", day)
+
+
+@pytest.mark.parametrize("name", [GZIP_BYTES, UNFIT])
+def test_logs_in_gzip_and_unfit_rows_are_no_estimate_for_others(tmp_path: Path, name: str) -> None:
+    earlier = Ingestions()
+    day = earlier.examples(tmp_path, "day 8", 1_000)
+    other = earlier.examples(tmp_path, "day 7", 1_000)
+    if name == GZIP_BYTES:
+        other.custom_properties[GZIP_BYTES].int_value = 101
+    else:
+        other.custom_properties[UNFIT].string_value = "too many rows were rejected"
+    earlier.add(other, disk=10**18)
+    check_room(earlier.store, PIPELINE, day)
+    similar = earlier.examples(tmp_path, "day 6", 1_000)
+    similar.custom_properties[GZIP_BYTES].int_value = 100
+    earlier.add(similar, disk=10**18)
+    with pytest.raises(NoRoomError):
+        check_room(earlier.store, PIPELINE, day)
 
 
 def test_examples_of_the_cache_need_no_room(tmp_path: Path) -> None:
@@ -92,7 +111,7 @@ def test_an_object_store_has_no_disk(tmp_path: Path) -> None:
 def test_the_bytes_of_all_files_count(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     for number, path in enumerate((tmp_path / "a" / "b" / "file", tmp_path / "a" / "file"), 1):
-        path.write_bytes(b"x" * 2**20 * number)
+        path.write_bytes(os.urandom(2**20 * number))
     (tmp_path / "c").mkdir()
     in_blocks = disk_bytes([str(tmp_path / "a"), str(tmp_path / "c")])
     assert 3 * 2**20 <= in_blocks < 3 * 2**20 + 2 * 65_536
