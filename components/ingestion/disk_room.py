@@ -18,11 +18,11 @@ from transform.errors import NoRoomError
 
 _MB = 2**20
 
-#: Logs may be fewer than so many times as large as those of an ingestion that they are estimated by: fixed sizes weigh
-#: more in small logs.
+#: An earlier ingestion is an estimate for logs that are less than this many times as large as its own: the smaller the
+#: logs, the more the sizes count that do not depend on them.
 _TIMES_AS_LARGE = 10
 
-#: By how much the share of gzip in the bytes of both may differ.
+#: The most by which the shares of gzip in the bytes of both logs may differ.
 _GZIP_DIFFERENCE = 0.1
 
 #: The unit of a file's blocks in its status.
