@@ -97,7 +97,8 @@ def test_each_node_is_a_task_and_comes_after_the_logs(python: Path, tmp_path: Pa
 def test_grouped_nodes_are_a_task_whose_name_lists_them(python: Path, tmp_path: Path) -> None:
     found = loaded_dag(python, tmp_path, {"schedule": {"start": "2026-01-01"}}, group=True)
     assert len(found["upstream"]) == 11  # ten tasks, and the sensor
-    assert found["upstream"]["evaluator"] == ["analyzer_cache", "example_gen", "infra_validation", "trainer"]
+    upstream = ["analyzer_cache", "example_gen", "infra_validation", "progressive_validation", "trainer"]
+    assert found["upstream"]["evaluator"] == upstream
     assert found["names"]["evaluator"] == "evaluator + quality_gate"
     assert found["commands"]["evaluator"].endswith(" --node evaluator --node quality_gate")
     assert "[99]" in found["skips"]

@@ -217,8 +217,10 @@ def test_a_full_disk_is_told_and_with_room_the_task_goes_on(compiled: Path, data
     # In a separate process, as a scheduler's task: Beam leaves the file that it could not write open.
     done = store.wdr(*task(compiled, data, workspace, "example_gen", 2))
     assert done.returncode == 1
-    assert last_line(done).startswith(f"error: example_gen failed: no space left on the disk of {workspace}: ")
-    assert "`no space left on the disk of …`" in RUNBOOK
+    # The first day's ingestion says how much room the second day's needs.
+    assert last_line(done).startswith(f"error: the disk of {workspace}/artifacts/")
+    assert " must have room for what ingestion writes: " in last_line(done)
+    assert "`no space left on the disk of …`, `the disk of … must have room …`" in RUNBOOK
     filler.unlink()
     assert run(compiled, data, workspace, INGESTION, 2).returncode == 0
 

@@ -345,9 +345,9 @@ def test_memory_is_bounded(attacked: Server) -> None:
     for _ in range(3):  # until the allocator has the memory that several large requests at once take
         one_round(attacked)
     before = attacked.memory_mb()
-    for _ in range(10):
+    for _ in range(20):
         one_round(attacked)
-    assert attacked.memory_mb() < before + 60  # one leaked message of 8 MB a round would be 80
+    assert attacked.memory_mb() < before + 120  # one leaked message of 8 MB a round would be 160
 
 
 @pytest.mark.slow

@@ -57,10 +57,17 @@ def stream(server: Server, path: str) -> Any:
 
 
 def count(server: Server, code: str, method: str) -> str:
-    """The number of requests over gRPC that were refused before they were read."""
-    page = server.rest.get("/metrics", headers=dict(TOKEN)).text
+    """The number of requests over gRPC that were refused before they were read; waits until there is one.
+
+    A client has its refusal before the server counts it.
+    """
     labels = f'code="{code}",method="{method}",model="",protocol="grpc",signature="",version=""'
-    return dict(line.rsplit(" ", 1) for line in page.splitlines())[f"wdr_requests_total{{{labels}}}"]
+
+    def counted() -> str | None:
+        page = server.rest.get("/metrics", headers=dict(TOKEN)).text
+        return dict(line.rsplit(" ", 1) for line in page.splitlines()).get(f"wdr_requests_total{{{labels}}}")
+
+    return wait_for(counted, f"a count of {code} {method}")
 
 
 def test_without_a_token_a_call_is_refused_before_its_message(
