@@ -86,8 +86,8 @@ class KeyIndex:
         found = np.full(len(keys), -1, np.int64)
         left = np.flatnonzero(np.asarray(keys.is_valid()))
         hashes = self._hashes_of(keys)[left]
-        left = left[np.argsort(hashes)]  # sorted hashes are searched faster
-        hashes = np.sort(hashes)
+        order = np.argsort(hashes)  # sorted hashes are searched faster
+        left, hashes = left[order], hashes[order]
         places = np.searchsorted(self._hashes, hashes)
         while len(left):  # once, and again for each key with the hash of a different one
             has_hash = places < len(self._hashes)
