@@ -60,7 +60,7 @@ def ingested_examples(store: mlmd.MetadataStore, beside: int) -> list[metadata_s
     """
     pipelines = [context.id for context in store.get_contexts_by_artifact(beside) if context.type == "pipeline"]
     artifacts = [artifact for pipeline in pipelines for artifact in store.get_artifacts_by_context(pipeline)]
-    return [a for a in artifacts if a.type == "Examples" and _is_ingested(a)]
+    return [artifact for artifact in artifacts if _is_ingested(artifact)]
 
 
 def artifacts_of_pipeline(store: mlmd.MetadataStore, pipeline: str) -> list[metadata_store_pb2.Artifact]:
@@ -71,8 +71,8 @@ def artifacts_of_pipeline(store: mlmd.MetadataStore, pipeline: str) -> list[meta
 
 def kept_examples(store: mlmd.MetadataStore, pipeline: str) -> list[metadata_store_pb2.Artifact]:
     """Returns the Examples that a pipeline, given by its name, has ingested, and whose files are kept."""
-    examples = [a for a in artifacts_of_pipeline(store, pipeline) if a.type == "Examples" and _is_ingested(a)]
-    return [a for a in examples if a.state == metadata_store_pb2.Artifact.LIVE]
+    found = artifacts_of_pipeline(store, pipeline)
+    return [a for a in found if _is_ingested(a) and a.state == metadata_store_pb2.Artifact.LIVE]
 
 
 def of_same_rows(
@@ -83,9 +83,10 @@ def of_same_rows(
     return [a for a in ingested if a.id == examples.id or are_same_rows(a.custom_properties, own)]
 
 
-def _is_ingested(examples: metadata_store_pb2.Artifact) -> bool:
-    """Returns whether Examples are an ingestion's, not Transform's output or a completed tail."""
-    return "span" in examples.custom_properties and LATE not in examples.custom_properties
+def _is_ingested(artifact: metadata_store_pb2.Artifact) -> bool:
+    """Returns whether an artifact is an ingestion's Examples, not Transform's output or a completed tail."""
+    properties = artifact.custom_properties
+    return artifact.type == "Examples" and "span" in properties and LATE not in properties
 
 
 def finding_of(unfit: str) -> str:
