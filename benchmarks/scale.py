@@ -2,6 +2,7 @@
 
     python -m benchmarks.scale --folder FOLDER --impressions 100000 1000000 --days 3
     python -m benchmarks.scale --folder FOLDER --impressions 100000 --days 1 --hot-user 0.3 --hot-app 0.1
+    python -m benchmarks.scale --folder FOLDER --impressions 10000000 --days 3 --first-day 500000
 
 For each number of impressions a day, simulates a store and runs its days, grouped into tasks as by `wdr compile
 --group`, with the shipped config (a window of two spans), one epoch of batches of 1,024, and `gauc` by user. The last
@@ -10,6 +11,9 @@ between two sizes; it is linear if that of the larger sizes is no higher than th
 
 `--hot-user` and `--hot-app` measure a second log of each size too, in which one user has that share of the requests,
 and one app that share of the impressions (`benchmarks.hot_keys`), and compare it with the even one.
+
+`--first-day` gives the first day another number of impressions, of the same users and apps. A small first day saves
+time where the third day is measured: its window of two spans does not have the first day.
 
 Each task's figures are written to FOLDER as soon as it has run, and what is there does not run again, so that the
 measurement may be interrupted at any time. A task that was interrupted runs again as a whole, in the workspace as it
@@ -71,13 +75,30 @@ def folder_of(folder: Path, impressions: int, shares: Shares = _EVEN) -> Path:
     return folder / "-".join(filter(None, [str(impressions), shares.name]))
 
 
-def measure(config: Config, folder: Path, impressions: int, days: int, shares: Shares = _EVEN) -> None:
-    """Simulates and runs the days of one size that have not run yet, and the tasks that are left of a day."""
+def measure(
+    config: Config,
+    folder: Path,
+    impressions: int,
+    days: int,
+    shares: Shares = _EVEN,
+    *,
+    of_first_day: int | None = None,
+) -> None:
+    """Simulates and runs the days of one size that have not run yet, and the tasks that are left of a day.
+
+    Args:
+      config: The config to run.
+      folder: The folder of all sizes.
+      impressions: The number of impressions of a day; also decides the number of users and of apps.
+      days: How many days there are to be, those that ran earlier included.
+      shares: The shares of the hot keys.
+      of_first_day: The number of impressions of the first day; None for that of the other days.
+    """
     size = folder_of(folder, impressions, shares)
     pipeline = CompiledDays(config, size, size / "data", group=True)
     even = folder_of(folder, impressions) / "data"
     for day in range(1, days + 1):
-        _simulate(even, impressions, day)
+        _simulate(even, impressions, day, of_first_day if day == 1 and of_first_day is not None else impressions)
         if shares.name and not _is_complete(size / "data", day):
             rewrite_day(even, size / "data", day, shares)
         _measure_day(pipeline, size, day)
@@ -87,8 +108,8 @@ def _is_complete(data: Path, day: int) -> bool:
     return (data / "impressions" / f"day-{day}" / SUCCESS_MARKER).exists()
 
 
-def _simulate(data: Path, impressions: int, day: int) -> None:
-    """Simulates a day if it is not there yet."""
+def _simulate(data: Path, size: int, day: int, impressions: int) -> None:
+    """Simulates a day of the store of a size, with a number of impressions, if it is not there yet."""
     if _is_complete(data, day):
         return
     for path in published_paths(data, day):  # of a simulation that was interrupted
@@ -100,8 +121,8 @@ def _simulate(data: Path, impressions: int, day: int) -> None:
         first_day=day,
         num_days=1,
         impressions_per_day=impressions,
-        num_users=impressions // _IMPRESSIONS_PER_USER,
-        num_apps=max(1_000, impressions // 500),
+        num_users=size // _IMPRESSIONS_PER_USER,
+        num_apps=max(1_000, size // 500),
     )
 
 
@@ -218,6 +239,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--impressions", type=int, nargs="+", default=[100_000, 1_000_000])
     parser.add_argument("--days", type=int, default=3)
+    parser.add_argument("--first-day", type=int, metavar="IMPRESSIONS", help="By default as many as on the other days.")
     parser.add_argument(
         "--hot-user", type=float, default=0.0, metavar="SHARE", help="One user's share of the requests."
     )
@@ -232,9 +254,9 @@ def main() -> None:
         parser.error(str(error))
     config, sizes = config_of(arguments.config), sorted(arguments.impressions)
     for size in sizes:
-        measure(config, folder, size, arguments.days)
+        measure(config, folder, size, arguments.days, of_first_day=arguments.first_day)
         if shares.name:
-            measure(config, folder, size, arguments.days, shares)
+            measure(config, folder, size, arguments.days, shares, of_first_day=arguments.first_day)
     console = Console(width=240 if not sys.stdout.isatty() else None)
     console.print(table_of(folder, sizes, arguments.days))
     if shares.name:

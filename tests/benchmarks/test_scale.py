@@ -1,4 +1,4 @@
-"""An interrupted measurement repeats the task that was running, in the workspace as it was before that task."""
+"""An interrupted measurement repeats the task that was running; a smaller first day has the same apps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.csv as pa_csv
 import pytest
 
 from benchmarks import scale
@@ -36,6 +37,16 @@ class StandIn:
         self.tasks[day].append(Task(nodes, 1.0, 2.0, 3.0, 4, 5))
 
 
+def num_rows(folder: Path) -> int:
+    return sum(pa_csv.read_csv(path).num_rows for path in folder.glob("*.csv"))
+
+
+def catalog(data: Path) -> bytes:
+    """The first day's table of apps."""
+    (path,) = (data / "catalog" / "day-1").glob("*.csv")
+    return path.read_bytes()
+
+
 @pytest.mark.parametrize("how", ["before", "after"])
 @pytest.mark.parametrize("task", [0, 1, 2])
 def test_an_interrupted_day_goes_on(tmp_path: Path, how: str, task: int) -> None:
@@ -56,3 +67,12 @@ def test_an_interrupted_day_goes_on(tmp_path: Path, how: str, task: int) -> None
     assert not list(tmp_path.glob("before-*"))
     scale._measure_day(pipeline, tmp_path, 1)  # nothing is left to do
     assert len(pipeline.ran) == len(NODES) + 1
+
+
+def test_a_smaller_first_day_has_the_same_apps(tmp_path: Path) -> None:
+    whole, part = tmp_path / "whole", tmp_path / "part"
+    scale._simulate(whole, 2000, 1, 2000)
+    scale._simulate(part, 2000, 1, 100)
+    scale._simulate(part, 2000, 2, 2000)
+    assert [num_rows(part / "impressions" / day) for day in ("day-1", "day-2")] == [100, 2000]
+    assert catalog(part) == catalog(whole)
