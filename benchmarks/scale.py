@@ -247,6 +247,8 @@ def main() -> None:
         "--hot-app", type=float, default=0.0, metavar="SHARE", help="One app's share of the impressions."
     )
     arguments = parser.parse_args()
+    if arguments.first_day is not None and arguments.days == 1:
+        parser.error("`--first-day` needs at least two `--days`: the table is of the last one, by its `--impressions`")
     folder, shares = arguments.folder.absolute(), Shares(arguments.hot_user, arguments.hot_app)
     try:
         shares.check()
