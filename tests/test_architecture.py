@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import graphlib
 import importlib.metadata
 import re
@@ -124,6 +125,28 @@ def test_every_package_has_a_rule_and_modules() -> None:
 def test_there_is_no_utils() -> None:
     found = [p.relative_to(ROOT).as_posix() for package in OURS for p in (ROOT / package).rglob("util*.py")]
     assert found == []
+
+
+#: Arguments of `subprocess` with which Python 3.11 calls fork in place of vfork, and so runs gRPC's fork handlers.
+_FORKING = {"preexec_fn", "user", "group", "extra_groups"}
+
+
+def forking_arguments(source: bytes) -> set[str]:
+    """The arguments in `_FORKING` that a module passes to a function of `subprocess`."""
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    ours = [call for call in calls if ast.unparse(call.func).startswith("subprocess.")]
+    return {keyword.arg for call in ours for keyword in call.keywords if keyword.arg} & _FORKING
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_no_subprocess_is_started_by_fork(package: str) -> None:
+    forking = {path.name: found for path in files_of(package) if (found := forking_arguments(path.read_bytes()))}
+    assert forking == {}, "gRPC's fork handlers sometimes kill the child: change the user by `setpriv`"
+
+
+def test_a_subprocess_that_is_started_by_fork_is_seen() -> None:
+    assert forking_arguments(b"subprocess.run(a, user='b', check=True)") == {"user"}
+    assert forking_arguments(b"subprocess.Popen(a, preexec_fn=f, cwd=b)\nconnect(user='b')") == {"preexec_fn"}
 
 
 def test_no_other_distribution_has_a_package_of_our_names() -> None:
