@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from transform.config.config import KIND_OF_FEATURE, ColumnKind, Config, column_of
 from transform.feature_spec import (
@@ -145,16 +148,17 @@ def row_key(path: str, number: int) -> str:
     return f"row/{path.rsplit('/', 1)[-1]}:{number}"
 
 
-def split_of_key(key: str, eval_fraction: float) -> str:
-    """Returns the split of a request, an impression id or a `row_key`: the same on every machine, in every run."""
-    return "eval" if hash_fraction(key) < eval_fraction else "train"
+def for_evaluation(keys: Iterable[str], eval_fraction: float) -> npt.NDArray[np.bool_]:
+    """Returns which requests, impression ids or `row_key`s are for evaluation, the same ones on every machine."""
+    return hash_fractions(key.encode() for key in keys) < eval_fraction
 
 
-def hash_fraction(key: str) -> float:
-    """Maps a key deterministically to a number in [0, 1)."""
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
+def folds_of(keys: Iterable[str]) -> npt.NDArray[np.int8]:
+    """Returns the fold of each key: of impressions that can share their label, or of one; see `trainer.counts`."""
+    return (hash_fractions(b"fold/" + key.encode() for key in keys) * NUM_FOLDS).astype(np.int8)
 
 
-def fold_of(key: str) -> int:
-    """Returns the fold of impressions that can share their label, or of one impression; see `trainer.counts`."""
-    return int(hash_fraction(f"fold/{key}") * NUM_FOLDS)
+def hash_fractions(keys: Iterable[bytes]) -> npt.NDArray[np.float64]:
+    """Maps each key deterministically to a number in [0, 1)."""
+    digests = b"".join([hashlib.blake2b(key, digest_size=8).digest() for key in keys])
+    return np.frombuffer(digests, ">u8") / 2.0**64

@@ -5,32 +5,34 @@ A file's bytes follow from its contents, as far as `transform.gzip_files.compres
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transform.gzip_files import compressor
-from transform.tfrecords import masked_checksum
+from transform.tfrecords import masked_checksum, masked_checksums
 
 
 def framed(records: pa.Array) -> bytes:
     """Returns records, of type large_binary, as in a TFRecord file: each with its length and two checksums."""
-    offsets = np.frombuffer(records.buffers()[1], np.int64)[records.offset : records.offset + len(records) + 1].tolist()
-    data = records.buffers()[2].to_pybytes() if len(records) else b""
-    heads: dict[int, bytes] = {}
-    pieces: list[bytes] = []
-    for start, end in itertools.pairwise(offsets):
-        head = heads.get(end - start)
-        if head is None:
-            size = (end - start).to_bytes(8, "little")
-            head = heads[end - start] = size + masked_checksum(size)
-        record = data[start:end]
-        pieces += (head, record, masked_checksum(record))
-    return b"".join(pieces)
+    if not len(records):
+        return b""
+    lengths, of_record = np.unique(np.asarray(pc.binary_length(records)), return_inverse=True)
+    sizes = [length.to_bytes(8, "little") for length in lengths.tolist()]
+    heads = pa.array([size + masked_checksum(size) for size in sizes], pa.large_binary()).take(pa.array(of_record))
+    contents = records.to_numpy(zero_copy_only=False).tolist()  # ten times as fast as `to_pylist`
+    checksums = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(4), len(records), [None, pa.py_buffer(masked_checksums(contents))]
+    )
+    framed_records = pc.binary_join_element_wise(
+        heads, records, checksums.cast(pa.large_binary()), pa.scalar(b"", pa.large_binary())
+    )
+    whole: bytes = framed_records.buffers()[2].to_pybytes()
+    return whole
 
 
 def write_records(path: str, blocks: Iterable[pa.Array]) -> None:

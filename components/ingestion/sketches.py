@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import hashlib
 import heapq
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -89,7 +90,9 @@ class FileSketch:
             (keys,) = to_lists([values[self._key]])
             self._add(hashes_of(keys), lambda at: tuple(sketch_value(column[at]) for column in hashed))
             return
-        rows = list(map(list, zip(*hashed, strict=True))) if hashed else [[] for _ in range(len(values[0]))]
+        # One row at a time: Python's garbage collector would look through all objects again and again if there were
+        # thousands of lists.
+        rows = map(list, zip(*hashed, strict=True)) if hashed else itertools.repeat([], len(values[0]))
         if self._time is None:
             self._add(hashes_of(map(repr, rows)), lambda at: None)
             return

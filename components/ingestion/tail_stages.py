@@ -13,16 +13,16 @@ import pyarrow as pa
 from components.ingestion import scratch
 from components.ingestion.block_readers import to_lists
 from components.ingestion.example_rows import ExampleEncoder
-from components.ingestion.examples import Layout, fold_of
+from components.ingestion.examples import Layout, folds_of
 from components.ingestion.lookups import keys_of
 from components.ingestion.stages import INSTALL_LOG, Part, Task
 from components.ingestion.tail import EVALUATED, INSTALLS, write_open, write_times
 
 
-def shared_folds(rows: pa.Table, layout: Layout) -> list[int]:
-    """Returns each row's fold: the same for all impressions that can share its label (`trainer.counts`)."""
+def shared_folds(rows: pa.Table, layout: Layout) -> npt.NDArray[np.int8]:
+    """Returns the fold of each row, int8 `[len(rows)]`: the same for all that can share a label (`trainer.counts`)."""
     columns = to_lists([rows[f"c{at}"].combine_chunks() for at in layout.label_columns])
-    return [fold_of(repr(list(keys))) for keys in zip(*columns, strict=True)]
+    return folds_of(map(repr, map(list, zip(*columns, strict=True))))
 
 
 def pieces_of(rows: pa.Table, table: int) -> list[pa.Array]:

@@ -48,8 +48,9 @@ from components.ingestion.write_stages import ShufflePart, WriteRejected, WriteS
 from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS
 
-#: Bytes of log files whose keys meet in one bucket: their keys take a fifth of that in memory.
-_KEY_BUCKET_BYTES = 512 << 20
+#: Bytes of log files whose keys meet in one bucket: some 700,000 rows. Keys in larger hash tables cost more each, as
+#: fewer of the tables' places are in the processor's cache.
+_KEY_BUCKET_BYTES = 64 << 20
 
 #: Bytes of log files per shard of the examples: some 300,000 rows.
 _SHARD_BYTES = 32 << 20

@@ -15,7 +15,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from components.ingestion import scratch
 from components.ingestion.example_rows import ExampleEncoder
-from components.ingestion.examples import Layout, fold_of
+from components.ingestion.examples import Layout, folds_of
 from components.ingestion.records import write_compressed, write_records
 from components.ingestion.scratch import Place
 from components.ingestion.stages import ROWS_AT_ONCE, Order, Part, Task
@@ -55,7 +55,7 @@ class ShufflePart(beam.DoFn):  # type: ignore[misc]
         shards = ((keys >> np.uint64(32)) % np.uint64(number)).astype(np.int64) + number * is_eval
         yield from scratch.write_buckets(self._task.path("shuffled", order), sent, shards, 2 * number, order)
 
-    def _folds(self, part: Part, rows: pa.Table, is_eval: npt.NDArray[np.bool_]) -> list[int]:
+    def _folds(self, part: Part, rows: pa.Table, is_eval: npt.NDArray[np.bool_]) -> npt.NDArray[np.int8]:
         """Returns each row's fold (`shared_folds`).
 
         If every row has a label of its own, an evaluation row is in no fold: its count encodings may use all training
@@ -63,11 +63,8 @@ class ShufflePart(beam.DoFn):  # type: ignore[misc]
         """
         if self._layout.label_columns:
             return shared_folds(rows, self._layout)
-        numbers = np.asarray(rows["number"]).tolist()
-        return [
-            NO_FOLD if of_eval else fold_of(f"{part.file}:{number}")
-            for number, of_eval in zip(numbers, is_eval.tolist(), strict=True)
-        ]
+        of_row = folds_of(f"{part.file}:{number}" for number in np.asarray(rows["number"]).tolist())
+        return np.where(is_eval, np.int8(NO_FOLD), of_row)
 
 
 class WriteShard(beam.DoFn):  # type: ignore[misc]

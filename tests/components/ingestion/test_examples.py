@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.ingestion.examples import split_of_key, split_rule
+from components.ingestion.examples import folds_of, for_evaluation, split_rule
 from tests.components.ingestion.logs import store_config
 from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from transform.config.config import Config
@@ -125,18 +125,25 @@ def test_a_table_row_has_its_key_and_its_features() -> None:
 @pytest.mark.parametrize("fraction", [0.05, 0.2, 0.5])
 def test_the_split_is_near_its_fraction_and_is_the_hash(fraction: float) -> None:
     keys = [f"request-{i}" for i in range(20_000)]
-    splits = [split_of_key(key, fraction) for key in keys]
+    is_eval = for_evaluation(keys, fraction)
     # Four standard deviations of a binomial share of 20,000 at most: 4 · sqrt(0.25 / 20000) = 0.0141.
-    assert splits.count("eval") / len(keys) == pytest.approx(fraction, abs=0.0142)
-    for key, split in list(zip(keys, splits, strict=True))[:100]:
+    assert is_eval.mean() == pytest.approx(fraction, abs=0.0142)
+    for key, of_eval in list(zip(keys, is_eval, strict=True))[:100]:
         hashed = int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")
-        assert split == ("eval" if hashed / 2**64 < fraction else "train")
+        assert of_eval == (hashed / 2**64 < fraction)
+
+
+def test_the_fold_is_the_hash() -> None:
+    keys = [f"request-{i}" for i in range(1000)]
+    assert folds_of(keys).tolist() == [fold_of(key) for key in keys]
+    assert folds_of([]).tolist() == []
 
 
 def test_a_larger_fraction_keeps_the_eval_requests_in_eval() -> None:
     keys = [str(i) for i in range(1000)]
-    small = {key for key in keys if split_of_key(key, 0.2) == "eval"}
-    assert small < {key for key in keys if split_of_key(key, 0.4) == "eval"}
+    small, large = for_evaluation(keys, 0.2), for_evaluation(keys, 0.4)
+    assert large[small].all()
+    assert large.sum() > small.sum()
 
 
 def test_rows_without_ids_are_split_anew_in_other_files() -> None:

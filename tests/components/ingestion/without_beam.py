@@ -14,7 +14,6 @@ from apache_beam.pvalue import TaggedOutput
 
 from components.ingestion.counts import Counts, counts_from_pairs
 from components.ingestion.evidence import Evidence
-from components.ingestion.examples import split_of_key
 from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs, union_of
 from components.ingestion.key_stages import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.read_stage import ReadFiles
@@ -24,7 +23,7 @@ from components.ingestion.span_end import EndOfLog
 from components.ingestion.stages import COUNTED, EVIDENCE, INSTALLS, PLACES, REJECTED, TIMES, Task
 from components.ingestion.transforms import ranked
 from components.ingestion.write_stages import ShufflePart, WriteRejected, WriteShard
-from tests.components.ingestion.row_by_row.examples import Impression, Layout
+from tests.components.ingestion.row_by_row.examples import Impression, Layout, split_of_key
 from tests.components.ingestion.row_by_row.joins import JoinBroadcast, KeepFirst, LabelFromInstalls, marked
 from tests.components.ingestion.row_by_row.span_end import EndOfLog as EndOfTimes
 from tests.components.ingestion.row_by_row.span_end import LeaveOutUnknown

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from components.ingestion.examples import Layout as Columns
-from components.ingestion.examples import hash_fraction, put_value
+from components.ingestion.examples import put_value
 from transform.feature_spec import (
     FOLD,
     IMPRESSION_ID,
@@ -23,6 +24,16 @@ from transform.feature_spec import (
     TIMESTAMP,
     WEIGHT,
 )
+
+
+def split_of_key(key: str, eval_fraction: float) -> str:
+    """Returns the split of a request, an impression id or a `row_key`."""
+    return "eval" if hash_fraction(key) < eval_fraction else "train"
+
+
+def hash_fraction(key: str) -> float:
+    """Maps a key to a number in [0, 1)."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big") / 2**64
 
 
 class Impression(NamedTuple):
