@@ -119,11 +119,16 @@ def dialect(file_format: str, text: DelimitedText) -> dict[str, Any]:
     return {"delimiter": delimiter, "strict": True}
 
 
+_TOO_LARGE = "a field must have at most as many characters as a row may have bytes (ingestion.max_row_bytes)"
+
+
 def _rule(error: csv.Error) -> str:
     """Returns the rule that a line breaks, as text for a user; the csv module's messages address programmers."""
     text = str(error)
     if text.startswith("new-line character seen"):
         return "a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes"
+    if text.startswith("field larger than field limit"):
+        return _TOO_LARGE
     return "a quoted field must be closed" if text == "unexpected end of data" else text
 
 
@@ -172,7 +177,8 @@ class DelimitedRecords:
     """
 
     def __init__(self, lines: Lines, settings: Mapping[str, Any], header: Sequence[str], columns: Sequence[str]):
-        csv.field_size_limit(lines.max_bytes)
+        # The limit is the process's, and other code reads CSV in it too: it is raised only.
+        csv.field_size_limit(max(lines.max_bytes, csv.field_size_limit()))
         self._lines, self._header = lines, header
         self._delimiter = settings["delimiter"]
         self._reader = csv.reader(lines, **settings)
@@ -210,6 +216,8 @@ def _mistake(fields: Sequence[str], header: Sequence[str], lines: Lines, delimit
     """Returns what is wrong with a record that the csv module has read; an empty string if nothing is."""
     if len(fields) != len(header):
         return f"a row must have {len(header)} fields. Received: {len(fields)}"
+    if lines.num_lines > 1 and max(map(len, fields)) > lines.max_bytes:
+        return _TOO_LARGE
     texts = [text for text in lines.texts if text.strip("\r\n")] if lines.num_lines > 1 else []
     if texts and all(text.count(delimiter) + 1 == len(header) for text in texts):
         return (

@@ -438,7 +438,7 @@ def _check_columns(number: int, path: Path) -> None:
 
 def _split(lines: Iterable[str], delimiter: str, quoting: bool) -> Iterable[list[str]]:
     """Yields the fields of each record; none of a line that cannot be read."""
-    csv.field_size_limit(MAX_BYTES)
+    csv.field_size_limit(max(MAX_BYTES, csv.field_size_limit()))  # of the process: it is raised only
     if quoting:
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
     else:

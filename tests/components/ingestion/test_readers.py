@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from pathlib import Path
@@ -49,6 +50,20 @@ def test_text_rows(tmp_path: Path, file_format: str, content: bytes, suffix: str
         RawRow(first, {"a": "1", "b": "2"}),
         RawRow(first + 1, {"a": "3\nthree", "b": '4, "four"'}, num_lines=num_lines),
     ]
+
+
+@pytest.mark.parametrize("limit", [100, 200_000])
+def test_a_field_over_several_lines_is_no_longer_than_a_row_may_be(tmp_path: Path, limit: int) -> None:
+    line = b"x" * (limit - 10)
+    whole, rest = read_csv(tmp_path, b'a,b\n"%s\n%s",1\n2,3\n' % (line, line), limit=limit)[::2]
+    rule = "a field must have at most as many characters as a row may have bytes (ingestion.max_row_bytes)"
+    assert (whole.number, whole.reason, whole.detail) == (2, "malformed", rule)
+    assert rest == RawRow(4, {"a": "2", "b": "3"})  # the line between them is read as a row of its own
+
+
+def test_a_small_limit_of_rows_is_no_limit_of_other_readers_in_the_process(tmp_path: Path) -> None:
+    read_csv(tmp_path, b"a,b\n1,2\n", limit=100)
+    assert list(csv.reader(["x" * 1000])) == [["x" * 1000]]
 
 
 def test_in_a_tsv_a_quote_is_text(tmp_path: Path) -> None:
