@@ -255,10 +255,8 @@ def main() -> None:
     except ValueError as error:
         parser.error(str(error))
     config, sizes = config_of(arguments.config), sorted(arguments.impressions)
-    for size in sizes:
-        measure(config, folder, size, arguments.days, of_first_day=arguments.first_day)
-        if shares.name:
-            measure(config, folder, size, arguments.days, shares, of_first_day=arguments.first_day)
+    for size, of_log in itertools.product(sizes, [_EVEN, shares] if shares.name else [_EVEN]):
+        measure(config, folder, size, arguments.days, of_log, of_first_day=arguments.first_day)
     console = Console(width=240 if not sys.stdout.isatty() else None)
     console.print(table_of(folder, sizes, arguments.days))
     if shares.name:
