@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from typing import IO, cast
 
 import google_crc32c
-import numpy as np
-import numpy.typing as npt
 
 from transform.errors import InputError
 from transform.gzip_files import GZIP_ERRORS, DecompressedFile
@@ -29,22 +27,14 @@ _BATCH_BYTES = 1 << 25
 #: The records of a batch if the caller takes them one by one.
 _BATCH_SIZE = 256
 
-
 #: What the TFRecord format adds to a rotated checksum.
-_MASK_DELTA = 0xA282EAD8
+MASK_DELTA = 0xA282EAD8
 
 
 def masked_checksum(data: bytes) -> bytes:
     """Returns the checksum of the TFRecord format, 4 bytes: CRC-32C, rotated right by 15 bits, plus a constant."""
     checksum: int = google_crc32c.value(data)
-    return ((((checksum >> 15) | (checksum << 17)) + _MASK_DELTA) & 0xFFFFFFFF).to_bytes(4, "little")
-
-
-def masked_checksums(records: Sequence[bytes]) -> npt.NDArray[np.uint8]:
-    """Returns the `masked_checksum` of each record, uint8 `[len(records), 4]`."""
-    checksums = np.fromiter(map(google_crc32c.value, records), np.uint32, len(records))
-    masked = ((checksums >> np.uint32(15)) | (checksums << np.uint32(17))) + np.uint32(_MASK_DELTA)  # modulo 2^32
-    return masked.astype("<u4").view(np.uint8).reshape(-1, 4)
+    return ((((checksum >> 15) | (checksum << 17)) + MASK_DELTA) & 0xFFFFFFFF).to_bytes(4, "little")
 
 
 class Lengths(dict[bytes, int]):

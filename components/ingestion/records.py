@@ -5,16 +5,18 @@ A file's bytes follow from its contents, as far as `transform.gzip_files.compres
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import google_crc32c
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from transform.gzip_files import compressor
-from transform.tfrecords import masked_checksum, masked_checksums
+from transform.tfrecords import MASK_DELTA, masked_checksum
 
 
 def framed(records: pa.Array) -> bytes:
@@ -33,6 +35,13 @@ def framed(records: pa.Array) -> bytes:
     )
     whole: bytes = framed_records.buffers()[2].to_pybytes()
     return whole
+
+
+def masked_checksums(records: Sequence[bytes]) -> npt.NDArray[np.uint8]:
+    """Returns the `masked_checksum` of each record, uint8 `[len(records), 4]`."""
+    checksums = np.fromiter(map(google_crc32c.value, records), np.uint32, len(records))
+    masked = ((checksums >> np.uint32(15)) | (checksums << np.uint32(17))) + np.uint32(MASK_DELTA)  # modulo 2^32
+    return masked.astype("<u4").view(np.uint8).reshape(-1, 4)
 
 
 def write_records(path: str, blocks: Iterable[pa.Array]) -> None:

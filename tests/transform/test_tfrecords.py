@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from transform import tfrecords
 from transform.errors import InputError
-from transform.tfrecords import masked_checksum, masked_checksums, read_batches, read_records
+from transform.tfrecords import masked_checksum, read_batches, read_records
 
 RECORDS = [b"", b"a", b"b" * 1000, b"c" * 300_000, b"d", b"e" * 255]
 
@@ -29,13 +29,6 @@ def test_records_are_those_that_tensorflow_wrote(
     """Whatever a block's end cuts: a head, a record or a checksum."""
     monkeypatch.setattr(tfrecords, "_BLOCK_BYTES", block_bytes)
     assert list(read_records(written(tmp_path / name, RECORDS))) == RECORDS
-
-
-@pytest.mark.parametrize("records", [[], [b""], RECORDS, [bytes([i]) for i in range(256)]], ids=len)
-def test_checksums_of_many_records_are_those_of_each(records: list[bytes]) -> None:
-    checksums = masked_checksums(records)
-    assert checksums.shape == (len(records), 4)
-    assert checksums.tobytes() == b"".join(map(masked_checksum, records))
 
 
 @pytest.mark.parametrize("name", ["empty", "empty.gz"])
