@@ -6,8 +6,9 @@
 
 For each number of impressions a day, simulates a store and runs its days, grouped into tasks as by `wdr compile
 --group`, with the shipped config (a window of two spans), one epoch of batches of 1,024, and `gauc` by user. The last
-day is steady if it is the third or a later one. The marginal cost of a stage is its processor time per impression
-between two sizes; it is linear if that of the larger sizes is no higher than that of the smaller ones.
+day is steady if it is the third or a later one. Users and apps are in proportion to the impressions. The marginal cost
+of a stage is its processor time per impression between two sizes; it is linear if that of the larger sizes is no higher
+than that of the smaller ones.
 
 `--hot-user` and `--hot-app` measure a second log of each size too, in which one user has that share of the requests,
 and one app that share of the impressions (`benchmarks.hot_keys`), and compare it with the even one.
@@ -42,12 +43,13 @@ from benchmarks.attempts import put_back, whole_attempt
 from benchmarks.hot_keys import Shares, rewrite_day
 from benchmarks.machine import processor_model
 from benchmarks.tasks import CompiledDays, Task
-from pipeline.simulator import simulate
+from pipeline.simulator import MIN_APPS, simulate
 from pipeline.simulator.day_folders import published_paths
 from transform.config.config import Config, load_config
 from transform.config.schedule import SUCCESS_MARKER
 
 _IMPRESSIONS_PER_USER = 20
+_IMPRESSIONS_PER_APP = 500
 _USER = "user_id"
 _EVEN = Shares(0.0, 0.0)
 
@@ -122,7 +124,7 @@ def _simulate(data: Path, size: int, day: int, impressions: int) -> None:
         num_days=1,
         impressions_per_day=impressions,
         num_users=size // _IMPRESSIONS_PER_USER,
-        num_apps=max(1_000, size // 500),
+        num_apps=max(MIN_APPS, size // _IMPRESSIONS_PER_APP),
     )
 
 

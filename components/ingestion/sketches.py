@@ -88,19 +88,19 @@ class FileSketch:
         hashed = to_lists([values[at] for at in self._hashed])
         if self._table:
             (keys,) = to_lists([values[self._key]])
-            self._add(hashes_of(keys), lambda at: tuple(sketch_value(column[at]) for column in hashed))
+            self._add(key_hashes(keys), lambda at: tuple(sketch_value(column[at]) for column in hashed))
             return
         # One row at a time: Python's garbage collector would look through all objects again and again if there were
         # thousands of lists.
         rows = map(list, zip(*hashed, strict=True)) if hashed else itertools.repeat([], len(values[0]))
         if self._time is None:
-            self._add(hashes_of(map(repr, rows)), lambda at: None)
+            self._add(key_hashes(map(repr, rows)), lambda at: None)
             return
         times = np.asarray(values[self._time])
         hours, numbers = np.unique(np.floor_divide(times, _SECONDS_PER_HOUR).astype(np.int64), return_counts=True)
         self._hours.update(dict(zip(hours.tolist(), numbers.tolist(), strict=True)))
         of_day = np.mod(times, _SECONDS_PER_DAY).tolist()
-        self._add(hashes_of(map(repr, zip(of_day, rows, strict=True))), lambda at: float(times[at]))
+        self._add(key_hashes(map(repr, zip(of_day, rows, strict=True))), lambda at: float(times[at]))
 
     def _add(self, keys: npt.NDArray[Any], kept_of: Callable[[int], Any]) -> None:
         """Adds rows by their hashes; `kept_of` returns what is kept of a row, by its position."""
@@ -132,7 +132,7 @@ def key_hash(text: str) -> int:
     return hash_of(text, 7) >> 3
 
 
-def hashes_of(texts: Iterable[str]) -> npt.NDArray[Any]:
+def key_hashes(texts: Iterable[str]) -> npt.NDArray[Any]:
     """Returns `key_hash` of each text."""
     drawn = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest() for text in texts]
     digits = np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, 7).astype(np.int64)
