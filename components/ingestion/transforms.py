@@ -22,7 +22,7 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.pvalue import AsDict, AsList, AsSingleton
+from apache_beam.pvalue import AsDict, AsList
 
 from components.ingestion.examples import Layout
 from components.ingestion.files import is_gzip
@@ -141,14 +141,11 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         rejected.append(joined[REJECTED])
         counted.append(joined[COUNTED])
         if config.sources.installs is not None:
-            counted.append(
-                joined[INSTALLS]
-                | "FoundInstalls" >> beam.CombineGlobally(union_of)
-                | "CountInstalls" >> beam.FlatMap(count_installs, paths)
-            )
+            found = joined[INSTALLS] | "FoundInstalls" >> beam.CombineGlobally(union_of).as_singleton_view()
+            counted.append(lookups["paths"] | "CountInstalls" >> beam.FlatMap(count_installs, found))
         ends = (
-            AsSingleton(joined[TIMES] | "EndOfImpressions" >> beam.CombineGlobally(EndOfLog())),
-            AsSingleton(read[TIMES] | "EndOfInstalls" >> beam.CombineGlobally(EndOfLog())),
+            joined[TIMES] | "EndOfImpressions" >> beam.CombineGlobally(EndOfLog()).as_singleton_view(),
+            read[TIMES] | "EndOfInstalls" >> beam.CombineGlobally(EndOfLog()).as_singleton_view(),
         )
         split = self._split(joined, ends)
         counted.append(split[COUNTED])
@@ -166,8 +163,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
     def _read(self, root: Any) -> Any:
         return (
             root
-            | "Files" >> beam.Create(self._files)
-            | "Spread" >> beam.Reshuffle()
+            | "Files" >> beam.Create(self._files)  # reshuffled, so that each worker reads some
             | "Read"
             >> beam.ParDo(ReadFiles(self._task)).with_outputs(REJECTED, COUNTED, EVIDENCE, PLACES, TIMES, main="parts")
         )
@@ -179,7 +175,6 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         return (
             root
             | "Names" >> beam.Create(names)
-            | "SpreadNames" >> beam.Reshuffle()
             | "Build"
             >> beam.ParDo(BuildLookups(self._task, self._outputs.snapshots), AsList(others)).with_outputs(
                 REJECTED, COUNTED, main="paths"
@@ -191,7 +186,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         latest: Any = 0.0
         if rule.split_by == "time" and self._layout.timestamp is not None:
             known = joined["parts"] | "KnownTimes" >> beam.ParDo(KnownTimes(task), *ends)
-            latest = AsSingleton(known | "Latest" >> beam.CombineGlobally(EndOfLog()))
+            latest = known | "Latest" >> beam.CombineGlobally(EndOfLog()).as_singleton_view()
         return joined["parts"] | "Split" >> beam.ParDo(SplitPart(task), *ends, latest).with_outputs(
             COUNTED, PLACES, OPEN, main="parts"
         )
@@ -206,7 +201,8 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             | "Shuffle" >> beam.ParDo(ShufflePart(task))
         )
         # Every shard is written, also one without rows.
-        shards = root | "Shards" >> beam.Create([(shard, None) for shard in range(2 * task.num_shards)])
+        numbers = [(shard, None) for shard in range(2 * task.num_shards)]
+        shards = root | "Shards" >> beam.Create(numbers, reshuffle=False)
         _ = (
             {"places": places, "all": shards}
             | "GroupShards" >> beam.CoGroupByKey()

@@ -174,4 +174,4 @@ def test_without_an_impression_all_installs_are_without_one(tmp_path: Path) -> N
     for value in range(100):
         filled = [np.full(2, value, np.uint8) for _ in range(100)]
         del filled  # its memory is used again
-        assert count_installs(union_of([]), {INSTALL_LOG: place}) == [(("install", "without_impression"), 2)]
+        assert count_installs((INSTALL_LOG, place), union_of([])) == [(("install", "without_impression"), 2)]
