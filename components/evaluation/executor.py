@@ -151,7 +151,7 @@ def evaluate(
     ]
     _ = (
         pipeline
-        | "Files" >> beam.Create(files_of(folders))  # reshuffled, so that each worker reads some
+        | "Files" >> beam.Create(files_of(folders))  # it reshuffles, so that each worker reads some
         | tfma.ExtractEvaluateAndWriteResults(
             eval_shared_model=shared_models,
             eval_config=plan.eval_config,

@@ -163,7 +163,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
     def _read(self, root: Any) -> Any:
         return (
             root
-            | "Files" >> beam.Create(self._files)  # reshuffled, so that each worker reads some
+            | "Files" >> beam.Create(self._files)  # it reshuffles, so that each worker reads some
             | "Read"
             >> beam.ParDo(ReadFiles(self._task)).with_outputs(REJECTED, COUNTED, EVIDENCE, PLACES, TIMES, main="parts")
         )
