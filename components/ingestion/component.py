@@ -14,8 +14,6 @@ from typing import Any
 import apache_beam as beam
 import tensorflow as tf
 from absl import logging
-from apache_beam.io.filesystem import CompressionTypes
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.pvalue import AsList
 from tfx import types
 
@@ -204,9 +202,8 @@ def _write_counts(
 ) -> None:
     """Writes the counts and the evidence of the quarantine."""
     counts, evidence = counts_from_pairs(counted, span), evidence_of(parts, counted, config, span)
-    for name, text in ((COUNTS_FILE, counts.to_json()), (EVIDENCE_FILE, evidence.to_json())):
-        with FileSystems.create(f"{folder}/{name}", compression_type=CompressionTypes.UNCOMPRESSED) as file:
-            file.write(f"{text}\n".encode())
+    storage.write_text(f"{folder}/{COUNTS_FILE}", counts.to_json() + "\n")
+    storage.write_text(f"{folder}/{EVIDENCE_FILE}", evidence.to_json() + "\n")
 
 
 def _record_room(examples: types.Artifact, folders: Iterable[str]) -> None:

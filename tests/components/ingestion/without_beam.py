@@ -20,7 +20,7 @@ from components.ingestion.read_stage import ReadFiles
 from components.ingestion.readers import unit_of
 from components.ingestion.sketches import evidence_of
 from components.ingestion.span_end import EndOfLog
-from components.ingestion.stages import COUNTED, EVIDENCE, INSTALL_LOG, INSTALLS, PLACES, REJECTED, TIMES, Task
+from components.ingestion.stages import COUNTED, EVIDENCE, INSTALLS, PLACES, REJECTED, TIMES, Task
 from components.ingestion.transforms import ranked
 from components.ingestion.write_stages import ShufflePart, WriteRejected, WriteShard
 from tests.components.ingestion.row_by_row.examples import Impression, Layout, split_of_key
@@ -114,7 +114,7 @@ def in_batches(config: Config, files: Files, out: Path, num_key_buckets: int = 1
     joined = outputs.run(JoinPart(task, log), of_log, lookups)
     if config.sources.installs is not None:
         found = union_of(outputs.tagged.pop(INSTALLS, []))
-        outputs.tagged[COUNTED] += count_installs((INSTALL_LOG, lookups[INSTALL_LOG]), found)
+        outputs.tagged[COUNTED] += [pair for lookup in lookups.items() for pair in count_installs(lookup, found)]
     ends = _end(outputs.tagged.pop(TIMES, [])), _end(install_times)
     latest = _end(outputs.run(KnownTimes(task), joined, *ends)) if config.ingestion.split_by == "time" else 0.0
     split = outputs.run(SplitPart(task), joined, *ends, latest)
