@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 from rich.table import Table
 
-from components.evaluation.paired import Array, differences, metrics_of
+from components.evaluation.metrics.paired import Array, differences, metrics_of
 from components.evaluation.results import Estimate, EvaluationResult, to_plain
 from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs, Rival
 from components.quality_gate.rules import becomes_anchor, decide

@@ -16,9 +16,9 @@ import numpy as np
 from rich.progress import track
 from rich.table import Table
 
-from components.evaluation import replicates
-from components.evaluation.bootstrap import Array, standard_errors, unit_hash
-from components.evaluation.ranking import Measure, of_group
+from components.evaluation.metrics import replicates
+from components.evaluation.metrics.bootstrap import Array, standard_errors, unit_hash
+from components.evaluation.metrics.ranking import Measure, of_group
 from components.evaluation.results import Z
 from pipeline.cli.display import console_for
 

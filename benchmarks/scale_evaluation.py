@@ -120,7 +120,7 @@ def evaluate(job: Job, kind: str) -> Cost:
 
 def score(job: Job) -> Cost:
     """Scores the examples with both models in batches, without anything else."""
-    from components.evaluation.scores import BATCH_SIZE, Scorer
+    from components.evaluation.scoring.scores import BATCH_SIZE, Scorer
 
     start = time.process_time()
     scorers = [Scorer(str(model / "Format-Serving")) for model in job.models]

@@ -22,7 +22,7 @@ from components.data_validation.findings import GATE
 from components.data_validation.gates import settle
 from components.data_validation.measuring import measure
 from components.data_validation.reading import columns_of, read_examples, score
-from components.evaluation.scores import ScoringError
+from components.evaluation.scoring.scores import ScoringError
 from components.execution_types import recorded_as
 from components.gate_records import GATE as GATE_PROPERTY
 from components.gate_records import SPAN, Finding, read_record, read_records, write_record

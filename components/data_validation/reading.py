@@ -18,8 +18,8 @@ from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.data_validation.columns import Columns, Floats, Tokens, numbers_of, tokens_of
 from components.data_validation.evidence import MAX_EXAMPLES
-from components.evaluation.scores import BATCH_SIZE as SCORED_AT_ONCE
-from components.evaluation.scores import scores_of
+from components.evaluation.scoring.scores import BATCH_SIZE as SCORED_AT_ONCE
+from components.evaluation.scoring.scores import scores_of
 from components.example_files import split_files
 from transform.config.config import Config
 from transform.derived_times_graph import derived

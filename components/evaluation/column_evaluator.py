@@ -13,12 +13,13 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.evaluators import metrics_validator
 from tensorflow_model_analysis.metrics import MetricKey, PlotKey
 
-from components.evaluation import ranking, replicates, row_metrics
-from components.evaluation.bootstrap import HASH_BITS, Array
-from components.evaluation.calibration import calibration_buckets
-from components.evaluation.columns import Columns, Members, concatenated
+from components.evaluation import row_metrics
+from components.evaluation.column_extractor import COLUMNS, SCORED
+from components.evaluation.metrics import ranking, replicates
+from components.evaluation.metrics.bootstrap import HASH_BITS, Array
+from components.evaluation.metrics.calibration import calibration_buckets
 from components.evaluation.plan import PLOT, Plan, Ranking
-from components.evaluation.scoring import COLUMNS, SCORED
+from components.evaluation.scoring.columns import Columns, Members, concatenated
 
 #: A slice's key in TFMA: empty, or the slice's name and value.
 SliceKey = tuple[tuple[str, Any], ...]
@@ -28,7 +29,7 @@ Measured = tuple[SliceKey, dict[MetricKey, Any]]
 
 
 def column_evaluator(plan: Plan, with_kept_scores: Callable[[Columns], Columns]) -> tfma.evaluators.Evaluator:
-    """Returns the evaluator, which runs after `components.evaluation.scoring.score_extractor`.
+    """Returns the evaluator, which runs after `components.evaluation.column_extractor.score_extractor`.
 
     Args:
       plan: What is measured.

@@ -23,12 +23,12 @@ from tfx.utils import path_utils
 
 from components import storage
 from components.evaluation.column_evaluator import column_evaluator
-from components.evaluation.kept_scores import ModelScores
+from components.evaluation.column_extractor import files_of, score_extractor
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.plan import Plan, plan_of
 from components.evaluation.results import BASELINE, MODEL, write_measured
-from components.evaluation.scores import BATCH_SIZE, Scorer, ScoringError
-from components.evaluation.scoring import files_of, score_extractor
+from components.evaluation.scoring.kept_scores import ModelScores
+from components.evaluation.scoring.scores import BATCH_SIZE, Scorer, ScoringError
 from components.example_files import example_batches
 
 Artifacts = dict[str, list[types.Artifact]]

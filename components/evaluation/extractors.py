@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
-from components.evaluation.bootstrap import unit_hash
 from components.evaluation.inputs import UNIT, hash_of
+from components.evaluation.metrics.bootstrap import unit_hash
 from transform.config.evaluation import split_slice
 
 #: The values of a slice with a bound, such as `age_days < 7`.

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import MetricKey
 
-from components.evaluation.bootstrap import Array, unit_hash
-from components.evaluation.ranking import Measure, of_group
+from components.evaluation.metrics.bootstrap import Array, unit_hash
+from components.evaluation.metrics.ranking import Measure, of_group
 
 #: The key, among an example's features, of its bootstrap unit's hash; `components.evaluation.extractors` adds it. No
 #: feature of a config begins with an underscore.

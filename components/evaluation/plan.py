@@ -11,8 +11,8 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
 from components.evaluation import ranking_metrics, row_metrics
-from components.evaluation.ranking import Measure
-from components.evaluation.replicates import ACCURACY_THRESHOLD
+from components.evaluation.metrics.ranking import Measure
+from components.evaluation.metrics.replicates import ACCURACY_THRESHOLD
 from components.evaluation.row_metrics import Keys
 from transform.signature_names import SERVING_SIGNATURE
 

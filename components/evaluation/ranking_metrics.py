@@ -14,15 +14,15 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import MetricKey
 from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
-from components.evaluation import replicates
-from components.evaluation.bootstrap import Array
 from components.evaluation.inputs import UNIT, GroupRow, Rows
-from components.evaluation.ranking import Measure
+from components.evaluation.metrics import replicates
+from components.evaluation.metrics.bootstrap import Array
+from components.evaluation.metrics.ranking import Measure
 from components.evaluation.row_metrics import Keys
 
 
 class RankingMetrics(tfma.metrics.Metric):  # type: ignore[misc]
-    """Means over groups of measures of their ranking; `components.evaluation.ranking` has the formulas.
+    """Means over groups of measures of their ranking; `components.evaluation.metrics.ranking` has the formulas.
 
     A tie counts as the mean over its orders. GAUC leaves out groups with one class only, and weights the others by
     their number of examples, or the sum of their examples' weights; a pair within a group is weighted too. The measures

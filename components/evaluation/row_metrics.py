@@ -11,9 +11,9 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import MetricKey
 from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
-from components.evaluation import replicates
-from components.evaluation.bootstrap import Array, standard_errors
 from components.evaluation.inputs import ExampleRow, Rows
+from components.evaluation.metrics import replicates
+from components.evaluation.metrics.bootstrap import Array, standard_errors
 
 #: The numbers of examples, of positive and of negative ones with a weight above 0, and of bootstrap units; otherwise
 #: weights do not count.
@@ -32,7 +32,7 @@ def change_error_name(metric: str) -> str:
 
 
 class RowMetrics(tfma.metrics.Metric):  # type: ignore[misc]
-    """All of `components.evaluation.replicates.ROW_METRICS`, exact, with their standard errors.
+    """All of `components.evaluation.metrics.replicates.ROW_METRICS`, exact, with their standard errors.
 
     AUC compares every positive with every negative; a tie counts half. TFMA's own AUC counts rows between 10,000
     equidistant thresholds in [0, 1]; if labels are rare, nearly all scores are below the first few: at a rate of 4.5e-5
@@ -81,7 +81,7 @@ def _of_table(keys: Keys, accuracy_threshold: float, rows: Array) -> dict[Metric
 def measured(
     keys: Keys, units: Array, labels: Array, weights: Array, scores: Array, accuracy_threshold: float
 ) -> dict[MetricKey, float]:
-    """Returns all metrics of rows; the arguments are those of `components.evaluation.replicates.of_rows`."""
+    """Returns all metrics of rows; the arguments are those of `components.evaluation.metrics.replicates.of_rows`."""
     weighted = labels[weights > 0]
     counts = (len(labels), int((weighted > 0).sum()), int((weighted == 0).sum()), len(np.unique(units)))
     return {

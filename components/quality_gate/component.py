@@ -18,11 +18,11 @@ from tfx.utils import path_utils
 
 from components import gate_records, storage
 from components.artifact_types import GateRecord
-from components.evaluation.kept_scores import kept_scores
+from components.evaluation.metrics.paired import Array, differences, metrics_of
 from components.evaluation.metrics_files import read_measured
-from components.evaluation.paired import Array, differences, metrics_of
 from components.evaluation.results import BASELINE, read_written, to_plain
-from components.evaluation.scores import Rows, ScoringError, checked_scores, read_rows, scores_of
+from components.evaluation.scoring.kept_scores import kept_scores
+from components.evaluation.scoring.scores import Rows, ScoringError, checked_scores, read_rows, scores_of
 from components.execution_types import recorded_as
 from components.model_store.served_models import place_of, version_of, why_not_comparable
 from components.quality_gate.inputs import PairedDifference, QualityInputs, ReferenceResult, Rival, earlier_spans

@@ -23,7 +23,7 @@ from tensorflow_transform import tf2_utils
 from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.coders import example_coder
 
-from components.evaluation.scoring_graph import ScoringGraph
+from components.evaluation.scoring.scoring_graph import ScoringGraph
 from components.push.warmup import signatures_of
 from serving.model_server import servable, tensors, tf_library
 from trainer.optimizers import RowwiseAdagrad, RowwiseAdam

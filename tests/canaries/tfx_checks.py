@@ -44,9 +44,9 @@ from tfx.utils import dependency_utils, path_utils
 from tfx_bsl import sketches
 
 from components.artifact_types import Catalog, VocabularyMemory
-from components.evaluation.calibration import calibration_buckets
 from components.evaluation.component import ColumnEvaluator
 from components.evaluation.extractors import custom_extractors
+from components.evaluation.metrics.calibration import calibration_buckets
 from components.execution_types import recorded_as
 from components.remembering_transform import RememberingTransform
 from components.trainer import RankingTrainer

@@ -1,7 +1,7 @@
 """For each bad day or bad model, its gate reports it, nothing is pushed, and the served version keeps answering.
 
 The suite has a row for each gate; `python -m tests.soak.bad_models` runs all rows of both tables. Without a run, their
-rules are tested in `tests/components/data_validation`, `tests/components/infra_validation` and `test_quality.py`.
+rules are tested in `data_validation`, `infra_validation` and `quality_gate` of `tests/components`.
 """
 
 from __future__ import annotations

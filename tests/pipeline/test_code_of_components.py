@@ -123,7 +123,7 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
     [
         (
             "evaluator",
-            ("components.evaluation.bootstrap", "components.evaluation.progressive", "transform.feature_spec"),
+            ("components.evaluation.metrics.bootstrap", "components.evaluation.progressive", "transform.feature_spec"),
         ),
         ("row_gate", ("components.artifacts", "transform.errors")),
         (

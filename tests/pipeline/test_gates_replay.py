@@ -22,7 +22,7 @@ from pipeline.registry.gates_replay import replay, replay_tables
 from pipeline.workspace import Workspace
 from tests.components.data_validation.hand_written import good
 from tests.components.data_validation.hand_written import span as day_of
-from tests.components.quality_inputs import against_anchor, inputs
+from tests.components.quality_gate.quality_inputs import against_anchor, inputs
 from tests.e2e.store import CONFIG
 from transform.config.config import Config, load_config
 from transform.config.drift import Drift

@@ -36,8 +36,8 @@ from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 from tfx.utils import path_utils
 
-from components.evaluation.paired import metrics_of
-from components.evaluation.scores import read_rows, scores_of
+from components.evaluation.metrics.paired import metrics_of
+from components.evaluation.scoring.scores import read_rows, scores_of
 from pipeline.create import RunSettings
 from pipeline.registry.gates_replay import recorded, replay
 from pipeline.runner.run import run

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.evaluation.scoring_graph import ScoringGraph
+from components.evaluation.scoring.scoring_graph import ScoringGraph
 from tests.trainer.small_deployment import Row, Span, to_example
 from trainer import data
 from trainer.model import WideDeep

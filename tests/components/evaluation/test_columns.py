@@ -11,11 +11,11 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluation.bootstrap import key_hash, unit_hash
-from components.evaluation.calibration import calibration_buckets
-from components.evaluation.columns import Columns, concatenated
+from components.evaluation.column_extractor import Parser, _members, _Values
+from components.evaluation.metrics.bootstrap import key_hash, unit_hash
+from components.evaluation.metrics.calibration import calibration_buckets
 from components.evaluation.plan import Plan, plan_of
-from components.evaluation.scoring import Parser, _members, _Values
+from components.evaluation.scoring.columns import Columns, concatenated
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation.executor_runs import example
 from transform.config.evaluation import Evaluation, Threshold

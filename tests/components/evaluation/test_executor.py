@@ -17,10 +17,10 @@ from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
 
 from components.evaluation.executor import ColumnExecutor
-from components.evaluation.kept_scores import keep_scores, kept_scores
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.progressive import ProgressiveExecutor
 from components.evaluation.results import read_written
+from components.evaluation.scoring.kept_scores import keep_scores, kept_scores
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation.executor_runs import Inputs, Row, evaluation_in
 from transform.config.evaluation import Evaluation, Threshold

@@ -14,11 +14,13 @@ import pytest
 from tensorflow_model_analysis.metrics.metric_types import MetricKey
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluation import ranking_metrics, replicates
-from components.evaluation.bootstrap import Array, unit_hash
+from components.evaluation import ranking_metrics
 from components.evaluation.inputs import Rows
-from components.evaluation.ranking import Measure, of_group, of_groups
-from tests.components.evaluation import plain, tfma_runs
+from components.evaluation.metrics import replicates
+from components.evaluation.metrics.bootstrap import Array, unit_hash
+from components.evaluation.metrics.ranking import Measure, of_group, of_groups
+from tests.components.evaluation import tfma_runs
+from tests.components.evaluation.metrics import plain
 
 MEASURES = [Measure("gauc"), *(Measure(kind, k) for kind in ("ndcg", "map", "recall") for k in (1, 3, 20))]
 MODELS = ("candidate", "baseline")

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from components.evaluation import replicates
+from components.evaluation.metrics import replicates
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.tfma_config import eval_config
-from tests.components.evaluation import plain, tfma_runs
+from tests.components.evaluation import tfma_runs
+from tests.components.evaluation.metrics import plain
 from trainer.evaluation import measure
 from transform.config.evaluation import Evaluation, Threshold
 

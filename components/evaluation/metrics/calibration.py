@@ -7,7 +7,7 @@ import numpy as np
 # What its packages do not export, as of TFMA 0.52.0: docs/reference/private_uses.md
 from tensorflow_model_analysis.proto import metrics_for_slice_pb2
 
-from components.evaluation.bootstrap import Array
+from components.evaluation.metrics.bootstrap import Array
 
 #: TFMA 0.52.0 puts scores into 10,000 buckets first, and merges them to the plot's.
 _FINE_BUCKETS, _BUCKETS = 10_000, 1_000

@@ -12,7 +12,7 @@ import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from components.evaluation.scoring_graph import ScoringGraph
+from components.evaluation.scoring.scoring_graph import ScoringGraph
 from components.example_files import example_batches, split_files
 from transform.errors import UserError
 from transform.feature_spec import LABEL, WEIGHT

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from components.evaluation.bootstrap import Array
+from components.evaluation.metrics.bootstrap import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Columns:
     """The columns of some rows.
 
     Attributes:
-      unit: The hash of each row's bootstrap unit (`components.evaluation.bootstrap.unit_hash`), uint64 `[num_rows]`.
+      unit: The hash of each row's bootstrap unit (`metrics.bootstrap.unit_hash`), uint64 `[num_rows]`.
       label: 0 or 1, float32 `[num_rows]`.
       weight: At least 0, float32 `[num_rows]`; 1 if examples have no weights.
       score: The models' scores, float32 `[num_rows, num_models]`.

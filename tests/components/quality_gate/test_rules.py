@@ -14,7 +14,7 @@ from components.gate_records import Finding, GateRecord, read_record, write_reco
 from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs, Rival, earlier_spans
 from components.quality_gate.pooling import pool
 from components.quality_gate.rules import becomes_anchor, decide
-from tests.components.quality_inputs import against_anchor, inputs
+from tests.components.quality_gate.quality_inputs import against_anchor, inputs
 from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 from transform.config.quality import Quality
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from components.evaluation import bootstrap
-from components.evaluation.bootstrap import Array
+from components.evaluation.metrics import bootstrap
+from components.evaluation.metrics.bootstrap import Array
 
 #: The number of row weights held at once: 8 MB, about the size of a processor's cache. 100,000 rows take 0.5 s, and
 #: 2.5 s with four times as many weights at once.

@@ -14,9 +14,9 @@ from tfx.types import standard_artifacts
 
 from components import gate_records
 from components.artifact_types import GateRecord
-from components.evaluation.kept_scores import keep_scores
-from components.evaluation.paired import differences
+from components.evaluation.metrics.paired import differences
 from components.evaluation.results import write_measured
+from components.evaluation.scoring.kept_scores import keep_scores
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from components.quality_gate.component import QualityGateExecutor

@@ -9,15 +9,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from components.evaluation import replicates
-from components.evaluation.bootstrap import (
+from components.evaluation.metrics import replicates
+from components.evaluation.metrics.bootstrap import (
     HASH_BITS,
     NUM_REPLICATES,
     replicate_weights,
     standard_errors,
     unit_hash,
 )
-from tests.components.evaluation import plain
+from tests.components.evaluation.metrics import plain
 
 
 def hashes(number: int) -> np.ndarray:

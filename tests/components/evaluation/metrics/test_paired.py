@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from components.evaluation.paired import differences, metrics_of
-from tests.components.evaluation import plain
+from components.evaluation.metrics.paired import differences, metrics_of
+from tests.components.evaluation.metrics import plain
 
 
 def flat(weighted: bool) -> dict[str, np.ndarray]:

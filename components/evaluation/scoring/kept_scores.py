@@ -15,8 +15,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from components.evaluation.bootstrap import Array
-from components.evaluation.columns import Columns
+from components.evaluation.metrics.bootstrap import Array
+from components.evaluation.scoring.columns import Columns
 from transform.errors import InputError
 from transform.tfrecords import masked_checksum
 

@@ -10,12 +10,12 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.evaluation.bootstrap import Array, key_hash, unit_hash
-from components.evaluation.columns import Columns, Members
 from components.evaluation.extractors import BELOW, NOT_BELOW
 from components.evaluation.inputs import key_of
+from components.evaluation.metrics.bootstrap import Array, key_hash, unit_hash
 from components.evaluation.plan import Plan
-from components.evaluation.scores import BATCH_SIZE, Scorer
+from components.evaluation.scoring.columns import Columns, Members
+from components.evaluation.scoring.scores import BATCH_SIZE, Scorer
 from components.example_files import example_batches, split_files
 from transform.config.evaluation import split_slice
 from transform.errors import InputError

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from components.evaluation import scores as module
-from components.evaluation.scores import ScoringError, read_rows, scores_of
+from components.evaluation.scoring import scores as module
+from components.evaluation.scoring.scores import ScoringError, read_rows, scores_of
 from tests.components.saved_models import example, export
 
 

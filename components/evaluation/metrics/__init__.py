@@ -1,0 +1,1 @@
+"""Metrics of columns of rows: exact values, their bootstrap replicates, and differences of two models."""

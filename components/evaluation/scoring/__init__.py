@@ -1,0 +1,1 @@
+"""Scores of the evaluation examples: computed by a SavedModel, or kept by an earlier evaluation."""
