@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from pipeline.claim.lock import claimed
 from pipeline.workspace import Workspace
-from pipeline.workspace_lock import claimed
 
 
 @contextlib.contextmanager

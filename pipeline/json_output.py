@@ -8,11 +8,11 @@ from typing import Any, Literal
 from pydantic.dataclasses import dataclass
 
 from components.model_store.manifest import Manifest
+from pipeline.check.source_report import SourceReport
 from pipeline.registry.diff import Difference
 from pipeline.registry.list import VersionEntry
 from pipeline.registry.progressive import ProgressiveValidation
 from pipeline.registry.record import Provenance, SpanRecord
-from pipeline.source_report import SourceReport
 from transform.documents import CONFIG, Document
 
 

@@ -16,12 +16,12 @@ from tfx.proto.orchestration import pipeline_pb2
 
 from components.fingerprint import ROOT
 from pipeline.beam_options import beam_args_of, check_beam
+from pipeline.claim.lock import claimed
 from pipeline.compile.ir import with_node_runs
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace
-from pipeline.workspace_lock import claimed
 from transform.config.config import load_config
 from transform.errors import InputError
 

@@ -63,7 +63,7 @@ def user() -> str:
 def locked(root: str) -> Iterator[None]:
     """Waits for the lock of a serving folder, and holds it; every change to the folder requires it.
 
-    The lock is a `flock` on a file beside the folder, and works on the file systems that `pipeline.workspace_lock`
+    The lock is a `flock` on a file beside the folder, and works on the file systems that `pipeline.claim.lock`
     names. For a remote folder the file is on this machine: it does not exclude pushes from other machines.
     """
     if storage.is_remote(root):

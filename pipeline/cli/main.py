@@ -111,11 +111,11 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
     with quiet_imports():
         from components.ingestion.spans import resolve_span
         from pipeline.beam_options import check_beam
-        from pipeline.check import check_files, check_rows, one_label
-        from pipeline.check_columns import columns_of_no_row
-        from pipeline.check_spans import unmatched_joins, values_outside_windows
-        from pipeline.check_training import training_warnings
-        from pipeline.source_report import described
+        from pipeline.check.columns import columns_of_no_row
+        from pipeline.check.rows import check_files, check_rows, one_label
+        from pipeline.check.source_report import described
+        from pipeline.check.spans import unmatched_joins, values_outside_windows
+        from pipeline.check.training import training_warnings
     check_beam(loaded.beam)
     data_root = str(Path(data).absolute())
     found = resolve_span(loaded, data_root, span)

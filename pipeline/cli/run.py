@@ -157,7 +157,7 @@ def _run_once(
     shown: _Shown,
 ) -> bool:
     """Runs the pipeline and prints the result; returns whether the model was refused."""
-    from pipeline.check import check_span
+    from pipeline.check.rows import check_span
     from pipeline.cli.display import RunDisplay
     from pipeline.workspace import new_run_id
     from transform.errors import UserError
@@ -174,8 +174,8 @@ def _run_once(
             from components.model_store.versions import versions
             from pipeline.create import RunSettings
             from pipeline.outages import outage
-            from pipeline.report.headline import headline
-            from pipeline.report.summary import summary
+            from pipeline.report.console.headline import headline
+            from pipeline.report.console.summary import summary
             from pipeline.runner.run import run as run_pipeline
 
         logging.set_verbosity(shown.log_level)

@@ -146,7 +146,7 @@ def _run(
         from absl import logging
 
         from pipeline.outages import outage
-        from pipeline.report.summary import summary
+        from pipeline.report.console.summary import summary
         from pipeline.runner.run_node import run_node
     logging.set_verbosity(log_level)
     try:

@@ -16,9 +16,9 @@ from components.artifacts import VOCABULARY_MEMORY
 from components.fence import check_held
 from components.lineage import last_span
 from components.model_store.versions import pushed_models, versions
+from pipeline.claim.lock import claimed
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
-from pipeline.workspace_lock import claimed
 
 _Artifact = metadata_store_pb2.Artifact
 _INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT

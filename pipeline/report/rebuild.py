@@ -6,9 +6,9 @@ from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.list import model_names
+from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.page.outcome import PageOutcome
 from pipeline.report.page.write import write_page
-from pipeline.report.prometheus import RunRecord
 from pipeline.report.run_report import read_report
 from pipeline.workspace import Workspace
 from transform.errors import InputError

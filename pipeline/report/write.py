@@ -12,9 +12,9 @@ from components import storage
 from components.fence import LostClaimError
 from components.model_store.versions import history, newest_span
 from pipeline.errors import first_line
-from pipeline.report.openlineage import send_lineage
+from pipeline.report.exports.openlineage import send_lineage
+from pipeline.report.exports.prometheus import RunRecord, write_run_metrics
 from pipeline.report.page.outcome import PageOutcome, card_path, page_path
-from pipeline.report.prometheus import RunRecord, write_run_metrics
 from pipeline.workspace import Workspace
 
 

@@ -15,8 +15,8 @@ from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line, sentence
 from pipeline.outages import outage
-from pipeline.report.mlflow_tracking import track
-from pipeline.report.prometheus import RunRecord
+from pipeline.report.exports.mlflow_tracking import track
+from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.run_result import read_run_result
 from pipeline.report.write import Written, remove_pages, write_pages, write_report

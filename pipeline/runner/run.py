@@ -9,7 +9,8 @@ from collections.abc import Callable
 from components.ingestion.spans import has_spans
 from components.model_store.versions import history
 from pipeline.beam_options import beam_args_of, check_beam
-from pipeline.check import check_span
+from pipeline.check.rows import check_span
+from pipeline.claim.lock import claimed
 from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
 from pipeline.metadata.handle import allow_long_values
 from pipeline.report.run_report import RunResult
@@ -18,7 +19,6 @@ from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.runner.recorder import RunRecorder
 from pipeline.runner.window import ingested_files, spans_to_ingest
 from pipeline.schema_file import write_schema
-from pipeline.workspace_lock import claimed
 from transform.config.config import Config
 
 

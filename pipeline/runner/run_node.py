@@ -16,7 +16,8 @@ from components.ingestion.spans import has_spans, resolve_span
 from components.lineage import ended_well
 from components.model_store.versions import history
 from pipeline.beam_options import beam_args_of
-from pipeline.check import check_files
+from pipeline.check.rows import check_files
+from pipeline.claim.lock import node_claimed
 from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, RunEnvironment, read_config, read_ir, read_topology
 from pipeline.compile.topology import Topology, marker_of
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
@@ -28,7 +29,6 @@ from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.runner.recorder import RunRecorder
 from pipeline.runner.window import ingested_files, spans_to_ingest
 from pipeline.schema_file import write_schema
-from pipeline.workspace_lock import node_claimed
 from transform.config.config import Config
 from transform.errors import GateError, InputError
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.attempts import put_back, whole_attempt
+from pipeline.claim.lock import WorkspaceBusyError, claimed
 from pipeline.workspace import Workspace
-from pipeline.workspace_lock import WorkspaceBusyError, claimed
 
 
 def contents(folder: Path) -> dict[str, str]:

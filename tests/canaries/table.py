@@ -492,7 +492,7 @@ PRIVATE_USES = (
         *TFX,
         "the folders of a node's outputs, its executor and its state",
         (),
-        ("pipeline/workspace_lock.py",),
+        ("pipeline/claim/lock.py",),
         "what a killed execution has written is removed",
         of_tfx.check_output_folders,
         (".system/executor_execution/", ".system/stateful_working_dir/"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.model_store import rollback, served_models
-from pipeline import workspace_owner
+from pipeline.claim import owner
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.runner import lost_metadata
 from pipeline.workspace import Workspace
@@ -42,4 +42,4 @@ def test_what_no_component_records_has_the_types_of_the_first_release() -> None:
     assert rollback.EXECUTION_TYPE == "components.rollback.Rollback"
     assert served_models.EXECUTION_TYPE == "components.served_models.Import"
     assert lost_metadata.EXECUTION_TYPE == "pipeline.lost_metadata.Reserved"
-    assert workspace_owner.CONTEXT_TYPE == "pipeline.owner.Workspace"
+    assert owner.CONTEXT_TYPE == "pipeline.owner.Workspace"

@@ -19,7 +19,7 @@ import pipeline.runner.run
 from components.data_validation.gates import RELEASE
 from components.ingestion.spans import SpanFiles
 from pipeline.beam_options import LOCAL_BEAM_ARGS
-from pipeline.check import check_span
+from pipeline.check.rows import check_span
 from pipeline.errors import first_line, sentence
 from pipeline.report.run_report import RunReport, read_report
 from tests.e2e import store

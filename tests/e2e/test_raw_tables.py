@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from benchmarks.shapes import write_census, write_ratings
 from components.ingestion.spans import resolve_span
-from pipeline.check import check_files, check_rows
+from pipeline.check.rows import check_files, check_rows
 from pipeline.cli.main import cli
 from tests.e2e.bad_store import ok_in_process
 from tests.e2e.store import versions

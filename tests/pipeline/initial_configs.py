@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.ingestion.spans import resolve_span
-from pipeline.check import check_files, check_rows
+from pipeline.check.rows import check_files, check_rows
 from pipeline.initial_config.config_text import initial_config
 from transform.config.config import Config, parse_config, parse_yaml
 

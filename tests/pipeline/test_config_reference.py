@@ -11,7 +11,7 @@ import click
 import pytest
 
 from components.ingestion.spans import resolve_span
-from pipeline.check import check_files, check_rows
+from pipeline.check.rows import check_files, check_rows
 from pipeline.cli.main import cli
 from pipeline.config_reference import BEGIN, END, PAGE, rewritten
 from pipeline.create import RunSettings, create_pipeline

@@ -15,9 +15,9 @@ from components.fence import LostClaimError
 from components.model_store.manifest import Manifest
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, locked, verify, versions
+from pipeline.claim.lock import claimed, node_claimed
 from pipeline.registry.garbage import collect_garbage
 from pipeline.workspace import Workspace
-from pipeline.workspace_lock import claimed, node_claimed
 
 #: Claims on the workspace: of a whole run, and of a node.
 Claim = Callable[[Workspace], contextlib.AbstractContextManager[None]]

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from benchmarks.shapes import SHAPES, write_census, write_ratings
 from components.ingestion.spans import resolve_span
-from pipeline.check import check_rows
+from pipeline.check.rows import check_rows
 from pipeline.cli.main import cli
 from pipeline.initial_config.config_text import initial_config, shell_word, yaml_value
 from pipeline.initial_config.features import words_of

@@ -22,7 +22,7 @@ from pipeline.compile.kubeflow import DAY_BEFORE, Cluster, write_kubeflow
 from pipeline.runner.kubeflow_step import Step
 from pipeline.runner.launch import NodeEvent
 from tests.e2e.store import CONFIG
-from tests.pipeline.run_results import run_result
+from tests.pipeline.report.run_results import run_result
 from transform.config.config import load_config
 from transform.config.schedule import Pod, Schedule
 from transform.errors import InputError

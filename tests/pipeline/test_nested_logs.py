@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from components.ingestion.spans import resolve_span
-from pipeline.check_columns import columns_of_no_row
+from pipeline.check.columns import columns_of_no_row
 from pipeline.cli.main import cli
 from pipeline.initial_config.sample import read_sample
 from tests.pipeline.initial_configs import guessed

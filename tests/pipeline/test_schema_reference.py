@@ -11,7 +11,7 @@ import pytest
 from pipeline.report.run_report import RunReport
 from pipeline.schema_reference import BEGIN, DOCUMENTS, END, FOLDER, PAGE, rewritten, schemas
 from tests.earlier_documents import text_of
-from tests.pipeline.run_results import run_result
+from tests.pipeline.report.run_results import run_result
 
 WRITE = "run `python -m pipeline.schema_reference --write`"
 

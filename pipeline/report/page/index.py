@@ -17,7 +17,7 @@ from pipeline.report.page import charts, numbers
 from pipeline.report.page.charts import Datum
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
 from pipeline.report.page.render import figures_of, render_page
-from pipeline.report.page.verdict import TONES, title
+from pipeline.report.page.sections.verdict import TONES, title
 from pipeline.report.run_report import RunReport, read_report
 from pipeline.workspace import Workspace
 from transform.errors import InputError

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import cut
+from pipeline.report.page.sections.verdict import serving_words, title
 from pipeline.report.page.sources import RunSources
-from pipeline.report.page.verdict import serving_words, title
 from transform.feature_spec import IMPRESSIONS
 
 #: Maximum number of slices.

@@ -18,7 +18,7 @@ from components.model_store.manifest import Manifest
 from components.model_store.versions import history, versions
 from pipeline.create import DATA_VALIDATION, EXAMPLE_GEN
 from pipeline.metadata.handle import Metadata
-from pipeline.report.prometheus import RunRecord
+from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 

@@ -13,7 +13,13 @@ from ml_metadata.proto import metadata_store_pb2
 from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line
-from pipeline.report.page import (
+from pipeline.report.exports.prometheus import RunRecord
+from pipeline.report.page.index import write_index
+from pipeline.report.page.model_card import model_card
+from pipeline.report.page.outcome import PageOutcome, card_path, page_path
+from pipeline.report.page.parts import Note, Section
+from pipeline.report.page.render import figures_of, render_page
+from pipeline.report.page.sections import (
     costs,
     curves,
     features,
@@ -26,13 +32,7 @@ from pipeline.report.page import (
     vocabularies,
     weights,
 )
-from pipeline.report.page.index import write_index
-from pipeline.report.page.model_card import model_card
-from pipeline.report.page.outcome import PageOutcome, card_path, page_path
-from pipeline.report.page.parts import Note, Section
-from pipeline.report.page.render import figures_of, render_page
 from pipeline.report.page.sources import RunSources, read_sources
-from pipeline.report.prometheus import RunRecord
 from pipeline.workspace import Workspace
 from trainer.warm_start_files import WarmStartError
 from transform.errors import UserError

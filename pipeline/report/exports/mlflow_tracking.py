@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
+from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.page.outcome import card_path, page_path
-from pipeline.report.prometheus import RunRecord
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 

@@ -14,12 +14,12 @@ from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from pipeline.cli.main import cli
 from pipeline.metadata.handle import Metadata
+from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.page.write import write_page
-from pipeline.report.prometheus import RunRecord
 from pipeline.report.rebuild import _executions, rebuild
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
-from tests.pipeline.run_results import run_result
+from tests.pipeline.report.run_results import run_result
 from transform.errors import InputError
 from transform.version_layout import MANIFEST_PATH
 

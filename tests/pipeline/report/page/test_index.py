@@ -19,9 +19,9 @@ from pipeline.report.page.render import chart_script
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 from tests.once import made_once
-from tests.pipeline.page_elements import Elements
-from tests.pipeline.run_results import run_result
-from tests.pipeline.summaries import trained
+from tests.pipeline.report.console.summaries import trained
+from tests.pipeline.report.page.page_elements import Elements
+from tests.pipeline.report.run_results import run_result
 
 BLOCKED, REFUSED = 9, 12
 

@@ -16,12 +16,12 @@ from components import storage
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
-from pipeline.report.prometheus import RunRecord
+from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.write import Written, write_report
 from pipeline.workspace import Workspace
 from tests.e2e.store import ROOT
-from tests.pipeline.run_results import run_result
+from tests.pipeline.report.run_results import run_result
 
 COUNTS = Counts(span=7, read={"impressions": 100, "apps": 7}, rejected={"impressions": {"bad_label": 2, "no_id": 1}})
 

@@ -8,9 +8,9 @@ from typing import Any
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from components.quality_gate.inputs import PairedDifference, ReferenceResult
-from pipeline.report.quality_table import MAX_FINDINGS, MAX_SLICES
-from tests.pipeline.run_results import TRAINING
-from tests.pipeline.summaries import lines_of
+from pipeline.report.console.quality_table import MAX_FINDINGS, MAX_SLICES
+from tests.pipeline.report.console.summaries import lines_of
+from tests.pipeline.report.run_results import TRAINING
 
 
 def in_slice(number: int, auc: float = 0.7, **more: Any) -> EvaluationResult:

@@ -20,18 +20,19 @@ from components.infra_validation.verdict import Latency, Measurements, Verdict
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
 from components.quality_gate.inputs import PairedDifference, ReferenceResult
-from pipeline.report.page import curves, features, flow, numbers
-from pipeline.report.page.curves import Histogram
+from pipeline.report.page import numbers
 from pipeline.report.page.model_card import model_card, plain
 from pipeline.report.page.parts import Table
 from pipeline.report.page.render import chart_script
+from pipeline.report.page.sections import curves, features, flow
+from pipeline.report.page.sections.curves import Histogram
 from pipeline.report.page.sources import Node, Output, RunSources
 from pipeline.report.page.write import page_of, sections_of
 from pipeline.report.run_report import RunReport
 from tests.once import made_once
-from tests.pipeline.page_elements import Elements
-from tests.pipeline.run_results import run_result
-from tests.pipeline.summaries import trained
+from tests.pipeline.report.console.summaries import trained
+from tests.pipeline.report.page.page_elements import Elements
+from tests.pipeline.report.run_results import run_result
 from trainer.evaluation import Metrics
 from trainer.training_progress import Epoch
 from trainer.warm_start import TableReport, WarmStartReport
@@ -120,7 +121,7 @@ def test_it_says_how_a_run_ended() -> None:
 
 
 def _texts(run: RunSources) -> list[str]:
-    from pipeline.report.page.verdict import head
+    from pipeline.report.page.sections.verdict import head
 
     sections, _ = sections_of(run)
     notes = [*head(run).sentences, *(b for s in sections for b in s.blocks if hasattr(b, "text"))]

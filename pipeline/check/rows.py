@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from components.ingestion.readers import read_rows, unit_of
 from components.ingestion.spans import SpanFiles, has_spans, resolve_span
 from components.ingestion.text_counts import TextCounts
+from pipeline.check.source_report import Rejections, SourceReport, most_frequent
 from pipeline.first_rows import FirstRows, value_counts
-from pipeline.source_report import Rejections, SourceReport, most_frequent
 from transform.config.config import Config
 from transform.errors import InputError, UnusableLogsError
 from transform.feature_spec import IMPRESSIONS

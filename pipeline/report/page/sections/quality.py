@@ -9,10 +9,10 @@ from components.evaluation.results import EvaluationResult
 from components.gate_records import read_record
 from components.quality_gate.inputs import QualityInputs, ReferenceResult
 from pipeline.create import QUALITY_GATE
+from pipeline.report.console.quality_table import not_beaten
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
 from pipeline.report.page.sources import RunSources
-from pipeline.report.quality_table import not_beaten
 from pipeline.report.run_report import RunReport
 
 #: The metrics of a slice, if they were measured.

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from components.infra_validation.verdict import Measurements
-from pipeline.report.quality_table import against, not_beaten
+from pipeline.report.console.quality_table import against, not_beaten
 from pipeline.report.run_report import RunResult
 from trainer.warm_start import NO_FILES
 

@@ -14,7 +14,7 @@ from components.gate_records import Finding
 from pipeline.registry.progressive import ProgressiveValidation
 from pipeline.report.run_report import RunReport, read_report
 from tests.earlier_documents import text_of, with_keys_of
-from tests.pipeline.run_results import run_result
+from tests.pipeline.report.run_results import run_result
 from transform.errors import InputError
 
 SKIPPED = RunReport.skipped(3, "row_gate", "too few rows")

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from components.ingestion.spans import SpanFiles, resolve_span
-from pipeline.check import check_files, check_rows, check_span, one_label
+from pipeline.check.rows import check_files, check_rows, check_span, one_label
+from pipeline.check.source_report import Rejections, SourceReport, described
 from pipeline.cli.main import cli
-from pipeline.source_report import Rejections, SourceReport, described
 from tests.transform.small_config import REMOVED, small_config
 from transform.config.config import Config
 from transform.errors import InputError, UnreadableError, UnusableLogsError

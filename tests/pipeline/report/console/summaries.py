@@ -8,9 +8,9 @@ from typing import Any
 
 from rich.console import Console
 
+from pipeline.report.console.summary import summary
 from pipeline.report.run_report import RunResult
-from pipeline.report.summary import summary
-from tests.pipeline.run_results import TRAINING, run_result
+from tests.pipeline.report.run_results import TRAINING, run_result
 from trainer.training_report import TrainingReport
 
 

@@ -7,7 +7,7 @@ import io
 from rich.console import Console
 
 from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
-from pipeline.report.cost_table import infra_rows
+from pipeline.report.console.cost_table import infra_rows
 
 CANDIDATE = Measurements(
     load_seconds=1.26,

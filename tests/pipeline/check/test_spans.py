@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.ingestion.spans import resolve_span
-from pipeline.check_spans import unmatched_joins, values_outside_windows
+from pipeline.check.spans import unmatched_joins, values_outside_windows
 from tests.transform.small_config import small_config
 from transform.errors import InputError
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from components.gate_records import Finding
 from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
 from components.quality_gate.inputs import PairedDifference, ReferenceResult
-from pipeline.report.headline import headline
+from pipeline.report.console.headline import headline
 from tests.documented_outputs import shape_of
 from tests.pages import FENCE, ROOT, text_of
-from tests.pipeline.run_results import run_result
+from tests.pipeline.report.run_results import run_result
 from trainer.warm_start import NO_FILES, WarmStartReport
 
 _COST = Measurements(

@@ -15,14 +15,14 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
+from pipeline.claim.lock import NoLockError, WorkspaceBusyError, claimed, node_claimed
+from pipeline.claim.owner import ForeignDatabaseError, MovedWorkspaceError, check_owner
 from pipeline.metadata.contexts import NODE_RUN
 from pipeline.workspace import Workspace
-from pipeline.workspace_lock import NoLockError, WorkspaceBusyError, claimed, node_claimed
-from pipeline.workspace_owner import ForeignDatabaseError, MovedWorkspaceError, check_owner
 
 _HOLDER = """
 import sys, tempfile
-from pipeline.workspace_lock import claimed
+from pipeline.claim.lock import claimed
 from pipeline.workspace import Workspace
 with claimed(Workspace.at(sys.argv[1])):
     print(tempfile.mkdtemp(), flush=True)

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
-from pipeline.report.cost_table import infra_rows
+from pipeline.report.console.cost_table import infra_rows
 from tests.pages import FENCE, PAGES, name_of, text_of
 
 VERDICT = Verdict(

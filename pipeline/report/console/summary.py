@@ -12,8 +12,8 @@ from rich.table import Table
 from components.ingestion.counts import Counts
 from components.late_labels.counts import LateCounts
 from pipeline.registry.progressive import against_baseline
-from pipeline.report.cost_table import infra_rows
-from pipeline.report.quality_table import quality_rows
+from pipeline.report.console.cost_table import infra_rows
+from pipeline.report.console.quality_table import quality_rows
 from pipeline.report.run_report import RunResult
 from trainer.training_report import TrainingReport
 from trainer.warm_start import TableReport

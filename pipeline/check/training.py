@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.source_report import SourceReport
+from pipeline.check.source_report import SourceReport
 from trainer.training_size import SMALLEST_BATCH
 from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS

@@ -16,7 +16,7 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
-from pipeline.report.openlineage import send_lineage
+from pipeline.report.exports.openlineage import send_lineage
 from pipeline.workspace import Workspace
 
 Execution, Event = mlmd_pb2.Execution, mlmd_pb2.Event
@@ -114,7 +114,7 @@ def test_nothing_is_sent_where_nobody_says_where_to(
     tmp_path: Path, executions: dict[str, int], variable: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = mock.Mock()
-    monkeypatch.setattr("pipeline.report.openlineage.OpenLineageClient", made)
+    monkeypatch.setattr("pipeline.report.exports.openlineage.OpenLineageClient", made)
     if variable:
         os.environ[variable] = "x"
     send(tmp_path, executions)

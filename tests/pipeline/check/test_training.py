@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.check_training import training_warnings
-from pipeline.source_report import Rejections, SourceReport
+from pipeline.check.source_report import Rejections, SourceReport
+from pipeline.check.training import training_warnings
 from tests.transform.small_config import small_config
 
 #: 10,000 of 12,500 rows that are kept are for training.

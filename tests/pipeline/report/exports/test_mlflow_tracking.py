@@ -11,11 +11,11 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.report.mlflow_tracking import track
-from pipeline.report.prometheus import RunRecord
+from pipeline.report.exports.mlflow_tracking import track
+from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
-from tests.pipeline.run_results import TRAINING, run_result
+from tests.pipeline.report.run_results import TRAINING, run_result
 from trainer.evaluation import Metrics
 from trainer.training_progress import Epoch
 

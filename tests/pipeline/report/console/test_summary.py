@@ -9,8 +9,8 @@ from components.gate_records import Finding
 from components.ingestion.counts import Counts, LineCounts
 from components.late_labels.counts import LateCounts
 from pipeline.registry.progressive import ProgressiveValidation
-from tests.pipeline.run_results import TRAINING
-from tests.pipeline.summaries import lines_of, trained
+from tests.pipeline.report.console.summaries import lines_of, trained
+from tests.pipeline.report.run_results import TRAINING
 from trainer.warm_start import TableReport, WarmStartReport
 
 

@@ -30,9 +30,9 @@ from filelock import FileLock, ReadWriteLock, Timeout
 from ml_metadata.proto import metadata_store_pb2
 
 from components.fence import Fence, within
+from pipeline.claim.owner import check_owner, is_own
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
-from pipeline.workspace_owner import check_owner, is_own
 from transform.errors import UserError
 
 #: The executions of some days. Killed ones are the last that were updated, except for what single nodes ran since.

@@ -1,0 +1,1 @@
+"""The head and the sections of a run's page, a module each."""
