@@ -39,7 +39,7 @@ OTHER_JSON = {
     "pipeline/registry/diff.py": "the config of a version, of any release",
     "pipeline/registry/record.py": "an execution's property with its input files",
     "serving/dry_run/worker_commands.py": "questions to the dry run's process",
-    "serving/model_server/version_files.py": "a manifest",
+    "serving/model_server/engine/version_files.py": "a manifest",
     "serving/ranking_client/settings.py": "the client's settings: its wheel has no validator of documents",
     "trainer/hyperparameters.py": "a value of the Tuner",
     "trainer/warm_start_files.py": "the index of warm-start files",

@@ -10,11 +10,11 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.model_server import background
+from serving.model_server.engine.models import ModelConfig
 from serving.model_server.errors import ServingError
+from serving.model_server.guard import background
 from serving.model_server.logs import log
-from serving.model_server.model_service import from_list
-from serving.model_server.models import ModelConfig
+from serving.model_server.protocol.model_service import from_list
 from transform.errors import UserError
 
 _MAX_BYTES = 16 << 20

@@ -6,7 +6,7 @@ import dataclasses
 import os
 from typing import TypeVar
 
-from serving.model_server.models import ModelConfig, local_path
+from serving.model_server.engine.models import ModelConfig, local_path
 from transform.errors import UserError
 
 _Options = TypeVar("_Options")

@@ -2,7 +2,7 @@
 
 `tensorflow_serving.apis` imports modules such as `tensorflow.core.framework.tensor_pb2`. Through the package's
 `__init__`, these import all of TensorFlow's Python code: 6 seconds of processor time and 500 MB. A model server needs
-only the protos (0.1 s) and TensorFlow's C library (`serving.model_server.tf_library`, 0.3 s).
+only the protos (0.1 s) and TensorFlow's C library (`serving.model_server.engine.tf_library`, 0.3 s).
 
 As of TensorFlow 2.21.0, a generated module imports other generated modules only.
 """

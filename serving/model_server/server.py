@@ -17,20 +17,23 @@ import grpc
 import uvicorn
 from grpc_health.v1 import health, health_pb2
 
-from serving.model_server import auth, config_files, reflection, servable, services
-from serving.model_server.credentials import Credentials, read_credentials
+from serving.model_server import config_files
+from serving.model_server.engine import servable
+from serving.model_server.engine.manager import Manager
+from serving.model_server.engine.work_queue import WorkQueue
 from serving.model_server.flags import Flags
-from serving.model_server.grpc_service import GrpcServices
-from serving.model_server.http_connection import bounded_protocol
-from serving.model_server.inference import Inference
+from serving.model_server.guard import auth
+from serving.model_server.guard.credentials import Credentials, read_credentials
+from serving.model_server.guard.http_connection import bounded_protocol
+from serving.model_server.guard.parsing_process import ParsingProcess
+from serving.model_server.guard.tls import ServerCertificate
 from serving.model_server.logs import log, write_left_out
-from serving.model_server.manager import Manager
-from serving.model_server.metrics import Metrics
-from serving.model_server.model_service import ModelStatus
-from serving.model_server.parsing_process import ParsingProcess
-from serving.model_server.rest import Rest
-from serving.model_server.tls import ServerCertificate
-from serving.model_server.work_queue import WorkQueue
+from serving.model_server.protocol import reflection, services
+from serving.model_server.protocol.grpc_service import GrpcServices
+from serving.model_server.protocol.inference import Inference
+from serving.model_server.protocol.metrics import Metrics
+from serving.model_server.protocol.model_service import ModelStatus
+from serving.model_server.protocol.rest import Rest
 from transform.errors import UserError
 
 #: How long a thread that computes in Python, such as one that counts a large message's parts, keeps others waiting. A

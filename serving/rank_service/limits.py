@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.model_server.unfinished_bodies import UnfinishedBodies, UnfinishedBody
+from serving.model_server.guard.unfinished_bodies import UnfinishedBodies, UnfinishedBody
 
 #: The bodies that have not arrived whole may take as many bytes together as this many of the longest.
 _MAX_BODIES = 16

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
-from serving.model_server.http_connection import bounded_protocol
+from serving.model_server.guard.http_connection import bounded_protocol
 from serving.rank_service.bodies import Health, Problem, RankRequest, RankResponse
 from serving.rank_service.limits import BodyLimit
 from serving.rank_service.playground import Playground, add_playground

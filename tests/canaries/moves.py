@@ -64,7 +64,7 @@ from tfx_bsl import sketches
 from tfx_bsl.coders import example_coder
 from uvicorn.protocols.http import h11_impl
 
-from serving.model_server import tf_library
+from serving.model_server.engine import tf_library
 from tests.canaries import metadata_checks, tensorflow_checks
 
 Move = Callable[[pytest.MonkeyPatch], None]

@@ -25,7 +25,7 @@ from tfx_bsl.coders import example_coder
 
 from components.evaluation.scoring.scoring_graph import ScoringGraph
 from components.push.warmup import signatures_of
-from serving.model_server import servable, tensors, tf_library
+from serving.model_server.engine import servable, tensors, tf_library
 from trainer.optimizers import RowwiseAdagrad, RowwiseAdam
 from trainer.transform_graph import pruned
 

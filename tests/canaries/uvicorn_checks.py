@@ -10,7 +10,7 @@ import uvicorn
 from uvicorn.protocols.http import h11_impl
 from uvicorn.server import ServerState
 
-from serving.model_server import http_connection
+from serving.model_server.guard import http_connection
 
 
 class _Transport(asyncio.Transport):

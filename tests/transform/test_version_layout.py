@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.model_store.versions import versions
-from serving.model_server import version_files
+from serving.model_server.engine import version_files
 from transform.errors import InputError
 from transform.version_layout import complete_versions, version_number
 

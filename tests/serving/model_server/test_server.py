@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from serving.model_server.guard.tls import ServerCertificate
 from serving.model_server.server import _rest_server, _start_watcher, listen
-from serving.model_server.tls import ServerCertificate
 from tests.serving.certificates import make_pair
 
 

@@ -1,0 +1,1 @@
+"""The models: their versions, how these are loaded and unloaded, and how requests are computed."""

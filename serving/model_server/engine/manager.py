@@ -1,0 +1,184 @@
+"""Manages the served models: follows their folders, and takes other configurations.
+
+Each model has its own task, and files are read in threads of their own: a folder that hangs or cannot be read delays no
+other model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from serving.model_server.engine import version_files
+from serving.model_server.engine.loader import Loader, LoadSettings, waits
+from serving.model_server.engine.loading import reason
+from serving.model_server.engine.models import ModelConfig
+from serving.model_server.engine.served_versions import ServedVersions
+from serving.model_server.engine.staging import Staging, check_staged
+from serving.model_server.engine.version import AVAILABLE, END
+from transform.errors import InputError, UserError
+
+#: The log messages about all models' folders, and about one model's.
+_ALL_UNREADABLE, _UNREADABLE = "the models' folders cannot be read", "a model's folder cannot be read"
+
+
+class Manager(ServedVersions):
+    """All models and their versions. Use it only in the event loop's thread."""
+
+    def __init__(
+        self,
+        find_models: Callable[[], Iterable[ModelConfig]],
+        num_threads: int,
+        retry_seconds: float,
+        settle_seconds: float,
+        load_seconds: float,
+    ) -> None:
+        """Makes a manager that has loaded nothing yet.
+
+        Args:
+          find_models: Returns the models to serve. It is called at each poll, until `reconfigure` sets other models.
+          num_threads: The number of threads that share a matrix product.
+          retry_seconds: A version that could not be loaded is tried again after this time.
+          settle_seconds: How long the files of a version without a manifest must have been unchanged.
+          load_seconds: A version that takes longer to load is refused.
+        """
+        super().__init__(find_models())
+        self._find_models: Callable[[], Iterable[ModelConfig]] | None = find_models
+        self._updates: dict[str, asyncio.Task[Any]] = {}
+        self._reconfiguring = asyncio.Lock()
+        #: Called after each change of the loaded versions.
+        self.on_change: Callable[[], Awaitable[None]] = _nothing
+        settings = LoadSettings(num_threads, retry_seconds, settle_seconds, load_seconds)
+        self._loader = Loader(self, settings, lambda: self.on_change())
+        self._staging = Staging(self, self._loader)
+
+    @property
+    def overdue(self) -> list[str]:
+        """The paths that a thread is still reading or loading after its time limit."""
+        return self._loader.reads.overdue
+
+    async def reconfigure(self, configs: Iterable[ModelConfig]) -> None:
+        """Serves other models or versions from now on, or changes nothing; returns once they are loaded.
+
+        The versions of models that are new or changed are loaded first, while the current ones serve. Cancelling the
+        caller does not cancel the change.
+
+        Raises:
+          ServingError: If none of such a model's versions loads, or a label's version is not available.
+        """
+        task = asyncio.create_task(self._reconfigure({config.name: config for config in configs}))
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())  # the caller may be gone
+        await asyncio.shield(task)
+
+    async def _reconfigure(self, wanted: dict[str, ModelConfig]) -> None:
+        async with self._reconfiguring:
+            changed = {name for name in {*wanted, *self.configs} if wanted.get(name) != self.configs.get(name)}
+            while busy := [self._updates[name] for name in changed if name in self._updates]:
+                await asyncio.wait(busy)  # updates by the old configuration
+            staging = {
+                name: asyncio.create_task(self._staging.stage(wanted[name])) for name in sorted(changed & wanted.keys())
+            }
+            self._updates |= staging  # so that no other task updates these models
+            try:
+                try:
+                    results = await asyncio.gather(*staging.values(), return_exceptions=True)
+                    check_staged(staging, results)
+                    staged = {name: task.result() for name, task in staging.items()}
+                    self._staging.check_labels(wanted, staged)
+                except BaseException:
+                    self._staging.discard(staging)
+                    raise
+                self._find_models, self.configs = None, wanted
+                for name, known in staged.items():
+                    self._staging.take_over(name, known)
+            finally:
+                for name in staging:
+                    del self._updates[name]
+            while busy := [self._updates[name] for name in changed if name in self._updates]:
+                await asyncio.wait(busy)  # updates of removed models, which the old configuration began meanwhile
+            updates = self._start_updates()
+        await asyncio.gather(*(updates[name] for name in changed if name in updates))
+        await self.on_change()
+
+    async def watch(self, seconds: float) -> None:
+        """Polls the folders forever, at this interval in seconds: loads new versions and unloads old ones."""
+        while True:
+            if self._find_models:
+                try:
+                    found = await self._loader.look("the models' folders", self._find_models)
+                except (OSError, UserError) as error:  # a share, or a model with a label, is missing: it may come back
+                    self._loader.folder_log.say("", _ALL_UNREADABLE, reason=reason(error))
+                else:
+                    self._loader.folder_log.end_all_but("")
+                    self.configs |= self._still_wanted(found)
+            self._start_updates()
+            await asyncio.sleep(seconds)
+
+    def _still_wanted(self, found: Iterable[ModelConfig]) -> dict[str, ModelConfig]:
+        """The models found in the folders, by name; empty if `reconfigure` was called meanwhile."""
+        return {config.name: config for config in found} if self._find_models else {}
+
+    def _start_updates(self) -> dict[str, asyncio.Task[Any]]:
+        """Starts an update of each model that has none running; returns all running updates by model."""
+        for name in {*self.configs, *self.by_model}:
+            if name not in self._updates:
+                task = self._updates[name] = asyncio.create_task(self._look_after(name))
+                task.add_done_callback(functools.partial(self._end_update, name))
+        return dict(self._updates)
+
+    def _end_update(self, name: str, task: asyncio.Task[Any]) -> None:
+        del self._updates[name]
+
+    async def _look_after(self, name: str) -> None:
+        try:
+            await self._update(name, self.configs.get(name))
+        except (OSError, InputError) as error:  # the loaded versions stay
+            self._loader.folder_log.say(name, _UNREADABLE, reason=reason(error))
+        else:
+            self._loader.folder_log.end(name, _UNREADABLE)
+        if name not in self.looked_at:
+            self.looked_at.add(name)
+            await self.on_change()
+
+    async def _update(self, name: str, config: ModelConfig | None) -> None:
+        known = self.by_model.setdefault(name, {})
+        there: dict[int, str] = {}
+        if config:
+            there = await self._loader.look(config.folder, version_files.versions, config.folder)
+        self._loader.folder_log.end_all_but(name, [_UNREADABLE, *map(waits, there)])
+        for number in [n for n, version in known.items() if version.state == END and n not in there]:
+            del known[number]
+        wanted = await self._loader.load_wanted(config, there, known, {}) if config else set()
+        if config and not any(version.state == AVAILABLE for n, version in known.items() if n in wanted):
+            return  # keep the loaded versions, rather than serve nothing
+        for number, version in known.items():
+            if version.state == AVAILABLE and number not in wanted:
+                self._loader.start_unload(version)
+        if not config and not known:
+            del self.by_model[name]
+
+    async def close(self, seconds: float) -> None:
+        """Unloads all versions. The requests have been answered; computations that no one waits for are aborted.
+
+        Args:
+          seconds: The longest wait for versions that are being loaded.
+        """
+        self._find_models, self.configs = None, {}
+        if self._updates:
+            await asyncio.wait(self._updates.values(), timeout=seconds)
+        cancelled = list(self._updates.values())
+        for task in cancelled:
+            task.cancel()
+        await asyncio.gather(*cancelled, return_exceptions=True)  # only now is `overdue` what their threads still read
+        for version in self.all_versions():
+            if version.servable:
+                version.servable.cancel()
+            if version.state == AVAILABLE:
+                self._loader.start_unload(version)
+        await self._loader.finish_unloads()
+
+
+async def _nothing() -> None:
+    return

@@ -1,0 +1,137 @@
+"""Converts REST's bodies to gRPC's requests.
+
+Each body is parsed by one function call, since large bodies are parsed in another process (`parsing_process`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
+
+from serving.model_server.engine.servable import DEFAULT_SIGNATURE, Limits
+from serving.model_server.errors import invalid
+from serving.model_server.protocol import json_examples, json_tensors
+from serving.model_server.protocol.json_values import MAX_SHOWN, shown, utf8
+
+_SIGNATURE_NAME = "signature_name"
+
+_OfExamples = TypeVar("_OfExamples", classification_pb2.ClassificationRequest, regression_pb2.RegressionRequest)
+
+
+def predict_request(
+    body: bytes, limits: Limits, signatures: Mapping[str, meta_graph_pb2.SignatureDef]
+) -> tuple[predict_pb2.PredictRequest, bool]:
+    """Parses the body of a Predict request.
+
+    Args:
+      body: The JSON.
+      limits: The size limits of an input.
+      signatures: The model's signatures by name.
+
+    Returns:
+      The request without its model and version; and whether the inputs are given by row, as the outputs then are.
+
+    Raises:
+      ServingError: If the body is malformed, or its values do not have the signature's dtypes.
+    """
+    document = _parse(body)
+    request = predict_pb2.PredictRequest()
+    request.model_spec.signature_name = document.get(_SIGNATURE_NAME, "")
+    name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+    if name not in signatures:
+        raise invalid(f'Serving signature name: "{name}" not found in signature def')
+    by_row = json_tensors.fill_predict_request(request, document, signatures[name].inputs, limits)
+    return request, by_row
+
+
+def classification_request(
+    body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
+) -> classification_pb2.ClassificationRequest:
+    """Parses the body of a Classify request, as `predict_request` does; `float_features` has each signature's."""
+    return _of_examples(classification_pb2.ClassificationRequest(), body, limits, float_features)
+
+
+def regression_request(
+    body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
+) -> regression_pb2.RegressionRequest:
+    """Parses the body of a Regress request, as `classification_request` does."""
+    return _of_examples(regression_pb2.RegressionRequest(), body, limits, float_features)
+
+
+def _of_examples(
+    request: _OfExamples, body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
+) -> _OfExamples:
+    document = _parse(body)
+    request.model_spec.signature_name = document.get(_SIGNATURE_NAME, "")
+    floats = float_features.get(request.model_spec.signature_name or DEFAULT_SIGNATURE, frozenset())
+    json_examples.fill_request(request, document, limits.max_strings, floats)
+    return request
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """Parses a body's first JSON value, an object; as in TF Serving, anything after it is ignored."""
+    try:
+        text = body.decode(json.detect_encoding(body), "surrogatepass")
+        start = len(text) - len(text.lstrip(_SPACE))
+        if start == len(text):
+            raise invalid("JSON Parse error: The document is empty")
+        document, _ = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise invalid(f"JSON Parse error: {_sentence(error)} at offset: {error.pos}") from error
+    except (UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise invalid(f"JSON Parse error: {str(error)[:MAX_SHOWN]}") from error
+    if not isinstance(document, dict):
+        raise invalid(f"JSON Value: {shown(document)} Is not object")
+    if not isinstance(document.get(_SIGNATURE_NAME, ""), str):
+        raise invalid(
+            f"JSON Value: {shown(document)} not formatted correctly. 'signature_name' key must be a string value."
+        )
+    utf8(document.get(_SIGNATURE_NAME, ""))
+    return document
+
+
+def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Makes an object; of a repeated key, the first value counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        found = {}
+        for key, value in pairs:
+            found.setdefault(key, value)
+    return found
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
+
+_SPACE = " \t\n\r"
+
+#: By the beginning of a message of Python's parser, that of TF Serving's parser, RapidJSON.
+_SENTENCES = {
+    "Expecting value": "Invalid value.",
+    "Expecting property name": "Missing a name for object member.",
+    "Expecting ':'": "Missing a colon after a name of object member.",
+    "Unterminated string": "Missing a closing quotation mark in string.",
+    "Invalid control character": "Invalid encoding in string.",
+    "Invalid \\u": "Incorrect hex digit after \\u escape in string.",
+    "Invalid \\escape": "Invalid escape character in string.",
+}
+
+#: Matches brackets, and whole strings, so that brackets within strings are skipped.
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+
+
+def _sentence(error: json.JSONDecodeError) -> str:
+    if error.msg.startswith("Expecting ','"):
+        opened: list[str] = []
+        for found in _BRACKETS.finditer(error.doc, 0, error.pos):
+            if found[0] in "[{":
+                opened.append(found[0])
+            elif found[0] in "]}":
+                opened.pop()
+        of_object = opened[-1] == "{"
+        return f"Missing a comma or {'} after an object member' if of_object else '] after an array element'}."
+    return next((ours for theirs, ours in _SENTENCES.items() if error.msg.startswith(theirs)), error.msg)

@@ -1,0 +1,153 @@
+"""Tests that loaded versions are freed if a new configuration does not take effect, and of an end during a load."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from tensorflow_serving.apis import model_pb2
+
+from serving.model_server.engine import loading, version_files
+from serving.model_server.engine.manager import Manager
+from serving.model_server.engine.models import ModelConfig
+from serving.model_server.engine.version_files import VersionFiles
+from serving.model_server.errors import ServingError
+
+
+class Loaded:
+    """A fake of a loaded version: only its loading and freeing matter here."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.closed = threading.Event()
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
+    """The versions that have been loaded."""
+    found: list[Loaded] = []
+
+    def load(path: str, num_threads: int) -> tuple[float, Loaded]:
+        found.append(Loaded(path))
+        return 0.0, found[-1]
+
+    monkeypatch.setattr(loading, "load_version", load)
+    return found
+
+
+def _config(folder: Path, name: str, num_latest: int = 1) -> ModelConfig:
+    for number in ("1", "2"):
+        (folder / name / number).mkdir(parents=True)
+        (folder / name / number / "saved_model.pb").write_bytes(b"")
+    return ModelConfig(name, str(folder / name), num_latest)
+
+
+def _reconfigured(error: type[Exception], *configs: ModelConfig, then: Callable[[Manager], None] | None = None) -> None:
+    async def reconfigure() -> None:
+        found = Manager(list, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        if then:
+            then(found)
+        with pytest.raises(error):
+            await found.reconfigure(configs)
+        await asyncio.sleep(0)
+
+    asyncio.run(reconfigure())
+
+
+def test_a_staged_version_is_freed_if_the_next_one_s_files_cannot_be_read(
+    tmp_path: Path, loaded: list[Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect = version_files.inspect
+
+    def fail_at_1(path: str, settle_seconds: float) -> VersionFiles:
+        if path.endswith("/1"):
+            raise PermissionError(path)
+        return inspect(path, settle_seconds)
+
+    monkeypatch.setattr(version_files, "inspect", fail_at_1)
+    _reconfigured(ServingError, _config(tmp_path, "a", num_latest=2))
+    (version,) = loaded
+    assert version.path == str(tmp_path / "a" / "2")
+    assert version.closed.wait(10)
+
+
+def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: Path, loaded: list[Loaded]) -> None:
+    """For example, a failure of the server itself while it stages another model."""
+
+    def break_one(found: Manager) -> None:
+        stage = found._staging.stage
+
+        def stage_or_fail(config: ModelConfig) -> Awaitable[object]:
+            return _fail() if config.name == "b" else stage(config)
+
+        found._staging.stage = stage_or_fail  # type: ignore[method-assign,assignment]
+
+    async def _fail() -> None:
+        raise ZeroDivisionError
+
+    _reconfigured(ZeroDivisionError, _config(tmp_path, "a"), _config(tmp_path, "b"), then=break_one)
+    (version,) = loaded
+    assert version.closed.wait(10)
+
+
+def test_a_model_that_goes_is_gone_once_the_change_is_done(
+    tmp_path: Path, loaded: list[Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watcher started to update the model by the old configuration while the change was being prepared."""
+    inspect = version_files.inspect
+
+    def slow_at_a(path: str, settle_seconds: float) -> VersionFiles:
+        time.sleep(0.5 if "/a/" in path else 0)
+        return inspect(path, settle_seconds)
+
+    async def reconfigure() -> None:
+        found = Manager(list, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        await found.reconfigure([_config(tmp_path, "a")])
+        assert found.resolve(model_pb2.ModelSpec(name="a")).number == 2
+        stage = found._staging.stage
+
+        def stage_meanwhile(config: ModelConfig) -> Awaitable[object]:
+            found._start_updates()
+            return stage(config)
+
+        found._staging.stage = stage_meanwhile  # type: ignore[method-assign,assignment]
+        monkeypatch.setattr(version_files, "inspect", slow_at_a)
+        await found.reconfigure([_config(tmp_path, "b")])
+        with pytest.raises(ServingError, match="a"):
+            found.resolve(model_pb2.ModelSpec(name="a"))
+
+    asyncio.run(reconfigure())
+
+
+def test_a_version_that_still_loads_at_the_end_is_overdue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process must then end without the libraries' clean-up, which would crash the thread that loads."""
+    begun, end = threading.Event(), threading.Event()
+
+    def load(path: str, num_threads: int) -> tuple[float, Loaded]:
+        begun.set()
+        end.wait(60)
+        return 0.0, Loaded(path)
+
+    async def stop_during_the_load() -> list[str]:
+        configs = [_config(tmp_path, "a")]
+        found = Manager(lambda: configs, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        watching = asyncio.create_task(found.watch(60))
+        while not begun.is_set():
+            await asyncio.sleep(0.01)
+        watching.cancel()
+        await found.close(0.01)
+        overdue = found.overdue
+        end.set()
+        while found.overdue:
+            await asyncio.sleep(0.01)
+        return overdue
+
+    monkeypatch.setattr(loading, "load_version", load)
+    assert asyncio.run(stop_during_the_load()) == [str(tmp_path / "a" / "2")]
