@@ -26,12 +26,12 @@ from rich.table import Table
 
 from pipeline.cli.display import console_for
 from trainer.counts import CountTables, Rows, count_rows
-from trainer.data import LabelCounts
 from trainer.evaluation import Metrics, logits_function, measure
-from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.training import TrainingResult, steps_per_epoch, train
+from trainer.training.data import LabelCounts
+from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training_size import batch_size_of, num_epochs_of, sized
+from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config, parse_config
 from transform.config.settings import Parts
 from transform.feature_spec import FOLD, NO_FOLD, NUM_FOLDS, SPAN, transformed_name

@@ -40,7 +40,7 @@ from pipeline.cli.display import console_for
 from pipeline.create import EXAMPLE_GEN
 from pipeline.initial_config.config_text import initial_config
 from pipeline.workspace import Workspace
-from trainer.data import expand_patterns, read_records
+from trainer.training.data import expand_patterns, read_records
 from transform.config.config import Config, parse_config, parse_yaml
 from transform.feature_spec import LABEL
 from transform.signature_names import SERVING_SIGNATURE

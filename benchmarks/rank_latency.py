@@ -30,7 +30,7 @@ from serving.ranking_client.messages import predict_request, read_ranking
 from serving.ranking_client.protos import PredictionServiceStub
 from serving.ranking_client.ranked import RankedItem
 from serving.ranking_client.settings import ClientSettings
-from trainer.model import WideDeep
+from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
 from transform.signature_names import RANK_SIGNATURE, SERVING_SIGNATURE
 

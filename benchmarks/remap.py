@@ -95,11 +95,11 @@ def prepare(folder: Path, rows: int, dim: int, optimizer: str) -> None:
     from components.transforming.materialization import Materialization
     from tests.trainer.small_deployment import to_example
     from tests.transform.transformed import learn, parsing_of, write_rows
-    from trainer.model import WideDeep
     from trainer.optimizers import JointOptimizer
     from trainer.training_size import sized
-    from trainer.transform_state import read_transform_state
-    from trainer.warm_start import save_warm_start
+    from trainer.transform_output.state import read_transform_state
+    from trainer.warm_start.warm_start import save_warm_start
+    from trainer.wide_deep.model import WideDeep
 
     config, rng = config_of(dim, optimizer), np.random.default_rng(1)
     (folder / _CONFIG).write_text(config.to_json(), encoding="utf-8")
@@ -173,10 +173,10 @@ class _Stages:
 def _built(folder: Path, stages: _Stages) -> Any:
     import tensorflow_transform as tft
 
-    from trainer.model import WideDeep
     from trainer.optimizers import JointOptimizer
     from trainer.training_size import sized
-    from trainer.transform_state import read_transform_state
+    from trainer.transform_output.state import read_transform_state
+    from trainer.wide_deep.model import WideDeep
     from transform.config.config import Config
 
     stages.end("imports")
@@ -195,7 +195,7 @@ def remap(folder: Path) -> None:
     """Builds today's model, warm-starts it, and compares a sample of its rows."""
     import tensorflow as tf
 
-    from trainer.warm_start import warm_start
+    from trainer.warm_start.warm_start import warm_start
 
     stages = _Stages()
     _, _, state, model, optimizers, training = _built(folder, stages)
@@ -216,10 +216,10 @@ def export(folder: Path) -> None:
     """Builds today's model, takes a step as in training, and writes what the Trainer writes."""
     import tensorflow as tf
 
+    from trainer.explanations.wide_weights import to_markdown
     from trainer.signatures import export_model
-    from trainer.step import train_step
-    from trainer.warm_start import save_warm_start
-    from trainer.wide_weights import to_markdown
+    from trainer.training.step import train_step
+    from trainer.warm_start.warm_start import save_warm_start
 
     stages = _Stages()
     config, output, state, model, optimizers, training = _built(folder, stages)
@@ -237,7 +237,7 @@ def export(folder: Path) -> None:
 
 
 def _batch(folder: Path, output: Any) -> Any:
-    from trainer.data import eval_dataset
+    from trainer.training.data import eval_dataset
 
     parsing = output.transformed_feature_spec()
     return next(iter(eval_dataset([str(path) for path in sorted(folder.glob("transformed-*"))][:1], parsing).take(1)))

@@ -20,9 +20,9 @@ import tensorflow as tf
 from rich.table import Table
 
 from pipeline.cli.display import console_for
-from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.step import train_step
+from trainer.training.step import train_step
+from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 from transform.feature_spec import Feature, FeatureSpec, Vocabulary, transformed_name
 

@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from trainer.model import WideDeep, numeric_columns
 from trainer.training_size import initial_accumulator_of
+from trainer.wide_deep.model import WideDeep, numeric_columns
 from transform.config import settings
 from transform.feature_spec import transformed_name
 
@@ -45,14 +45,14 @@ class StockModel:
         )
 
     def inputs(self, features: Mapping[str, Any], labels: tf.Tensor, weights: tf.Tensor) -> Any:
-        """Converts a batch of `trainer.data` into the model's inputs: one-hot SparseTensors, and the MLP's columns."""
+        """Converts a batch of `trainer.training.data` into the model's inputs: SparseTensors, and the MLP's columns."""
         wide = {name: _one_hot(features[name], rows) for name, rows in self._wide_rows.items()}
         deep = {name: features[name][:, tf.newaxis] for name in self._embedded_names}
         deep |= {name: numeric_columns(features[name], scale) for name, scale in self._scales.items()}
         return (wide, deep), labels[:, tf.newaxis], weights
 
     def fit(self, batches: tf.data.Dataset) -> Clock:
-        """Trains on all batches of `trainer.data`; the clock starts at the end of the first batch."""
+        """Trains on all batches of `trainer.training.data`; the clock starts at the end of the first batch."""
         clock = Clock()
         self.model.fit(batches.map(self.inputs), verbose=0, callbacks=[clock])
         return clock

@@ -34,10 +34,10 @@ from benchmarks.machine import flops_per_example, matmul_rates
 from benchmarks.paper_model import MODEL, PaperModel
 from benchmarks.stock_model import StockModel
 from pipeline.cli.display import console_for
-from trainer.data import train_dataset
-from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.step import steps_function
+from trainer.training.data import train_dataset
+from trainer.training.step import steps_function
+from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 
 LARGE_ROWS = 1_000_000

@@ -13,8 +13,8 @@ from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace, new_run_id
 from trainer.run_fn import run_fn
-from trainer.training_report import TrainingReport, read_training_report
-from trainer.training_setup import TrainingSetup, prepare
+from trainer.training.report import TrainingReport, read_training_report
+from trainer.training.setup import TrainingSetup, prepare
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
 

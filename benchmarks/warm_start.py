@@ -21,8 +21,8 @@ from benchmarks.transformed import Transformed, serving_model_dir, transform_spa
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
 from trainer.evaluation import evaluate, logits_function
-from trainer.step import steps_function
-from trainer.training_setup import TrainingSetup
+from trainer.training.setup import TrainingSetup
+from trainer.training.step import steps_function
 from transform.config.config import Config, load_config
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"

@@ -50,7 +50,7 @@ from components.trainer import RankingTrainer
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
-from trainer.checkpoints import CHECKPOINT_ROOT_KEY
+from trainer.training.checkpoints import CHECKPOINT_ROOT_KEY
 from transform.config import component_configs
 from transform.config.config import Config
 from transform.preprocessing import CODE_KEY, CONFIG_KEY

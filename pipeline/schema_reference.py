@@ -34,7 +34,7 @@ from pipeline.json_output import (
     VersionRecord,
 )
 from pipeline.report.run_report import RunReport
-from trainer.training_report import TrainingReport
+from trainer.training.report import TrainingReport
 
 #: The documents: for each, the name of its schema's file, and its dataclass.
 DOCUMENTS: Final[dict[str, type]] = {

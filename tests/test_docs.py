@@ -193,7 +193,7 @@ def test_a_page_without_a_sentence_is_found(text: str, expected: bool) -> None:
 
 @pytest.mark.parametrize("page", SITE, ids=name_of)
 def test_paths_in_the_pages_exist(page: Path) -> None:
-    """Code such as `trainer/model.py` names a file of the project."""
+    """Code such as `trainer/wide_deep/model.py` names a file of the project."""
     folders = "benchmarks|components|configs|deploy|docs|pipeline|serving|tests|trainer|transform"
     named = re.findall(rf"`((?:{folders})/[\w./-]*)`", FENCE.sub("", text_of(page)))
     made_by_runs = re.compile(r"serving/(app_store|NAME)/.*")

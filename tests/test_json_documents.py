@@ -42,7 +42,7 @@ OTHER_JSON = {
     "serving/model_server/engine/version_files.py": "a manifest",
     "serving/ranking_client/settings.py": "the client's settings: its wheel has no validator of documents",
     "trainer/hyperparameters.py": "a value of the Tuner",
-    "trainer/warm_start_files.py": "the index of warm-start files",
+    "trainer/warm_start/files.py": "the index of warm-start files",
     "transform/config/config.py": "the config of a version, of any release, whose old keys are renamed first",
     "transform/documents.py": "every document: this is the validator",
 }

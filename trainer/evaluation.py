@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from trainer.model import Features, WideDeep
+from trainer.wide_deep.model import Features, WideDeep
 
 FloatArray = np.ndarray
 
@@ -57,7 +57,7 @@ def evaluate(logits_of: Callable[[Features], tf.Tensor], dataset: tf.data.Datase
 
     Args:
       logits_of: Returns a batch's logits, as `logits_function` does.
-      dataset: Batches from `trainer.data.eval_dataset`.
+      dataset: Batches from `trainer.training.data.eval_dataset`.
 
     Returns:
       The metrics.

@@ -17,8 +17,8 @@ import tensorflow as tf
 import tf_keras
 
 from trainer import schedules
-from trainer.model import WideDeep
 from trainer.training_size import initial_accumulator_of
+from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 
 

@@ -15,8 +15,8 @@ import tensorflow as tf
 from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
-from trainer.data import EVAL_BATCH_SIZE, Withheld, read_records
-from trainer.training_setup import TrainingSetup
+from trainer.training.data import EVAL_BATCH_SIZE, Withheld, read_records
+from trainer.training.setup import TrainingSetup
 from transform.feature_spec import LABEL, WEIGHT, Feature, FeatureSpec, missing_number, transformed_name
 from transform.reference_scores import CONSTANT, ITEM_MEAN, LOGISTIC_REGRESSION, ReferenceScores
 

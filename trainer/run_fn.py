@@ -10,19 +10,19 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer.checkpoints import remove_folder
-from trainer.event_files import write_event_files
+from trainer.explanations.wide_weights import non_zero_rows, to_markdown
 from trainer.hyperparameters import decoded
-from trainer.progress import log_stage
 from trainer.rank_export.catalog import read_items
 from trainer.reference_models import reference_scores
 from trainer.signatures import export_model
 from trainer.trainer_predictions import trainer_predictions
-from trainer.training import TrainingResult
-from trainer.training_report import TRAINING_REPORT_FILE, TrainingReport
-from trainer.training_setup import TrainingSetup, prepare, resumable_folder
-from trainer.warm_start import save_warm_start
-from trainer.wide_weights import non_zero_rows, to_markdown
+from trainer.training.checkpoints import remove_folder
+from trainer.training.event_files import write_event_files
+from trainer.training.loop import TrainingResult
+from trainer.training.progress import log_stage
+from trainer.training.report import TRAINING_REPORT_FILE, TrainingReport
+from trainer.training.setup import TrainingSetup, prepare, resumable_folder
+from trainer.warm_start.warm_start import save_warm_start
 from transform.catalog import CATALOG_KEY
 from transform.config.config import Config
 from transform.config.tuning import with_values

@@ -15,16 +15,16 @@ from tensorflow_transform.tf_metadata import schema_utils
 from trainer.counts import CountTables
 from trainer.explanations.readable import Readable
 from trainer.explanations.signatures import Explainer, explaining_signatures
-from trainer.model import WideDeep
 from trainer.pruning import PrunedTable
 from trainer.rank_export.encoders import Encoders
 from trainer.rank_export.limits import bounded_lists
 from trainer.rank_export.pairs import pairs_of
 from trainer.rank_export.ranker import Ranker
 from trainer.rank_export.signatures import parsing_of, ranking_signatures
-from trainer.tables import Table
-from trainer.transform_graph import apply_transform, load_transform
-from trainer.transform_state import TransformState
+from trainer.transform_output.graph import apply_transform, load_transform
+from trainer.transform_output.state import TransformState
+from trainer.wide_deep.model import WideDeep
+from trainer.wide_deep.tables import Table
 from transform.config.config import Config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SPAN
 from transform.ranking import absent_signatures

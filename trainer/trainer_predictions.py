@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer.data import expand_patterns, read_records
 from trainer.evaluation import logits_function
-from trainer.training_setup import TrainingSetup
-from trainer.transform_graph import apply_transform, load_transform
+from trainer.training.data import expand_patterns, read_records
+from trainer.training.setup import TrainingSetup
+from trainer.transform_output.graph import apply_transform, load_transform
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT, Feature, FeatureSpec
 from transform.record_datasets import iterate_records
 from transform.trainer_predictions import TrainerPredictions

@@ -16,10 +16,10 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from pydantic import ValidationError
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer.checkpoints import remove_folder
 from trainer.hyperparameters import decoded, encoded
-from trainer.training import TrainingError, TrainingResult
-from trainer.training_setup import prepare, resumable_folder
+from trainer.training.checkpoints import remove_folder
+from trainer.training.loop import TrainingError, TrainingResult
+from trainer.training.setup import prepare, resumable_folder
 from transform.config.config import Config
 from transform.config.tuning import number_type, with_values
 from transform.config.validation_errors import rule

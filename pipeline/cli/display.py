@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, TextIO, cast
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from trainer.progress import PROGRESS_LOGGER
-from trainer.progress import Progress as TrainingProgress
+from trainer.training.progress import PROGRESS_LOGGER
+from trainer.training.progress import Progress as TrainingProgress
 
 if TYPE_CHECKING:  # importing it imports TFX, whose start-up messages must not reach the terminal
     from pipeline.runner.launch import NodeEvent

@@ -17,7 +17,7 @@ from components.ingestion.counts import Counts
 from components.late_labels.counts import LateCounts
 from components.quality_gate.inputs import ReferenceResult
 from pipeline.registry.progressive import ProgressiveValidation
-from trainer.training_report import TrainingReport
+from trainer.training.report import TrainingReport
 from transform.documents import CONFIG, Document, FloatOrNaN, Plain
 from transform.errors import InputError
 

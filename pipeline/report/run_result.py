@@ -25,7 +25,7 @@ from pipeline.metadata.handle import Metadata
 from pipeline.registry.progressive import progress_problem, read_progress
 from pipeline.report.run_report import RunResult
 from trainer.run_fn import WIDE_WEIGHTS_FILE
-from trainer.training_report import read_training_report
+from trainer.training.report import read_training_report
 from transform.config.config import Config
 
 

@@ -13,8 +13,8 @@ from benchmarks.machine import flops_per_example
 from benchmarks.paper_model import MODEL, PaperModel
 from benchmarks.stock_model import StockModel
 from benchmarks.training_speed import TRAINING, Job, layer_widths, measure, results
-from trainer.data import train_dataset
-from trainer.model import WideDeep
+from trainer.training.data import train_dataset
+from trainer.wide_deep.model import WideDeep
 
 PAPER = PaperModel(rows=50)
 

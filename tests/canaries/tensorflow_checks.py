@@ -27,7 +27,7 @@ from components.evaluation.scoring.scoring_graph import ScoringGraph
 from components.push.warmup import signatures_of
 from serving.model_server.engine import servable, tensors, tf_library
 from trainer.optimizers import RowwiseAdagrad, RowwiseAdam
-from trainer.transform_graph import pruned
+from trainer.transform_output.graph import pruned
 
 
 def check_pruned() -> None:

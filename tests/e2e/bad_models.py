@@ -16,7 +16,7 @@ import tensorflow_transform as tft
 import trainer.signatures
 from tests.e2e.damage import Candidate, Scores, no_damage, parsed
 from trainer.signatures import ServingModule
-from trainer.transform_graph import apply_transform
+from trainer.transform_output.graph import apply_transform
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks.transformed import Transformed
 from tests.e2e import store
-from trainer.training_report import TrainingReport
+from trainer.training.report import TrainingReport
 from transform.config.config import load_config
 
 pytestmark = pytest.mark.slow

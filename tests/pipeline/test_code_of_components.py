@@ -130,7 +130,7 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
             "infra_validation",
             ("serving.dry_run.latency", "serving.dry_run.loading", "transform.config.infra_validation"),
         ),
-        ("trainer", ("components.trainer", "trainer.step", "transform.config.settings")),
+        ("trainer", ("components.trainer", "trainer.training.step", "transform.config.settings")),
         (
             "example_gen",
             ("components.ingestion.join_stages", "components.ingestion.text_records", "transform.config.sources"),

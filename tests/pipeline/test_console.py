@@ -20,7 +20,7 @@ from rich.table import Table
 from pipeline.cli import display as console
 from pipeline.cli.display import RunDisplay
 from pipeline.runner.launch import NodeEvent
-from trainer.progress import PROGRESS_LOGGER, Progress, log_stage
+from trainer.training.progress import PROGRESS_LOGGER, Progress, log_stage
 
 HIDE_CURSOR, SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 

@@ -12,8 +12,8 @@ from tfx.utils import path_utils
 
 from components.model_store.versions import pushed_models
 from tests.e2e import store
-from trainer.transform_state import TransformState
-from trainer.warm_start_files import read_files, warm_start_dir
+from trainer.transform_output.state import TransformState
+from trainer.warm_start.files import read_files, warm_start_dir
 
 #: The report's entries that must be equal. A training's metrics differ in the last digits: parallel sums have no order.
 _SAME = ("counts", "spans", "num_eval_examples", "version")

@@ -46,10 +46,10 @@ from tests.e2e import store
 from tests.e2e.prepared_store import CONFIG, add_seconds_open
 from tests.soak.same_days import report_of
 from trainer.evaluation import evaluate, logits_function
-from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.training_setup import TrainingSetup
-from trainer.warm_start import save_warm_start, warm_start
+from trainer.training.setup import TrainingSetup
+from trainer.warm_start.warm_start import save_warm_start, warm_start
+from trainer.wide_deep.model import WideDeep
 from transform.config.config import load_config
 from transform.errors import GateError
 

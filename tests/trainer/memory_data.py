@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.data import LabelCounts
-from trainer.model import WideDeep
-from trainer.training import EpochBatches
+from trainer.training.data import LabelCounts
+from trainer.training.loop import EpochBatches
+from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
 
 NUM_EXAMPLES, BATCH_SIZE = 100, 32

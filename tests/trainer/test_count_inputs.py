@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.model import WideDeep
+from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config, parse_config
 
 HIDDEN = 32

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.counts import MIDDLE_BUCKET, Cells, CountTables, Rows, count_rows, rows_bucket, share_bucket
-from trainer.data import counted_rows
+from trainer.training.data import counted_rows
 from transform.config.config import Config, parse_config
 from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, NUM_FOLDS, SPAN
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests.trainer.memory_data import batches_of
 from trainer.evaluation import Metrics, logits_function, measure
-from trainer.model import Features, WideDeep
+from trainer.wide_deep.model import Features, WideDeep
 from transform.config.config import Config
 
 

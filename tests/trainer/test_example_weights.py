@@ -13,7 +13,7 @@ from components.ingestion.rows import RowParser
 from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
 from trainer.run_fn import run_fn
-from trainer.training_report import TRAINING_REPORT_FILE
+from trainer.training.report import TRAINING_REPORT_FILE
 from transform.config.config import Config
 from transform.schema import raw_schema
 

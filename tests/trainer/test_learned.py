@@ -7,8 +7,8 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span
-from trainer.transform_graph import apply_transform
-from trainer.transform_state import _boundaries, read_transform_state
+from trainer.transform_output.graph import apply_transform
+from trainer.transform_output.state import _boundaries, read_transform_state
 from transform.feature_spec import Feature
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl, start_bias
-from trainer.step import train_step
+from trainer.training.step import train_step
 from trainer.training_size import sized
+from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 from transform.config.config import Config
 

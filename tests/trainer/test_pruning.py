@@ -13,17 +13,17 @@ import tensorflow_transform as tft
 
 from tests.trainer.conftest import FIRST_APPS
 from tests.trainer.small_deployment import Span, make_rows, to_example
-from trainer.array_files import read
-from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.pruning import PrunedTable
 from trainer.run_fn import WIDE_WEIGHTS_FILE, run_fn
 from trainer.signatures import serving_feature_spec
-from trainer.training_report import TRAINING_REPORT_FILE
-from trainer.transform_graph import apply_transform
-from trainer.transform_state import read_transform_state
-from trainer.warm_start import warm_start
-from trainer.warm_start_files import read_files, warm_start_dir
+from trainer.training.report import TRAINING_REPORT_FILE
+from trainer.transform_output.graph import apply_transform
+from trainer.transform_output.state import read_transform_state
+from trainer.warm_start.array_files import read
+from trainer.warm_start.files import read_files, warm_start_dir
+from trainer.warm_start.warm_start import warm_start
+from trainer.wide_deep.model import WideDeep
 from transform.config.settings import Ftrl
 
 

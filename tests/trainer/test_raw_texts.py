@@ -15,9 +15,9 @@ import tensorflow_transform as tft
 from components.ingestion.rows import RowError
 from pipeline.batch_scoring.raw_rows import ExampleMaker
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
-from trainer.model import WideDeep
 from trainer.signatures import export_model
-from trainer.transform_state import read_transform_state
+from trainer.transform_output.state import read_transform_state
+from trainer.wide_deep.model import WideDeep
 
 APPS = [f"app{i}" for i in range(6)]
 CONTEXT = ("country", "motto", "installed", "age", "time")

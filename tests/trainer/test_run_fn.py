@@ -14,8 +14,8 @@ import tensorflow as tf
 from tests.trainer.small_deployment import Span, to_example
 from trainer.evaluation import measure
 from trainer.run_fn import run_fn
-from trainer.training import TrainingError
-from trainer.training_report import TRAINING_REPORT_FILE, read_training_report
+from trainer.training.loop import TrainingError
+from trainer.training.report import TRAINING_REPORT_FILE, read_training_report
 
 
 def report_of(model_dir: Path) -> dict[str, Any]:

@@ -14,14 +14,14 @@ import tensorflow as tf
 from tests.trainer.identical_examples import NUM_EXAMPLES, SIZES, batch
 from tests.trainer.trained_model import OLD, build, save, start
 from trainer.explanations.deep_part import deep_baseline
-from trainer.model import WideDeep, numeric_columns
 from trainer.optimizers import JointOptimizer
 from trainer.reference_models import _block
-from trainer.row_matching import match_blocks
-from trainer.tables import InputBlock
-from trainer.token_dropout import TokenDropout
-from trainer.unseen_rows import fill_unseen_rows
-from trainer.warm_start_files import INDEX_FILE, warm_start_dir
+from trainer.training.unseen_rows import fill_unseen_rows
+from trainer.warm_start.files import INDEX_FILE, warm_start_dir
+from trainer.warm_start.row_matching import match_blocks
+from trainer.wide_deep.model import WideDeep, numeric_columns
+from trainer.wide_deep.tables import InputBlock
+from trainer.wide_deep.token_dropout import TokenDropout
 from transform.config.config import Config
 from transform.feature_spec import MISSING_QUANTILE, MISSING_STANDARDIZED, Scale
 

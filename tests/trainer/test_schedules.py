@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.trained_model import OLD, features_of
-from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
 from trainer.schedules import learning_rate
-from trainer.step import train_step
+from trainer.training.step import train_step
+from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 from transform.config.config import Config
 

@@ -13,9 +13,9 @@ import tensorflow_transform as tft
 
 from components.evaluation.scoring.scoring_graph import ScoringGraph
 from tests.trainer.small_deployment import Row, Span, to_example
-from trainer import data
-from trainer.model import WideDeep
 from trainer.signatures import export_model, serving_feature_spec
+from trainer.training import data
+from trainer.wide_deep.model import WideDeep
 from transform.feature_spec import LABEL, MISSING_QUANTILE, MISSING_ROW, vocabulary_file_name
 from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIGNATURE, TRANSFORM_SIGNATURE
 

@@ -11,11 +11,11 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span, make_config, make_rows, to_example, transform_span
-from trainer.data import expand_patterns, read_records
 from trainer.run_fn import run_fn
 from trainer.signatures import export_model
 from trainer.trainer_predictions import changed_rows, trainer_predictions
-from trainer.training_setup import TrainingSetup, prepare
+from trainer.training.data import expand_patterns, read_records
+from trainer.training.setup import TrainingSetup, prepare
 from transform.config.infra_validation import Skew
 from transform.trainer_predictions import RAW_EVAL_FILES_KEY, TrainerPredictions, read_trainer_predictions
 

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.data import Batch
-from trainer.model import WideDeep
 from trainer.optimizers import JointOptimizer
-from trainer.step import train_step
+from trainer.training.data import Batch
+from trainer.training.step import train_step
 from trainer.training_size import sized
-from trainer.transform_state import TransformState
-from trainer.warm_start import WarmStartReport, save_warm_start, warm_start
+from trainer.transform_output.state import TransformState
+from trainer.warm_start.warm_start import WarmStartReport, save_warm_start, warm_start
+from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
 from transform.feature_spec import NUM_COUNT_BUCKETS
 

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.explanations.integrated_gradients import mean_gradients
-from trainer.model import Features, WideDeep, batch_size_of
+from trainer.wide_deep.model import Features, WideDeep, batch_size_of
 from transform.feature_spec import middle_number
 
 

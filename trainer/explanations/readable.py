@@ -7,9 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from trainer.tables import RowKeys
-from trainer.transform_state import TransformState
-from trainer.wide_weights import row_names
+from trainer.explanations.wide_weights import row_names
+from trainer.transform_output.state import TransformState
+from trainer.wide_deep.tables import RowKeys
 from transform.derived_times_graph import with_derived
 from transform.feature_spec import COUNT_INPUTS, NUM_COUNT_BUCKETS, Feature, FeatureSpec, transformed_name
 from transform.preprocessing import as_column, single_value

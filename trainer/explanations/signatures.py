@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.explanations.deep_part import explain_deep
 from trainer.explanations.readable import Readable
 from trainer.explanations.wide_part import explain_wide
-from trainer.model import WeightsOf, WideDeep, batch_size_of
+from trainer.wide_deep.model import WeightsOf, WideDeep, batch_size_of
 from transform.signature_names import (
     BIAS_OUTPUT,
     CONTEXT_INPUT,

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from trainer.explanations.readable import Readable
-from trainer.model import WeightsOf, WideDeep, batch_size_of
-from trainer.wide_weights import title
+from trainer.explanations.wide_weights import title
+from trainer.wide_deep.model import WeightsOf, WideDeep, batch_size_of
 
 #: The most weights that one call may return, with those that pad the rows to the same number.
 MAX_TERMS = 1_000_000

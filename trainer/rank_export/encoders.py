@@ -9,11 +9,11 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.counts import CountTables
-from trainer.model import WeightsOf, WideDeep, batch_size_of
 from trainer.rank_export.limits import bounded, bounded_lists
 from trainer.rank_export.pairs import Pairs
 from trainer.rank_export.partial_logits import BOTH, CONTEXT, ITEM, PartialLogits, Sides, input_sides, sides_of
-from trainer.transform_graph import apply_transform, pruned
+from trainer.transform_output.graph import apply_transform, pruned
+from trainer.wide_deep.model import WeightsOf, WideDeep, batch_size_of
 from transform.feature_spec import Feature, FeatureSpec, Side, transformed_name
 from transform.raw_rules import RawRule
 from transform.raw_texts_graph import clean

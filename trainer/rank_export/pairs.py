@@ -17,10 +17,10 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer.model import WeightsOf, WideDeep
 from trainer.rank_export.limits import bounded
 from trainer.rank_export.partial_logits import BOTH
-from trainer.transform_state import read_vocabulary
+from trainer.transform_output.state import read_vocabulary
+from trainer.wide_deep.model import WeightsOf, WideDeep
 from transform.derived_times_graph import with_derived
 from transform.feature_spec import (
     CROSS_SEPARATOR,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from trainer.model import Features, WeightsOf, WideDeep
-from trainer.tables import InputBlock
+from trainer.wide_deep.model import Features, WeightsOf, WideDeep
+from trainer.wide_deep.tables import InputBlock
 from transform.feature_spec import COUNT_INPUTS, FeatureSpec, Side, transformed_name
 
 #: The sides that a model input depends on.

@@ -15,8 +15,8 @@ from pipeline.registry.progressive import against_baseline
 from pipeline.report.console.cost_table import infra_rows
 from pipeline.report.console.quality_table import quality_rows
 from pipeline.report.run_report import RunResult
-from trainer.training_report import TrainingReport
-from trainer.warm_start import TableReport
+from trainer.training.report import TrainingReport
+from trainer.warm_start.warm_start import TableReport
 from transform.feature_spec import IMPRESSIONS
 from transform.ranking import absence_words
 

@@ -34,7 +34,7 @@ from pipeline.report.page.sections import (
 )
 from pipeline.report.page.sources import RunSources, read_sources
 from pipeline.workspace import Workspace
-from trainer.warm_start_files import WarmStartError
+from trainer.warm_start.files import WarmStartError
 from transform.errors import UserError
 
 #: The folder, in that of the reports, with the charts' script.

@@ -25,7 +25,7 @@ from trainer.rank_export.catalog import read_items
 from trainer.rank_export.encoders import WIDE, Encoders
 from trainer.signatures import export_model
 from trainer.trainer_predictions import trainer_predictions
-from trainer.training_setup import prepare
+from trainer.training.setup import prepare
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
 from transform.trainer_predictions import write_trainer_predictions

@@ -22,8 +22,8 @@ from tests.trainer.small_deployment import Row, Span, make_config, make_rows, to
 from trainer.rank_export.pairs import VocabularyCrossLookup
 from trainer.signatures import export_model
 from trainer.trainer_predictions import trainer_predictions
-from trainer.training_setup import TrainingSetup, prepare
-from trainer.transform_graph import apply_transform
+from trainer.training.setup import TrainingSetup, prepare
+from trainer.transform_output.graph import apply_transform
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
 from transform.trainer_predictions import TrainerPredictions, write_trainer_predictions

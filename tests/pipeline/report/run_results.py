@@ -8,8 +8,8 @@ from components.infra_validation.verdict import Verdict
 from components.ingestion.counts import Counts
 from pipeline.report.run_report import RunResult
 from trainer.evaluation import Metrics
-from trainer.training_report import TrainingReport
-from trainer.warm_start import WarmStartReport
+from trainer.training.report import TrainingReport
+from trainer.warm_start.warm_start import WarmStartReport
 
 TRAINING = TrainingReport(
     vocabulary_sizes={"app": 3},

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.explanations.integrated_gradients import NUM_STEPS, mean_gradients
-from trainer.hidden_layers import HiddenLayers
+from trainer.wide_deep.hidden_layers import HiddenLayers
 from transform.config import settings
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tests.transform.small_config import small_config
 from trainer.explanations.readable import Readable
-from trainer.transform_state import TransformState
+from trainer.transform_output.state import TransformState
 from transform.feature_spec import Feature, FeatureSpec
 
 CONFIG = small_config(

@@ -20,7 +20,7 @@ from tests.trainer.rank_export.items_store import FEATURES, IN_CATALOG, Store, V
 from tests.trainer.small_deployment import Row, to_example, transform_span
 from trainer.rank_export.catalog import read_items
 from trainer.signatures import export_model
-from trainer.training_setup import prepare
+from trainer.training.setup import prepare
 from transform.config.config import Config
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
 

@@ -11,10 +11,10 @@ import tensorflow_transform as tft
 
 from tests.trainer.rank_export.every_cross import CONFIG
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
-from trainer.model import WideDeep
 from trainer.rank_export.limits import MAX_COMBINATIONS, bounded, bounded_lists, row_lengths
 from trainer.signatures import export_model
-from trainer.transform_state import read_transform_state
+from trainer.transform_output.state import read_transform_state
+from trainer.wide_deep.model import WideDeep
 from transform.feature_spec import FeatureSpec
 
 INVALID = tf.errors.InvalidArgumentError

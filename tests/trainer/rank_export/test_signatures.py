@@ -14,7 +14,7 @@ import tensorflow_transform as tft
 from tests.trainer.rank_export.every_cross import CONFIG
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
 from trainer.signatures import export_model
-from trainer.training_setup import prepare
+from trainer.training.setup import prepare
 from transform.config.config import Config
 
 APPS = [f"app{i}" for i in range(12)]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Facts, Figure, Note, Section, Table
 from pipeline.report.page.sources import RunSources
-from trainer.training_progress import Epoch
-from trainer.training_report import TrainingReport
+from trainer.training.position import Epoch
+from trainer.training.report import TrainingReport
 
 _TRAINING, _VALIDATION = "training loss", "validation logloss"
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
 from pipeline.report.page.sources import RunSources
-from trainer.training_report import TrainingReport
+from trainer.training.report import TrainingReport
 
 _SERIES = ("kept", "new", "dropped")
 

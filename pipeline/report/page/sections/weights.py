@@ -10,11 +10,11 @@ import numpy as np
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Block, Note, Section, Table
 from pipeline.report.page.sources import RunSources
-from trainer.array_files import read
-from trainer.tables import RowKeys
-from trainer.transform_state import TransformState
-from trainer.warm_start_files import SavedTable, read_files
-from trainer.wide_weights import row_names, strongest_rows
+from trainer.explanations.wide_weights import row_names, strongest_rows
+from trainer.transform_output.state import TransformState
+from trainer.warm_start.array_files import read
+from trainer.warm_start.files import SavedTable, read_files
+from trainer.wide_deep.tables import RowKeys
 from transform.vocabulary_memory import MEMORY_FILE, Seen, read_memory
 
 #: Rows of each table, of each sign, and the number of tables.

@@ -11,7 +11,7 @@ from rich.console import Console
 from pipeline.report.console.summary import summary
 from pipeline.report.run_report import RunResult
 from tests.pipeline.report.run_results import TRAINING, run_result
-from trainer.training_report import TrainingReport
+from trainer.training.report import TrainingReport
 
 
 def trained(**changes: Any) -> TrainingReport:

@@ -15,8 +15,8 @@ from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb
 from tests.serving.model_server.requests import request
 from tests.serving.model_server.running import Server, running
 from tests.trainer.small_deployment import make_config, make_rows, to_example, transform_span
-from trainer.model import WideDeep
 from trainer.signatures import export_model
+from trainer.wide_deep.model import WideDeep
 from transform.feature_spec import vocabulary_file_name
 from transform.signature_names import (
     CLASSIFY_SIGNATURE,

@@ -1,0 +1,52 @@
+"""Which training examples are held out for early stopping."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import tensorflow_transform as tft
+
+from tests.trainer.small_deployment import Span
+from trainer import training_size
+from trainer.training import setup as training_setup
+from trainer.training.setup import TrainingSetup, prepare
+from transform.config import settings
+
+
+def setup_of(span: Span, training: settings.Training) -> TrainingSetup:
+    """A training on 3,000 examples of span 0, whose folds are 0 to 7 in turn."""
+    config = dataclasses.replace(span.config, training=training)
+    return prepare(config, tft.TFTransformOutput(span.transform_output), [span.train_files], [span.eval_files], None)
+
+
+@pytest.mark.parametrize(
+    ("training", "num_held_out"),
+    [
+        (settings.Training(), 375),  # a fold of eight
+        (settings.Training(num_epochs=5, patience=1, validation_fraction=0.2), 750),
+        (settings.Training(num_epochs=5, patience=1), 0),
+    ],
+)
+def test_whole_folds_are_held_out(first_span: Span, training: settings.Training, num_held_out: int) -> None:
+    setup = setup_of(first_span, training)
+    validated, trained = (
+        sum(len(labels) for _, labels, _ in batches) for batches in (setup.validation_data, setup.train_data(1))
+    )
+    assert setup.label_counts.held_out == num_held_out
+    assert (validated, trained) == (num_held_out or 600, 3000 - num_held_out)
+
+
+def test_no_example_is_held_out_of_a_training_of_one_epoch(first_span: Span, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training_size, "_EXAMPLES", 3000)
+    setup = setup_of(first_span, settings.Training())
+    assert (setup.config.training.num_epochs, setup.held_out, setup.label_counts.total) == (1, None, 3000)
+
+
+def test_too_few_examples_to_hold_out_are_named(
+    first_span: Span, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(training_setup, "MIN_HELD_OUT", 1000)
+    setup = setup_of(first_span, settings.Training())
+    assert (setup.held_out, setup.label_counts.total) == (None, 3000)
+    assert "early stopping validates on the evaluation examples: of span 0, only" in caplog.text
