@@ -64,6 +64,70 @@ def serving_feature_spec(config: Config) -> dict[str, Any]:
     return {name: how for name, how in parsing.items() if name in served}
 
 
+class _RowScorer:
+    """Scores whole rows: the functions that the signatures call, which close over the Keras model.
+
+    Args:
+      model: The trained model.
+      wide: The wide tables without their zero rows, by name.
+      transform_fn: tf.Transform's saved function.
+      counts: The tables from which the counts' inputs are read, as of the last span; None without counts.
+      config: The deployment.
+    """
+
+    def __init__(
+        self,
+        model: WideDeep,
+        wide: Mapping[str, PrunedTable],
+        transform_fn: Any,
+        counts: CountTables | None,
+        config: Config,
+    ) -> None:
+        self._model, self._wide, self._transform_fn, self._counts = model, wide, transform_fn, counts
+        self._spec, self._rules, self._parsing = config.spec, raw_rules(config), serving_feature_spec(config)
+
+    def weights_of(self, table: Table, rows: tf.Tensor) -> tf.Tensor:
+        """The weights of a wide table's rows."""
+        return self._wide[table.name](rows)
+
+    def cleaned(self, raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+        """Raw features, cleaned, and the transformed ones."""
+        raw = clean(raw, self._rules)
+        return raw, self._transform(raw)
+
+    def signatures(self) -> dict[str, Any]:
+        """The signatures that score and transform rows, by name."""
+        examples = tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)
+        inputs = tf.TensorSpec([None], tf.string, name=INPUTS)
+
+        def scores_of(examples: tf.Tensor) -> tf.Tensor:
+            return tf.sigmoid(self._model.logits(self._transformed(examples), self.weights_of))
+
+        # One function for three signatures, so that its graph is in the model once.
+        scores = _function(scores_of, examples)
+
+        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            positive = scores(inputs)
+            classes = tf.tile(tf.constant([["0", "1"]]), [tf.size(positive), 1])
+            return {CLASSES_OUTPUT: classes, SCORES_OUTPUT: tf.stack([1 - positive, positive], axis=1)}
+
+        return {
+            SERVING_SIGNATURE: _function(lambda examples: {SCORES_OUTPUT: scores(examples)}, examples),
+            CLASSIFY_SIGNATURE: _function(classify, inputs),
+            REGRESS_SIGNATURE: _function(lambda inputs: {REGRESSION_OUTPUT: scores(inputs)}, inputs),
+            TRANSFORM_SIGNATURE: _function(lambda examples: _as_dense(self._transformed(examples)), examples),
+        }
+
+    def _transformed(self, examples: tf.Tensor) -> dict[str, Any]:
+        return self._transform(tf.io.parse_example(examples, self._parsing | _KNOWN_WHEN))
+
+    def _transform(self, raw: Mapping[str, Any]) -> dict[str, Any]:
+        known_when = {name: value for name, value in raw.items() if name in _KNOWN_WHEN}
+        given = {name: value for name, value in raw.items() if name not in _KNOWN_WHEN}
+        features = apply_transform(self._transform_fn, bounded_lists(given, self._spec))
+        return features if self._counts is None else self._counts.features(features | known_when)
+
+
 class ServingModule(tf.Module):  # type: ignore[misc]
     """The module to export: the signatures' functions, the variables and tf.Transform's graph; nothing of Keras.
 
@@ -88,65 +152,29 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         transform_state: TransformState | None,
     ) -> None:
         super().__init__(name="wide_deep")
+        # Only the module's attributes are exported, so what holds the Keras model is none of them.
         self.model_variables = [model.bias, *model.deep_variables, *model.moving_variables]
         wide = {t.name: PrunedTable(t.name, model.table_weights[t.name].numpy()) for t in model.wide_tables}
         self.wide_tables = list(wide.values())
         self.transform = load_transform(tft_output)
         self.counts = None if counts is None else counts.of_last_span()
-        parsing, spec = serving_feature_spec(config), config.spec
-
-        # The functions close over the Keras model, but only the module's attributes are exported.
-        def weights_of(table: Table, rows: tf.Tensor) -> tf.Tensor:
-            return wide[table.name](rows)
-
-        def transformed(examples: tf.Tensor) -> dict[str, Any]:
-            return of_raw(tf.io.parse_example(examples, parsing | _KNOWN_WHEN))
-
-        def of_raw(raw: Mapping[str, Any]) -> dict[str, Any]:
-            known_when = {name: value for name, value in raw.items() if name in _KNOWN_WHEN}
-            given = {name: value for name, value in raw.items() if name not in _KNOWN_WHEN}
-            features = apply_transform(self.transform.transform_fn, bounded_lists(given, spec))
-            return features if self.counts is None else self.counts.features(features | known_when)
-
-        def cleaned(raw: Mapping[str, Any]) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-            raw = clean(raw, rules)
-            return raw, of_raw(raw)
-
-        def scores_of(examples: tf.Tensor) -> tf.Tensor:
-            return tf.sigmoid(model.logits(transformed(examples), weights_of))
-
-        def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            positive = scores(inputs)
-            classes = tf.tile(tf.constant([["0", "1"]]), [tf.size(positive), 1])
-            return {CLASSES_OUTPUT: classes, SCORES_OUTPUT: tf.stack([1 - positive, positive], axis=1)}
-
-        def transform_features(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            return _as_dense(transformed(examples))
-
-        examples = tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)
-        # One function for three signatures, so that its graph is in the model once.
-        scores = _function(scores_of, examples)
-        inputs = tf.TensorSpec([None], tf.string, name=INPUTS)
-        functions = {
-            SERVING_SIGNATURE: _function(lambda examples: {SCORES_OUTPUT: scores(examples)}, examples),
-            CLASSIFY_SIGNATURE: _function(classify, inputs),
-            REGRESS_SIGNATURE: _function(lambda inputs: {REGRESSION_OUTPUT: scores(inputs)}, inputs),
-            TRANSFORM_SIGNATURE: _function(transform_features, examples),
-        }
-        rules, raw_items = raw_rules(config), None
-        absent = absent_signatures(config)
+        scorer = _RowScorer(model, wide, self.transform.transform_fn, self.counts, config)
+        parsing, spec, absent = serving_feature_spec(config), config.spec, absent_signatures(config)
+        functions, raw_items = scorer.signatures(), None
         if RANK_ITEMS_SIGNATURE not in absent:
             identity = config.item_id
             assert identity is not None  # without it all of them are absent
+            weights_of, transform_fn = scorer.weights_of, self.transform.transform_fn
             pairs = pairs_of(spec, model, weights_of, tft_output)
-            transform_fn = self.transform.transform_fn
-            encoders = Encoders(spec, model, weights_of, transform_fn, rules, pairs, self.counts)
+            encoders = Encoders(spec, model, weights_of, transform_fn, raw_rules(config), pairs, self.counts)
             item_parsing, has_catalog = parsing_of(parsing, spec, "item"), RANK_SIGNATURE not in absent
-            self.ranker = Ranker(model, encoders, identity, item_parsing, items, has_catalog=has_catalog)
-            functions |= ranking_signatures(self.ranker.rank, spec, parsing, absent)
-            raw_items = self.ranker.raw_items
+            ranker = Ranker(model, encoders, identity, item_parsing, items, has_catalog=has_catalog)
+            self.ranker = tf.Module(name="ranker")
+            self.ranker.resources = ranker.resources
+            functions |= ranking_signatures(ranker.rank, spec, parsing, absent)
+            raw_items = ranker.raw_items
         if transform_state is not None:
-            explainer = Explainer(model, weights_of, Readable(spec, transform_state), cleaned)
+            explainer = Explainer(model, scorer.weights_of, Readable(spec, transform_state), scorer.cleaned)
             context_parsing = parsing_of(parsing, spec, "context")
             functions |= explaining_signatures(explainer, parsing, _KNOWN_WHEN, context_parsing, raw_items)
         self.functions = functions

@@ -25,7 +25,7 @@ from transform.signature_names import (
 _NO_ITEM = ""
 
 
-class Ranker(tf.Module):  # type: ignore[misc]
+class Ranker:
     """Scores and sorts the candidates of a batch of requests.
 
     Args:
@@ -48,79 +48,95 @@ class Ranker(tf.Module):  # type: ignore[misc]
         *,
         has_catalog: bool,
     ) -> None:
-        super().__init__(name="ranker")
-
-        def parsed(ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
-            raw: dict[str, tf.SparseTensor] = tf.io.parse_example(examples, item_parsing)
-            return raw | {identity.name: as_column(ids)}
-
-        def encode_items(ids: tf.Tensor, examples: tf.Tensor) -> Rows:
-            return encoders.encode("item", parsed(ids, examples))
-
-        catalog = Catalog(items, tf.function(encode_items, autograph=False))
+        self._model, self._encoders, self._identity, self._item_parsing = model, encoders, identity, item_parsing
+        self._catalog = Catalog(items, tf.function(self._encode_items, autograph=False))
+        self._has_catalog = has_catalog
         #: The resources that the export must track; the model's own are tracked by the caller.
-        self.resources = [*encoders.resources, *catalog.resources]
+        self.resources = [*encoders.resources, *self._catalog.resources]
 
-        def items_of(ids: tf.Tensor, examples: tf.Tensor) -> tuple[Rows, tf.Tensor]:
-            rows = catalog.rows_of(encoders.id_of(identity, ids))
-            in_catalog = rows != catalog.unknown
-            is_new = ~in_catalog | (examples != b"")
-            known = catalog.gather(rows)
+    def rank(
+        self, context: Mapping[str, tf.SparseTensor], item_ids: tf.Tensor, examples: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        """Scores and sorts candidates.
 
-            def with_new() -> Rows:
-                (new,) = tf.unstack(tf.where(is_new), axis=1)
-                encoded = encode_items(tf.gather(ids, new), tf.gather(examples, new))
-                num_ids = tf.size(ids, out_type=tf.int64)
-                place = num_ids + tf.range(tf.size(new, out_type=tf.int64))
-                places = tf.tensor_scatter_nd_update(tf.range(num_ids), new[:, tf.newaxis], place)
-                return {name: tf.gather(tf.concat([known[name], encoded[name]], axis=0), places) for name in known}
+        Args:
+          context: The contexts' raw features, SparseTensors `[requests, any]`.
+          item_ids: string `[requests, candidates]`.
+          examples: The items' tf.Examples, string `[requests, candidates]`; for an empty one the catalog's is taken.
 
-            rows_of_all: Rows = tf.cond(tf.reduce_any(is_new), with_new, lambda: known)
-            return rows_of_all, in_catalog
+        Returns:
+          The signature's outputs.
+        """
+        places = tf.where(item_ids != _NO_ITEM)
+        given = tf.gather_nd(examples, places)
+        if not self._has_catalog:
+            given = _all_given(given)
+        candidates, in_catalog = self._items(tf.gather_nd(item_ids, places), given)
+        wide, deep = self._logits(self._encoders.encode("context", context), candidates, places[:, 0])
+        logits = tf.tensor_scatter_nd_update(tf.fill(tf.shape(item_ids), float("-inf")), places, wide + deep)
+        order = tf.argsort(logits, axis=1, direction="DESCENDING", stable=True)
+        shape = tf.shape(item_ids, out_type=tf.int64)
+        outputs = {
+            ITEM_IDS: item_ids,
+            SCORES_OUTPUT: tf.sigmoid(logits),
+            WIDE_LOGITS_OUTPUT: tf.scatter_nd(places, wide, shape),
+            DEEP_LOGITS_OUTPUT: tf.scatter_nd(places, deep, shape),
+        }
+        if self._has_catalog:
+            outputs[IN_CATALOG_OUTPUT] = tf.scatter_nd(places, in_catalog, shape)
+        return {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
 
-        def raw_items(ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
-            if not has_catalog:
-                return parsed(ids, _all_given(examples))
-            known = catalog.examples_of(catalog.rows_of(encoders.id_of(identity, ids)))
-            return parsed(ids, tf.where(examples == "", known, examples))
+    def raw_items(self, ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
+        """The items' raw features, SparseTensors `[items, any]`, by name.
 
-        def logits_of(contexts: Rows, items: Rows, context_of: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            sums = encoders.combine(contexts, items, context_of)
-            if model.hidden_layers is None:
-                return sums[WIDE], tf.zeros_like(sums[WIDE])
-            deep = model.hidden_layers.after_first_sum(sums[FIRST_SUM])
-            # Of one context, the sum stays one row if the deep part reads no item feature.
-            return sums[WIDE], tf.broadcast_to(deep, tf.shape(sums[WIDE]))
+        Args:
+          ids: string `[items]`.
+          examples: The items' tf.Examples, string `[items]`; for an empty one the catalog's is taken.
+        """
+        if not self._has_catalog:
+            return self._parsed(ids, _all_given(examples))
+        catalog = self._catalog
+        known = catalog.examples_of(catalog.rows_of(self._encoders.id_of(self._identity, ids)))
+        return self._parsed(ids, tf.where(examples == "", known, examples))
 
-        def rank(
-            context: Mapping[str, tf.SparseTensor], item_ids: tf.Tensor, examples: tf.Tensor
-        ) -> dict[str, tf.Tensor]:
-            places = tf.where(item_ids != _NO_ITEM)
-            given = tf.gather_nd(examples, places)
-            if not has_catalog:
-                given = _all_given(given)
-            candidates, in_catalog = items_of(tf.gather_nd(item_ids, places), given)
-            wide, deep = logits_of(encoders.encode("context", context), candidates, places[:, 0])
-            logits = tf.tensor_scatter_nd_update(tf.fill(tf.shape(item_ids), float("-inf")), places, wide + deep)
-            order = tf.argsort(logits, axis=1, direction="DESCENDING", stable=True)
-            shape = tf.shape(item_ids, out_type=tf.int64)
-            outputs = {
-                ITEM_IDS: item_ids,
-                SCORES_OUTPUT: tf.sigmoid(logits),
-                WIDE_LOGITS_OUTPUT: tf.scatter_nd(places, wide, shape),
-                DEEP_LOGITS_OUTPUT: tf.scatter_nd(places, deep, shape),
-            }
-            if has_catalog:
-                outputs[IN_CATALOG_OUTPUT] = tf.scatter_nd(places, in_catalog, shape)
-            return {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
+    def _parsed(self, ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
+        raw: dict[str, tf.SparseTensor] = tf.io.parse_example(examples, self._item_parsing)
+        return raw | {self._identity.name: as_column(ids)}
 
-        #: Arguments: the contexts' raw features, SparseTensors `[requests, any]`; item ids, string
-        #: `[requests, candidates]`; and the items' tf.Examples, string `[requests, candidates]`; for an empty one the
-        #: catalog's is taken. Returns the signature's outputs.
-        self.rank = rank
-        #: Arguments: item ids, and the items' tf.Examples, string `[items]` each; for an empty one the catalog's is
-        #: taken. Returns the items' raw features, SparseTensors `[items, any]`, by name.
-        self.raw_items = raw_items
+    def _encode_items(self, ids: tf.Tensor, examples: tf.Tensor) -> Rows:
+        return self._encoders.encode("item", self._parsed(ids, examples))
+
+    def _items(self, ids: tf.Tensor, examples: tf.Tensor) -> tuple[Rows, tf.Tensor]:
+        """The items' encodings, and whether each is in the catalog, bool `[items]`.
+
+        An item is encoded if it is not in the catalog or the request has features of it. The others' encodings are the
+        catalog's.
+        """
+        catalog = self._catalog
+        rows = catalog.rows_of(self._encoders.id_of(self._identity, ids))
+        in_catalog = rows != catalog.unknown
+        is_new = ~in_catalog | (examples != b"")
+        known = catalog.gather(rows)
+
+        def with_new() -> Rows:
+            (new,) = tf.unstack(tf.where(is_new), axis=1)
+            encoded = self._encode_items(tf.gather(ids, new), tf.gather(examples, new))
+            num_ids = tf.size(ids, out_type=tf.int64)
+            place = num_ids + tf.range(tf.size(new, out_type=tf.int64))
+            places = tf.tensor_scatter_nd_update(tf.range(num_ids), new[:, tf.newaxis], place)
+            return {name: tf.gather(tf.concat([known[name], encoded[name]], axis=0), places) for name in known}
+
+        rows_of_all: Rows = tf.cond(tf.reduce_any(is_new), with_new, lambda: known)
+        return rows_of_all, in_catalog
+
+    def _logits(self, contexts: Rows, items: Rows, context_of: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The candidates' wide and deep logits, float32 `[candidates]` each."""
+        sums = self._encoders.combine(contexts, items, context_of)
+        if self._model.hidden_layers is None:
+            return sums[WIDE], tf.zeros_like(sums[WIDE])
+        deep = self._model.hidden_layers.after_first_sum(sums[FIRST_SUM])
+        # Of one context, the sum stays one row if the deep part reads no item feature.
+        return sums[WIDE], tf.broadcast_to(deep, tf.shape(sums[WIDE]))
 
 
 def _all_given(examples: tf.Tensor) -> tf.Tensor:
