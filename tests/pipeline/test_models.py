@@ -1,112 +1,33 @@
-"""`wdr models …` on a workspace with a real ML Metadata store."""
+"""`wdr models list`, `show`, `rollback` and `pin` on a workspace with a real ML Metadata store."""
 
 from __future__ import annotations
 
 import getpass
-import json
-import re
 import resource
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import ml_metadata as mlmd
 import pytest
-import tensorflow as tf
 from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
-from components import storage
 from components.data_validation.gates import RowGate
 from components.evaluation.metrics_files import read_measured
-from components.evaluation.progressive import ProgressiveEvaluator
-from components.evaluation.results import BASELINE, MODEL, Measured, read_written, write_measured
-from components.ingestion.counts import Counts
+from components.evaluation.results import write_measured
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, remove_version, versions
 from pipeline.cli.main import cli
 from pipeline.metadata import store as metadata_store
 from pipeline.metadata.connection import METADATA_URL
-from pipeline.registry.progressive import progress_problem, read_history
 from pipeline.workspace import Workspace
-from tests.components.evaluations import write_evaluation
 from tests.pipeline import heavy_imports
+from tests.pipeline.pushed_models import Store, push_on_three_days, refused, wdr
 from tests.prism import free_port
 from transform.errors import InputError
 
 ROOT = Path(__file__).parents[2]
-
-
-class Store:
-    """Writes what a pipeline's nodes write into ML Metadata and into the serving folder."""
-
-    def __init__(self, workspace: Workspace, name: str = "store"):
-        self.workspace = workspace
-        self.root = str(workspace.serving(name))
-        self.store = mlmd.MetadataStore(workspace.metadata_connection())
-        type_id = self.store.put_context_type(mlmd_pb2.ContextType(name="pipeline"))
-        (context_id,) = self.store.put_contexts([mlmd_pb2.Context(type_id=type_id, name=name)])
-        (self.context,) = self.store.get_contexts_by_id([context_id])
-
-    def put(self, node: str, read: list[Any], made: dict[str, str], **properties: str) -> list[Any]:
-        """Writes an execution with outputs, given by type and URI; returns the outputs."""
-        execution = mlmd_pb2.Execution(type_id=self.store.put_execution_type(mlmd_pb2.ExecutionType(name=node)))
-        for name, value in properties.items():
-            execution.custom_properties[name].string_value = value
-        outputs = [
-            mlmd_pb2.Artifact(type_id=self.store.put_artifact_type(mlmd_pb2.ArtifactType(name=kind)), uri=uri)
-            for kind, uri in made.items()
-        ]
-        event = mlmd_pb2.Event
-        pairs = [(a, event(type=event.INPUT)) for a in read] + [(a, event(type=event.OUTPUT)) for a in outputs]
-        _, ids, _ = self.store.put_execution(execution, pairs, [self.context])
-        return list(self.store.get_artifacts_by_id(ids[len(read) :]))
-
-    def ingest(self, span: int, data: Path) -> Any:
-        """Writes a span's Examples: 100 rows read, 3 of them rejected."""
-        quarantine = self.workspace.artifacts / f"quarantine-{span}"
-        counts = Counts(
-            span=span,
-            read={"impressions": 100, "apps": 7},
-            rejected={"impressions": {"bad_label": 2, "no_id": 1}},
-            labels={"train": {"0": 60, "1": 17}, "eval": {"0": 10, "1": 10}},
-        )
-        storage.write_text(str(quarantine / "counts.json"), counts.to_json())
-        files = {
-            "impressions": {"": [f"{data}/day-{span}/a.csv", f"{data}/day-{span}/b.csv"]},
-            "apps": {"": [f"{data}/apps.csv"]},
-        }
-        examples, _ = self.put(
-            "ImpressionGen", [], {"Examples": f"/e/{span}", "Quarantine": str(quarantine)}, files=json.dumps(files)
-        )
-        examples.custom_properties["span"].int_value = span
-        self.store.put_artifacts([examples])
-        return examples
-
-    def push(self, examples: list[Any], config: dict[str, Any] | None = None, **manifest: Any) -> int:
-        """Writes a model trained on Examples and pushes it; returns the version."""
-        number = len(versions(self.root)) + 1
-        (transformed,) = self.put("Transform", examples, {"Examples": f"/t/{number}"})
-        (model,) = self.put("Trainer", [transformed], {"Model": f"/m/{number}"})
-
-        def fill(folder: str) -> None:
-            storage.write_text(f"{folder}/saved_model.pb", str(number))
-            storage.write_text(f"{folder}/assets/app_vocabulary", "a\n" * (10 + number))
-            storage.write_text(f"{folder}/assets.extra/config.json", json.dumps({"spec": {}, **(config or {})}))
-
-        spans = sorted(a.custom_properties["span"].int_value for a in examples)
-        lineage = Manifest(model_uri=model.uri, model_id=model.id, spans=tuple(spans), **manifest)
-        version = add_version(self.root, fill, lineage)
-        (pushed,) = self.put("Push", [model, *examples], {"PushedModel": f"/p/{number}"})
-        pushed.custom_properties["pushed"].int_value = 1
-        pushed.custom_properties["version"].int_value = version
-        pushed.custom_properties["model_id"].int_value = model.id
-        pushed.custom_properties["pushed_destination"].string_value = f"{self.root}/{version}"
-        self.store.put_artifacts([pushed])
-        return version
 
 
 @pytest.fixture
@@ -114,18 +35,9 @@ def store(tmp_path: Path) -> Store:
     return Store(Workspace.at(tmp_path))
 
 
-def wdr(store: Store, *arguments: str) -> str:
-    """Runs `wdr models …`, which must succeed; returns what it printed, with single spaces."""
-    done = CliRunner().invoke(cli, ["models", *arguments, "--workspace", str(store.workspace.root)])
-    assert done.exception is None, done.exception
-    return "\n".join(" ".join(line.split()) for line in done.stdout.splitlines())
-
-
-def refused(store: Store, *arguments: str) -> str:
-    """Runs `wdr models …`, which must fail; returns the message."""
-    done = CliRunner().invoke(cli, ["models", *arguments, "--workspace", str(store.workspace.root)])
-    assert done.exception is not None
-    return str(done.exception)
+@pytest.fixture
+def three_days(store: Store, tmp_path: Path) -> Store:
+    return push_on_three_days(store, tmp_path)
 
 
 def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store, tmp_path: Path) -> None:
@@ -382,153 +294,6 @@ def test_the_command_makes_the_previous_version_serve_within_two_seconds(store: 
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 2
 
 
-def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) -> None:
-    examples = [store.ingest(span, tmp_path) for span in (1, 2)]
-    feature = {"name": "price", "quantiles": 10, "parts": ["wide", "deep"]}  # as an earlier release wrote it
-    config = {"model": {"dropout": 0.0, "hidden_units": [8, 4]}, "spec": {"features": [feature], "crosses": []}}
-    store.push(examples[:1], config, code_fingerprint="f", metrics={"candidate": {"auc": 0.75, "logloss": 0.5}})
-    config = {
-        "model": {"dropout": 0.1, "hidden_units": [8, 4]},
-        "spec": {
-            "features": [{"name": "price", "num_quantiles": 20, "parts": ["wide", "deep"]}],
-            "crosses": [{"features": ["app", "user"], "buckets": 9}],
-        },
-    }
-    store.push(examples, config, code_fingerprint="f", metrics={"candidate": {"auc": 0.8, "logloss": 0.5}})
-    for version, rows in ((1, 2), (2, 3)):
-        folder = Path(store.root, str(version), "assets.extra", "catalog", "apps")
-        folder.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(folder / "data.gz"), "GZIP") as writer:
-            for row in range(rows):
-                example = tf.train.Example()
-                example.features.feature["table_key"].bytes_list.value.append(str(row).encode())
-                writer.write(example.SerializeToString())
-    assert wdr(store, "diff", "1", "2").splitlines() == [
-        "what version 1 version 2",
-        "spans 1 1, 2",
-        "model /m/1 /m/2",
-        "vocabulary app 11 12",
-        "table apps 2 rows 3 rows",
-        "config model.dropout 0.0 0.1",
-        "config features.price.num_quantiles 10 20",
-        "config crosses [] –",
-        'config crosses.app x user.features – ["app", "user"]',
-        "config crosses.app x user.buckets – 9",
-        "metrics of span 1 of span 2: not comparable",
-    ]
-    assert wdr(store, "diff", "2", "2") == "versions 2 and 2 do not differ"
-    assert refused(store, "diff", "1", "7").startswith("a version to compare must be one of [1, 2]. Received: 7")
-
-
-def test_a_key_s_new_name_is_no_difference(store: Store, tmp_path: Path) -> None:
-    examples = [store.ingest(span, tmp_path) for span in (1, 2)]
-    for name in ("oov_buckets", "num_oov_buckets"):
-        vocabulary = {"min_count": 2, name: 3}
-        store.push(examples, {"spec": {"features": [{"name": "app", "vocabulary": vocabulary}]}})
-    differences = wdr(store, "diff", "1", "2").splitlines()
-    assert [line for line in differences if line.startswith("config")] == []
-    assert "model /m/1 /m/2" in differences
-
-
-def evaluate(store: Store, examples: Any, *models: Any, auc: float, before: float | None = None) -> None:
-    """Writes a progressive validation of models, the earlier model first, on the examples of a span."""
-    folder = store.workspace.artifacts / f"evaluation-{examples.custom_properties['span'].int_value}"
-    folder.mkdir(parents=True)
-    write_evaluation(folder, auc, before)
-    store.put(ProgressiveEvaluator.get_class_type(), [examples, *models], {"ModelEvaluation": str(folder)})
-
-
-def model_of(store: Store, version: int) -> Any:
-    (model,) = store.store.get_artifacts_by_uri(f"/m/{version}")
-    return model
-
-
-@pytest.fixture
-def three_days(store: Store, tmp_path: Path) -> Store:
-    """One version per day; versions 1 and 2 were validated on span 3, versions 2 and 3 on span 4."""
-    examples = [store.ingest(span, tmp_path) for span in (1, 2, 3, 4)]
-    store.push(examples[:1], metrics={"candidate": {"auc": 0.9}})
-    store.push(
-        examples[1:2],
-        metrics={"candidate": {"auc": 0.6}, "baseline": {"auc": 0.5}},
-        baseline={"model_uri": "/m/1", "version": 1},
-    )
-    store.push(examples[2:3], metrics={"candidate": {"auc": 0.7}})
-    first, second, third = (model_of(store, version) for version in (1, 2, 3))
-    evaluate(store, examples[1], first, auc=0.55)
-    evaluate(store, examples[2], first, second, auc=0.65, before=0.61)
-    evaluate(store, examples[3], second, third, auc=0.64, before=0.62)
-    return store
-
-
-def test_diff_compares_metrics_on_the_span_that_was_new_to_both(three_days: Store) -> None:
-    """Compared on their own days, version 2 would be worse."""
-    assert "auc on span 3, unseen by both 0.61 0.65" in wdr(three_days, "diff", "1", "2").splitlines()
-    assert "auc on span 3, unseen by both 0.65 0.61" in wdr(three_days, "diff", "2", "1").splitlines()
-    assert "auc on span 4, unseen by both 0.62 0.64" in wdr(three_days, "diff", "2", "3").splitlines()
-    assert "metrics of span 1 of span 3: not comparable" in wdr(three_days, "diff", "1", "3").splitlines()
-
-
-def test_what_could_not_be_measured_on_a_span_is_in_no_history_and_said(three_days: Store) -> None:
-    artifacts, problem = three_days.workspace.artifacts, "the model cannot score the rows: price"
-    evaluations = {a.uri: a for a in three_days.store.get_artifacts_by_type("ModelEvaluation")}
-    third, fourth = (str(artifacts / f"evaluation-{span}") for span in (3, 4))
-    alone = {"": read_measured(third)[""].without_baseline()}
-    write_measured(third, alone, {BASELINE: problem})
-    write_measured(fourth, {}, {MODEL: problem})
-    history = read_history(three_days.workspace.metadata_connection())
-    assert [(p.span, p.measured.baseline == {}, p.before_uri) for p in history] == [(2, True, ""), (3, True, "")]
-    said = [progress_problem(three_days.store, evaluations[uri]) for uri in (third, fourth)]
-    assert said == [f"{problem}, the model before the last one", problem]
-    assert "unseen by both" not in wdr(three_days, "diff", "1", "2")
-
-
-def test_diff_compares_a_model_with_the_one_it_was_held_against_on_its_own_span(three_days: Store) -> None:
-    shutil.rmtree(three_days.workspace.artifacts / "evaluation-3")
-    assert "auc on span 2 0.5 0.6" in wdr(three_days, "diff", "1", "2").splitlines()
-    assert "auc on span 2 0.6 0.5" in wdr(three_days, "diff", "2", "1").splitlines()
-
-
-def test_history_is_of_one_model(three_days: Store, tmp_path: Path) -> None:
-    """Two configs have spans of the same numbers."""
-    other = Store(three_days.workspace, "other")
-    examples = other.ingest(3, tmp_path)
-    (model,) = other.put("Trainer", [other.ingest(2, tmp_path)], {"Model": "/m/other"})
-    (tmp_path / "of_other").mkdir()
-    write_evaluation(tmp_path / "of_other", 0.875, None)
-    other.put(ProgressiveEvaluator.get_class_type(), [examples, model], {"ModelEvaluation": str(tmp_path / "of_other")})
-    of_store = [line.split()[4] for line in wdr(three_days, "history", "--model", "store").splitlines()[2:]]
-    assert of_store == ["0.5500", "0.6500", "0.6400"]
-    assert wdr(three_days, "history", "--model", "other").splitlines()[2:] == ["3 2 1,000 auc 0.8750"]
-    place = f"({three_days.workspace.root}/metadata/metadata.db)"
-    told = "`--model` must name one of ['other', 'store']. Received: "
-    assert refused(three_days, "history") == f"{told}none {place}"
-    assert refused(three_days, "history", "--model", "third") == f"{told}third {place}"
-
-
-def test_history_fits_a_terminal_of_80_columns_and_prints_nothing_else(three_days: Store) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline.cli",
-        "models",
-        "history",
-        "--workspace",
-        str(three_days.workspace.root),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    lines = done.stdout.splitlines()
-    assert max(len(line.rstrip()) for line in lines) <= 80
-    assert [" ".join(line.split()) for line in lines] == [
-        "trained",
-        "span to examples metric model before change (95 %)",
-        "2 1 1,000 auc 0.5500",
-        "3 2 1,000 auc 0.6500 0.6100 +0.0204 to +0.0596",
-        "4 3 1,000 auc 0.6400 0.6200 +0.0004 to +0.0396",
-    ]
-
-
 @pytest.mark.parametrize(
     "command",
     [
@@ -550,16 +315,6 @@ def test_the_command_imports_no_heavy_library(three_days: Store, tmp_path: Path,
     assert (done.code, done.stderr, done.imported) == (0, "", [])
     if command == ["models", "history"]:
         assert "3        2     1,000  auc     0.6500  0.6100  +0.0204 to +0.0596" in done.stdout
-
-
-def test_results_are_read_as_they_were_written(three_days: Store, tmp_path: Path) -> None:
-    measured = read_measured(str(three_days.workspace.artifacts / "evaluation-3"))
-    write_measured(str(tmp_path), measured)
-    assert read_written(str(tmp_path)) == Measured(measured)
-    assert read_written(str(tmp_path / "none")) is None
-    (tmp_path / "measured.json").write_text("{}")
-    with pytest.raises(InputError, match=re.escape("an evaluation's results must have `schema_version` 1.")):
-        read_written(str(tmp_path))
 
 
 @pytest.mark.parametrize(
