@@ -22,8 +22,8 @@ from rich.table import Table
 from benchmarks.machine import processor_model
 from benchmarks.scale_transform import spread
 from benchmarks.transformed import newest, transform_span
-from components.example_files import example_batches, split_files
-from components.ingestion.records import write_records
+from components.examples.reading import example_batches, split_files
+from components.examples.writing import write_records
 from components.transforming.batches import BATCH_SIZE
 from components.transforming.materialization import Materialization, serialized
 from pipeline.cli.display import console_for

@@ -7,10 +7,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.ingestion.block_readers import TypedBlock, TypedReader
-from components.ingestion.readers import LineTally
+from components.ingestion.columns.text_counts import TextCounts
+from components.ingestion.formats.readers import LineTally
 from components.ingestion.spans import SpanFiles
-from components.ingestion.text_counts import TextCounts
+from components.ingestion.typed_reader import TypedBlock, TypedReader
 from transform.config.config import Column, Config
 
 

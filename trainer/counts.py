@@ -5,7 +5,7 @@ training or in evaluation. So the rows of a window are counted in disjoint cells
 
 * A row of a later span sees the cells of all earlier spans: their labels were known when its span began.
 * The window's first span has no earlier span. Its training rows are dealt into folds so that rows that can share an
-  install share a fold (`components.ingestion.examples`), and no row of that span sees its own fold. In training, a row
+  install share a fold (`components.ingestion.layout`), and no row of that span sees its own fold. In training, a row
   sees a random subset of the other folds, redrawn in each epoch: with fixed folds, a model that memorizes an id's
   rows can infer the row's own label from the rest.
 * A row with a late label is counted among the rows of the next span, which completed its label, and sees what the rows

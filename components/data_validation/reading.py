@@ -20,7 +20,7 @@ from components.data_validation.columns import Columns, Floats, Tokens, numbers_
 from components.data_validation.evidence import MAX_EXAMPLES
 from components.evaluation.scoring.scores import BATCH_SIZE as SCORED_AT_ONCE
 from components.evaluation.scoring.scores import scores_of
-from components.example_files import split_files
+from components.examples.reading import split_files
 from transform.config.config import Config
 from transform.derived_times_graph import derived
 from transform.feature_spec import LABEL, REQUEST_ID, Feature

@@ -16,7 +16,7 @@ from components.evaluation.metrics.bootstrap import Array, key_hash, unit_hash
 from components.evaluation.plan import Plan
 from components.evaluation.scoring.columns import Columns, Members
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer
-from components.example_files import example_batches, split_files
+from components.examples.reading import example_batches, split_files
 from transform.config.evaluation import split_slice
 from transform.errors import InputError
 

@@ -29,7 +29,7 @@ from components.evaluation.plan import Plan, plan_of
 from components.evaluation.results import BASELINE, MODEL, write_measured
 from components.evaluation.scoring.kept_scores import ModelScores
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer, ScoringError
-from components.example_files import example_batches
+from components.examples.reading import example_batches
 
 Artifacts = dict[str, list[types.Artifact]]
 

@@ -11,7 +11,7 @@ from tfx import types
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.types import artifact_utils
 
-from components.example_files import example_records, split_files
+from components.examples.reading import example_records, split_files
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT
 
 

@@ -45,10 +45,10 @@ from components.artifacts import (
 from components.execution_types import recorded_as
 from components.ingestion.counts import CountKey, counts_from_pairs, read_counts, unfitness
 from components.ingestion.disk_room import check_room, disk_bytes
-from components.ingestion.examples import split_rule
+from components.ingestion.layout import split_rule
 from components.ingestion.sketches import MAX_ENTRIES_ADDED, FilePart, bounded, evidence_of
 from components.ingestion.spans import resolve_span
-from components.ingestion.stages import Task
+from components.ingestion.stages.task import Task
 from components.ingestion.tail import OPEN, TAIL
 from components.ingestion.transforms import IngestImpressions, Outputs, task_of
 from components.uncached import PortableDriver

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from components.ingestion import encoding
-from components.ingestion.examples import Entry, Layout
+from components.examples import encoding
+from components.ingestion.layout import Entry, Layout
 from transform.config.config import Config
 from transform.feature_spec import FOLD, IMPRESSIONS, LABEL, LATE_LABEL, SHARES_LABEL, SPAN
 

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion.block_readers import to_lists
 from components.ingestion.counts import CountKey
 from components.ingestion.evidence import (
     Evidence,
@@ -24,8 +23,9 @@ from components.ingestion.evidence import (
     SketchValue,
     TableEvidence,
 )
-from components.ingestion.examples import Layout
+from components.ingestion.layout import Layout
 from components.ingestion.spans import has_dates
+from components.ingestion.typed_reader import to_lists
 from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS
 

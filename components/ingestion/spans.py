@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from components import storage
-from components.ingestion.files import is_gzip
+from components.ingestion.formats.files import is_gzip
 from transform.config.config import Config
 from transform.errors import InputError, UnreadableError
 from transform.feature_spec import IMPRESSIONS

@@ -24,13 +24,14 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.pvalue import AsDict, AsList
 
-from components.ingestion.examples import Layout
-from components.ingestion.files import is_gzip
-from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs, union_of
-from components.ingestion.key_stages import BuildLookups, FindRepeated, ShareLabels
-from components.ingestion.read_stage import ReadFiles
-from components.ingestion.span_end import EndOfLog
-from components.ingestion.stages import (
+from components.ingestion.formats.files import is_gzip
+from components.ingestion.layout import Layout
+from components.ingestion.stages.join import JoinPart, KnownTimes, SplitPart, count_installs, union_of
+from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
+from components.ingestion.stages.read import ReadFiles
+from components.ingestion.stages.span_end import EndOfLog
+from components.ingestion.stages.tail import WriteForTheNextSpan, WriteOpen
+from components.ingestion.stages.task import (
     COUNTED,
     EVIDENCE,
     INSTALL_LOG,
@@ -43,8 +44,7 @@ from components.ingestion.stages import (
     Part,
     Task,
 )
-from components.ingestion.tail_stages import WriteForTheNextSpan, WriteOpen
-from components.ingestion.write_stages import ShufflePart, WriteRejected, WriteShard
+from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
 from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS
 

@@ -19,12 +19,12 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components.artifacts import COMPLETED_BY, LATE, NUM_OPEN, TAIL_OF
+from components.examples.writing import write_records
 from components.execution_types import recorded_as
 from components.ingestion.example_rows import ExampleEncoder
-from components.ingestion.records import write_records
-from components.ingestion.stages import ROWS_AT_ONCE
+from components.ingestion.stages.tail import pieces_of
+from components.ingestion.stages.task import ROWS_AT_ONCE
 from components.ingestion.tail import TAIL, open_shards, read_shard, shown_times
-from components.ingestion.tail_stages import pieces_of
 from components.late_labels.completion import Completion, counts_of_shard
 from components.late_labels.counts import LateCounts
 from transform.config.config import Config

@@ -10,7 +10,7 @@ import pyarrow as pa
 # tfx-bsl 1.21.0 has no public decoder outside of Beam.
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.ingestion.encoding import BYTES_LIST, FLOAT_LIST, INT64_LIST
+from components.examples.encoding import BYTES_LIST, FLOAT_LIST, INT64_LIST
 from components.statistics.entries import (
     VARINT_BITS,
     VARINT_MASK,

@@ -1,7 +1,7 @@
 """Finds the values of features in serialized tf.Examples in the layout that ingestion writes, for many rows at once.
 
 The map `Features.feature` has one entry for each feature that has a value, sorted by name. An entry has one number, or
-one or more texts (`components.ingestion.encoding`).
+one or more texts (`components.examples.encoding`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from components.ingestion.encoding import BYTES_LIST, ENTRY, FEATURES, KEY, VALUE, VALUES, entry_prefix, varint
+from components.examples.encoding import BYTES_LIST, ENTRY, FEATURES, KEY, VALUE, VALUES, entry_prefix, varint
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]

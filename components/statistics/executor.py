@@ -14,7 +14,7 @@ from tfx import types
 from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.types import artifact_utils
 
-from components.example_files import split_files
+from components.examples.reading import split_files
 from components.statistics.computing import statistics_of
 
 

@@ -17,7 +17,7 @@ from tensorflow_transform import analyzers
 from tfx_bsl import sketches
 
 from components import storage
-from components.example_files import example_batches
+from components.examples.reading import example_batches
 from components.transforming import token_counts
 from components.transforming.batches import BATCH_SIZE, split_by_combinations
 from components.transforming.token_counts import CountsFile, TokenCounter

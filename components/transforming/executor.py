@@ -26,7 +26,7 @@ from tfx.proto import transform_pb2
 from tfx.types import artifact_utils
 
 from components.artifacts import LATE
-from components.example_files import split_files
+from components.examples.reading import split_files
 from components.transforming.analysis import AnalysisCache, analyze
 from components.transforming.materialization import Materialization, Seen, output_prefix
 from components.transforming.output import write_transform_graph

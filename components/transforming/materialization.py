@@ -11,9 +11,9 @@ import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.example_files import example_batches, map_ahead
-from components.ingestion import encoding
-from components.ingestion.records import write_records
+from components.examples import encoding
+from components.examples.reading import example_batches, map_ahead
+from components.examples.writing import write_records
 from components.transforming.batches import BATCH_SIZE, split_by_combinations
 
 Seen = Callable[[Mapping[str, Any]], None]

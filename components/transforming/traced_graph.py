@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers, impl_helper, tf_utils
 
-from components.example_files import map_ahead
+from components.examples.reading import map_ahead
 from components.transforming.token_counts import HASH_BUCKETS, NUM_RANGES, Pruning
 
 PreprocessingFn = Callable[[dict[str, Any]], dict[str, Any]]

@@ -7,9 +7,10 @@ import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from components.ingestion.files import close_names
-from components.ingestion.nested import flat, has_column, is_path
-from components.ingestion.readers import (
+from components.ingestion.columns.rows import RawRow
+from components.ingestion.formats.files import close_names
+from components.ingestion.formats.nested import flat, has_column, is_path
+from components.ingestion.formats.readers import (
     PLAIN_TEXT,
     read_header,
     read_members,
@@ -17,7 +18,6 @@ from components.ingestion.readers import (
     read_rows,
     unit_of,
 )
-from components.ingestion.rows import RawRow
 from transform.config.config import Config, column_of
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText

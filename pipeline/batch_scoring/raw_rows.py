@@ -9,9 +9,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.ingestion.examples import put_value
-from components.ingestion.readers import read_rows
-from components.ingestion.rows import RowError, RowParser
+from components.ingestion.columns.rows import RowError, RowParser
+from components.ingestion.formats.readers import read_rows
+from components.ingestion.layout import put_value
 from transform.catalog import table_rows
 from transform.config.config import KIND_OF_FEATURE, Column, Config, column_of
 from transform.config.sources import DEFAULT_LIST_SEPARATOR

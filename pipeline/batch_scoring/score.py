@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import numpy as np
 import tensorflow as tf
 
-from components.ingestion.rows import RawRow, RowError
+from components.ingestion.columns.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
 from pipeline.batch_scoring.input_rows import InputRows, format_of, input_rows

@@ -6,9 +6,9 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from components.ingestion.files import close_names
-from components.ingestion.nested import has_column, names_in
-from components.ingestion.readers import read_objects
+from components.ingestion.formats.files import close_names
+from components.ingestion.formats.nested import has_column, names_in
+from components.ingestion.formats.readers import read_objects
 from components.ingestion.spans import SpanFiles
 from transform.config.config import Config
 from transform.errors import InputError

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import pyarrow.compute as pc
 
-from components.ingestion.readers import read_rows, unit_of
+from components.ingestion.columns.text_counts import TextCounts
+from components.ingestion.formats.readers import read_rows, unit_of
 from components.ingestion.spans import SpanFiles, has_spans, resolve_span
-from components.ingestion.text_counts import TextCounts
 from pipeline.check.source_report import Rejections, SourceReport, most_frequent
 from pipeline.first_rows import FirstRows, value_counts
 from transform.config.config import Config

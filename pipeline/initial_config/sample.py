@@ -19,10 +19,10 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ingestion.nested import flat_batch, leaves_of, members_in, names_in, values_of
-from components.ingestion.record_readers import to_python
-from components.ingestion.rows import BadMember
-from components.ingestion.text_records import Lines, json_records
+from components.ingestion.columns.rows import BadMember
+from components.ingestion.formats.nested import flat_batch, leaves_of, members_in, names_in, values_of
+from components.ingestion.formats.record_readers import to_python
+from components.ingestion.formats.text_records import Lines, json_records
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Format
 from transform.errors import InputError

@@ -133,7 +133,11 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
         ("trainer", ("components.trainer", "trainer.training.step", "transform.config.settings")),
         (
             "example_gen",
-            ("components.ingestion.join_stages", "components.ingestion.text_records", "transform.config.sources"),
+            (
+                "components.ingestion.stages.join",
+                "components.ingestion.formats.text_records",
+                "transform.config.sources",
+            ),
         ),
     ],
 )

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.ingestion.readers import read_rows
+from components.ingestion.formats.readers import read_rows
 from pipeline.batch_scoring.score import ScoreReport, score_file
 from tests.pipeline.score_model import adder, write_model
 from tests.transform.small_config import small_config

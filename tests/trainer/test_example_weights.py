@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.ingestion.rows import RowParser
+from components.ingestion.columns.rows import RowParser
 from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
 from trainer.run_fn import run_fn

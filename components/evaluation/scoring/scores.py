@@ -13,7 +13,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from components.evaluation.scoring.scoring_graph import ScoringGraph
-from components.example_files import example_batches, split_files
+from components.examples.reading import example_batches, split_files
 from transform.errors import UserError
 from transform.feature_spec import LABEL, WEIGHT
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, event, settings
 
-from components.ingestion import record_blocks, record_readers, text_blocks
-from components.ingestion.block_readers import TypedReader, to_lists
-from components.ingestion.readers import PLAIN_TEXT, LineTally, read_rows
-from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
+from components.ingestion.columns.rows import Rejection, RowError, RowParser, kept_text
+from components.ingestion.formats import record_blocks, record_readers, text_blocks
+from components.ingestion.formats.readers import PLAIN_TEXT, LineTally, read_rows
+from components.ingestion.typed_reader import TypedReader, to_lists
 from transform.config.config import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Source

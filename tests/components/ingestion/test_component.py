@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 from apache_beam.pvalue import TaggedOutput
 
-from components.ingestion import key_stages, transforms
+from components.ingestion import transforms
 from components.ingestion.counts import Counts, LineCounts
 from components.ingestion.evidence import InstallEvidence, LabelCount
-from components.ingestion.read_stage import ReadFiles
-from components.ingestion.readers import unit_of
-from components.ingestion.stages import COUNTED, REJECTED, Task
+from components.ingestion.formats.readers import unit_of
+from components.ingestion.stages import keys as key_stages
+from components.ingestion.stages.read import ReadFiles
+from components.ingestion.stages.task import COUNTED, REJECTED, Task
 from pipeline.beam_options import beam_args_of
 from pipeline.errors import sentence
 from pipeline.outages import outage

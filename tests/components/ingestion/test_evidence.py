@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from components.artifacts import EVIDENCE_FILE
-from components.ingestion.batch_parser import TYPES
+from components.ingestion.columns.batch_parser import TYPES
 from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence, read_evidence
 from components.ingestion.sketches import NUM_ROWS, FilePart, FileSketch, bounded, evidence_of, hash_of
 from tests.components.ingestion.logs import store_config

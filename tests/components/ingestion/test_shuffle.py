@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.ingestion import transforms
-from components.ingestion.scratch import buckets_of_texts, mixed
+from components.ingestion.stages.scratch import buckets_of_texts, mixed
 from tests.components.ingestion.logs import store_config
 from tests.components.ingestion.without_beam import Files, in_batches, records
 from transform.config.config import Config

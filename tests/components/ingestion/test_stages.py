@@ -14,9 +14,12 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from components.ingestion import key_stages, read_stage, scratch, text_blocks
-from components.ingestion.join_stages import count_installs, union_of
-from components.ingestion.stages import INSTALL_LOG
+from components.ingestion.formats import text_blocks
+from components.ingestion.stages import keys as key_stages
+from components.ingestion.stages import read as read_stage
+from components.ingestion.stages import scratch
+from components.ingestion.stages.join import count_installs, union_of
+from components.ingestion.stages.task import INSTALL_LOG
 from tests.components.ingestion.logs import CATALOG, USERS, store_config, write_rows
 from tests.components.ingestion.without_beam import Files, in_batches, row_by_row
 from transform.config.config import Config

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from components.ingestion.span_end import EndOfLog, minutes_of
 from components.ingestion.spans import resolve_span
+from components.ingestion.stages.span_end import EndOfLog, minutes_of
 from tests.components.ingestion.expected import label_of, split_of
 from tests.components.ingestion.logs import CATALOG, GOOD, IMPRESSIONS, impression, store_config, write_store
 from tests.components.ingestion.row_by_row.examples import Impression

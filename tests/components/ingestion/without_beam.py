@@ -14,15 +14,15 @@ from apache_beam.pvalue import TaggedOutput
 
 from components.ingestion.counts import Counts, counts_from_pairs
 from components.ingestion.evidence import Evidence
-from components.ingestion.join_stages import JoinPart, KnownTimes, SplitPart, count_installs, union_of
-from components.ingestion.key_stages import BuildLookups, FindRepeated, ShareLabels
-from components.ingestion.read_stage import ReadFiles
-from components.ingestion.readers import unit_of
+from components.ingestion.formats.readers import unit_of
 from components.ingestion.sketches import evidence_of
-from components.ingestion.span_end import EndOfLog
-from components.ingestion.stages import COUNTED, EVIDENCE, INSTALLS, PLACES, REJECTED, TIMES, Task
+from components.ingestion.stages.join import JoinPart, KnownTimes, SplitPart, count_installs, union_of
+from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
+from components.ingestion.stages.read import ReadFiles
+from components.ingestion.stages.span_end import EndOfLog
+from components.ingestion.stages.task import COUNTED, EVIDENCE, INSTALLS, PLACES, REJECTED, TIMES, Task
+from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
 from components.ingestion.transforms import ranked
-from components.ingestion.write_stages import ShufflePart, WriteRejected, WriteShard
 from tests.components.ingestion.row_by_row.examples import Impression, Layout, split_of_key
 from tests.components.ingestion.row_by_row.joins import JoinBroadcast, KeepFirst, LabelFromInstalls, marked
 from tests.components.ingestion.row_by_row.span_end import EndOfLog as EndOfTimes

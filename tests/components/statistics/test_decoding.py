@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.ingestion import encoding
+from components.examples import encoding
 from components.statistics.computing import _joined, statistics_of
 from components.statistics.decoding import Decoder
 from tests.components.statistics.statistics_runs import Row, example

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.example_files import example_batches
+from components.examples.reading import example_batches
 from components.transforming import analysis
 from components.transforming.analysis import AnalysisCache, analyze
 from components.transforming.traced_graph import Moments, Quantiles, TracedGraph, Vocabulary, traced, type_specs

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from components.ingestion.evidence import File, SketchValue
-from components.ingestion.examples import Layout
+from components.ingestion.layout import Layout
 from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, FilePart, key_hash, sketch_value
 from transform.config.config import Config
 from transform.feature_spec import IMPRESSIONS

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from components.ingestion.examples import Layout as Columns
-from components.ingestion.examples import put_value
+from components.ingestion.layout import Layout as Columns
+from components.ingestion.layout import put_value
 from transform.feature_spec import (
     FOLD,
     IMPRESSION_ID,

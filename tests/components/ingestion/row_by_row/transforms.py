@@ -8,9 +8,9 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 
+from components.ingestion.columns.rows import Rejection, RowError, RowParser, kept_text
 from components.ingestion.counts import LineCounts
-from components.ingestion.readers import TEXT_FORMATS, LineTally, read_contents, read_rows, unit_of
-from components.ingestion.rows import Rejection, RowError, RowParser, kept_text
+from components.ingestion.formats.readers import TEXT_FORMATS, LineTally, read_contents, read_rows, unit_of
 from tests.components.ingestion.row_by_row.evidence import FileSketch
 from tests.components.ingestion.row_by_row.examples import Impression, Layout, split_of_key
 from tests.components.ingestion.row_by_row.joins import (

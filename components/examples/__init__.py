@@ -1,0 +1,1 @@
+"""Files of tf.Examples: encoding, writing, reading."""

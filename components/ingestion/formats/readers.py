@@ -1,0 +1,184 @@
+"""Reads one file of any supported format, row by row, holding one row (or one Parquet batch) in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import pyarrow as pa
+
+from components.ingestion.columns.rows import RawRow
+from components.ingestion.formats.files import Contents, check_columns, contents_of, open_file
+from components.ingestion.formats.record_readers import parquet_members, parquet_names, read_parquet, read_tfrecord
+from components.ingestion.formats.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
+from transform.config.settings import Ingestion
+from transform.config.sources import DelimitedText
+from transform.errors import InputError, UnreadableError
+from transform.gzip_files import GZIP_ERRORS
+
+#: The formats whose rows are lines of text.
+TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl"})
+
+#: A delimited file in its format's usual form.
+PLAIN_TEXT = DelimitedText()
+
+
+@dataclasses.dataclass
+class LineTally:
+    """A reader's running count of a text file's lines that are part of no row.
+
+    Attributes:
+      header: The lines before the first row: those to skip, and the header line; 0 in a format without a header.
+      blank: Lines without a field.
+    """
+
+    header: int = 0
+    blank: int = 0
+
+
+def unit_of(file_format: str) -> Literal["line", "row"]:
+    """Returns what row numbers count in a format: the file's lines or its rows."""
+    return "line" if file_format in TEXT_FORMATS else "row"
+
+
+def read_rows(
+    path: str,
+    file_format: str,
+    columns: Sequence[str],
+    limits: Ingestion,
+    tally: LineTally | None = None,
+    text: DelimitedText = PLAIN_TEXT,
+) -> Iterator[RawRow]:
+    """Reads a file.
+
+    In a csv file, a stray quote opens a field that would include all lines up to the next quote. So the reader yields
+    only a record's first line, as an unreadable row, and reads again from its second line on if the record is
+    malformed, has more than `max_record_lines` lines, or consists of lines that are rows by themselves: each line that
+    is not blank has as many fields as the header when quotes are read as text.
+
+    Args:
+      path: The file, on any file system that Beam supports; decompressed if its name ends in `.gz`.
+      file_format: `csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`.
+      columns: The columns to read. The file must have them, except that a row of a tfrecord or jsonl file may lack any.
+        In a jsonl or parquet file a name with dots may be a path to a member of nested objects (`nested`).
+      limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory; not of
+        parquet, whose rows have no length in the file) and `max_record_lines`.
+      tally: Counts the lines that are part of no row.
+      text: How a csv or tsv file is read.
+
+    Yields:
+      Every row; an unreadable row has a reason. Each line of a text file is either part of one row or in `tally`.
+
+    Raises:
+      InputError: If the file is missing, lacks a column, or ends in the middle of its compressed data.
+      UnreadableError: If the file cannot be read now, though its bytes may be right.
+    """
+    tally = LineTally() if tally is None else tally
+    progress = Progress(unit_of(file_format))
+    with told_as_user_error(path, progress):
+        for row in _rows(path, file_format, columns, limits, tally, text):
+            progress.number = row.number
+            yield row
+
+
+def _rows(
+    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally, text: DelimitedText
+) -> Iterator[RawRow]:
+    match file_format:
+        case "csv" | "tsv":
+            return _read_delimited(path, file_format, columns, limits, tally, text)
+        case "jsonl":
+            return _read_jsonl(path, columns, limits, tally)
+        case "parquet":
+            return read_parquet(path, columns)
+        case "tfrecord":
+            return read_tfrecord(path, columns, limits.max_row_bytes)
+    raise ValueError(f"unknown format: {file_format}")
+
+
+def read_contents(path: str, file_format: str) -> Contents:
+    """Computes a file's checksum and line count, independently of its rows; raises errors as `read_rows`."""
+    with told_as_user_error(path, Progress(unit_of(file_format))):
+        return contents_of(path)
+
+
+def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -> list[str] | None:
+    """Returns the column names of a csv, tsv or Parquet file; None for the formats that name columns in every row.
+
+    Args:
+      path: The file.
+      file_format: Its format.
+      text: How a csv or tsv file is read.
+    """
+    with told_as_user_error(path, Progress(unit_of(file_format))):
+        if file_format == "parquet":
+            return parquet_names(path)
+        if file_format not in ("csv", "tsv"):
+            return None
+        with open_file(path) as stream:
+            return start_of_rows(stream, file_format, text, Ingestion(), path)[1]
+
+
+def read_members(path: str, names: Sequence[str]) -> list[str]:
+    """Returns which of some columns of a Parquet file are members of structs; raises errors as `read_rows`."""
+    with told_as_user_error(path, Progress(unit_of("parquet"))):
+        return parquet_members(path, names)
+
+
+def read_objects(path: str, limits: Ingestion) -> Iterator[RawRow]:
+    """Reads a jsonl file as `read_rows`, but the values of a row are its object as it stands in the file."""
+    progress = Progress(unit_of("jsonl"))
+    with told_as_user_error(path, progress):
+        for row in _read_jsonl(path, None, limits, LineTally()):
+            progress.number = row.number
+            yield row
+
+
+@dataclasses.dataclass
+class Progress:
+    """The number of the last row that a reader has yielded, and its unit (`unit_of`)."""
+
+    unit: str
+    number: int = 0
+
+
+@contextlib.contextmanager
+def told_as_user_error(path: str, progress: Progress) -> Iterator[None]:
+    """Converts the libraries' errors about a file to InputError, or UnreadableError if a later try may succeed."""
+    try:
+        yield
+    except (*GZIP_ERRORS, pa.ArrowInvalid) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"the file is damaged or cut off after {progress.unit} {progress.number}; nothing of it is used: {reason} "
+            f"({path})"
+        ) from error
+    except FileNotFoundError as error:
+        raise InputError(f"the file cannot be read: {error.strerror or error} ({path})") from error
+    except OSError as error:
+        raise UnreadableError.of(path, error) from error
+
+
+def _read_delimited(
+    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally, text: DelimitedText
+) -> Iterator[RawRow]:
+    with open_file(path) as stream:
+        lines, header, num_lines = start_of_rows(stream, file_format, text, limits, path)
+        check_columns(header, columns, path, is_delimited=True)
+        tally.header += num_lines
+        yield from _tallied(DelimitedRecords(lines, dialect(file_format, text), header, columns), tally)
+
+
+def _read_jsonl(path: str, columns: Sequence[str] | None, limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:
+    with open_file(path) as stream:
+        yield from _tallied(json_records(Lines(stream, limits.max_row_bytes), columns), tally)
+
+
+def _tallied(records: Iterable[RawRow | None], tally: LineTally) -> Iterator[RawRow]:
+    for row in records:
+        if row is None:
+            tally.blank += 1
+        else:
+            yield row

@@ -1,0 +1,93 @@
+"""The first stage of ingestion: reads files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam import pvalue
+
+from components.ingestion.counts import LineCounts
+from components.ingestion.formats.readers import TEXT_FORMATS, LineTally, read_contents
+from components.ingestion.layout import Layout
+from components.ingestion.sketches import FileSketch
+from components.ingestion.stages import scratch
+from components.ingestion.stages.span_end import minutes_of
+from components.ingestion.stages.task import EVIDENCE, INSTALL_LOG, PLACES, TIMES, Part, Task, counted
+from components.ingestion.typed_reader import TypedBlock, TypedReader, typed_table
+from transform.errors import InputError
+from transform.feature_spec import IMPRESSIONS
+
+#: A part, which is held in memory, ends with the block with which it has so many rows or bytes of values.
+PART_ROWS, PART_BYTES = 1 << 17, 256 << 20
+
+
+class ReadFiles(beam.DoFn):  # type: ignore[misc]
+    """Reads files: maps (source, split, the file's rank, path) to parts; the ids of impressions go to buckets."""
+
+    def __init__(self, task: Task):
+        self._task, self._layout = task, Layout(task.config)
+
+    def process(self, element: tuple[str, str, int, str]) -> Iterator[Any]:
+        name, split, rank, path = element
+        config = self._task.config
+        source = config.sources.of(name)
+        sketch, tally = FileSketch(config, name), LineTally()
+        waiting: list[TypedBlock] = []
+        num_parts = num_blocks = num_rows = num_lines = num_multi_line = 0
+        try:
+            for block in TypedReader(name, source, config.columns[name], config.ingestion).read(path, tally):
+                num_rows += block.num_rows
+                num_lines += block.num_lines
+                num_multi_line += block.num_multi_line
+                sketch.add(block.values)
+                yield from self._task.rejected(f"read-{name}", (rank, num_blocks), block.rejections)
+                num_blocks += 1
+                waiting.append(block)
+                if _is_full(waiting):
+                    yield from self._part(Part(name, (rank, num_parts), split, path, ""), waiting)
+                    num_parts, waiting = num_parts + 1, []
+            contents = read_contents(path, source.format)
+            yield pvalue.TaggedOutput(EVIDENCE, sketch.part(path, contents.sha256))
+            if source.format in TEXT_FORMATS:
+                counts = LineCounts(contents.num_lines, tally.header, tally.blank, num_lines, num_multi_line)
+                counts.check(path)
+                for key, count in counts.pairs(name):
+                    yield counted(key, count)
+        except InputError as error:
+            # The row gate reports it after ingestion; an exception raised inside Beam would lose its message.
+            yield counted(("unusable", str(error)), 1)
+        if waiting:
+            yield from self._part(Part(name, (rank, num_parts), split, path, ""), waiting)
+        yield counted(("read", name), num_rows)
+
+    def _part(self, part: Part, blocks: Sequence[TypedBlock]) -> Iterator[Any]:
+        columns = self._task.config.columns[part.source]
+        values = [pa.concat_arrays(arrays) for arrays in zip(*(block.values for block in blocks), strict=True)]
+        numbers = np.concatenate([block.numbers for block in blocks])
+        rows = typed_table(columns, values, numbers)
+        path = self._task.path(f"rows-{part.source}", part.order)
+        scratch.write_table(path, rows)
+        yield part._replace(path=path)
+        installs = self._task.config.sources.installs
+        if part.source == INSTALL_LOG and installs is not None:
+            at = self._layout.timestamp_of(INSTALL_LOG, installs.timestamp)
+            yield pvalue.TaggedOutput(TIMES, minutes_of(np.asarray(rows[f"c{at}"])))
+        if part.source == IMPRESSIONS and self._layout.impression_id is not None:
+            yield from self._ids_to_buckets(part, rows[f"c{self._layout.impression_id}"], rows["number"])
+
+    def _ids_to_buckets(self, part: Part, ids: pa.ChunkedArray, numbers: pa.ChunkedArray) -> Iterator[Any]:
+        rows = pa.table({"key": ids, "number": numbers, "row": np.arange(len(ids))})
+        num_buckets = self._task.num_key_buckets
+        buckets = scratch.buckets_of_texts(ids.combine_chunks(), num_buckets)
+        for place in scratch.write_buckets(self._task.path("ids", part.order), rows, buckets, num_buckets, part.order):
+            yield pvalue.TaggedOutput(PLACES, place)
+
+
+def _is_full(blocks: Sequence[TypedBlock]) -> bool:
+    num_rows = sum(len(block.numbers) for block in blocks)
+    num_bytes = sum(array.nbytes for block in blocks for array in block.values)
+    return num_rows >= PART_ROWS or num_bytes >= PART_BYTES

@@ -1,0 +1,171 @@
+"""Reads one file of any supported format in blocks of typed rows."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.ingestion.columns.batch_parser import TYPES, BatchParser
+from components.ingestion.columns.rows import RawRow, Rejection, RowError, RowParser, kept_text
+from components.ingestion.columns.text_counts import TextCounts
+from components.ingestion.formats.blocks import RawBlock
+from components.ingestion.formats.readers import LineTally, Progress, told_as_user_error, unit_of
+from components.ingestion.formats.record_blocks import read_parquet_blocks, read_tfrecord_blocks
+from components.ingestion.formats.text_blocks import read_delimited_blocks, read_jsonl_blocks
+from transform.config.config import Column
+from transform.config.settings import Ingestion
+from transform.config.sources import Impressions, Source
+
+
+class TypedBlock(NamedTuple):
+    """Rows of a file.
+
+    Attributes:
+      values: The rows that were not rejected: columns in the order of the source's, of the types in `TYPES`.
+      numbers: Their numbers in the file, as in `RawRow`, ascending.
+      rejections: The other rows, ascending.
+      num_rows: Number of rows read.
+      num_lines: Number of lines of these rows.
+      num_multi_line: Number of rows of more than one line.
+    """
+
+    values: list[pa.Array]
+    numbers: npt.NDArray[Any]
+    rejections: list[Rejection]
+    num_rows: int
+    num_lines: int
+    num_multi_line: int
+
+
+class TypedReader:
+    """Reads the files of one source.
+
+    Args:
+      name: The source's name.
+      source: The source.
+      columns: Its columns.
+      limits: The limits of rows and values.
+    """
+
+    def __init__(self, name: str, source: Source | Impressions, columns: Sequence[Column], limits: Ingestion):
+        self._name, self._format, self._text, self._limits = name, source.format, source.text, limits
+        self._columns = columns
+        self._names = list(dict.fromkeys(name for c in columns for name in c.names))
+        self._batches = BatchParser(columns, source.null_values, source.list_separator, limits)
+        self._rows = RowParser(columns, source.null_values, source.list_separator, limits)
+
+    def read(self, path: str, tally: LineTally) -> Iterator[TypedBlock]:
+        """Yields the file's rows; `tally` counts the lines that are part of none; raises errors as `read_rows`."""
+        for block in self.raw_blocks(path, tally):
+            yield self.typed(block, path)
+
+    def raw_blocks(self, path: str, tally: LineTally) -> Iterator[RawBlock]:
+        """Yields the file's rows before they are parsed; as `read`."""
+        progress = Progress(unit_of(self._format))
+        with told_as_user_error(path, progress):
+            for block in self._blocks(path, tally):
+                yield block
+                progress.number = max(progress.number, block.last_number)
+
+    def _blocks(self, path: str, tally: LineTally) -> Iterator[RawBlock]:
+        match self._format:
+            case "csv" | "tsv":
+                return read_delimited_blocks(path, self._format, self._names, self._limits, tally, self._text)
+            case "jsonl":
+                return read_jsonl_blocks(path, self._names, self._limits, tally)
+            case "parquet":
+                return read_parquet_blocks(path, self._names)
+            case "tfrecord":
+                return read_tfrecord_blocks(path, self._names, self._limits.max_row_bytes)
+        raise ValueError(f"unknown format: {self._format}")
+
+    def typed(self, block: RawBlock, path: str, texts: TextCounts | None = None) -> TypedBlock:
+        """Parses the rows of a file; counts in `texts` what the rules for texts change."""
+        values, odd = self._batches.parse(block.raw)
+        if texts is not None:
+            texts.add_columns(self._columns, block.raw, values, odd)
+        positions = np.flatnonzero(odd)
+        odd_rows = zip(block.numbers[positions].tolist(), block.rows(positions), strict=True)
+        others = sorted([*itertools.starmap(RawRow, odd_rows), *block.others], key=lambda row: row.number)
+        parsed_rows: list[tuple[int, tuple[Any, ...]]] = []
+        rejections: list[Rejection] = []
+        for raw in others:
+            parsed = self._parsed(raw, path)
+            if isinstance(parsed, Rejection):
+                rejections.append(parsed)
+            else:
+                parsed_rows.append((raw.number, parsed))
+                if texts is not None and raw.values is not None:
+                    texts.add_row(self._columns, raw.values, parsed)
+        numbers = block.numbers
+        if odd.any():
+            values, numbers = [array.filter(pa.array(~odd)) for array in values], numbers[~odd]
+        if parsed_rows:
+            values, numbers = _merged(values, numbers, parsed_rows)
+        return TypedBlock(
+            values,
+            numbers,
+            rejections,
+            num_rows=block.num_rows,
+            num_lines=len(block.numbers) + sum(row.num_lines for row in block.others),
+            num_multi_line=sum(row.num_lines > 1 for row in block.others),
+        )
+
+    def _parsed(self, raw: RawRow, path: str) -> tuple[Any, ...] | Rejection:
+        reason, detail = raw.reason, raw.detail
+        if raw.values is not None:
+            try:
+                return self._rows.parse(raw.values)
+            except RowError as error:
+                reason, detail = error.reason, error.detail
+        text = raw.text if raw.values is None else repr(dict(raw.values))
+        return Rejection(self._name, path, raw.number, reason, kept_text(detail), kept_text(text))
+
+
+def _merged(
+    values: Sequence[pa.Array], numbers: npt.NDArray[np.int64], rows: Sequence[tuple[int, tuple[Any, ...]]]
+) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
+    """Returns columns, and the numbers of their rows, with more rows, each with its number; sorted by number."""
+    all_numbers = np.concatenate([numbers, np.array([number for number, _ in rows], np.int64)])
+    order = np.argsort(all_numbers)
+    more = zip(*(row for _, row in rows), strict=True)
+    merged = [
+        pa.concat_arrays([array, pa.array(list(column), array.type)]).take(pa.array(order))
+        for array, column in zip(values, more, strict=True)
+    ]
+    return merged, all_numbers[order]
+
+
+def to_lists(values: Sequence[pa.Array]) -> list[list[Any]]:
+    """Returns typed columns as Python values: the values of `RowParser`."""
+    return [_to_list(array) for array in values]
+
+
+def _to_list(array: pa.Array) -> list[Any]:
+    if pa.types.is_list(array.type):
+        items = array.flatten().to_numpy(zero_copy_only=False).tolist()
+        bounds = [0, *np.cumsum(np.asarray(pc.fill_null(array.value_lengths(), 0))).tolist()]
+        return [tuple(items[start:end]) or None for start, end in itertools.pairwise(bounds)]
+    if array.null_count and not pa.types.is_string(array.type):
+        result: list[Any] = array.to_pylist()
+        return result
+    result = array.to_numpy(zero_copy_only=False).tolist()
+    return result
+
+
+def typed_table(columns: Sequence[Column], values: Sequence[pa.Array], numbers: npt.NDArray[Any]) -> pa.Table:
+    """Returns typed columns as a table: the columns `c0`, `c1`, and so on, by their position, and `number`."""
+    fields = [pa.field(f"c{at}", TYPES[column.kind]) for at, column in enumerate(columns)]
+    schema = pa.schema([*fields, pa.field("number", pa.int64())])
+    return pa.Table.from_arrays([*values, pa.array(numbers, pa.int64())], schema=schema)
+
+
+def empty_table(columns: Sequence[Column]) -> pa.Table:
+    """Returns a table as `typed_table` does, without rows."""
+    return typed_table(columns, [pa.array([], TYPES[column.kind]) for column in columns], np.zeros(0, np.int64))
