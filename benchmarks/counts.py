@@ -30,7 +30,7 @@ from trainer.evaluation import Metrics, logits_function, measure
 from trainer.optimizers import JointOptimizer
 from trainer.training.data import LabelCounts
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
-from trainer.training_size import batch_size_of, num_epochs_of, sized
+from trainer.training_size import read_batch_size, read_num_epochs, sized
 from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config, parse_config
 from transform.config.settings import Parts
@@ -114,7 +114,7 @@ def config_of(
     )
 
 
-def counts_of(config: Config, train_log: Log, eval_log: Log) -> CountTables:
+def read_label_counts(config: Config, train_log: Log, eval_log: Log) -> CountTables:
     """Counts the rows of both splits of a window, as the trainer does."""
     splits = ((train_log, train_log.folds), (eval_log, np.full_like(eval_log.folds, NO_FOLD)))
     return count_rows(
@@ -133,13 +133,15 @@ def trained(config: Config, train_log: Log, eval_log: Log, seed: int) -> Trained
     model = WideDeep(config.spec, config.model, sizes, seed)
     labels = LabelCounts(*np.bincount(train_log.labels, minlength=2).tolist())
     training = sized(training, labels.total)
-    optimizers = JointOptimizer(model, training, num_epochs_of(training) * steps_per_epoch(labels, training))
-    counts = counts_of(config, train_log, eval_log)
+    optimizers = JointOptimizer(model, training, read_num_epochs(training) * steps_per_epoch(labels, training))
+    counts = read_label_counts(config, train_log, eval_log)
 
     def epoch_batches(epoch: int, skip_batches: int) -> tf.data.Dataset:
         order = np.random.default_rng([seed, epoch]).permutation(train_log.labels.size)
         batch_seed = tf.constant([seed, epoch], tf.int32)
-        return _batches(config, model, train_log, counts, order, batch_size_of(training), batch_seed).skip(skip_batches)
+        return _batches(config, model, train_log, counts, order, read_batch_size(training), batch_seed).skip(
+            skip_batches
+        )
 
     eval_data = _batches(config, model, eval_log, counts, np.arange(eval_log.labels.size))
     return Trained(config, model, counts, train(model, optimizers, epoch_batches, eval_data, training, labels))
@@ -277,7 +279,7 @@ def show_longer_windows(console: Console, seed: int, num_spans: int = 8) -> None
         table.add_column(column, justify="right")
     for counted in (1, 2, 4, 7):
         window = log.where((log.spans >= num_spans - 1 - counted) & (log.spans < num_spans - 1))
-        metrics, calibration = model.evaluate(last, counts_of(config, window, nothing))
+        metrics, calibration = model.evaluate(last, read_label_counts(config, window, nothing))
         table.add_row(str(counted), f"{metrics.auc:.4f}", f"{metrics.logloss:.4f}", f"{calibration:.3f}")
     console.print(table)
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 from rich.table import Table
 
-from components.evaluation.metrics.paired import Array, differences, metrics_of
+from components.evaluation.metrics.paired import Array, compute_metrics, differences
 from components.evaluation.results import Estimate, EvaluationResult, to_plain
 from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs, Rival
 from components.quality_gate.rules import becomes_anchor, decide
@@ -73,7 +73,7 @@ def noise_of(rows: int, draw: np.random.Generator) -> Noise:
     label = (draw.random(rows) < _sigmoid(logit)).astype(np.float64)
     one, other = (_sigmoid(logit + draw.normal(0, _MODEL_ERROR, rows)) for _ in range(2))
     found = differences(label, np.ones(rows), np.arange(rows) // 10, one, other)
-    metrics = metrics_of(label, np.ones(rows), one)
+    metrics = compute_metrics(label, np.ones(rows), one)
     errors = {name: found[name].standard_error / math.sqrt(2) for name in ("auc", "logloss")}
     return Noise(rows, int(label.sum()), errors["auc"], errors["logloss"], metrics)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from components.data_validation.columns import Columns, numbers_of, tokens_of
+from components.data_validation.columns import Columns, read_numbers, read_tokens
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
 from components.data_validation.measuring import measure
@@ -84,7 +84,7 @@ def _day(store: Store, chunk: Chunk, rng: np.random.Generator, is_weekend: bool)
     return Day(store.day, log.filter(pa.array(keep)), users_table(store, active), catalog_table(store), scores[keep])
 
 
-def evidence_of(day: Day, config: Config) -> SpanEvidence:
+def combine_evidence(day: Day, config: Config) -> SpanEvidence:
     """Measures a day as the pipeline does."""
     sources = {"users": day.users, "catalog": day.catalog}
     places, tables = {}, {}
@@ -108,7 +108,7 @@ def evidence_of(day: Day, config: Config) -> SpanEvidence:
         f.name: (day.log if f.source == IMPRESSIONS else sources[f.source].take(places[f.source]))[f.source_column]
         for f in config.spec.features
     }
-    request = tokens_of(day.log["request_id"]).codes
+    request = read_tokens(day.log["request_id"]).codes
     label, time = np.asarray(day.log["label"]), np.asarray(day.log["timestamp"])
     texts = [day.log[c].to_pylist() for c in ("user_id", "app_id", "page", "hour")]
     rows = zip(*texts, (time % 86_400).tolist(), strict=True)
@@ -128,8 +128,8 @@ def evidence_of(day: Day, config: Config) -> SpanEvidence:
         Columns(
             label=label,
             request=request,
-            tokens={f.name: tokens_of(columns[f.name]) for f in config.spec.features if not f.is_numeric},
-            numbers={f.name: numbers_of(columns[f.name]) for f in config.spec.features if f.is_numeric},
+            tokens={f.name: read_tokens(columns[f.name]) for f in config.spec.features if not f.is_numeric},
+            numbers={f.name: read_numbers(columns[f.name]) for f in config.spec.features if f.is_numeric},
         ),
         day.scores,
         ingested,
@@ -177,7 +177,7 @@ def main() -> None:
     start, total, by_rule = time.perf_counter(), 0, collections.Counter[str]()
     for seed in range(1, options.stores + 1):
         measured = [
-            evidence_of(day, config) for day in days(seed, options.rows, options.days, options.users, options.apps)
+            combine_evidence(day, config) for day in days(seed, options.rows, options.days, options.users, options.apps)
         ]
         for number, stopped in enumerate(stops(measured, settings), 1):
             total += bool(stopped)

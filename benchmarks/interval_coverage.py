@@ -18,7 +18,7 @@ from rich.table import Table
 
 from components.evaluation.metrics import replicates
 from components.evaluation.metrics.bootstrap import Array, standard_errors, unit_hash
-from components.evaluation.metrics.ranking import Measure, of_group
+from components.evaluation.metrics.ranking import Measure, measure_group
 from components.evaluation.results import Z
 from pipeline.cli.display import console_for
 
@@ -81,7 +81,7 @@ def changes(pair: Pair) -> dict[tuple[str, str], tuple[float, float]]:
     labels, weights, scores = pair.labels.ravel(), np.ones(pair.labels.size), pair.scores.reshape(-1, 2)
     values = np.array(
         [
-            [of_group(_MEASURES, of_request, of_model, np.ones(_SIZE)) for of_model in of_models.T]
+            [measure_group(_MEASURES, of_request, of_model, np.ones(_SIZE)) for of_model in of_models.T]
             for of_request, of_models in zip(pair.labels, pair.scores, strict=True)
         ]
     )

@@ -39,7 +39,7 @@ _TABLES = (f"embedding/{_OWNER}", f"wide/{_OWNER}")
 _PARTS = ("remap", "export", "trainer")
 
 
-def tokens_of(numbers: np.ndarray) -> np.ndarray:
+def read_tokens(numbers: np.ndarray) -> np.ndarray:
     """Returns a different token of 17 bytes for each number: uint8 `[numbers, 17]`."""
     hashed = numbers.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)  # odd, so that no two numbers are alike
     digits = np.frombuffer(b"0123456789abcdef", np.uint8)
@@ -57,7 +57,7 @@ def write_vocabulary(path: Path, numbers: np.ndarray) -> None:
         file.write(missing + b"\n")
         for some in np.array_split(numbers, max(1, len(numbers) // 1_000_000)):
             lines = np.full((len(some), 18), ord("\n"), np.uint8)
-            lines[:, :17] = tokens_of(some)
+            lines[:, :17] = read_tokens(some)
             file.write(lines.tobytes())
 
 
@@ -92,9 +92,9 @@ def prepare(folder: Path, rows: int, dim: int, optimizer: str) -> None:
     import tensorflow as tf
     import tensorflow_transform as tft
 
-    from components.transforming.materialization import Materialization
+    from components.transform_executor.materialization import Materialization
     from tests.trainer.small_deployment import to_example
-    from tests.transform.transformed import learn, parsing_of, write_rows
+    from tests.transform.transformed import learn, select_parsing, write_rows
     from trainer.optimizers import JointOptimizer
     from trainer.training_size import sized
     from trainer.transform_output.state import read_transform_state
@@ -103,9 +103,9 @@ def prepare(folder: Path, rows: int, dim: int, optimizer: str) -> None:
 
     config, rng = config_of(dim, optimizer), np.random.default_rng(1)
     (folder / _CONFIG).write_text(config.to_json(), encoding="utf-8")
-    num_kept = int(rows * _SHARE_KEPT)
+    num_transferred = int(rows * _SHARE_KEPT)
     earlier = rng.permutation(rows)
-    today = rng.permutation(np.concatenate([earlier[:num_kept], rows + np.arange(rows - num_kept)]))
+    today = rng.permutation(np.concatenate([earlier[:num_transferred], rows + np.arange(rows - num_transferred)]))
     examples = [_row(rng, today, i) for i in range(_NUM_EXAMPLES)]
     files = [write_rows(config, examples, folder / "raw" / f"{split}.gz") for split in ("train", "eval")]
     with tf.io.TFRecordWriter(str(folder / "requests")) as writer:
@@ -117,7 +117,7 @@ def prepare(folder: Path, rows: int, dim: int, optimizer: str) -> None:
         output = tft.TFTransformOutput(str(folder / name))
         write_vocabulary(Path(output.vocabulary_file_by_name(f"{_OWNER}_vocabulary")), numbers)
     output = tft.TFTransformOutput(str(folder / "today"))
-    Materialization(output, parsing_of(config)).write(files, str(folder / "transformed"))
+    Materialization(output, select_parsing(config)).write(files, str(folder / "transformed"))
 
     row_of = np.full(2 * rows, -1)
     row_of[earlier] = 1 + np.arange(rows)  # row 0 is that of a missing value
@@ -149,7 +149,7 @@ def prepare(folder: Path, rows: int, dim: int, optimizer: str) -> None:
 
 
 def _row(rng: np.random.Generator, today: np.ndarray, i: int) -> dict[str, list[Any]]:
-    label, token = int(rng.integers(2)), tokens_of(rng.choice(today, 1))[0].tobytes().decode()
+    label, token = int(rng.integers(2)), read_tokens(rng.choice(today, 1))[0].tobytes().decode()
     return {
         "user": [token],
         "app": [f"app{i % 5}"],

@@ -152,12 +152,12 @@ class Measured:
     Attributes:
       seconds: Its processor time.
       num_examples: The number of examples that it wrote.
-      told: What else is printed about it.
+      reported: What else is printed about it.
     """
 
     seconds: float
     num_examples: int
-    told: str = ""
+    reported: str = ""
 
 
 def in_batches(config: Config, data: Path, out: Path) -> Measured:
@@ -179,11 +179,11 @@ def in_batches(config: Config, data: Path, out: Path) -> Measured:
     logs = sum(
         os.path.getsize(path) for by_split in found.files.values() for paths in by_split.values() for path in paths
     )
-    told = (
+    reported = (
         f"{counts.num_rejected:,} impressions rejected; exchanged files of {exchanged.num_bytes / 1e6:.1f} MB, logs of "
         f"{logs / 1e6:.1f} MB"
     )
-    return Measured(seconds - exchanged.seconds, sum(counts.num_examples.values()), told)
+    return Measured(seconds - exchanged.seconds, sum(counts.num_examples.values()), reported)
 
 
 def row_by_row(config: Config, data: Path, out: Path) -> Measured:
@@ -266,8 +266,8 @@ def main() -> None:
         for name, found in compare(number, file_format).items():
             speed = f"{number / found.seconds:>9,.0f} impressions/s ({found.seconds:.1f} s)"
             print(f"{file_format:9} {name:13} {speed}, {found.num_examples:,} examples", flush=True)
-            if found.told:
-                print(f"    {found.told}", flush=True)
+            if found.reported:
+                print(f"    {found.reported}", flush=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ EXECUTORS = {"TFX's": StockExecutor, "columns": ColumnStatisticsExecutor}
 FEW = 500
 
 
-def seconds_of(executor: type[BaseBeamExecutor], examples: Artifact, folder: Path) -> float:
+def to_seconds(executor: type[BaseBeamExecutor], examples: Artifact, folder: Path) -> float:
     """Returns an executor's processor seconds."""
     start = time.process_time()
     run(executor, examples, folder)
@@ -51,7 +51,7 @@ def measure(day: Path, rows: int, turns: int, folder: Path) -> Table:
     for turn in range(turns + 1):
         for number, (name, executor) in enumerate(EXECUTORS.items()):
             of_few, of_many = (
-                seconds_of(executor, examples, folder / f"{turn}-{number}-{count}") for examples, count in (few, many)
+                to_seconds(executor, examples, folder / f"{turn}-{number}-{count}") for examples, count in (few, many)
             )
             per_row = (of_many - of_few) / (many[1] - few[1])
             if turn:  # the first warms up

@@ -26,10 +26,10 @@ from tfx.types import Artifact
 
 from benchmarks.machine import processor_model
 from benchmarks.transformed import ingest_span
-from components.transforming.executor import TransformExecutor
+from components.transform_executor.executor import TransformExecutor
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
-from tests.components.transforming.transform_runs import examples, execute
+from tests.components.transform_executor.transform_runs import examples, execute
 from transform.config.config import Config, load_config
 
 SPLITS = ("train", "eval")

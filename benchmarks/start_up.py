@@ -48,8 +48,8 @@ def user_seconds(command: Sequence[str], repetitions: int, path: str = "", code:
         ended = subprocess.run(command, capture_output=True, env=environment, text=True)
         seconds.append(os.times().children_user - before)
         if ended.returncode != code:
-            told = f"{shlex.join(command)} must end with exit code {code}. Received: {ended.returncode}"
-            raise UserError(f"{told}\n{ended.stderr}")
+            reported = f"{shlex.join(command)} must end with exit code {code}. Received: {ended.returncode}"
+            raise UserError(f"{reported}\n{ended.stderr}")
     return min(seconds)
 
 

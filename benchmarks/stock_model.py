@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from trainer.training_size import initial_accumulator_of
+from trainer.training_size import read_initial_accumulator
 from trainer.wide_deep.model import WideDeep, numeric_columns
 from transform.config import settings
 from transform.feature_spec import transformed_name
@@ -36,7 +36,7 @@ class StockModel:
             optimizer=[
                 tf_keras.optimizers.Ftrl(
                     wide.learning_rate,
-                    initial_accumulator_value=initial_accumulator_of(wide),
+                    initial_accumulator_value=read_initial_accumulator(wide),
                     l1_regularization_strength=wide.l1,
                 ),
                 tf_keras.optimizers.Adagrad(deep.learning_rate, initial_accumulator_value=deep.initial_accumulator),

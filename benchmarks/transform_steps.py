@@ -24,8 +24,8 @@ from benchmarks.scale_transform import spread
 from benchmarks.transformed import newest, transform_span
 from components.examples.reading import example_batches, split_files
 from components.examples.writing import write_records
-from components.transforming.batches import BATCH_SIZE
-from components.transforming.materialization import Materialization, serialized
+from components.transform_executor.batches import BATCH_SIZE
+from components.transform_executor.materialization import Materialization, serialized
 from pipeline.cli.display import console_for
 from pipeline.create import EXAMPLE_GEN
 from pipeline.simulator import simulate

@@ -62,20 +62,20 @@ class Fence:
 
 
 #: The claims that this process holds; they apply to all of its threads.
-_held: list[Fence] = []
+_locked: list[Fence] = []
 
 
 @contextlib.contextmanager
 def within(fence: Fence) -> Iterator[None]:
     """Holds a claim while the context's body runs."""
-    _held.append(fence)
+    _locked.append(fence)
     try:
         yield
     finally:
-        _held.remove(fence)
+        _locked.remove(fence)
 
 
-def check_held() -> None:
+def check_locked() -> None:
     """Raises LostClaimError if a claim of this process is invalid; does nothing without claims, as in a rollback."""
-    for fence in _held:
+    for fence in _locked:
         fence.check()

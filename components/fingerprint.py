@@ -53,13 +53,13 @@ class SourceTree:
         """
         found: set[str] = set()
         for name in entry_points:
-            modules = self._modules_of(name)
+            modules = self._find_modules(name)
             if name.partition(".")[0] in PACKAGES and len(modules) < 2:  # nothing runs in a top-level package itself
                 raise ModuleNotFoundError(f"an entry point must be of a module of the project. Received: {name}")
             found |= modules
         left = list(found)
         while left:
-            new = self._imports_of(left.pop()) - found
+            new = self._read_imports(left.pop()) - found
             found |= new
             left += new
         return frozenset(found)
@@ -81,19 +81,19 @@ class SourceTree:
             digest.update(file.relative_to(self._root).as_posix().encode() + b"\0" + self._source(file) + b"\0")
         return digest.hexdigest()
 
-    def _imports_of(self, module: str) -> frozenset[str]:
+    def _read_imports(self, module: str) -> frozenset[str]:
         if module not in self._imported:
             file = self._file(module)
-            assert file is not None  # `_modules_of` returns only modules that have a file
+            assert file is not None  # `_find_modules` returns only modules that have a file
             package = module if file.name == "__init__.py" else module.rpartition(".")[0]
             source = self._source(file)
-            imported = {found for name in imported_names(source, package) for found in self._modules_of(name)}
+            imported = {found for name in imported_names(source, package) for found in self._find_modules(name)}
             for name in _dotted_strings(source):
-                imported |= self._modules_of(name) | self._modules_of(f"{name}.__main__")
+                imported |= self._find_modules(name) | self._find_modules(f"{name}.__main__")
             self._imported[module] = frozenset(imported)
         return self._imported[module]
 
-    def _modules_of(self, name: str) -> set[str]:
+    def _find_modules(self, name: str) -> set[str]:
         """Returns the modules that importing a dotted name runs: each package of its path and, if a module, itself."""
         parts = name.split(".")
         if parts[0] not in PACKAGES:

@@ -75,7 +75,7 @@ def kept_examples(store: mlmd.MetadataStore, pipeline: str) -> list[metadata_sto
     return [a for a in found if _is_ingested(a) and a.state == metadata_store_pb2.Artifact.LIVE]
 
 
-def of_same_rows(
+def select_same_rows(
     examples: metadata_store_pb2.Artifact, ingested: Iterable[metadata_store_pb2.Artifact]
 ) -> list[metadata_store_pb2.Artifact]:
     """Returns those of ingested Examples that are given Examples or have the same rows (`are_same_rows`)."""
@@ -89,7 +89,7 @@ def _is_ingested(artifact: metadata_store_pb2.Artifact) -> bool:
     return artifact.type == "Examples" and "span" in properties and LATE not in properties
 
 
-def finding_of(unfit: str) -> str:
+def read_finding(unfit: str) -> str:
     """Returns what ingestion found unfit, from `UNFIT`.
 
     In release 0.2.0 and before, it named the ingestion's quarantine, too.
@@ -123,7 +123,7 @@ def accepted_stops(store: mlmd.MetadataStore, examples_ids: Sequence[int]) -> di
     """Returns what a person accepted of Examples that data gates would have stopped: the reason, by the findings."""
     found = {}
     for gate in _readers(store, _judged(store, examples_ids)):
-        for verdict in artifacts_of(store, gate.id, inputs=False):
+        for verdict in read_artifacts(store, gate.id, inputs=False):
             if reason := verdict.custom_properties[ACCEPT_REASON].string_value:
                 found[verdict.custom_properties[ACCEPTED].string_value] = reason
     return found
@@ -152,12 +152,12 @@ def _made_from(store: mlmd.MetadataStore, artifact_ids: Sequence[int], *kinds: s
     return [a.id for a in store.get_artifacts_by_id(outputs) if a.type in kinds] if outputs else []
 
 
-def artifacts_of(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) -> list[metadata_store_pb2.Artifact]:
+def read_artifacts(store: mlmd.MetadataStore, execution_id: int, *, inputs: bool) -> list[metadata_store_pb2.Artifact]:
     """Returns the input artifacts of an execution, or its output artifacts."""
-    wanted = _EVENT.INPUT if inputs else _EVENT.OUTPUT
+    requested = _EVENT.INPUT if inputs else _EVENT.OUTPUT
     events = store.get_events_by_execution_ids([execution_id])
     found: list[metadata_store_pb2.Artifact] = store.get_artifacts_by_id(
-        [e.artifact_id for e in events if e.type == wanted]
+        [e.artifact_id for e in events if e.type == requested]
     )
     return found
 
@@ -172,13 +172,13 @@ def examples_behind(store: mlmd.MetadataStore, artifact_id: int) -> list[metadat
     if maker is None:
         return []
     found = []
-    for source in artifacts_of(store, maker, inputs=True):
+    for source in read_artifacts(store, maker, inputs=True):
         if source.type == "Examples":
             found += [source] if _is_ingested(source) else examples_behind(store, source.id)
     return list({artifact.id: artifact for artifact in found}.values())
 
 
-def of_last_span_before(store: mlmd.MetadataStore, artifacts: Iterable[Any], span: int) -> Any | None:
+def find_last_span_before(store: mlmd.MetadataStore, artifacts: Iterable[Any], span: int) -> Any | None:
     """Returns, of some artifacts, the one of the last span before a span, and of several of them the last one.
 
     The newest are asked first, so that an ordinary run asks ML Metadata about few. A backfill makes artifacts of older

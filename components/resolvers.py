@@ -24,14 +24,14 @@ from components.gate_records import EMPTY, GATE, SPAN
 from components.lineage import (
     are_same_rows,
     examples_behind,
-    finding_of,
+    find_last_span_before,
     ingested_examples,
-    of_last_span_before,
-    of_same_rows,
+    read_finding,
+    select_same_rows,
     was_let_through,
     was_stopped,
 )
-from components.model_store.anchor import anchor_of, versions_of
+from components.model_store.anchor import find_anchor, list_versions
 from components.model_store.identity import is_same_model, version_before
 from components.model_store.manifest import Manifest
 from components.model_store.served_models import import_version, known_model, place_of
@@ -111,7 +111,7 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
     ) -> str:
         """Returns why a span must not be learned from; empty if it may be."""
         reason = _finding(examples)
-        same = of_same_rows(examples, ingested)
+        same = select_same_rows(examples, ingested)
         # Also if what was accepted was another ingestion of the rows, such as before an upgrade, unfit for this reason.
         alike = [artifact.id for artifact in same if _finding(artifact) == reason]
         if reason and any(was_let_through(store, id_, self._row_gate) for id_ in alike):
@@ -122,7 +122,7 @@ class SpanWindow(resolver.ResolverStrategy):  # type: ignore[misc]
 
 
 def _finding(examples: metadata_store_pb2.Artifact) -> str:
-    return finding_of(examples.custom_properties[UNFIT].string_value)
+    return read_finding(examples.custom_properties[UNFIT].string_value)
 
 
 def _newest_before(
@@ -186,7 +186,7 @@ class EarlierMemory(resolver.ResolverStrategy):  # type: ignore[misc]
 
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
-        found = of_last_span_before(store, input_dict["candidates"], _span(current))
+        found = find_last_span_before(store, input_dict["candidates"], _span(current))
         return {"examples": [], "candidates": [found] if found else []}
 
 
@@ -299,8 +299,8 @@ class AnchorModel(resolver.ResolverStrategy):  # type: ignore[misc]
             return {"candidate": [], "model": []}
         version, manifest = before
         manifests = history(self._serving_root)
-        for place in (anchor_of({version: manifest}) or "", manifest.model_uri or ""):
-            named = [v for v in versions_of(manifests, place) if v <= version]
+        for place in (find_anchor({version: manifest}) or "", manifest.model_uri or ""):
+            named = [v for v in list_versions(manifests, place) if v <= version]
             of_model = [v for v, m in manifests.items() if named and is_same_model(m, manifests[named[-1]])]
             if not of_model:  # its manifest is gone
                 found = known_model(input_dict["model"], self._serving_root, 0, Manifest(model_uri=place))

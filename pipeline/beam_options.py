@@ -22,7 +22,7 @@ LOCAL_BEAM_ARGS = (
 _WITHOUT_JOB_SERVER = ("bundlebaseddirect", "dataflow", "fnapi", "testdataflow")
 
 
-def beam_args_of(settings: Beam) -> tuple[str, ...]:
+def make_beam_args(settings: Beam) -> tuple[str, ...]:
     """Returns the options of Beam's pipelines by a config's section `beam`."""
     if settings.args or settings.num_workers == 1:
         return settings.args or LOCAL_BEAM_ARGS

@@ -139,12 +139,14 @@ def _sections(place: str, cls: type, schema: JsonSchema, definitions: JsonSchema
     for index, (name, node) in enumerate(schema["properties"].items()):
         child, suffix = _child(node)
         following = names[index + 1] if index + 1 < len(names) else ""
-        meaning = _meaning(docs.get(name, ""), name, following) or (summary_of(child) if child else _OWN_WORDS[name])
+        meaning = _meaning(docs.get(name, ""), name, following) or (
+            first_paragraph(child) if child else _OWN_WORDS[name]
+        )
         rows.append((name, _allowed(node), _default(name, node, schema), meaning))
         if child:
             child_place = f"{place}.{name}{suffix}" if place else f"{name}{suffix}"
             below.append((child_place, child, definitions[child.__name__]))
-    summary = "The sections of the file." if cls is Config else summary_of(cls)
+    summary = "The sections of the file." if cls is Config else first_paragraph(cls)
     yield Section(place, cls.__name__, summary, tuple(rows))
     for child_place, child, child_schema in below:
         yield from _sections(child_place, child, child_schema, definitions)
@@ -184,7 +186,7 @@ def _values(node: JsonSchema) -> JsonSchema:
     return node.get("additionalProperties") or {}
 
 
-def summary_of(cls: type) -> str:
+def first_paragraph(cls: type) -> str:
     """Returns the first paragraph of a class's docstring."""
     return (inspect.getdoc(cls) or "").split("\n\n")[0].replace("\n", " ")
 

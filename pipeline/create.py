@@ -24,7 +24,7 @@ from components.data_validation.component import DataGate, DataValidation
 from components.data_validation.findings import GATE
 from components.data_validation.gates import AnomalyGate, RowGate
 from components.evaluation.progressive import OptionalEvaluator, PreviousModels, ProgressiveEvaluator
-from components.evaluation.tfma_config import evaluator_of
+from components.evaluation.tfma_config import make_evaluator
 from components.fingerprint import code_fingerprint
 from components.infra_validation.component import InfraValidator
 from components.ingestion.component import ImpressionExampleGen
@@ -33,7 +33,6 @@ from components.model_store.served_models import TRAINER
 from components.push.component import Pusher, PusherInputs, PusherParameters
 from components.quality_gate import judgement as quality
 from components.quality_gate.component import QualityGate
-from components.remembering_transform import RememberingTransform
 from components.resolvers import (
     AnchorModel,
     EarlierMemory,
@@ -45,8 +44,9 @@ from components.resolvers import (
     SpanWindow,
     ValidatedModel,
 )
+from components.stateful_transform import StatefulTransform
 from components.statistics.component import ColumnStatisticsGen
-from components.trainer import RankingTrainer
+from components.trainer_component import RankingTrainer
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
@@ -135,13 +135,13 @@ def create_pipeline(
     )
 
 
-def _of_all_runs(artifact_type: type[Artifact], output_name: str) -> Channel:
+def _all_runs_channel(artifact_type: type[Artifact], output_name: str) -> Channel:
     """Returns a channel of all artifacts that the pipeline's runs produced as an output of this name and type."""
     return Channel(type=artifact_type, output_key=output_name)
 
 
 def _all_models() -> Channel:
-    return _of_all_runs(standard_artifacts.Model, "model")
+    return _all_runs_channel(standard_artifacts.Model, "model")
 
 
 class _Data(NamedTuple):
@@ -197,7 +197,7 @@ def _late_labels(config: Config, examples: Channel) -> list[BaseNode]:
     preceding_span = Resolver(
         strategy_class=PrecedingSpan,
         examples=examples,
-        history=_of_all_runs(standard_artifacts.Examples, "examples"),
+        history=_all_runs_channel(standard_artifacts.Examples, "examples"),
     ).with_id(PRECEDING_SPAN)
     late_labels = LateLabels(
         examples=examples,
@@ -240,7 +240,7 @@ def _data_gates(config: Config, settings: RunSettings, example_gen: ImpressionEx
         strategy_class=EarlierRecords,
         config={"gate": GATE, "num_spans": config.drift.reference_spans, "gates": _GATES_ON_DATA},
         examples=examples,
-        records=_of_all_runs(GateRecord, "record"),
+        records=_all_runs_channel(GateRecord, "record"),
     ).with_id("earlier_records")
     data_validation = DataValidation(
         examples=examples,
@@ -273,9 +273,9 @@ def _progressive_validation(config: Config, examples: Channel, data: _Data) -> t
         examples=examples,
         model=_all_models(),
         baseline=_all_models(),
-        blessing=_of_all_runs(standard_artifacts.InfraBlessing, "blessing"),
-    ).with_id("unseeing_models")
-    progressive_validation = evaluator_of(
+        blessing=_all_runs_channel(standard_artifacts.InfraBlessing, "blessing"),
+    ).with_id("previous_models")
+    progressive_validation = make_evaluator(
         ProgressiveEvaluator,
         config,
         examples,
@@ -289,7 +289,7 @@ def _progressive_validation(config: Config, examples: Channel, data: _Data) -> t
 
 def _window(config: Config, examples: Channel, late: list[BaseNode]) -> _Window:
     # A channel of all runs makes no node wait for this run's.
-    completed = {"completed": _of_all_runs(standard_artifacts.Examples, COMPLETED)} if late else {}
+    completed = {"completed": _all_runs_channel(standard_artifacts.Examples, COMPLETED)} if late else {}
     span_window = Resolver(
         strategy_class=SpanWindow,
         config={
@@ -298,19 +298,19 @@ def _window(config: Config, examples: Channel, late: list[BaseNode]) -> _Window:
             "row_gate": RowGate.get_class_type(),
         },
         examples=examples,
-        history=_of_all_runs(standard_artifacts.Examples, "examples"),
+        history=_all_runs_channel(standard_artifacts.Examples, "examples"),
         **completed,
     ).with_id("span_window")
     span_window.add_upstream_nodes(late)
     analyzer_cache = Resolver(
         strategy_class=LatestPrecedingArtifact,
         examples=examples,
-        candidates=_of_all_runs(standard_artifacts.TransformCache, "updated_analyzer_cache"),
+        candidates=_all_runs_channel(standard_artifacts.TransformCache, "updated_analyzer_cache"),
     ).with_id("analyzer_cache")
     vocabulary_memory = Resolver(
         strategy_class=EarlierMemory,
         examples=examples,
-        candidates=_of_all_runs(VocabularyMemory, "updated_memory"),
+        candidates=_all_runs_channel(VocabularyMemory, "updated_memory"),
     ).with_id("vocabulary_memory")
     return _Window(span_window, analyzer_cache, vocabulary_memory)
 
@@ -318,7 +318,7 @@ def _window(config: Config, examples: Channel, late: list[BaseNode]) -> _Window:
 def _training(
     config: Config, settings: RunSettings, example_gen: ImpressionExampleGen, data: _Data, window: _Window
 ) -> _Training:
-    transform = RememberingTransform(
+    transform = StatefulTransform(
         examples=window.span_window.outputs["examples"],
         schema=data.schema,
         preprocessing_fn=PREPROCESSING_FN,
@@ -327,7 +327,7 @@ def _training(
         memory=window.vocabulary_memory.outputs["candidates"],
         custom_config={
             CONFIG_KEY: component_configs.for_transform(config).to_json(),
-            CODE_KEY: code_fingerprint(RememberingTransform, PREPROCESSING_FN),
+            CODE_KEY: code_fingerprint(StatefulTransform, PREPROCESSING_FN),
         },
     ).with_id("transform")
     transform.add_upstream_nodes(data.gates)
@@ -396,7 +396,7 @@ def _model_gates_and_push(
     validated_model = Resolver(
         strategy_class=ValidatedModel, model=candidate, blessing=infra_validation.outputs["blessing"]
     ).with_id("validated_model")
-    evaluator = evaluator_of(
+    evaluator = make_evaluator(
         OptionalEvaluator,
         config,
         examples,
@@ -455,7 +455,7 @@ def _quality_gate(
         strategy_class=EarlierRecords,
         config={"gate": quality.GATE, "num_spans": config.quality.pool_spans, "gates": _GATES_ON_DATA},
         examples=examples,
-        records=_of_all_runs(GateRecord, "record"),
+        records=_all_runs_channel(GateRecord, "record"),
     ).with_id("earlier_quality")
     trained_by = [
         component_configs.for_trainer(config).identity_json(),

@@ -169,6 +169,6 @@ def record_of(found: Provenance) -> VersionRecord:
     return VersionRecord(found.version, found.serves, found.path, found.pinned, found.manifest, found.spans)
 
 
-def json_of(found: Any) -> str:
+def render_json(found: Any) -> str:
     """Returns one of these documents as JSON, with a newline at its end."""
     return Document(type(found), type(found).__name__).to_json(found)

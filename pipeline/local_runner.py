@@ -15,7 +15,7 @@ from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.proto.orchestration import pipeline_pb2
 
 from components.fingerprint import ROOT
-from pipeline.beam_options import beam_args_of, check_beam
+from pipeline.beam_options import check_beam, make_beam_args
 from pipeline.claim.lock import claimed
 from pipeline.compile.ir import with_node_runs
 from pipeline.create import RunSettings, create_pipeline
@@ -56,7 +56,7 @@ def pipeline_from_environment() -> tfx_pipeline.Pipeline:
     check_beam(config.beam)
     write_schema(config, workspace)
     settings = RunSettings(str(data_root), workspace, None if span is None else int(span))
-    pipeline = create_pipeline(config, settings, beam_args=beam_args_of(config.beam))
+    pipeline = create_pipeline(config, settings, beam_args=make_beam_args(config.beam))
     pipeline.metadata_connection_config = workspace.metadata_connection()
     return pipeline
 

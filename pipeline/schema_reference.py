@@ -22,7 +22,7 @@ from components.infra_validation.verdict import Checksums, Verdict
 from components.model_store.manifest import Manifest
 from components.model_store.pins import Pins
 from pipeline.compile.topology import Topology
-from pipeline.config_reference import attribute_docs, summary_of
+from pipeline.config_reference import attribute_docs, first_paragraph
 from pipeline.json_output import (
     CheckResult,
     Differences,
@@ -63,7 +63,7 @@ BEGIN = "<!-- The table is written by `python -m pipeline.schema_reference --wri
 END = "<!-- The written table ends here. -->"
 
 
-def _of_json(words: str) -> str:
+def _from_json(words: str) -> str:
     """Returns a docstring's words in the terms of JSON."""
     return words.replace("None", "null")
 
@@ -76,14 +76,14 @@ class _WithDocstrings(GenerateJsonSchema):
         described = attribute_docs(schema["cls"])
         for name, field in generated.get("properties", {}).items():
             if name in described:
-                field["description"] = _of_json(described[name])
-        return {**generated, "description": _of_json(summary_of(schema["cls"]))}
+                field["description"] = _from_json(described[name])
+        return {**generated, "description": _from_json(first_paragraph(schema["cls"]))}
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         return False  # a title would be the key in other letters
 
 
-def schema_of(cls: type) -> dict[str, Any]:
+def make_schema(cls: type) -> dict[str, Any]:
     """Returns the JSON schema of a document as it is written: keys with a default are there too."""
     generated = TypeAdapter(cls).json_schema(schema_generator=_WithDocstrings, mode="serialization")
     return {"$schema": GenerateJsonSchema.schema_dialect, **generated}
@@ -91,13 +91,13 @@ def schema_of(cls: type) -> dict[str, Any]:
 
 def schemas() -> dict[str, str]:
     """Returns the text of each schema's file, by the file's name."""
-    return {f"{name}.json": json.dumps(schema_of(cls), indent=2) + "\n" for name, cls in DOCUMENTS.items()}
+    return {f"{name}.json": json.dumps(make_schema(cls), indent=2) + "\n" for name, cls in DOCUMENTS.items()}
 
 
 def to_markdown() -> str:
     """Returns the table as it appears between the page's markers."""
     rows = [
-        f"| [`{name}.json`](schemas/{name}.json) | {summary_of(cls)} | {_version(cls)} |"
+        f"| [`{name}.json`](schemas/{name}.json) | {first_paragraph(cls)} | {_version(cls)} |"
         for name, cls in DOCUMENTS.items()
     ]
     return "\n".join(["| schema | document | version |", "| --- | --- | --- |", *rows])
@@ -112,7 +112,7 @@ def rewritten(page: str) -> str:
 
 
 def _version(cls: type) -> int:
-    version: int = schema_of(cls)["properties"]["schema_version"]["const"]
+    version: int = make_schema(cls)["properties"]["schema_version"]["const"]
     return version
 
 

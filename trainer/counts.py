@@ -195,7 +195,7 @@ class CountTables(tf.Module):  # type: ignore[misc]
         negatives, positives = tf.unstack(tf.cast(sums, tf.int64), axis=1)
         return share_bucket(negatives, positives, self._share), rows_bucket(negatives + positives)
 
-    def of_last_span(self) -> CountTables:
+    def make_last_span_tables(self) -> CountTables:
         """Returns tables for requests and the rows of the window's last span, reduced to the cells that these need."""
         spans = self._cells.spans
         if len(spans) == 1:

@@ -35,28 +35,28 @@ def logits_function(model: WideDeep) -> Callable[[Features], tf.Tensor]:
     """
     functions: dict[tuple[tuple[str, tf.TypeSpec], ...], Callable[[Features], tf.Tensor]] = {}
 
-    def logits_of(features: Features) -> tf.Tensor:
-        specs = {name: _of_any_batch(values) for name, values in features.items()}
+    def compute_logits(features: Features) -> tf.Tensor:
+        specs = {name: _any_batch_spec(values) for name, values in features.items()}
         key = tuple(sorted(specs.items()))
         if key not in functions:
             functions[key] = tf.function(lambda batch: model.logits(batch), input_signature=[specs], autograph=False)
         return functions[key](features)
 
-    return logits_of
+    return compute_logits
 
 
-def _of_any_batch(values: tf.Tensor | tf.SparseTensor) -> tf.TypeSpec:
+def _any_batch_spec(values: tf.Tensor | tf.SparseTensor) -> tf.TypeSpec:
     """The type of a feature's values in batches with any number of rows."""
     if isinstance(values, tf.SparseTensor):
         return tf.SparseTensorSpec([None, None], values.dtype)
     return tf.TensorSpec([None, *values.shape[1:]], values.dtype)
 
 
-def evaluate(logits_of: Callable[[Features], tf.Tensor], dataset: tf.data.Dataset) -> Metrics:
+def evaluate(compute_logits: Callable[[Features], tf.Tensor], dataset: tf.data.Dataset) -> Metrics:
     """Scores all examples and measures the scores.
 
     Args:
-      logits_of: Returns a batch's logits, as `logits_function` does.
+      compute_logits: Returns a batch's logits, as `logits_function` does.
       dataset: Batches from `trainer.training.data.eval_dataset`.
 
     Returns:
@@ -64,7 +64,7 @@ def evaluate(logits_of: Callable[[Features], tf.Tensor], dataset: tf.data.Datase
     """
     logits, labels, weights = ([np.zeros(0, np.float32)] for _ in range(3))
     for features, batch_labels, batch_weights in dataset:
-        logits.append(logits_of(features).numpy())
+        logits.append(compute_logits(features).numpy())
         labels.append(batch_labels.numpy())
         weights.append(batch_weights.numpy())
     return measure(np.concatenate(logits), np.concatenate(labels), np.concatenate(weights))

@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 
 from trainer import schedules
-from trainer.training_size import initial_accumulator_of
+from trainer.training_size import read_initial_accumulator
 from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 
@@ -38,7 +38,7 @@ def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimiz
     return tf_keras.optimizers.legacy.Ftrl(
         learning_rate=ftrl.learning_rate,
         learning_rate_power=ftrl.learning_rate_power,
-        initial_accumulator_value=initial_accumulator_of(ftrl),
+        initial_accumulator_value=read_initial_accumulator(ftrl),
         l1_regularization_strength=ftrl.l1 if regularized else 0.0,
         l2_regularization_strength=ftrl.l2 / 2 if regularized else 0.0,
         beta=ftrl.beta,
@@ -60,8 +60,8 @@ def ftrl_linear(weights: np.ndarray, accumulator: np.ndarray, ftrl: settings.Ftr
       z, float32 of the same shape.
     """
     w, n = weights.astype(np.float64), accumulator.astype(np.float64)
-    held = -w * ((ftrl.beta + n**-ftrl.learning_rate_power) / ftrl.learning_rate + ftrl.l2) - np.sign(w) * ftrl.l1
-    return np.where(w == 0, np.clip(linear, -ftrl.l1, ftrl.l1), held).astype(np.float32)
+    rebuilt = -w * ((ftrl.beta + n**-ftrl.learning_rate_power) / ftrl.learning_rate + ftrl.l2) - np.sign(w) * ftrl.l1
+    return np.where(w == 0, np.clip(linear, -ftrl.l1, ftrl.l1), rebuilt).astype(np.float32)
 
 
 class RowwiseAdam(tf_keras.optimizers.legacy.Adam):  # type: ignore[misc]

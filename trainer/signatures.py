@@ -18,9 +18,9 @@ from trainer.explanations.signatures import Explainer, explaining_signatures
 from trainer.pruning import PrunedTable
 from trainer.rank_export.encoders import Encoders
 from trainer.rank_export.limits import bounded_lists
-from trainer.rank_export.pairs import pairs_of
+from trainer.rank_export.pairs import make_cross_lookups
 from trainer.rank_export.ranker import Ranker
-from trainer.rank_export.signatures import parsing_of, ranking_signatures
+from trainer.rank_export.signatures import ranking_signatures, select_parsing
 from trainer.transform_output.graph import apply_transform, load_transform
 from trainer.transform_output.state import TransformState
 from trainer.wide_deep.model import WideDeep
@@ -100,11 +100,11 @@ class _RowScorer:
         examples = tf.TensorSpec([None], tf.string, name=EXAMPLES_INPUT)
         inputs = tf.TensorSpec([None], tf.string, name=INPUTS)
 
-        def scores_of(examples: tf.Tensor) -> tf.Tensor:
+        def compute_scores(examples: tf.Tensor) -> tf.Tensor:
             return tf.sigmoid(self._model.logits(self._transformed(examples), self.weights_of))
 
         # One function for three signatures, so that its graph is in the model once.
-        scores = _function(scores_of, examples)
+        scores = _function(compute_scores, examples)
 
         def classify(inputs: tf.Tensor) -> dict[str, tf.Tensor]:
             positive = scores(inputs)
@@ -157,25 +157,25 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         wide = {t.name: PrunedTable(t.name, model.table_weights[t.name].numpy()) for t in model.wide_tables}
         self.wide_tables = list(wide.values())
         self.transform = load_transform(tft_output)
-        self.counts = None if counts is None else counts.of_last_span()
+        self.counts = None if counts is None else counts.make_last_span_tables()
         scorer = _RowScorer(model, wide, self.transform.transform_fn, self.counts, config)
         parsing, spec, absent = serving_feature_spec(config), config.spec, absent_signatures(config)
         functions, raw_items = scorer.signatures(), None
         if RANK_ITEMS_SIGNATURE not in absent:
-            identity = config.item_id
-            assert identity is not None  # without it all of them are absent
+            item_id = config.item_id
+            assert item_id is not None  # without it all of them are absent
             weights_of, transform_fn = scorer.weights_of, self.transform.transform_fn
-            pairs = pairs_of(spec, model, weights_of, tft_output)
+            pairs = make_cross_lookups(spec, model, weights_of, tft_output)
             encoders = Encoders(spec, model, weights_of, transform_fn, raw_rules(config), pairs, self.counts)
-            item_parsing, has_catalog = parsing_of(parsing, spec, "item"), RANK_SIGNATURE not in absent
-            ranker = Ranker(model, encoders, identity, item_parsing, items, has_catalog=has_catalog)
+            item_parsing, has_catalog = select_parsing(parsing, spec, "item"), RANK_SIGNATURE not in absent
+            ranker = Ranker(model, encoders, item_id, item_parsing, items, has_catalog=has_catalog)
             self.ranker = tf.Module(name="ranker")
             self.ranker.resources = ranker.resources
             functions |= ranking_signatures(ranker.rank, spec, parsing, absent)
             raw_items = ranker.raw_items
         if transform_state is not None:
             explainer = Explainer(model, scorer.weights_of, Readable(spec, transform_state), scorer.cleaned)
-            context_parsing = parsing_of(parsing, spec, "context")
+            context_parsing = select_parsing(parsing, spec, "context")
             functions |= explaining_signatures(explainer, parsing, _KNOWN_WHEN, context_parsing, raw_items)
         self.functions = functions
 

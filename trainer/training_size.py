@@ -71,21 +71,21 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
     )
 
 
-def batch_size_of(training: settings.Training) -> int:
+def read_batch_size(training: settings.Training) -> int:
     """Returns the batch size of settings that `sized` returned."""
     if training.batch_size is None:
         raise ValueError("`training.batch_size` must be set; `sized` sets it")
     return training.batch_size
 
 
-def initial_accumulator_of(ftrl: settings.Ftrl) -> float:
+def read_initial_accumulator(ftrl: settings.Ftrl) -> float:
     """Returns the initial accumulator of settings that `sized` returned."""
     if ftrl.initial_accumulator is None:
         raise ValueError("`training.wide_optimizer.initial_accumulator` must be set; `sized` sets it")
     return ftrl.initial_accumulator
 
 
-def num_epochs_of(training: settings.Training) -> int:
+def read_num_epochs(training: settings.Training) -> int:
     """Returns the number of epochs of settings that `sized` returned."""
     if training.num_epochs is None:
         raise ValueError("`training.num_epochs` must be set; `sized` sets it")

@@ -85,7 +85,7 @@ class Search(BaseTuner):  # type: ignore[misc]
         folder = os.path.join(self.get_trial_dir(trial.trial_id), "checkpoints")
         _logger.info("trial %s of the search: %s", trial.trial_id, values)
         try:
-            trial_config = _config_of(self._config, values)
+            trial_config = _make_config(self._config, values)
             score = getattr(self._train(trial_config, folder).validation, self._monitor)
             if score is None:
                 raise TrainingError(f"`tuning` needs evaluation examples that have a validation {self._monitor}")
@@ -110,7 +110,7 @@ class Search(BaseTuner):  # type: ignore[misc]
         """Prints nothing: KerasTuner's version recreates the folder, and TFX writes the same into an artifact."""
 
 
-def _config_of(config: Config, values: Mapping[str, Any]) -> Config:
+def _make_config(config: Config, values: Mapping[str, Any]) -> Config:
     """Returns a trial's config; raises TrainingError if the values, each of which is allowed, do not go together."""
     try:
         return with_values(config, values)

@@ -58,16 +58,16 @@ def derived(texts: tf.Tensor, derive: Derive) -> tuple[tf.Tensor, tf.Tensor]:
 def _times(texts: tf.Tensor, time_format: TimeFormat) -> _Times:
     match time_format:
         case "iso":
-            return _of_iso(texts)
+            return _parse_iso(texts)
         case "day_month_year":
-            return _of_day_month_year(texts)
+            return _parse_day_month_year(texts)
         case "epoch_seconds":
-            return _of_epoch(texts, 1)
+            return _from_epoch(texts, 1)
         case "epoch_milliseconds":
-            return _of_epoch(texts, 1000)
+            return _from_epoch(texts, 1000)
 
 
-def _of_iso(texts: tf.Tensor) -> _Times:
+def _parse_iso(texts: tf.Tensor) -> _Times:
     texts = tf.where(tf.strings.length(texts) == len("2026-11-28"), tf.strings.join([texts, "T00:00"]), texts)
     heads = tf.strings.regex_replace(texts, f"{OFFSET}$", "")
     offsets = tf.strings.substr(texts, tf.strings.length(heads), tf.fill(tf.shape(texts), len("+01:00")))
@@ -87,14 +87,14 @@ def _offset_seconds(texts: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.strings.regex_full_match(texts, "-.*"), -seconds, seconds)
 
 
-def _of_day_month_year(texts: tf.Tensor) -> _Times:
+def _parse_day_month_year(texts: tf.Tensor) -> _Times:
     names = tf.strings.substr(texts, 3, 3)
     months = tf.argmax(tf.cast(names[:, tf.newaxis] == tf.constant(MONTHS), tf.int32), axis=1) + 1
     seconds = _SECONDS_PER_DAY * _days(_number(texts, 7, 4), months, _number(texts, 0, 2))
     return _Times(seconds, tf.zeros_like(seconds, tf.bool))
 
 
-def _of_epoch(texts: tf.Tensor, per_second: int) -> _Times:
+def _from_epoch(texts: tf.Tensor, per_second: int) -> _Times:
     """Rounds down, since an instant belongs to the second that has begun."""
     whole = tf.strings.to_number(tf.strings.regex_replace(texts, r"\..*", ""), tf.int64)
     is_below = tf.strings.regex_full_match(texts, r"-.*\..*[1-9].*")

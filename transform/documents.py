@@ -91,14 +91,14 @@ class Document(Generic[T]):
             raise self._error_type(f"{self._name} must be JSON. Received: {error} ({where})") from error
         if not isinstance(plain, dict):
             raise self._error_type(f"{self._name} must be a JSON object. Received: {_shortened(plain)} ({where})")
-        plain = self._of_this_version(plain, where)
+        plain = self._migrate(plain, where)
         try:
             # Strict validation of Python values takes no list for a tuple; strict validation of JSON does.
             return self._adapter.validate_json(pydantic_core.to_json(plain, inf_nan_mode="constants"), strict=True)
         except ValidationError as error:
             raise self._error_type(f"{self._name} {_first_mistake(error)} ({where})") from error
 
-    def _of_this_version(self, plain: Plain, where: str) -> Plain:
+    def _migrate(self, plain: Plain, where: str) -> Plain:
         """Migrates a document without a version; raises InputError if its version is not one that is read."""
         if _VERSION not in plain and self._migrated is not None:
             return self._migrated(plain) | {_VERSION: 1}

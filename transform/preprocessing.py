@@ -40,7 +40,7 @@ CONFIG_KEY = "config"
 CODE_KEY = "code_fingerprint"
 
 #: The key of `custom_config` that holds the tokens of earlier spans that get rows, as
-#: `transform.vocabulary_memory.remembered_tokens` returns them; absent if there is no memory. The executor adds it.
+#: `transform.stateful_vocabulary.earlier_tokens` returns them; absent if there is no memory. The executor adds it.
 REMEMBERED_KEY = "remembered"
 
 
@@ -174,7 +174,7 @@ def as_column(values: tf.Tensor | tf.SparseTensor) -> tf.SparseTensor:
     return tf.SparseTensor(indices, values, tf.stack([size, 1]))
 
 
-def combinations_of(parts: list[tf.Tensor | tf.SparseTensor]) -> tf.SparseTensor:
+def combine_values(parts: list[tf.Tensor | tf.SparseTensor]) -> tf.SparseTensor:
     """Every combination of the values of some features, each a string `[batch]` or a SparseTensor `[batch, any]`."""
     lists = [part for part in parts if isinstance(part, tf.SparseTensor)]
     if len(lists) > 1:  # all parts are sparse, because `tf.sparse.cross` puts dense ones after the sparse ones
@@ -189,7 +189,7 @@ def combinations_of(parts: list[tf.Tensor | tf.SparseTensor]) -> tf.SparseTensor
 
 def _cross_ids(parts: list[tf.Tensor | tf.SparseTensor], cross: Cross, remembered: list[bytes]) -> tf.SparseTensor:
     """The ids of every combination of the features' values, without the combinations that have no weight."""
-    combinations = combinations_of(parts)
+    combinations = combine_values(parts)
     if cross.num_hash_buckets is not None:
         ids = tf.strings.to_hash_bucket_fast(combinations.values, cross.num_hash_buckets)
         return tf.SparseTensor(combinations.indices, ids, combinations.dense_shape)

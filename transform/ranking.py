@@ -28,25 +28,25 @@ def item_tables(config: Config) -> dict[str, str]:
       The feature that holds the table's key, by table: the item's id or, for a table with an `item_key`, a feature from
       one of the tables before it. For example `{"catalog": "app", "developers": "developer"}`.
     """
-    identity = config.item_id
-    if identity is None:
+    item_id = config.item_id
+    if item_id is None:
         return {}
     items = [f for f in config.spec.features if f.side == "item"]
     names = sorted({f.source for f in items if f.source != IMPRESSIONS})
-    key_features = {name: _key_feature(config.sources.tables[name], identity) for name in names}
+    key_features = {name: _key_feature(config.sources.tables[name], item_id) for name in names}
     found: dict[str, str] = {}
     while True:
-        known = {identity.name, *(f.name for f in items if f.source in found)}
+        known = {item_id.name, *(f.name for f in items if f.source in found)}
         new = {name: key for name, key in key_features.items() if key in known and name not in found}
         if not new:
             return found
         found |= new
 
 
-def _key_feature(table: Table, identity: Feature) -> str | None:
+def _key_feature(table: Table, item_id: Feature) -> str | None:
     """The item feature that holds a table's key; None if the config does not name it."""
-    if table.item_key is None and table.log_column == identity.source_column:
-        return identity.name
+    if table.item_key is None and table.log_column == item_id.source_column:
+        return item_id.name
     return table.item_key
 
 
@@ -67,15 +67,15 @@ def absent_signatures(config: Config) -> dict[str, str]:
       example, if the feature `price` is read from the impressions, `rank` and `rank_named` are absent because "the item
       feature `price` is in no table that is found by the item id `app`".
     """
-    identity = config.item_id
+    item_id = config.item_id
     if not any(f.side == "context" for f in config.spec.features):
         return dict.fromkeys(RANKING_SIGNATURES, "there is no context feature")
-    if identity is None:
+    if item_id is None:
         return dict.fromkeys(RANKING_SIGNATURES, _no_item_id(config))
-    if unfound := _unfound_features(config, identity):
+    if unfound := _unfound_features(config, item_id):
         names = ", ".join(f"`{name}`" for name in unfound)
         what, verb = ("item features", "are") if len(unfound) > 1 else ("item feature", "is")
-        why = f"the {what} {names} {verb} in no table that is found by the item id `{identity.name}`"
+        why = f"the {what} {names} {verb} in no table that is found by the item id `{item_id.name}`"
         return dict.fromkeys(FROM_CATALOG, why)
     return {}
 
@@ -96,10 +96,10 @@ def _no_item_id(config: Config) -> str:
     return f"no item id: it may be any of {', '.join(possible)}; `sources.impressions.item_id` names it"
 
 
-def _unfound_features(config: Config, identity: Feature) -> list[str]:
+def _unfound_features(config: Config, item_id: Feature) -> list[str]:
     """The names of the item features that the model reads but that no row found by the item's id has."""
     tables = item_tables(config)
-    others = [f for f in config.spec.features if f.side == "item" and f.name != identity.name]
+    others = [f for f in config.spec.features if f.side == "item" and f.name != item_id.name]
     return sorted(f.name for f in others if f.source not in tables and _is_read(config, f))
 
 

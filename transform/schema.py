@@ -42,7 +42,7 @@ def raw_schema(config: Config) -> schema_pb2.Schema:
     for feature in config.spec.features:
         _add_feature(schema, feature)
         if feature.renamed_from is not None:  # for a serving model that reads the old name; requests do not have it
-            schema.feature.add(name=feature.renamed_from, type=_type_of(feature), not_in_environment=[SERVING])
+            schema.feature.add(name=feature.renamed_from, type=_feature_type(feature), not_in_environment=[SERVING])
     log = config.sources.impressions
     for name, column, kind in (  # those without a column in the log are left out
         (IMPRESSION_ID, log.impression_id, schema_pb2.BYTES),
@@ -62,12 +62,12 @@ def raw_schema(config: Config) -> schema_pb2.Schema:
     return schema
 
 
-def _type_of(feature: Feature) -> schema_pb2.FeatureType:
+def _feature_type(feature: Feature) -> schema_pb2.FeatureType:
     return schema_pb2.FLOAT if feature.is_numeric else schema_pb2.BYTES
 
 
 def _add_feature(schema: schema_pb2.Schema, feature: Feature) -> None:
-    entry = schema.feature.add(name=feature.name, type=_type_of(feature))
+    entry = schema.feature.add(name=feature.name, type=_feature_type(feature))
     entry.presence.min_count = 1
     if feature.min_present_fraction > 0:
         entry.presence.min_fraction = feature.min_present_fraction

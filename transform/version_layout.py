@@ -73,8 +73,10 @@ def complete_versions(names: Iterable[str]) -> dict[int, str]:
     Returns:
       The folders' names by version, in no order. Of several names of one version, the shortest counts.
     """
-    there = set(names)
-    complete = [name for name in there if version_number(name) is not None and f"{PART_PREFIX}{name}" not in there]
+    existing = set(names)
+    complete = [
+        name for name in existing if version_number(name) is not None and f"{PART_PREFIX}{name}" not in existing
+    ]
     return {int(name): name for name in sorted(complete, key=len, reverse=True)}
 
 
@@ -91,13 +93,15 @@ def pushed_versions(names: Iterable[str], folder: str) -> list[int]:
     Raises:
       InputError: If a version's name has leading zeros.
     """
-    there = list(names)
-    if padded := sorted(name for name in there if (number := version_number(name)) is not None and name != str(number)):
+    existing = list(names)
+    if padded := sorted(
+        name for name in existing if (number := version_number(name)) is not None and name != str(number)
+    ):
         raise InputError(
             "a version's folder must be named by its number without leading zeros: rename or remove it. Received: "
             f"{', '.join(padded)} ({folder})"
         )
-    return sorted(complete_versions(there))
+    return sorted(complete_versions(existing))
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

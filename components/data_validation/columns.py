@@ -58,7 +58,7 @@ class Columns:
     numbers: Mapping[str, Floats]
 
 
-def tokens_of(array: pa.Array | pa.ChunkedArray) -> Tokens:
+def read_tokens(array: pa.Array | pa.ChunkedArray) -> Tokens:
     """Reads strings, integers or lists of them from an Arrow array; nulls are missing values."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()
@@ -76,7 +76,7 @@ def tokens_of(array: pa.Array | pa.ChunkedArray) -> Tokens:
     return Tokens(encoded.dictionary.to_pylist(), codes, rows, num_rows)
 
 
-def numbers_of(array: pa.Array | pa.ChunkedArray) -> Floats:
+def read_numbers(array: pa.Array | pa.ChunkedArray) -> Floats:
     """Reads numbers, or lists of at most one number, from an Arrow array."""
     if isinstance(array, pa.ChunkedArray):
         array = array.combine_chunks()

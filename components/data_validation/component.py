@@ -21,14 +21,14 @@ from components.data_validation.evidence import SpanEvidence
 from components.data_validation.findings import GATE
 from components.data_validation.gates import settle
 from components.data_validation.measuring import measure
-from components.data_validation.reading import columns_of, read_examples, score
+from components.data_validation.reading import read_examples, score, to_columns
 from components.evaluation.scoring.scores import ScoringError
 from components.execution_types import recorded_as
 from components.gate_records import GATE as GATE_PROPERTY
 from components.gate_records import SPAN, Finding, read_record, read_records, write_record
 from components.gate_records import GateRecord as Record
 from components.ingestion.evidence import read_evidence
-from components.model_store.served_models import version_of, why_not_comparable
+from components.model_store.served_models import find_version, why_not_comparable
 from transform.config.config import Config
 from transform.config.drift import Drift
 from transform.errors import InputError
@@ -72,7 +72,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         if input_dict.get("serving_model"):
             (model,) = input_dict["serving_model"]
             root = exec_properties["serving_root"]
-            not_compared = why_not_comparable(root, version_of(root, model), config.spec.example_names)
+            not_compared = why_not_comparable(root, find_version(root, model), config.spec.example_names)
             if not not_compared:
                 try:
                     scores = score(serialized, path_utils.serving_model_path(model.uri))
@@ -81,7 +81,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         ingested = read_evidence(quarantine.uri)
         if ingested is None:
             raise InputError(f"ingestion must leave evidence of the span. There is none in {quarantine.uri}")
-        current = measure(columns_of(serialized, config), scores, ingested, config)
+        current = measure(to_columns(serialized, config), scores, ingested, config)
         records = read_records(artifact.uri for artifact in input_dict.get("earlier_records") or [])
         earlier = [SpanEvidence.from_inputs(record.inputs) for record in records]
         found = decide(current, earlier, _SETTINGS.validate_json(exec_properties["settings"]))

@@ -64,7 +64,7 @@ class Distribution:
         return not self.is_numeric and self.num_distinct > 0.2 * self.num_values
 
 
-def of_tokens(counts: Mapping[str, int], num_missing: int, num_draws: int) -> Distribution:
+def measure_tokens(counts: Mapping[str, int], num_missing: int, num_draws: int) -> Distribution:
     """Returns the distribution of a categorical feature.
 
     Args:
@@ -87,7 +87,7 @@ def of_tokens(counts: Mapping[str, int], num_missing: int, num_draws: int) -> Di
     )
 
 
-def of_numbers(values: npt.NDArray[np.floating], num_draws: int) -> Distribution:
+def measure_numbers(values: npt.NDArray[np.floating], num_draws: int) -> Distribution:
     """Returns the distribution of a numeric feature.
 
     Args:

@@ -10,7 +10,7 @@ from components.data_validation.distributions import (
     divergence,
     divergence_by_chance,
     largest_change,
-    of_tokens,
+    measure_tokens,
 )
 from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.findings import ENOUGH_SPANS, finding, spans_before
@@ -77,7 +77,7 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
                 excuse = "it is an id"
             elif name in current.of_calendar:
                 excuse = "it changes by the calendar"
-            yield from _of_feature(name, distribution, reference, spans, settings, excuse)
+            yield from _measure_feature(name, distribution, reference, spans, settings, excuse)
         else:
             yield finding(
                 "max_divergence",
@@ -99,7 +99,7 @@ def nearest(one: Distribution, others: Sequence[Distribution]) -> tuple[float, i
     return distances[place], place
 
 
-def _of_feature(
+def _measure_feature(
     name: str,
     current: Distribution,
     reference: Sequence[Distribution],
@@ -146,8 +146,8 @@ def _distributions(evidence: SpanEvidence) -> dict[str, Distribution]:
     """Returns the distributions of the features, the label and, if there are at least two, the timestamps' hours."""
     whole = evidence.whole
     found = dict(evidence.features)
-    found[LABEL] = of_tokens({"1": whole.positives, "0": whole.rows - whole.positives}, 0, whole.rows)
+    found[LABEL] = measure_tokens({"1": whole.positives, "0": whole.rows - whole.positives}, 0, whole.rows)
     if len(evidence.hours) > 1:
         hours = {hour: of_hour.rows for hour, of_hour in evidence.hours.items()}
-        found[HOUR_OF_DAY] = of_tokens(hours, 0, evidence.num_requests)
+        found[HOUR_OF_DAY] = measure_tokens(hours, 0, evidence.num_requests)
     return found

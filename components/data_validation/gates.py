@@ -17,7 +17,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from components.artifact_types import GateVerdict, Quarantine
 from components.artifacts import UNFIT
 from components.execution_types import recorded_as
-from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, finding_of
+from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, read_finding
 from components.model_store.versions import user
 from transform.errors import GateError
 
@@ -58,7 +58,7 @@ def RowGate(
 ) -> None:
     """Stops the run if ingestion found its rows unfit: too many rejected, an unusable file, a label missing."""
     del code_fingerprint  # part of the cache key
-    problem = finding_of(examples.get_string_custom_property(UNFIT))
+    problem = read_finding(examples.get_string_custom_property(UNFIT))
     place = f"the rejected rows and the counts are in {quarantine.uri}"
     settle([problem] if problem else [], accept_reason, verdict, place)
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from components.data_validation.columns import Columns, Floats, Ints, Tokens
-from components.data_validation.distributions import Distribution, count_tokens, of_numbers, of_tokens
+from components.data_validation.distributions import Distribution, count_tokens, measure_numbers, measure_tokens
 from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
 from components.data_validation.label_aucs import auc, label_aucs
 from components.ingestion.evidence import Evidence
@@ -48,10 +48,10 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         return num_rows if sides.get(name, "item") == "item" else num_requests
 
     features: dict[str, Distribution] = {
-        name: of_tokens(count_tokens(t.codes, t.values), t.num_missing, draws(name))
+        name: measure_tokens(count_tokens(t.codes, t.values), t.num_missing, draws(name))
         for name, t in columns.tokens.items()
     }
-    features |= {name: of_numbers(values, draws(name)) for name, values in columns.numbers.items()}
+    features |= {name: measure_numbers(values, draws(name)) for name, values in columns.numbers.items()}
     return SpanEvidence(
         ingested=_for_the_record(ingested),
         num_requests=num_requests,
@@ -124,13 +124,13 @@ def with_overlaps(columns: Columns, spec: FeatureSpec) -> Columns:
     added = {}
     for many in (f for f in spec.features if f.is_list):
         for one in (f for f in spec.features if f.kind == "categorical"):
-            if _vocabulary_of(one) == _vocabulary_of(many):
+            if _vocabulary_name(one) == _vocabulary_name(many):
                 name = f"{one.name} in {many.name}"
                 added[name] = _overlap(columns.tokens[one.name], columns.tokens[many.name])
     return dataclasses.replace(columns, tokens={**columns.tokens, **added})
 
 
-def _vocabulary_of(feature: Feature) -> str:
+def _vocabulary_name(feature: Feature) -> str:
     """Returns the name of the feature whose vocabulary a feature uses: its own or another's."""
     return feature.vocabulary if isinstance(feature.vocabulary, str) else feature.name
 

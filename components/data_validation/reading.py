@@ -16,10 +16,10 @@ from tfx.types import artifact_utils
 # tfx-bsl 1.21.0 has no public decoder outside of Beam.
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.data_validation.columns import Columns, Floats, Tokens, numbers_of, tokens_of
+from components.data_validation.columns import Columns, Floats, Tokens, read_numbers, read_tokens
 from components.data_validation.evidence import MAX_EXAMPLES
 from components.evaluation.scoring.scores import BATCH_SIZE as SCORED_AT_ONCE
-from components.evaluation.scoring.scores import scores_of
+from components.evaluation.scoring.scores import compute_scores
 from components.examples.reading import split_files
 from transform.config.config import Config
 from transform.derived_times_graph import derived
@@ -44,27 +44,27 @@ def read_examples(examples: types.Artifact) -> list[bytes]:
     return found
 
 
-def columns_of(examples: list[bytes], config: Config) -> Columns:
+def to_columns(examples: list[bytes], config: Config) -> Columns:
     """Converts serialized tf.Examples to columns."""
     decoder = ExamplesToRecordBatchDecoder(raw_schema(config).SerializeToString())
     batches = [decoder.DecodeBatch(batch) for batch in _batches(examples, _BATCH_SIZE)]
     table = pa.Table.from_batches(batches)
-    label = numbers_of(table[LABEL]).astype(np.int64)
+    label = read_numbers(table[LABEL]).astype(np.int64)
     request = np.arange(len(label))
     if config.sources.impressions.request_id is not None:
-        request = tokens_of(table[REQUEST_ID]).of_rows()
+        request = read_tokens(table[REQUEST_ID]).of_rows()
     features: Mapping[str, Any] = {f.name: table[f.name] for f in config.spec.features}
     return Columns(
         label=label,
         request=request,
         tokens={f.name: _tokens(features[f.name], f) for f in config.spec.features if not f.is_numeric},
-        numbers={f.name: numbers_of(features[f.name]) for f in config.spec.features if f.is_numeric},
+        numbers={f.name: read_numbers(features[f.name]) for f in config.spec.features if f.is_numeric},
     )
 
 
 def _tokens(values: pa.ChunkedArray, feature: Feature) -> Tokens:
     """Returns a feature's tokens: of a derived one those that the model computes of its times."""
-    tokens = tokens_of(values)
+    tokens = read_tokens(values)
     if feature.derive is None or not tokens.values:
         return tokens
     parts, is_time = derived(tf.constant(tokens.values), feature.derive)
@@ -83,7 +83,7 @@ def score(examples: list[bytes], saved_model: str) -> Floats:
     """
     step = -(-len(examples) // MAX_SCORED)
     scores = np.full(len(examples), np.nan)
-    scores[::step] = scores_of(saved_model, map(tf.constant, _batches(examples[::step], SCORED_AT_ONCE)))
+    scores[::step] = compute_scores(saved_model, map(tf.constant, _batches(examples[::step], SCORED_AT_ONCE)))
     return scores
 
 

@@ -86,11 +86,11 @@ class _Gather(beam.CombineFn):  # type: ignore[misc]
 def measured(columns: Columns, plan: Plan) -> Iterator[Measured]:
     """Yields the metrics and plots of all examples, and of those of each slice."""
     groups = [_Groups(columns, name, of_group) for name, of_group in plan.rankings.items()]
-    yield (), _with_differences(plan, _of_slice(columns, groups, plan, None))
+    yield (), _with_differences(plan, _measure_slice(columns, groups, plan, None))
     for name in plan.slices:
         members = columns.slices[name]
         for value, rows in _rows_by_value(members):
-            yield ((name, value),), _with_differences(plan, _of_slice(columns, groups, plan, rows))
+            yield ((name, value),), _with_differences(plan, _measure_slice(columns, groups, plan, rows))
 
 
 def _rows_by_value(members: Members) -> Iterator[tuple[Any, Array]]:
@@ -102,7 +102,7 @@ def _rows_by_value(members: Members) -> Iterator[tuple[Any, Array]]:
             yield value, rows
 
 
-def _of_slice(columns: Columns, groups: Iterable[_Groups], plan: Plan, rows: Array | None) -> dict[MetricKey, Any]:
+def _measure_slice(columns: Columns, groups: Iterable[_Groups], plan: Plan, rows: Array | None) -> dict[MetricKey, Any]:
     """Measures some rows; None takes all."""
     some = slice(None) if rows is None else rows
     labels, weights = columns.label[some].astype(np.float64), columns.weight[some].astype(np.float64)
@@ -134,7 +134,9 @@ class _Groups:
             np.minimum.at(self._unit, self._of_row, columns.unit)
         labels, weights = columns.label.astype(np.float64), columns.weight.astype(np.float64)
         of_models = [
-            ranking.of_groups(self._measures, self._of_row, len(hashes), labels, scores.astype(np.float64), weights)
+            ranking.measure_groups(
+                self._measures, self._of_row, len(hashes), labels, scores.astype(np.float64), weights
+            )
             for scores in columns.score.T
         ]
         self._values, self._weights = (np.stack(arrays, axis=1) for arrays in zip(*of_models, strict=True))

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
 from components.evaluation.extractors import BELOW, NOT_BELOW
-from components.evaluation.inputs import key_of
+from components.evaluation.inputs import make_key
 from components.evaluation.metrics.bootstrap import Array, key_hash, unit_hash
 from components.evaluation.plan import Plan
 from components.evaluation.scoring.columns import Columns, Members
@@ -135,7 +135,7 @@ class _Values:
 
 def _hashes(feature: str, values: Array, hash_function: Callable[[bytes], int]) -> Array:
     """Returns the hashes of a feature's values, uint64 `[num_values]`; each distinct value is hashed once."""
-    of_value = {value: hash_function(key_of(feature, value)) for value in set(values)}
+    of_value = {value: hash_function(make_key(feature, value)) for value in set(values)}
     return np.fromiter((of_value[value] for value in values), np.uint64, len(values))
 
 

@@ -25,7 +25,7 @@ from components import storage
 from components.evaluation.column_evaluator import column_evaluator
 from components.evaluation.column_extractor import files_of, score_extractor
 from components.evaluation.metrics_files import read_measured
-from components.evaluation.plan import Plan, plan_of
+from components.evaluation.plan import Plan, make_plan
 from components.evaluation.results import BASELINE, MODEL, write_measured
 from components.evaluation.scoring.kept_scores import ModelScores
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer, ScoringError
@@ -51,7 +51,7 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
         """
         has_baseline = bool(input_dict.get(BASELINE))
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
-        plan = plan_of(_eval_config(exec_properties["eval_config"], has_baseline))
+        plan = make_plan(_eval_config(exec_properties["eval_config"], has_baseline))
         if plan is None or not input_dict.get("schema"):
             logging.info("the metrics are not all of this project: TFX's executor evaluates")
             super().Do(input_dict, output_dict, exec_properties)
@@ -62,12 +62,12 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
             self._evaluate(plan, scores, input_dict, evaluation, exec_properties)
         except Exception:  # Beam may wrap the error of a worker in one of any type
             baseline_scored = has_baseline and _saved_model(input_dict[BASELINE]) in scores.to_score
-            problem = problem_of(input_dict[BASELINE], input_dict, exec_properties) if baseline_scored else ""
+            problem = find_problem(input_dict[BASELINE], input_dict, exec_properties) if baseline_scored else ""
             if not problem:
                 raise
             logging.warning("the baseline is not measured: %s", problem)
             problems = {BASELINE: problem}
-            alone = plan_of(_eval_config(exec_properties["eval_config"], has_baseline=False))
+            alone = make_plan(_eval_config(exec_properties["eval_config"], has_baseline=False))
             assert alone is not None
             scores = _model_scores(alone, input_dict, exec_properties)
             self._evaluate(alone, scores, input_dict, evaluation, exec_properties)
@@ -107,7 +107,7 @@ def _folders(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str
     return [uri for split in splits for uri in artifact_utils.get_split_uris(input_dict["examples"], split)]
 
 
-def problem_of(model: list[types.Artifact], input_dict: Artifacts, exec_properties: dict[str, Any]) -> str:
+def find_problem(model: list[types.Artifact], input_dict: Artifacts, exec_properties: dict[str, Any]) -> str:
     """Returns why a model cannot score the evaluated examples, as a sentence; empty if it can."""
     files = [one[tfma.INPUT_KEY].decode() for one in files_of(_folders(input_dict, exec_properties))]
     try:

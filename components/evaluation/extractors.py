@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
-from components.evaluation.inputs import UNIT, hash_of
+from components.evaluation.inputs import UNIT, compute_hash
 from components.evaluation.metrics.bootstrap import unit_hash
 from transform.config.evaluation import split_slice
 
@@ -100,5 +100,5 @@ def _unit(features: dict[str, Any], unit_keys: Sequence[str], example: Any) -> f
     """Returns the hash of an example's unit: of the value of the first key that it has, else of the example itself."""
     for key in unit_keys:
         for value in _values(features[key])[:1] if key in features else ():
-            return hash_of(key, value)
+            return compute_hash(key, value)
     return float(unit_hash(np.asarray(example).item()))

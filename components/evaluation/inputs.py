@@ -15,7 +15,7 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import MetricKey
 
 from components.evaluation.metrics.bootstrap import Array, unit_hash
-from components.evaluation.metrics.ranking import Measure, of_group
+from components.evaluation.metrics.ranking import Measure, measure_group
 
 #: The key, among an example's features, of its bootstrap unit's hash; `components.evaluation.extractors` adds it. No
 #: feature of a config begins with an underscore.
@@ -37,15 +37,15 @@ def _of_model(values: Any, model_name: str) -> Array:
     return array
 
 
-def key_of(feature: str, value: Any) -> bytes:
+def make_key(feature: str, value: Any) -> bytes:
     """Returns the key of a bootstrap unit or a group, given a feature and its value, bytes or a number."""
     text = value if isinstance(value, bytes) else str(value).encode()
     return feature.encode() + b"=" + text
 
 
-def hash_of(feature: str, value: Any) -> float:
+def compute_hash(feature: str, value: Any) -> float:
     """Returns the hash of a bootstrap unit, given a feature and its value, bytes or a number."""
-    return float(unit_hash(key_of(feature, value)))
+    return float(unit_hash(make_key(feature, value)))
 
 
 class _Preprocessor(tfma.metrics.Preprocessor):  # type: ignore[misc]
@@ -85,10 +85,10 @@ class GroupRow(_Preprocessor):
         self._unit_key = unit_key
 
     def process(self, extracts: Any) -> Iterator[tuple[float, ...]]:
-        of_models = [of_group(self._measures, *self._arrays(extracts, name)) for name in self._model_names]
+        of_models = [measure_group(self._measures, *self._arrays(extracts, name)) for name in self._model_names]
         values = np.asarray(extracts[tfma.FEATURES_KEY][self._unit_key]).reshape(-1)
         # If a request has several users, takes the smallest hash, independent of the order of its examples.
-        unit = float(values.min()) if self._unit_key == UNIT else hash_of(self._unit_key, values[0])
+        unit = float(values.min()) if self._unit_key == UNIT else compute_hash(self._unit_key, values[0])
         yield (unit, *(number for of_model in of_models for pair in of_model for number in pair))
 
 

@@ -77,7 +77,7 @@ class Plan:
         return Keys(self.eval_config, self.model_names, bool(self.weight))
 
 
-def plan_of(eval_config: config_pb2.EvalConfig) -> Plan | None:
+def make_plan(eval_config: config_pb2.EvalConfig) -> Plan | None:
     """Returns what an EvalConfig asks for; None if only TFMA can measure it.
 
     The configs of `components.evaluation.tfma_config` are measured here. Others may ask for more: metrics of TFMA,

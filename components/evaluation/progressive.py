@@ -15,10 +15,10 @@ from tfx.dsl.components.common import resolver
 
 from components.artifacts import MODEL_ID
 from components.evaluation.component import ColumnEvaluator
-from components.evaluation.executor import ColumnExecutor, problem_of
+from components.evaluation.executor import ColumnExecutor, find_problem
 from components.evaluation.results import MODEL, write_measured
 from components.execution_types import PROGRESSIVE_EVALUATOR, recorded_as
-from components.lineage import artifacts_of, of_last_span_before, producer
+from components.lineage import find_last_span_before, producer, read_artifacts
 from components.model_store.served_models import why_not_measurable
 
 Artifacts = dict[str, list[types.Artifact]]
@@ -49,11 +49,11 @@ class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
         span = current.get_int_custom_property("span")
         blessings = [b for b in input_dict["blessing"] if b.get_int_custom_property("blessed")]
         blessed = {blessing.get_int_custom_property(MODEL_ID) for blessing in blessings}
-        model = of_last_span_before(store, (m for m in input_dict["model"] if m.id in blessed), span)
+        model = find_last_span_before(store, (m for m in input_dict["model"] if m.id in blessed), span)
         if model is None or not self._is_measurable(store, model):
             return {"examples": [], "model": [], "baseline": [], "blessing": []}
         trained_by = producer(store, model.id)
-        given = set() if trained_by is None else {a.id for a in artifacts_of(store, trained_by, inputs=True)}
+        given = set() if trained_by is None else {a.id for a in read_artifacts(store, trained_by, inputs=True)}
         baseline = [m for m in input_dict["baseline"] if m.id in given and self._is_measurable(store, m)]
         return {"examples": [], "model": [model], "baseline": baseline[:1], "blessing": []}
 
@@ -93,7 +93,7 @@ class ProgressiveExecutor(OptionalEvaluatorExecutor):
         try:
             super().Do(input_dict, output_dict, exec_properties)
         except Exception:  # Beam may wrap the error of a worker in one of any type
-            problem = problem_of(input_dict[MODEL], input_dict, exec_properties)
+            problem = find_problem(input_dict[MODEL], input_dict, exec_properties)
             if not problem:
                 raise
             logging.warning("no earlier model is measured on the span: %s", problem)

@@ -55,7 +55,7 @@ def _ranking_metrics(
     keys = Keys(eval_config, model_names, example_weighted)
     return [
         tfma.metrics.MetricComputation(
-            keys=keys.of_metrics(names),
+            keys=keys.metric_keys(names),
             preprocessors=[GroupRow(of_groups, query_key if by_group else UNIT, model_names, example_weighted)],
             combiner=Rows(1 + 2 * len(names) * len(model_names), functools.partial(_measured, keys, names)),
         )

@@ -67,7 +67,7 @@ def _row_metrics(
     measure = functools.partial(_of_table, keys, accuracy_threshold)
     return [
         tfma.metrics.MetricComputation(
-            keys=[*keys.of_metrics(replicates.ROW_METRICS), *keys.of_counts()],
+            keys=[*keys.metric_keys(replicates.ROW_METRICS), *keys.count_keys()],
             preprocessors=[ExampleRow(model_names, example_weighted)],
             combiner=Rows(3 + len(model_names), measure),
         )
@@ -86,7 +86,7 @@ def measured(
     counts = (len(labels), int((weighted > 0).sum()), int((weighted == 0).sum()), len(np.unique(units)))
     return {
         **keys.values(replicates.of_rows(units, labels, weights, scores, accuracy_threshold)),
-        **dict(zip(keys.of_counts(), map(float, counts), strict=True)),
+        **dict(zip(keys.count_keys(), map(float, counts), strict=True)),
     }
 
 
@@ -115,11 +115,11 @@ class Keys:
     def _candidate(self) -> int:
         return 0 if self._pair is None else self._pair[0]
 
-    def of_counts(self) -> list[MetricKey]:
+    def count_keys(self) -> list[MetricKey]:
         """Returns the keys of `COUNTS`, which are the same for every model."""
         return [self._key(name, self._candidate) for name in COUNTS]
 
-    def of_metrics(self, names: Sequence[str]) -> list[MetricKey]:
+    def metric_keys(self, names: Sequence[str]) -> list[MetricKey]:
         """Returns all keys of the given metrics, in the order of `values`."""
         return [key for name in names for key in self._of_metric(name)]
 

@@ -73,7 +73,7 @@ def _metric(class_name: str, module: str = "", **settings: Any) -> config_pb2.Me
     return config_pb2.MetricConfig(class_name=class_name, module=module, config=json.dumps(settings))
 
 
-def evaluator_of(
+def make_evaluator(
     component: type[ColumnEvaluator],
     config: Config,
     examples: BaseChannel,

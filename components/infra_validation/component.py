@@ -16,7 +16,7 @@ from tfx.utils import path_utils
 from components.artifact_types import Catalog
 from components.artifacts import MODEL_ID
 from components.execution_types import recorded_as
-from components.infra_validation.requests import of_latest_span, raw_requests
+from components.infra_validation.requests import raw_requests, select_latest_span
 from components.infra_validation.validation import validate
 from components.infra_validation.verdict import write_verdict
 from components.model_store.versions import checksums
@@ -51,7 +51,7 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         (blessing,) = output_dict["blessing"]
         model = artifact_utils.get_single_instance(input_dict["model"])
         baseline = input_dict.get("baseline_model")
-        own = of_latest_span(input_dict["examples"])
+        own = select_latest_span(input_dict["examples"])
         config = Config.from_json(exec_properties["config"])
         validated = checksums(path_utils.serving_model_path(model.uri))
         verdict = validate(

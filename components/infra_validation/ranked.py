@@ -67,9 +67,9 @@ def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) 
     Returns:
       A request for each logged example, and one whose context has no feature.
     """
-    identity = config.item_id
-    assert identity is not None  # `rank` requires an item id
-    catalog = _Catalog(config, catalog_uri, identity.name)
+    item_id = config.item_id
+    assert item_id is not None  # `rank` requires an item id
+    catalog = _Catalog(config, catalog_uri, item_id.name)
     items = _spread(sorted(catalog.ids), _MAX_ITEMS)
     examples = [*(tf.train.Example.FromString(row).features.feature for row in logged), {}]
     per_request = min(len(items), max(_ITEMS_PER_REQUEST, -(-len(items) // len(examples))))
@@ -77,7 +77,7 @@ def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) 
     requests = RankingRequests([], [], [], [], len(items))
     for example in examples:
         context = {f.name: example[f.name] for f in config.spec.features if f.side == "context" and f.name in example}
-        own = list(example[identity.name].bytes_list.value) if identity.name in example else []
+        own = list(example[item_id.name].bytes_list.value) if item_id.name in example else []
         some = list(itertools.islice(turn, per_request))
         requests.contexts.append(_serialized(context))
         for item_id in [*some, (*own, b"")[0], _UNKNOWN, (*some, *own, b"")[0], b""]:
@@ -91,8 +91,8 @@ def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) 
 class _Catalog:
     """The rows of the items' tables in a catalog snapshot."""
 
-    def __init__(self, config: Config, uri: str, identity: str) -> None:
-        self._identity = identity
+    def __init__(self, config: Config, uri: str, item_id: str) -> None:
+        self._item_id = item_id
         self._tables = [
             (key_feature, dict(table_rows(os.path.join(uri, name))))
             for name, key_feature in item_tables(config).items()
@@ -101,11 +101,11 @@ class _Catalog:
 
     @property
     def ids(self) -> set[bytes]:
-        return {key for key_feature, rows in self._tables if key_feature == self._identity for key in rows}
+        return {key for key_feature, rows in self._tables if key_feature == self._item_id for key in rows}
 
     def features_of(self, item_id: bytes) -> _Features:
         """Returns an item's features; only the id for an item that is in no table."""
-        found = {self._identity: _text(item_id)}
+        found = {self._item_id: _text(item_id)}
         for key_feature, rows in self._tables:
             key = found[key_feature].bytes_list.value[:1] if key_feature in found else []
             for row in (rows[k].features.feature for k in key if k in rows):

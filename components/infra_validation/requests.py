@@ -15,7 +15,7 @@ from components.examples.reading import example_records, split_files
 from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT
 
 
-def of_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
+def select_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
     """Returns the Examples of the run's own span, the latest, from a window that ML Metadata returns ordered by id."""
     return max(window, key=lambda examples: int(examples.get_int_custom_property("span")))
 
@@ -44,7 +44,7 @@ def raw_requests(
         yield example.SerializeToString()
 
 
-def value_of(row: bytes, feature: str | None) -> bytes:
+def first_value(row: bytes, feature: str | None) -> bytes:
     """Returns a categorical feature's first value in a serialized tf.Example; empty without a value or a feature."""
     values = [] if feature is None else tf.train.Example.FromString(row).features.feature[feature].bytes_list.value
     return bytes((*values, b"")[0])

@@ -14,7 +14,7 @@ from components.infra_validation.budgets import missed_budgets
 from components.infra_validation.model_process import ModelProcess
 from components.infra_validation.process import DryRunError
 from components.infra_validation.ranked import RankingRequests, ranking_requests
-from components.infra_validation.requests import value_of
+from components.infra_validation.requests import first_value
 from components.infra_validation.skew import (
     TOLERANCE,
     compare_from_catalog,
@@ -272,9 +272,9 @@ class _Timed:
     item_ids: list[bytes]
 
     @classmethod
-    def of(cls, requests: Sequence[bytes], identity: str | None) -> _Timed:
+    def of(cls, requests: Sequence[bytes], item_id: str | None) -> _Timed:
         """Selects logged requests with an item id; all of them if none has one."""
-        ids = [value_of(request, identity) for request in requests]
+        ids = [first_value(request, item_id) for request in requests]
         chosen = [pair for pair in zip(requests, ids, strict=True) if pair[1]] or [(r, b"unknown") for r in requests]
         rows, item_ids = zip(*itertools.islice(itertools.cycle(chosen), NUM_CANDIDATES), strict=True)
         return cls(list(rows), list(item_ids))

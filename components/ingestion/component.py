@@ -46,11 +46,11 @@ from components.execution_types import recorded_as
 from components.ingestion.counts import CountKey, counts_from_pairs, read_counts, unfitness
 from components.ingestion.disk_room import check_room, disk_bytes
 from components.ingestion.layout import split_rule
-from components.ingestion.sketches import MAX_ENTRIES_ADDED, FilePart, bounded, evidence_of
+from components.ingestion.sketches import MAX_ENTRIES_ADDED, FilePart, bounded, combine_evidence
 from components.ingestion.spans import resolve_span
 from components.ingestion.stages.task import Task
 from components.ingestion.tail import OPEN, TAIL
-from components.ingestion.transforms import IngestImpressions, Outputs, task_of
+from components.ingestion.transforms import IngestImpressions, Outputs, make_task
 from components.uncached import PortableDriver
 from transform.config.config import Config
 from transform.ranking import snapshot_tables
@@ -168,7 +168,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         if config.sources.has_late_labels:
             tf.io.gfile.makedirs(f"{outputs.tail}/{OPEN}")
         try:
-            self._run(task_of(config, files, span, folder), files, outputs, quarantine.uri)
+            self._run(make_task(config, files, span, folder), files, outputs, quarantine.uri)
             if not storage.is_remote(folder):
                 _record_room(examples, [folder, examples.uri, quarantine.uri, catalog.uri])
         finally:
@@ -201,7 +201,7 @@ def _write_counts(
     folder: str, counted: list[tuple[CountKey, int]], parts: list[FilePart], config: Config, span: int
 ) -> None:
     """Writes the counts and the evidence of the quarantine."""
-    counts, evidence = counts_from_pairs(counted, span), evidence_of(parts, counted, config, span)
+    counts, evidence = counts_from_pairs(counted, span), combine_evidence(parts, counted, config, span)
     storage.write_text(f"{folder}/{COUNTS_FILE}", counts.to_json() + "\n")
     storage.write_text(f"{folder}/{EVIDENCE_FILE}", evidence.to_json() + "\n")
 

@@ -153,7 +153,7 @@ def for_evaluation(keys: Iterable[str], eval_fraction: float) -> npt.NDArray[np.
     return hash_fractions(key.encode() for key in keys) < eval_fraction
 
 
-def folds_of(keys: Iterable[str]) -> npt.NDArray[np.int8]:
+def assign_folds(keys: Iterable[str]) -> npt.NDArray[np.int8]:
     """Returns the fold of each key: of impressions that can share their label, or of one; see `trainer.counts`."""
     return (hash_fractions(b"fold/" + key.encode() for key in keys) * NUM_FOLDS).astype(np.int8)
 

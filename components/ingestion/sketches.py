@@ -116,20 +116,20 @@ class FileSketch:
         if len(self._sketch) == self._size:
             self._limit = max(self._sketch)
 
-    def part(self, path: str, sha256: str) -> FilePart:
+    def summary(self, path: str, sha256: str) -> FilePart:
         """Returns the evidence of all rows added."""
         self._cut()
         return FilePart(File(self._source, path, sha256, self._num_rows), dict(self._hours), self._sketch)
 
 
-def hash_of(text: str, num_bytes: int = 4) -> int:
+def compute_hash(text: str, num_bytes: int = 4) -> int:
     """Returns a hash of a string that is the same in every process."""
     return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=num_bytes).digest(), "big")
 
 
 def key_hash(text: str) -> int:
     """Returns the hash by which rows and keys are sampled: 53 bits, which every JSON parser represents exactly."""
-    return hash_of(text, 7) >> 3
+    return compute_hash(text, 7) >> 3
 
 
 def key_hashes(texts: Iterable[str]) -> npt.NDArray[Any]:
@@ -145,8 +145,8 @@ def sketch_value(value: Any) -> SketchValue:
     if value is None or isinstance(value, float):
         return value
     if isinstance(value, tuple):
-        return tuple(sorted(hash_of(text) for text in value)[:_NUM_LIST_HASHES])
-    return hash_of(value)
+        return tuple(sorted(compute_hash(text) for text in value)[:_NUM_LIST_HASHES])
+    return compute_hash(value)
 
 
 def _smallest(sketch: Mapping[int, Any], number: int) -> dict[int, Any]:
@@ -154,7 +154,7 @@ def _smallest(sketch: Mapping[int, Any], number: int) -> dict[int, Any]:
 
 
 def bounded(parts: Iterable[FilePart], config: Config) -> list[FilePart]:
-    """Leaves out of the sketches what `evidence_of` leaves out when it has combined them.
+    """Leaves out of the sketches what `combine_evidence` leaves out when it has combined them.
 
     So the entries of all files of a source are as many as those of one large file. `NUM_ROWS` bounds those of one file,
     and a log may come in thousands of small files. An entry that several files have stays in the last one of a log, in
@@ -177,7 +177,7 @@ def bounded(parts: Iterable[FilePart], config: Config) -> list[FilePart]:
     return found
 
 
-def evidence_of(
+def combine_evidence(
     parts: Iterable[FilePart], counted: Iterable[tuple[CountKey, int]], config: Config, span: int
 ) -> Evidence:
     """Combines the evidence of all files with the counts after the joins.

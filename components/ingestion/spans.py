@@ -116,7 +116,7 @@ def _check_splits(files: Mapping[str, Iterable[str]]) -> None:
                 )
 
 
-def paths_of(files: Mapping[str, Mapping[str, Iterable[str]]]) -> frozenset[str]:
+def list_paths(files: Mapping[str, Mapping[str, Iterable[str]]]) -> frozenset[str]:
     """Returns the paths of `SpanFiles.files`."""
     return frozenset(path for by_split in files.values() for paths in by_split.values() for path in paths)
 

@@ -3,11 +3,11 @@
 1. `ReadFiles` parses the files of all sources. It rejects rows that break a rule, and writes the others as parts.
 2. `FindRepeated` finds the impressions whose id an earlier one has. `BuildLookups` indexes the tables and the installs
    by their keys.
-3. `JoinPart` rejects these impressions and those that a table must have and has not, finds each other impression's row
-   in each table, and labels it.
-4. `SplitPart` leaves out the impressions whose labels are not known by the end of the logs (`EndOfLog`), and splits the
-   others. A split by time is taken from the last time of those that are left (`KnownTimes`). With `late_labels`,
-   `WriteOpen` and `WriteForTheNextSpan` write the span's tail.
+3. `JoinPartition` rejects these impressions and those that a table must have and has not, finds each other impression's
+   row in each table, and labels it.
+4. `SplitPartition` leaves out the impressions whose labels are not known by the end of the logs (`EndOfLog`), and
+   splits the others. A split by time is taken from the last time of those that are left (`KnownTimes`). With
+   `late_labels`, `WriteOpen` and `WriteForTheNextSpan` write the span's tail.
 5. `ShareLabels` finds the training impressions that can share their label with an evaluation impression.
 6. `ShufflePart` hands each impression to a shard of its split; `WriteShard` serializes and writes a shard's examples.
 
@@ -26,7 +26,7 @@ from apache_beam.pvalue import AsDict, AsList
 
 from components.ingestion.formats.files import is_gzip
 from components.ingestion.layout import Layout
-from components.ingestion.stages.join import JoinPart, KnownTimes, SplitPart, count_installs, union_of
+from components.ingestion.stages.join import JoinPartition, KnownTimes, SplitPartition, count_installs, unite_installs
 from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.stages.read import ReadFiles
 from components.ingestion.stages.span_end import EndOfLog
@@ -36,12 +36,12 @@ from components.ingestion.stages.task import (
     EVIDENCE,
     INSTALL_LOG,
     INSTALLS,
+    LOCATIONS,
     OPEN,
-    PLACES,
     REJECTED,
     TIMES,
     Order,
-    Part,
+    Partition,
     Task,
 )
 from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
@@ -78,7 +78,7 @@ class Outputs:
     tail: str = ""
 
 
-def task_of(config: Config, files: Mapping[str, Mapping[str, tuple[str, ...]]], span: int, folder: str) -> Task:
+def make_task(config: Config, files: Mapping[str, Mapping[str, tuple[str, ...]]], span: int, folder: str) -> Task:
     """Returns the task of a span; its numbers of buckets and shards depend on the sizes of the logs only.
 
     Args:
@@ -130,18 +130,20 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         paths = AsDict(lookups["paths"])
 
         impressions = read["parts"] | "OfLog" >> beam.Filter(_is_of_log)
-        repeated = read[PLACES] | "GroupIds" >> beam.GroupByKey() | "FindRepeated" >> beam.ParDo(FindRepeated())
+        repeated = read[LOCATIONS] | "GroupIds" >> beam.GroupByKey() | "FindRepeated" >> beam.ParDo(FindRepeated())
         log = tuple(path for name, _, _, path in self._files if name == IMPRESSIONS)
         joined = (
             {"part": impressions | "OrderOfPart" >> beam.Map(_by_order), "repeated": repeated}
             | "GroupParts" >> beam.CoGroupByKey()
             | "Join"
-            >> beam.ParDo(JoinPart(task, log), paths).with_outputs(REJECTED, COUNTED, TIMES, INSTALLS, main="parts")
+            >> beam.ParDo(JoinPartition(task, log), paths).with_outputs(
+                REJECTED, COUNTED, TIMES, INSTALLS, main="parts"
+            )
         )
         rejected.append(joined[REJECTED])
         counted.append(joined[COUNTED])
         if config.sources.installs is not None:
-            found = joined[INSTALLS] | "FoundInstalls" >> beam.CombineGlobally(union_of).as_singleton_view()
+            found = joined[INSTALLS] | "FoundInstalls" >> beam.CombineGlobally(unite_installs).as_singleton_view()
             counted.append(lookups["paths"] | "CountInstalls" >> beam.FlatMap(count_installs, found))
         ends = (
             joined[TIMES] | "EndOfImpressions" >> beam.CombineGlobally(EndOfLog()).as_singleton_view(),
@@ -165,13 +167,15 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             root
             | "Files" >> beam.Create(self._files)  # it reshuffles, so that each worker reads some
             | "Read"
-            >> beam.ParDo(ReadFiles(self._task)).with_outputs(REJECTED, COUNTED, EVIDENCE, PLACES, TIMES, main="parts")
+            >> beam.ParDo(ReadFiles(self._task)).with_outputs(
+                REJECTED, COUNTED, EVIDENCE, LOCATIONS, TIMES, main="parts"
+            )
         )
 
-    def _lookups(self, root: Any, parts: Any) -> Any:
+    def _lookups(self, root: Any, partitions: Any) -> Any:
         config = self._task.config
         names = [*config.sources.tables, *([] if config.sources.installs is None else [INSTALL_LOG])]
-        others = parts | "OfOthers" >> beam.Filter(lambda part: part.source != IMPRESSIONS)
+        others = partitions | "OfOthers" >> beam.Filter(lambda partition: partition.source != IMPRESSIONS)
         return (
             root
             | "Names" >> beam.Create(names)
@@ -187,15 +191,17 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         if rule.split_by == "time" and self._layout.timestamp is not None:
             known = joined["parts"] | "KnownTimes" >> beam.ParDo(KnownTimes(task), *ends)
             latest = known | "Latest" >> beam.CombineGlobally(EndOfLog()).as_singleton_view()
-        return joined["parts"] | "Split" >> beam.ParDo(SplitPart(task), *ends, latest).with_outputs(
-            COUNTED, PLACES, OPEN, main="parts"
+        return joined["parts"] | "Split" >> beam.ParDo(SplitPartition(task), *ends, latest).with_outputs(
+            COUNTED, LOCATIONS, OPEN, main="parts"
         )
 
     def _write(self, root: Any, split: Any, paths: Any) -> None:
         task, installs = self._task, self._task.config.sources.installs
         seconds = 0.0 if installs is None else installs.attribution_seconds + installs.clock_skew_seconds
-        marked = split[PLACES] | "GroupLabels" >> beam.GroupByKey() | "ShareLabels" >> beam.ParDo(ShareLabels(seconds))
-        places = (
+        marked = (
+            split[LOCATIONS] | "GroupLabels" >> beam.GroupByKey() | "ShareLabels" >> beam.ParDo(ShareLabels(seconds))
+        )
+        locations = (
             {"part": split["parts"] | "OrderOfSplit" >> beam.Map(_by_order), "marked": marked}
             | "GroupSplit" >> beam.CoGroupByKey()
             | "Shuffle" >> beam.ParDo(ShufflePart(task))
@@ -204,7 +210,7 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         numbers = [(shard, None) for shard in range(2 * task.num_shards)]
         shards = root | "Shards" >> beam.Create(numbers, reshuffle=False)
         _ = (
-            {"places": places, "all": shards}
+            {"places": locations, "all": shards}
             | "GroupShards" >> beam.CoGroupByKey()
             | "Write" >> beam.ParDo(WriteShard(task, (self._outputs.train, self._outputs.eval)), paths)
         )
@@ -219,9 +225,9 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
         )
 
 
-def _is_of_log(part: Part) -> bool:
-    return part.source == IMPRESSIONS
+def _is_of_log(partition: Partition) -> bool:
+    return partition.source == IMPRESSIONS
 
 
-def _by_order(part: Part) -> tuple[Order, Part]:
-    return part.order, part
+def _by_order(partition: Partition) -> tuple[Order, Partition]:
+    return partition.order, partition

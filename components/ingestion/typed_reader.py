@@ -15,7 +15,7 @@ from components.ingestion.columns.batch_parser import TYPES, BatchParser
 from components.ingestion.columns.rows import RawRow, Rejection, RowError, RowParser, kept_text
 from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.formats.blocks import RawBlock
-from components.ingestion.formats.readers import LineTally, Progress, told_as_user_error, unit_of
+from components.ingestion.formats.readers import LineTally, Progress, reported_as_user_error, unit_of
 from components.ingestion.formats.record_blocks import read_parquet_blocks, read_tfrecord_blocks
 from components.ingestion.formats.text_blocks import read_delimited_blocks, read_jsonl_blocks
 from transform.config.config import Column
@@ -68,7 +68,7 @@ class TypedReader:
     def raw_blocks(self, path: str, tally: LineTally) -> Iterator[RawBlock]:
         """Yields the file's rows before they are parsed; as `read`."""
         progress = Progress(unit_of(self._format))
-        with told_as_user_error(path, progress):
+        with reported_as_user_error(path, progress):
             for block in self._blocks(path, tally):
                 yield block
                 progress.number = max(progress.number, block.last_number)
@@ -87,15 +87,17 @@ class TypedReader:
 
     def typed(self, block: RawBlock, path: str, texts: TextCounts | None = None) -> TypedBlock:
         """Parses the rows of a file; counts in `texts` what the rules for texts change."""
-        values, odd = self._batches.parse(block.raw)
+        values, fallback = self._batches.parse(block.raw)
         if texts is not None:
-            texts.add_columns(self._columns, block.raw, values, odd)
-        positions = np.flatnonzero(odd)
-        odd_rows = zip(block.numbers[positions].tolist(), block.rows(positions), strict=True)
-        others = sorted([*itertools.starmap(RawRow, odd_rows), *block.others], key=lambda row: row.number)
+            texts.add_columns(self._columns, block.raw, values, fallback)
+        positions = np.flatnonzero(fallback)
+        fallback_values = zip(block.numbers[positions].tolist(), block.rows(positions), strict=True)
+        fallback_rows = sorted(
+            [*itertools.starmap(RawRow, fallback_values), *block.fallback_rows], key=lambda row: row.number
+        )
         parsed_rows: list[tuple[int, tuple[Any, ...]]] = []
         rejections: list[Rejection] = []
-        for raw in others:
+        for raw in fallback_rows:
             parsed = self._parsed(raw, path)
             if isinstance(parsed, Rejection):
                 rejections.append(parsed)
@@ -104,8 +106,8 @@ class TypedReader:
                 if texts is not None and raw.values is not None:
                     texts.add_row(self._columns, raw.values, parsed)
         numbers = block.numbers
-        if odd.any():
-            values, numbers = [array.filter(pa.array(~odd)) for array in values], numbers[~odd]
+        if fallback.any():
+            values, numbers = [array.filter(pa.array(~fallback)) for array in values], numbers[~fallback]
         if parsed_rows:
             values, numbers = _merged(values, numbers, parsed_rows)
         return TypedBlock(
@@ -113,8 +115,8 @@ class TypedReader:
             numbers,
             rejections,
             num_rows=block.num_rows,
-            num_lines=len(block.numbers) + sum(row.num_lines for row in block.others),
-            num_multi_line=sum(row.num_lines > 1 for row in block.others),
+            num_lines=len(block.numbers) + sum(row.num_lines for row in block.fallback_rows),
+            num_multi_line=sum(row.num_lines > 1 for row in block.fallback_rows),
         )
 
     def _parsed(self, raw: RawRow, path: str) -> tuple[Any, ...] | Rejection:

@@ -22,7 +22,7 @@ from components.artifacts import COMPLETED_BY, LATE, NUM_OPEN, TAIL_OF
 from components.examples.writing import write_records
 from components.execution_types import recorded_as
 from components.ingestion.example_rows import ExampleEncoder
-from components.ingestion.stages.tail import pieces_of
+from components.ingestion.stages.tail import encode_pieces
 from components.ingestion.stages.task import ROWS_AT_ONCE
 from components.ingestion.tail import TAIL, open_shards, read_shard, shown_times
 from components.late_labels.completion import Completion, counts_of_shard
@@ -135,7 +135,7 @@ def _examples(encoder: ExampleEncoder, tables: list[str], rows: pa.Table) -> Ite
     for start in range(0, len(rows), ROWS_AT_ONCE):
         some = rows.slice(start, ROWS_AT_ONCE)
         each = pa.array(range(len(some)), pa.int32())
-        pieces = {name: pieces_of(some, at) for at, name in enumerate(tables)}
+        pieces = {name: encode_pieces(some, at) for at, name in enumerate(tables)}
         yield encoder.examples(some, dict.fromkeys(tables, each), pieces)
 
 

@@ -45,6 +45,6 @@ class LateCounts:
         return LateCounts(**{name: ours[name] + theirs[name] for name in ours} | {"span": self.span})
 
 
-def counts_of(properties: Mapping[str, Any]) -> LateCounts:
+def read_label_counts(properties: Mapping[str, Any]) -> LateCounts:
     """Returns the counts that an artifact in ML Metadata has as custom properties."""
     return LateCounts(**{field.name: properties[field.name].int_value for field in dataclasses.fields(LateCounts)})

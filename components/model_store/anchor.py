@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from components.model_store.manifest import Manifest
 
 
-def anchor_of(manifests: Mapping[int, Manifest], before: int | None = None) -> str | None:
+def find_anchor(manifests: Mapping[int, Manifest], before: int | None = None) -> str | None:
     """Returns the URI of the model that is the anchor; None if nothing was pushed.
 
     The manifest of the version that serves names it. A rollback copies the manifest of the version that it restores,
@@ -27,6 +27,6 @@ def anchor_of(manifests: Mapping[int, Manifest], before: int | None = None) -> s
     return (of_pushes[-1].anchor or of_pushes[-1].model_uri) if of_pushes else None
 
 
-def versions_of(manifests: Mapping[int, Manifest], model_uri: str) -> list[int]:
+def list_versions(manifests: Mapping[int, Manifest], model_uri: str) -> list[int]:
     """Returns the versions that have a model, oldest first: its push, and the rollbacks to it."""
     return [version for version, manifest in manifests.items() if manifest.model_uri == model_uri]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.model_store.anchor import anchor_of, versions_of
+from components.model_store.anchor import find_anchor, list_versions
 from components.model_store.manifest import read_manifest
 from components.model_store.pins import pins
 from components.model_store.versions import remove_version, version_path, versions
@@ -23,8 +23,8 @@ def remove_old(root: str, keep: int) -> list[int]:
     found = versions(root)
     kept = {*found[-keep:], *pins(root)}
     manifests = {version: read_manifest(version_path(root, version)) for version in found}
-    if anchor := anchor_of(manifests):
-        kept |= set(versions_of(manifests, anchor)[-1:])
+    if anchor := find_anchor(manifests):
+        kept |= set(list_versions(manifests, anchor)[-1:])
     for version in reversed(found):  # newest first: a version restores an older one
         restored = manifests[version].restores
         if version in kept and restored is not None:

@@ -101,11 +101,11 @@ def baseline_words(
     return f"version {version}{trained}{where}{not_compared if lacking else ''}"
 
 
-def version_of(root: str, model: types.Artifact) -> int | None:
+def find_version(root: str, model: types.Artifact) -> int | None:
     """Returns the newest version of a model whose folder exists; None if there is none."""
-    there = versions(root)
+    existing = versions(root)
     of_model = versions_with(root, history(root), place_of(model), path_utils.serving_model_path(model.uri))
-    return next((v for v in reversed(of_model) if v in there), None)
+    return next((v for v in reversed(of_model) if v in existing), None)
 
 
 def why_not_comparable(root: str, version: int | None, features: Collection[str]) -> str:
@@ -144,17 +144,17 @@ def why_not_measurable(store: mlmd.MetadataStore, model: types.Artifact, feature
         return ""
     (execution,) = store.get_executions_by_id([trained_by])
     custom_config = execution.custom_properties["custom_config"].string_value
-    lacking = _lacking_of(json.loads(custom_config)[_CONFIG_KEY], features) if custom_config else []
+    lacking = _find_lacking(json.loads(custom_config)[_CONFIG_KEY], features) if custom_config else []
     return f"the model reads {', '.join(lacking)}, which the examples do not have" if lacking else ""
 
 
 def _lacking_features(root: str, version: int, features: Collection[str]) -> list[str]:
     """Returns the features that a version's model reads and the examples lack; empty for a version without a config."""
     text = storage.read_text(os.path.join(version_path(root, version), EXTRA_ASSETS, CONFIG_FILE))
-    return _lacking_of(text, features) if text else []
+    return _find_lacking(text, features) if text else []
 
 
-def _lacking_of(config_json: str, features: Collection[str]) -> list[str]:
+def _find_lacking(config_json: str, features: Collection[str]) -> list[str]:
     """Returns the features that a model trained with a config reads and the examples lack."""
     # Not parsed as a Config: a release may drop a key.
     spec = renamed_keys.in_json(json.loads(config_json)).get("spec", {})

@@ -170,7 +170,7 @@ def add_version(
     Raises:
       LostClaimError: If another process has claimed the workspace meanwhile, or has removed the copy.
     """
-    fence.check_held()
+    fence.check_locked()
     storage.make_folder(root)
     clear(root)
     version = max([*versions(root), *_removed(root)], default=0) + 1
@@ -190,7 +190,7 @@ def add_version(
         storage.write_text(os.path.join(folder, MANIFEST_PATH), whole.to_json())
         if not remote:
             storage.sync_all(part)
-        fence.check_held()
+        fence.check_locked()
         if handle is None:
             storage.remove(part)
         elif os.path.samestat(os.fstat(handle), os.stat(part)):

@@ -20,7 +20,7 @@ from components.evaluation.metrics_files import read_measured
 from components.execution_types import recorded_as
 from components.gate_records import GateRecord as GateRecordContent
 from components.gate_records import read_record
-from components.infra_validation.requests import of_latest_span, raw_requests
+from components.infra_validation.requests import raw_requests, select_latest_span
 from components.infra_validation.verdict import read_checksums, read_verdict
 from components.model_store.versions import version_path
 from components.push.new_manifest import new_manifest
@@ -117,7 +117,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             validated=read_checksums(artifact_utils.get_single_uri(input_dict["infra_blessing"])),
             catalog_uri=artifact_utils.get_single_uri(input_dict["catalog"]),
             config_json=exec_properties["config"],
-            requests=list(raw_requests(of_latest_span(input_dict["examples"]), "eval", max(CANDIDATE_COUNTS))),
+            requests=list(raw_requests(select_latest_span(input_dict["examples"]), "eval", max(CANDIDATE_COUNTS))),
             item_id=config.item_id.name if config.item_id else None,
         )
 

@@ -19,7 +19,7 @@ from components.model_store.identity import versions_with
 from components.model_store.manifest import Baseline, Manifest, Metrics
 from components.model_store.served_models import place_of
 from components.model_store.versions import history
-from components.push.warmup import signatures_of
+from components.push.warmup import list_signatures
 from components.quality_gate.inputs import QualityInputs
 from components.quality_gate.rules import becomes_anchor
 from transform.config.config import Config
@@ -48,18 +48,18 @@ def new_manifest(
         model_uri=model.uri,
         model_id=model.id,
         run_id=run_id,
-        spans=spans_of(input_dict["examples"]),
+        spans=list_spans(input_dict["examples"]),
         config_fingerprint=hashlib.sha256(config.identity_json().encode()).hexdigest(),
         code_fingerprint=exec_properties["code_fingerprint"],
         baseline=_baseline(input_dict.get("baseline_model", []), exec_properties["serving_root"]),
-        signatures=tuple(sorted(signatures_of(path_utils.serving_model_path(model.uri)))),
+        signatures=tuple(sorted(list_signatures(path_utils.serving_model_path(model.uri)))),
         absent_signatures=absent_signatures(config),
         anchor=_next_anchor(model.uri, record),
         metrics=Metrics(dict(whole.metrics), dict(whole.baseline)),
     )
 
 
-def spans_of(window: Sequence[types.Artifact]) -> tuple[int, ...]:
+def list_spans(window: Sequence[types.Artifact]) -> tuple[int, ...]:
     """Returns the spans of a window, ascending, without those of which it has only the completed tail."""
     return tuple(sorted(a.get_int_custom_property("span") for a in window if not a.get_int_custom_property(LATE)))
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from absl import logging
 
 from components import storage
-from components.fence import check_held
+from components.fence import check_locked
 from components.model_store.identity import is_same_model, versions_with
 from components.model_store.manifest import Baseline, Forced, Manifest
 from components.model_store.retention import remove_old
@@ -113,14 +113,14 @@ def push(candidate: Candidate, serving_root: str, keep_versions: int, objections
     assert uri is not None
     _check_validated(candidate, candidate.model_path)
     with locked(serving_root):
-        check_held()
-        manifests, there = history(serving_root), versions(serving_root)
+        check_locked()
+        manifests, existing = history(serving_root), versions(serving_root)
         own = versions_with(serving_root, manifests, uri, candidate.model_path)
-        newest = max(there, default=0)
-        wrong = _what_is_wrong(serving_root, own[-1], there) if own else ""
+        newest = max(existing, default=0)
+        wrong = _what_is_wrong(serving_root, own[-1], existing) if own else ""
         if own and (not wrong or own[-1] < newest):
             older = f"pushed before this run: version {newest} serves" if newest > own[-1] else ""
-            forced = manifests[own[-1]].forced if own[-1] in there else None
+            forced = manifests[own[-1]].forced if own[-1] in existing else None
             pushed = Pushed(own[-1], "; ".join(filter(None, (older, wrong))), forced)
         else:
             others = {v: m for v, m in manifests.items() if m.model_uri is not None and v not in own}
@@ -167,9 +167,9 @@ def _forced(objections: Objections, older: str) -> Forced | None:
     return Forced(user(), objections.force_reason, refusals) if refusals else None
 
 
-def _what_is_wrong(serving_root: str, version: int, there: Sequence[int]) -> str:
+def _what_is_wrong(serving_root: str, version: int, existing: Sequence[int]) -> str:
     """Returns how a pushed version was changed or removed since; empty if it is intact."""
-    if version not in there:
+    if version not in existing:
         return "removed since, as newer versions were pushed"
     try:
         verify(version_path(serving_root, version))

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2  # TensorFlow 2.21.0 has no public name for it
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.infra_validation.requests import value_of
+from components.infra_validation.requests import first_value
 from transform.signature_names import (
     CONTEXT_INPUT,
     EXPLAIN_ITEMS_SIGNATURE,
@@ -43,7 +43,7 @@ def write_warmup(version_path: str, model_name: str, requests: Sequence[bytes], 
     folder = os.path.join(version_path, EXTRA_ASSETS)
     tf.io.gfile.makedirs(folder)
     with tf.io.TFRecordWriter(os.path.join(folder, WARMUP_FILE)) as writer:
-        for signature, inputs in _records(signatures_of(version_path), requests, item_id):
+        for signature, inputs in _records(list_signatures(version_path), requests, item_id):
             log = prediction_log_pb2.PredictionLog()
             request = log.predict_log.request
             request.model_spec.name = model_name
@@ -66,7 +66,7 @@ def _records(
         yield EXPLAIN_SIGNATURE, {examples: requests[:1]}
     if item_id is None or RANK_ITEMS_SIGNATURE not in signatures:
         return
-    with_ids = {request: own for request in requests if (own := value_of(request, item_id))}
+    with_ids = {request: own for request in requests if (own := first_value(request, item_id))}
     ids = list(dict.fromkeys(with_ids.values()))
     if not ids:
         return
@@ -84,7 +84,7 @@ def _records(
         yield EXPLAIN_ITEMS_SIGNATURE, {CONTEXT_INPUT: [item], ITEM_IDS: [[of_item]], ITEMS_INPUT: [[item]]}
 
 
-def signatures_of(version_path: str) -> Mapping[str, Any]:
+def list_signatures(version_path: str) -> Mapping[str, Any]:
     """Returns a SavedModel's signatures by name, without TensorFlow 2.21.0's own, such as `__saved_model_init_op`."""
     with tf.io.gfile.GFile(os.path.join(version_path, SAVED_MODEL_FILE), "rb") as file:
         model = saved_model_pb2.SavedModel.FromString(file.read())

@@ -18,13 +18,13 @@ from tfx.utils import path_utils
 
 from components import gate_records, storage
 from components.artifact_types import GateRecord
-from components.evaluation.metrics.paired import Array, differences, metrics_of
+from components.evaluation.metrics.paired import Array, compute_metrics, differences
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.results import BASELINE, read_written, to_plain
 from components.evaluation.scoring.kept_scores import kept_scores
-from components.evaluation.scoring.scores import Rows, ScoringError, checked_scores, read_rows, scores_of
+from components.evaluation.scoring.scores import Rows, ScoringError, checked_scores, compute_scores, read_rows
 from components.execution_types import recorded_as
-from components.model_store.served_models import place_of, version_of, why_not_comparable
+from components.model_store.served_models import find_version, place_of, why_not_comparable
 from components.quality_gate.inputs import PairedDifference, QualityInputs, ReferenceResult, Rival, earlier_spans
 from components.quality_gate.judgement import GATE
 from components.quality_gate.rules import decide
@@ -102,7 +102,7 @@ def _measured(
     anchor = None
     if input_dict.get("anchor_model"):
         rival = artifact_utils.get_single_instance(input_dict["anchor_model"])
-        version = version_of(serving_root, rival)
+        version = find_version(serving_root, rival)
         if problem := why_not_comparable(serving_root, version, features):
             anchor = Rival(place_of(rival), version, problem=problem)
         else:
@@ -111,7 +111,7 @@ def _measured(
     if input_dict.get("serving_model"):
         served = artifact_utils.get_single_instance(input_dict["serving_model"])
         serving = place_of(served)
-        not_compared = why_not_comparable(serving_root, version_of(serving_root, served), features)
+        not_compared = why_not_comparable(serving_root, find_version(serving_root, served), features)
         if (written := read_written(evaluated.uri)) is not None:
             not_compared = not_compared or written.problems.get(BASELINE, "")
     references, problem = {}, ""
@@ -154,7 +154,7 @@ class Evaluated(NamedTuple):
         saved_model = path_utils.serving_model_path(model.uri)
         kept = kept_scores(self.uri, saved_model, [artifact_utils.get_split_uri([self.examples], "eval")])
         if kept is None or len(kept) != len(rows.label):
-            return scores_of(saved_model, rows.batches())
+            return compute_scores(saved_model, rows.batches())
         return checked_scores(kept, saved_model)
 
 
@@ -188,7 +188,7 @@ def against(
     return Rival(
         place_of(rival),
         version,
-        metrics_of(rows.label, rows.weight, other),
+        compute_metrics(rows.label, rows.weight, other),
         {name: PairedDifference(d.estimate, d.standard_error) for name, d in found.items()},
     )
 
@@ -211,7 +211,7 @@ def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict
     return {
         name: ReferenceResult(
             found.num_rows,
-            metrics_of(rows.label, rows.weight, scores.astype(np.float64)),
+            compute_metrics(rows.label, rows.weight, scores.astype(np.float64)),
             {
                 metric: PairedDifference(d.estimate, d.standard_error)
                 for metric, d in differences(rows.label, rows.weight, rows.unit, own, scores.astype(np.float64)).items()

@@ -32,7 +32,7 @@ class Rival:
     Attributes:
       model_uri: The model's URI; empty if there is none.
       version: The model's version; None if it was removed.
-      metrics: Its metrics on this span's evaluation rows, as returned by `metrics_of`; empty if it could not be scored.
+      metrics: Its metrics on this span's evaluation rows, from `compute_metrics`; empty if it could not be scored.
       differences: By metric, the candidate model's minus this model's, on the same rows.
       problem: Why it could not be measured, as a sentence; empty if it could.
     """
@@ -50,7 +50,7 @@ class ReferenceResult:
 
     Attributes:
       num_rows: The number of training rows that it was fitted on.
-      metrics: Its metrics on this span's evaluation rows, as returned by `metrics_of`.
+      metrics: Its metrics on this span's evaluation rows, as returned by `compute_metrics`.
       differences: By metric, the candidate model's minus this model's, on the same rows.
     """
 

@@ -63,8 +63,8 @@ def findings(
       before those of slices.
     """
     found = [
-        *_of_whole(measured[""], evaluation, not_compared),
-        *(f for name, m in sorted(measured.items()) if name for f in _of_slice(name, m, evaluation)),
+        *_judge_whole(measured[""], evaluation, not_compared),
+        *(f for name, m in sorted(measured.items()) if name for f in _judge_slice(name, m, evaluation)),
         *_vanished(measured, evaluation, earlier),
     ]
     order: tuple[Severity, ...] = ("stop", "refuse", "cannot_judge", "warn")
@@ -123,17 +123,17 @@ def _size(measured: EvaluationResult) -> str:
     return words
 
 
-def _of_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: str) -> Iterator[Finding]:
+def _judge_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: str) -> Iterator[Finding]:
     is_small = whole.num_of_rarer_label < evaluation.min_positives
     if is_small:
         yield from _small_evaluation(whole, evaluation, is_first=not (whole.baseline or not_compared))
     for name, rule in evaluation.thresholds.items():
         subject = _Subject(name, "", rule, f"{_KEY}.thresholds.{name}", whole, is_small)
         if name not in whole.metrics:
-            yield subject.finding("cannot_judge", _bound_of(rule), math.nan, None, _not_measured(subject))
+            yield subject.finding("cannot_judge", _first_bound(rule), math.nan, None, _not_measured(subject))
             continue
         if math.isnan(whole.metrics[name]):
-            yield subject.finding("refuse", _bound_of(rule), math.nan, None, _undefined(subject))
+            yield subject.finding("refuse", _first_bound(rule), math.nan, None, _undefined(subject))
             continue
         yield from _bounds(subject)
         yield from _worsening(subject)
@@ -154,7 +154,7 @@ def _of_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: str
         )
 
 
-def _bound_of(rule: SliceThreshold) -> str:
+def _first_bound(rule: SliceThreshold) -> str:
     """Returns the name of a rule's first bound."""
     return next(name for name in ("min", "max", "max_worsening") if getattr(rule, name) is not None)
 
@@ -286,7 +286,7 @@ def _worsening(subject: _Subject) -> Iterator[Finding]:
         yield subject.finding("cannot_judge", "max_worsening", worse, margin, sentence)
 
 
-def _of_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) -> Iterator[Finding]:
+def _judge_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) -> Iterator[Finding]:
     if not evaluation.slice_thresholds:
         return
     few_positives = measured.num_of_rarer_label < evaluation.min_slice_positives
@@ -310,7 +310,7 @@ def _of_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) -> 
     for metric, rule in evaluation.slice_thresholds.items():
         subject = _Subject(metric, name, rule, f"{_KEY}.slice_thresholds.{metric}", measured, is_small=True)
         if metric not in measured.metrics:
-            yield subject.finding("cannot_judge", _bound_of(rule), math.nan, None, _not_measured(subject))
+            yield subject.finding("cannot_judge", _first_bound(rule), math.nan, None, _not_measured(subject))
             continue
         if math.isnan(measured.metrics[metric]):
             yield subject.finding("cannot_judge", "min", math.nan, None, _undefined(subject))

@@ -37,7 +37,7 @@ _JOINED_BYTES = 1 << 25
 NOT_COUNTED = frozenset({IMPRESSION_ID, REQUEST_ID})
 
 
-def statistics_of(
+def compute_statistics(
     files: Sequence[str], batch_size: int = BATCH_SIZE, max_values: int = MAX_VALUES
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
     """Computes the statistics of a split, those that TFDV computes with its default options.

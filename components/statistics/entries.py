@@ -141,13 +141,13 @@ class Entry:
     def __init__(self, name: str, kind: bytes) -> None:
         self.kind = kind
         key = KEY + varint(len(name.encode())) + name.encode() + VALUE
-        self._key_bytes, self._key_words = len(key), _words_of(key)
+        self._key_bytes, self._key_words = len(key), _read_words(key)
         head = entry_prefix(name, kind, len(VALUES) + 1) + VALUES + varint(0)
-        self.head_bytes, self._head_words = len(head), _words_of(head)
+        self.head_bytes, self._head_words = len(head), _read_words(head)
         ones = bytearray(len(head))
         for place in _LENGTH_PLACES:
             ones[place] = 1
-        self._one_words = [word for _, word, _ in _words_of(bytes(ones))]
+        self._one_words = [word for _, word, _ in _read_words(bytes(ones))]
         self._max_value_bytes = VARINT_MASK - head[_LENGTH_PLACES[0]]  # the entry's length is the largest one
 
     def short_values(self, examples: Examples, places: Ints) -> tuple[Bools, Ints, Ints]:
@@ -179,7 +179,7 @@ def has_entry(name: str) -> bool:
     return len(name.encode()) <= _MAX_NAME_BYTES
 
 
-def _words_of(text: bytes) -> list[tuple[int, np.uint64, np.uint64]]:
+def _read_words(text: bytes) -> list[tuple[int, np.uint64, np.uint64]]:
     """Returns the words of a text: the place of each, its number, and the mask of the bytes that the text has of it."""
     words = []
     for place in range(0, len(text), WORD_BYTES):

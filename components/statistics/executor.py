@@ -15,7 +15,7 @@ from tfx.components.statistics_gen import executor as statistics_gen
 from tfx.types import artifact_utils
 
 from components.examples.reading import split_files
-from components.statistics.computing import statistics_of
+from components.statistics.computing import compute_statistics
 
 
 class ColumnStatisticsExecutor(statistics_gen.Executor):  # type: ignore[misc]
@@ -43,7 +43,7 @@ class ColumnStatisticsExecutor(statistics_gen.Executor):  # type: ignore[misc]
         statistics.split_names = artifact_utils.encode_split_names(splits)
         statistics.span = examples.span
         for split in splits:
-            found = statistics_of(split_files(artifact_utils.get_split_uri([examples], split)))
+            found = compute_statistics(split_files(artifact_utils.get_split_uri([examples], split)))
             folder = artifact_utils.get_split_uri([statistics], split)
             tf.io.gfile.makedirs(folder)
             with tf.io.gfile.GFile(os.path.join(folder, statistics_gen.DEFAULT_FILE_NAME), "wb") as file:

@@ -16,7 +16,7 @@ from pathlib import Path
 import kfp
 
 
-def pipeline_id_of(client: kfp.Client, name: str, namespace: str | None) -> str | None:
+def find_pipeline_id(client: kfp.Client, name: str, namespace: str | None) -> str | None:
     """Returns the id of the pipeline of this name; None if there is none.
 
     kfp 2.16.1's `get_pipeline_id` has no namespace, and does not find the pipelines of one.
@@ -40,7 +40,7 @@ def main() -> None:
     name = options.file.stem
     client = kfp.Client(host=options.host, namespace=options.namespace or "kubeflow")
     version = f"{name}-{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%S}"
-    pipeline_id = pipeline_id_of(client, name, options.namespace)
+    pipeline_id = find_pipeline_id(client, name, options.namespace)
     if pipeline_id is None:
         pipeline_id = client.upload_pipeline(str(options.file), name, namespace=options.namespace).pipeline_id
         # The upload of a new pipeline creates its first version, which has the pipeline's name.

@@ -13,7 +13,7 @@ from components.model_store.versions import verify
 from pipeline.batch_scoring.input_rows import input_rows
 from pipeline.batch_scoring.raw_rows import model_config
 from pipeline.batch_scoring.score import example_maker
-from serving.ranking_client.explanations import EXPLANATION_OUTPUTS, explanations_of
+from serving.ranking_client.explanations import EXPLANATION_OUTPUTS, make_explanations
 from serving.ranking_client.ranked import Explanation
 from transform.errors import InputError
 from transform.signature_names import EXAMPLES_INPUT, EXPLAIN_SIGNATURE, MAX_EXPLAINED
@@ -75,4 +75,4 @@ def explain_file(
         texts, numbers = (
             {name: outputs[name].numpy().ravel().tolist() for name in names} for names in EXPLANATION_OUTPUTS
         )
-        yield from zip((row.number for row in some), explanations_of(texts, numbers, len(some)), strict=True)
+        yield from zip((row.number for row in some), make_explanations(texts, numbers, len(some)), strict=True)

@@ -107,21 +107,21 @@ def input_rows(config: Config, path: str, *, plain: bool = False) -> InputRows:
     Raises:
       InputError: If the file's name has another ending, or it cannot be read.
     """
-    file_format, log = format_of(path), config.sources.impressions
+    file_format, log = infer_format(path), config.sources.impressions
     text = log.text if file_format == log.format and not plain else PLAIN_TEXT
     of_log = {table.log_column for table in config.sources.tables.values()}
     of_log.update(name for feature in config.features_of(IMPRESSIONS) for name in column_of(feature).names)
     of_config = of_log | {name for feature in config.spec.features for name in column_of(feature).names}
     paths = [name for name in sorted(of_config) if is_path(name)]
     if file_format == "jsonl":
-        return _of_objects(path, config.ingestion, paths, of_log)
+        return _from_objects(path, config.ingestion, paths, of_log)
     columns = read_header(path, file_format, text) or []
     paths = [name for name in paths if name not in columns]
     members = read_members(path, paths) if paths and file_format == "parquet" else []
     return InputRows(path, file_format, text, tuple(columns), tuple(members))
 
 
-def _of_objects(path: str, limits: Ingestion, paths: Sequence[str], of_log: Container[str]) -> InputRows:
+def _from_objects(path: str, limits: Ingestion, paths: Sequence[str], of_log: Container[str]) -> InputRows:
     """Looks at the first rows of a jsonl file.
 
     A null in place of an object counts as an object with all members of the log, but with none of a table's, which is
@@ -142,7 +142,7 @@ def _of_objects(path: str, limits: Ingestion, paths: Sequence[str], of_log: Cont
     return InputRows(path, "jsonl", PLAIN_TEXT, tuple(columns), of_objects, number)
 
 
-def format_of(path: str) -> str:
+def infer_format(path: str) -> str:
     """The format of a file of raw rows, by its name's ending; raises InputError for another ending."""
     for ending, name in INPUT_FORMATS.items():
         if path.removesuffix(".gz").endswith(ending):

@@ -70,7 +70,7 @@ class OutputRows:
                 self._others |= dict.fromkeys(others[:_MAX_NAMED])
         number = "" if score is None else f"{score:.9g}"
         try:
-            texts = (_text(values.get(name), self._separator_of(name)) for name in self._rows.columns)
+            texts = (_text(values.get(name), self._find_separator(name)) for name in self._rows.columns)
             self._write_texts([*texts, number])
         except csv.Error as error:  # only when writing tsv
             raise InputError(
@@ -78,7 +78,7 @@ class OutputRows:
                 f"Received: {self._rows.place_of(row)} ({self._rows.path})"
             ) from error
 
-    def _separator_of(self, name: str) -> str:
+    def _find_separator(self, name: str) -> str:
         return self._separators.get(name, self._separator)
 
     def _write_texts(self, texts: Sequence[Any]) -> None:

@@ -15,7 +15,7 @@ import tensorflow as tf
 from components.ingestion.columns.rows import RawRow, RowError
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
-from pipeline.batch_scoring.input_rows import InputRows, format_of, input_rows
+from pipeline.batch_scoring.input_rows import InputRows, infer_format, input_rows
 from pipeline.batch_scoring.output_rows import OUTPUT_FORMATS, SCORE, OutputRows
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from transform.config.config import Config
@@ -74,7 +74,7 @@ def score_file(
       InputError: If the input cannot be read or lacks a column, a file name has another ending, or the model's files
         differ from those that were pushed.
     """
-    output_format = format_of(output_path)
+    output_format = infer_format(output_path)
     if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
         raise InputError(f"the output's name must end in one of {[f'.{f}' for f in OUTPUT_FORMATS]}: {output_path}")
     if all(map(os.path.exists, (input_path, output_path))) and os.path.samefile(input_path, output_path):
@@ -127,7 +127,7 @@ def example_maker(
     config: Config, rows: InputRows, model_path: str, data_root: str | None, span: int | None
 ) -> ExampleMaker:
     """Returns what converts a file's rows to tf.Examples; raises InputError if the rows lack a column."""
-    tables = tables_of(config, model_path, data_root, span)
+    tables = read_tables(config, model_path, data_root, span)
     try:
         return ExampleMaker(config, tables, rows.readable, may_lack=rows.may_lack)
     except InputError as error:
@@ -136,7 +136,7 @@ def example_maker(
         raise
 
 
-def tables_of(
+def read_tables(
     config: Config, model_path: str, data_root: str | None, span: int | None
 ) -> dict[str, Mapping[str, tf.train.Features]]:
     """The rows by key of the tables that raw rows are joined with: of the model's own catalog, or of a data folder."""

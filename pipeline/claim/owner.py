@@ -50,7 +50,7 @@ def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
     """
     workspace.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(workspace.locks / "owner"):  # nodes of a first run start at the same time
-        own_id = _id_of(workspace)
+        own_id = _read_or_create_id(workspace)
         owner = _owner(store) or _take(store, workspace, own_id)
     owner_id, root = (owner.custom_properties[key].string_value for key in (_ID, _ROOT))
     if owner_id == own_id and not _is_copy(workspace, root):
@@ -73,7 +73,7 @@ def is_own(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -
     return any(context.type == NODE_RUN for context in store.get_contexts_by_execution(execution.id))
 
 
-def _id_of(workspace: Workspace) -> str:
+def _read_or_create_id(workspace: Workspace) -> str:
     """Returns the id of a workspace; creates it if there is none."""
     found = _written_id(workspace)
     if not found:

@@ -64,9 +64,9 @@ def read_config(path: str) -> Config:
 
 def print_document(found: Any) -> None:
     """Prints one of `pipeline.json_output`'s documents."""
-    from pipeline.json_output import json_of
+    from pipeline.json_output import render_json
 
-    click.echo(json_of(found), nl=False)
+    click.echo(render_json(found), nl=False)
 
 
 def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:

@@ -104,7 +104,7 @@ def run(
         ingestion = dataclasses.replace(loaded.ingestion, window_spans=rolling_window)
         loaded = dataclasses.replace(loaded, ingestion=ingestion)
     if beam_args:
-        loaded = dataclasses.replace(loaded, beam=_beam_of(beam_args))
+        loaded = dataclasses.replace(loaded, beam=_merge_beam_options(beam_args))
     place, data_root = Workspace.at(workspace), str(Path(data).absolute())
     shown = _Shown(verbose, log_level, as_json)
     if backfill is None:
@@ -116,7 +116,7 @@ def run(
         raise click.exceptions.Exit(REFUSED)
 
 
-def _beam_of(args: tuple[str, ...]) -> Beam:
+def _merge_beam_options(args: tuple[str, ...]) -> Beam:
     """Returns a config's section `beam` with the options of the command line."""
     from transform.config.beam import Beam, broken_rule
     from transform.errors import InputError

@@ -107,9 +107,9 @@ def run_node_command(
 
     with quiet_imports():
         from pipeline.compile.compiled import RunEnvironment
-    place = RunEnvironment(str(Path(data).absolute()), Workspace.at(workspace))
+    environment = RunEnvironment(str(Path(data).absolute()), Workspace.at(workspace))
     for node in nodes:
-        _run(compiled.absolute(), place, node, span, run_id, reason, log_level)
+        _run(compiled.absolute(), environment, node, span, run_id, reason, log_level)
 
 
 @click.command(name="kubeflow-step")
@@ -124,13 +124,13 @@ def kubeflow_step(nodes: tuple[str, ...], executor_input: str) -> None:
     if EXAMPLE_GEN in nodes:
         step.wait_for_logs()
     for node in nodes:
-        result = _run(step.compiled, step.place, node, step.span, step.run_id)
+        result = _run(step.compiled, step.environment, node, step.span, step.run_id)
         step.report(result.event, result.run_result)
 
 
 def _run(
     compiled: Path,
-    place: RunEnvironment,
+    environment: RunEnvironment,
     node: str,
     span: int,
     run_id: str,
@@ -150,14 +150,14 @@ def _run(
         from pipeline.runner.run_node import run_node
     logging.set_verbosity(log_level)
     try:
-        result = run_node(compiled, place, node, span, run_id, accept_reason)
+        result = run_node(compiled, environment, node, span, run_id, accept_reason)
     except GateError as error:
         click.echo(f"span {span} is skipped; the next run starts from the last good span: {error}", err=True)
         raise click.exceptions.Exit(SKIPPED) from error
     except UserError:
         raise
     except Exception as error:
-        if (why := outage(error, place.workspace)) is not None:
+        if (why := outage(error, environment.workspace)) is not None:
             raise UserError(f"{node} failed: {why}") from error
         raise
     is_cached = result.event.state == "cached"

@@ -102,7 +102,7 @@ def span_of(interval_start: datetime.datetime | None, run: Any) -> int:
     return int(SCHEDULE["first_span"]) + (day_of(interval_start, run) - START).days
 
 
-def marker_of(interval_start: datetime.datetime | None, run: Any) -> str:
+def marker_path(interval_start: datetime.datetime | None, run: Any) -> str:
     """Returns the path of the file whose existence means that a run's logs are complete."""
     day, span = day_of(interval_start, run), str(span_of(interval_start, run))
     marker = re.sub(r"\{SPAN(?::(\d+))?\}", lambda found: span.zfill(int(found[1] or 0)), SCHEDULE["marker"])
@@ -139,15 +139,15 @@ def tell_failure(context: dict[str, Any]) -> None:
     if not url:
         return
     run = context["dag_run"]
-    told = {"dag": run.dag_id, "run": run.run_id, "reason": str(context.get("reason", ""))}
+    reported = {"dag": run.dag_id, "run": run.run_id, "reason": str(context.get("reason", ""))}
     request = urllib.request.Request(  # noqa: S310 (the operator's own address)
-        url, json.dumps(told).encode(), {"Content-Type": "application/json"}, method="POST"
+        url, json.dumps(reported).encode(), {"Content-Type": "application/json"}, method="POST"
     )
     with urllib.request.urlopen(request, timeout=30):  # noqa: S310
         pass
 
 
-def task_of(nodes: list[str]) -> BashOperator:
+def make_task(nodes: list[str]) -> BashOperator:
     """Returns the task of some nodes, which it runs one after another; its id is the first one's."""
     if os.environ.get("WDR_IMAGE"):
         return pod_task(nodes)
@@ -222,7 +222,7 @@ with DAG(
     catchup=SCHEDULE["catchup"],
     max_active_runs=1,
     on_failure_callback=tell_failure,
-    user_defined_macros={"span_of": span_of, "marker_of": marker_of},
+    user_defined_macros={"span_of": span_of, "marker_path": marker_path},
     default_args={
         "retries": SCHEDULE["retries"],
         "retry_delay": datetime.timedelta(seconds=SCHEDULE["retry_seconds"]),
@@ -235,12 +235,12 @@ with DAG(
 ) as dag:
     logs = LogsSensor(
         task_id="wait_for_logs",
-        filepath="{{ marker_of(data_interval_start | default(none), dag_run) }}",
+        filepath="{{ marker_path(data_interval_start | default(none), dag_run) }}",
         deferrable=True,
         poke_interval=SCHEDULE["poll_seconds"],
         execution_timeout=None,
     )
-    tasks = {nodes[0]: task_of(nodes) for nodes in TOPOLOGY["tasks"]}
+    tasks = {nodes[0]: make_task(nodes) for nodes in TOPOLOGY["tasks"]}
     first_of = {node: nodes[0] for nodes in TOPOLOGY["tasks"] for node in nodes}
     upstream_of: dict[str, set[str]] = {first: set() for first in tasks}
     for node in TOPOLOGY["nodes"]:

@@ -133,23 +133,23 @@ def read_config(folder: Path) -> Config:
 
 
 def read_ir(
-    folder: Path, name: str, place: RunEnvironment, span: int, run_id: str, accept_reason: str = ""
+    folder: Path, name: str, environment: RunEnvironment, span: int, run_id: str, accept_reason: str = ""
 ) -> pipeline_pb2.Pipeline:
     """Reads a compiled pipeline and fills in the values of one run.
 
     Args:
       folder: The compiled pipeline.
       name: `IR_FILE` or `INGESTION_IR_FILE`.
-      place: Where it runs.
+      environment: Where it runs.
       span: The run's span.
       run_id: The run's name.
       accept_reason: Why findings of the gates on data do not stop the run; empty if they do.
 
     Raises:
-      InputError: If a path of `place` has a quote, a backslash or a control character.
+      InputError: If a path of `environment` has a quote, a backslash or a control character.
     """
     text = (folder / name).read_text(encoding="utf-8")
-    for mark, path in ((_WORKSPACE, str(place.workspace.root)), (_DATA, place.data_root)):
+    for mark, path in ((_WORKSPACE, str(environment.workspace.root)), (_DATA, environment.data_root)):
         if not _PLAIN.fullmatch(path):
             raise InputError(f"a path must be without quotes, backslashes and control characters. Received: {path!r}")
         text = text.replace(mark, path)

@@ -153,7 +153,7 @@ def _asked(pod: Pod) -> str:
 _DOCUMENT = Document(Topology, "a compiled pipeline's topology", with_same_keys)
 
 
-def marker_of(schedule: CompiledSchedule, data_root: str, span: int) -> str:
+def marker_path(schedule: CompiledSchedule, data_root: str, span: int) -> str:
     """Returns the path of the file whose existence means that a span's logs are complete."""
     day = schedule.start + datetime.timedelta(days=span - schedule.first_span)
     tokens = {"{YYYY}": f"{day:%Y}", "{MM}": f"{day:%m}", "{DD}": f"{day:%d}"}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.data_validation.columns import Columns, Ints, tokens_of
+from components.data_validation.columns import Columns, Ints, read_tokens
 from components.data_validation.label_aucs import label_aucs
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.sample import Column, Sample, shown
@@ -90,7 +90,7 @@ def _reason(values: Sequence[tuple[str, ...]], is_numeric: bool, label: Ints, re
         return f"has a value {has_value}"
     if not max(has_value):  # only rows without a label have one
         return ""
-    tokens = tokens_of(pa.array(values, pa.list_(pa.large_string())))
+    tokens = read_tokens(pa.array(values, pa.list_(pa.large_string())))
     usual = tokens.values[int(np.bincount(tokens.codes).argmax())]
     unusual = _shares(np.array([texts != (usual,) for texts in values]), label)
     # Not the other way round: a value that no positive row has, such as a country, may well be known before.

@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.initial_config.after_label import columns_after_label
 from pipeline.initial_config.features import Guess, flag_runs, guess_columns, list_separator, null_words
-from pipeline.initial_config.label import Label, guess_label, labels_of
+from pipeline.initial_config.label import Label, guess_label, read_labels
 from pipeline.initial_config.sample import Sample, read_sample, shown
 from transform.config.config import parse_config, parse_yaml
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
@@ -47,7 +47,7 @@ def initial_config(data: Path, label: str | None, max_rows: int, out: Path) -> s
     separator = list_separator(sample, nulls)
     found = guess_label(sample, label, nulls)
     guesses = guess_columns(sample, found.column, nulls, separator)
-    after = columns_after_label(sample, labels_of(found, sample, nulls), guesses, nulls, separator)
+    after = columns_after_label(sample, read_labels(found, sample, nulls), guesses, nulls, separator)
     guesses = _without(after, guesses)
     if not any(guess.role == "feature" for guess in guesses):
         left_out = "".join(f"; left out: {shown(column)}: {reason}" for column, reason in list(after.items())[:3])

@@ -101,15 +101,15 @@ class Guess:
     def is_id(self) -> bool:
         """Whether it is the id of something that comes back, such as an item."""
         is_text = self.role == "feature" and self.kind == "categorical" and "derive" not in self.rule
-        return is_text and "id" in words_of(self.column)
+        return is_text and "id" in split_words(self.column)
 
     @property
     def is_user(self) -> bool:
         """Whether it is the id of a user."""
-        return self.is_id and bool({*words_of(self.column)} & _USER_WORDS)
+        return self.is_id and bool({*split_words(self.column)} & _USER_WORDS)
 
 
-def words_of(name: str) -> tuple[str, ...]:
+def split_words(name: str) -> tuple[str, ...]:
     """Returns the words of a column's name in small letters: `userId`, `user_id` and `userid` have user and id."""
     found: list[str] = []
     for word in _parted(name):
@@ -167,7 +167,7 @@ def guess_columns(sample: Sample, label: str, nulls: Sequence[str], separator: s
         guesses.append(guess)
         guesses += [dataclasses.replace(part, name=_feature_name(part.name, names)) for part in parts]
     has_items = any(g.side == "item" for g in guesses) and any(
-        g.role == "request_id" or {*words_of(g.column)} & _USER_WORDS for g in guesses
+        g.role == "request_id" or {*split_words(g.column)} & _USER_WORDS for g in guesses
     )
     return guesses if has_items else [dataclasses.replace(g, side="context") for g in guesses]
 
@@ -177,7 +177,7 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
     is_single = column.stored not in ("list", "other", "boolean")
     if not column.name or not is_single or guess.role in ("request_id", "impression_id"):
         return []
-    words = {*words_of(column.name)}
+    words = {*split_words(column.name)}
     side: Side = "item" if words & _ITEM_WORDS else "context"
     return [
         Guess(column.name, "feature", found.reason, f"{column.name}_{found.part}", side, "categorical", found.rule)
@@ -226,7 +226,7 @@ def _values(column: Column, nulls: Sequence[str]) -> list[str]:
 
 def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) -> Guess:
     values = _values(column, nulls)
-    words = {*words_of(column.name)}
+    words = {*split_words(column.name)}
     counts = collections.Counter(values)
     left_out = _why_left_out(column, values, counts, num_rows)
     if left_out:
@@ -249,7 +249,7 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     is_of_entity = "id" in words and bool(words & (_USER_WORDS | _ITEM_WORDS))
     if len(counts) > (0.9 if is_of_entity else 0.5) * len(values) and len(counts) > 20:
         return Guess(column.name, "left_out", f"{len(counts):,} of {len(values):,} values differ")
-    return Guess(column.name, "feature", _frequent(counts, len(values)), "", side, "categorical", _rule_of(counts))
+    return Guess(column.name, "feature", _frequent(counts, len(values)), "", side, "categorical", _choose_rule(counts))
 
 
 def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str], num_rows: int) -> str:
@@ -332,7 +332,7 @@ def _list(column: Column, values: Sequence[str], separator: str, side: Side) -> 
     counts = collections.Counter(item for item in items if item)
     what = "lists" if column.stored == "list" else f"values between {shown(separator)}"
     reason = f"{what}; {len(counts):,} different ones"
-    return Guess(column.name, "feature", reason, "", side, "categorical_list", _rule_of(counts))
+    return Guess(column.name, "feature", reason, "", side, "categorical_list", _choose_rule(counts))
 
 
 def _frequent(counts: collections.Counter[str], num_values: int) -> str:
@@ -340,7 +340,7 @@ def _frequent(counts: collections.Counter[str], num_values: int) -> str:
     return f"{len(counts):,} different values, most often {shown(value)} ({number / num_values:.0%})"
 
 
-def _rule_of(counts: collections.Counter[str]) -> dict[str, object]:
+def _choose_rule(counts: collections.Counter[str]) -> dict[str, object]:
     """Returns a vocabulary's rule: many values, most of them rare, share ids behind the vocabulary's."""
     if len(counts) <= 100:
         return {"vocabulary": {}}
@@ -354,8 +354,8 @@ def _numeric(column: str, values: Sequence[str], counts: collections.Counter[str
     value, number = min(counts.items(), key=lambda item: (-item[1], item[0]))
     # So many that a quantile has a hundred rows, and that the values beside the most frequent one have ten.
     share = number / len(values)
-    wanted = max(20.0, 10 / (1 - share) if share > 0.5 else 0.0, len(values) / 500)
-    num_quantiles = int(min(wanted, 100, max(len(values) / 50, 2), max(len(counts), 2)))
+    needed = max(20.0, 10 / (1 - share) if share > 0.5 else 0.0, len(values) / 500)
+    num_quantiles = int(min(needed, 100, max(len(values) / 50, 2), max(len(counts), 2)))
     reason = f"numbers from {min(numbers):g} to {max(numbers):g}, {len(counts):,} different ones"
     if share > 0.5:
         reason += f", {share:.0%} of them {value}"

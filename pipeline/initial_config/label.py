@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.initial_config.features import words_of
+from pipeline.initial_config.features import split_words
 from pipeline.initial_config.sample import Column, Sample, is_number, shown
 from transform.errors import InputError
 
@@ -97,7 +97,7 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
     return _with_missing(dataclasses.replace(label, reason=reason), sample, nulls)
 
 
-def labels_of(label: Label, sample: Sample, nulls: Sequence[str]) -> list[int | None]:
+def read_labels(label: Label, sample: Sample, nulls: Sequence[str]) -> list[int | None]:
     """Returns each row's label, 0 or 1; None for a row that has none."""
     column = next(column for column in sample.columns if column.name == label.column)
     return [None if not text or text in nulls else int(_is_positive(text, label.rule)) for (text,) in column.texts]
@@ -140,7 +140,7 @@ def _rank(column: str, is_0_or_1: bool) -> tuple[int, int] | None:
 
     A name with other words beside the label's, and other values than 0 and 1, each make it less likely.
     """
-    words = [word for word in words_of(column) if word not in _AUXILIARIES]
+    words = [word for word in split_words(column) if word not in _AUXILIARIES]
     ranks = [_LABEL_WORDS.index(word) for word in words if word in _LABEL_WORDS]
     return ((len(words) > 1) + (not is_0_or_1), min(ranks)) if ranks else None
 
@@ -161,7 +161,7 @@ def _of(column: Column, reason: str, nulls: Sequence[str], any_name: bool = Fals
             numbers[float(text)] += number
         if set(numbers) == {0.0, 1.0}:
             return Label(column.name, reason)
-        is_grade = bool(_GRADE_WORDS & {*words_of(column.name)}) and len(numbers) <= _MAX_GRADES
+        is_grade = bool(_GRADE_WORDS & {*split_words(column.name)}) and len(numbers) <= _MAX_GRADES
         if len(numbers) < 2 or not all(map(math.isfinite, numbers)) or not (any_name or is_grade or len(numbers) == 2):
             return None
         return _grades(column.name, reason, numbers)

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.ingestion.columns.rows import BadMember
-from components.ingestion.formats.nested import flat_batch, leaves_of, members_in, names_in, values_of
+from components.ingestion.formats.nested import flat_batch, list_leaves, members_in, names_in, values_of
 from components.ingestion.formats.record_readers import to_python
 from components.ingestion.formats.text_records import Lines, json_records
 from transform.config.settings import Ingestion
@@ -158,7 +158,7 @@ def _parquet(path: Path, max_rows: int) -> Sample:
     file = pq.ParquetFile(path)
     schema = file.schema_arrow
     _check_columns(len(schema.names), path)
-    kinds = leaves_of(schema)
+    kinds = list_leaves(schema)
     if twice := [name for name, number in collections.Counter(name for name, _ in kinds).items() if number > 1]:
         raise InputError(f"the file names columns twice: {twice[:5]} ({path})")
     names, wide = _without_wide_objects([name for name, _ in kinds], schema.names)
@@ -166,7 +166,7 @@ def _parquet(path: Path, max_rows: int) -> Sample:
     used = [name for name in names if name and stored.get(name, "other") != "other"]
     table = _first_rows(file, used, min(max_rows, _MAX_CELLS // max(1, len(used))), path)
     columns = tuple(
-        _of_arrow(name, table.column(name).combine_chunks())
+        _from_arrow(name, table.column(name).combine_chunks())
         if name in used
         else Column(name, "other", (), wide.get(name, ""))
         for name in names
@@ -177,7 +177,7 @@ def _parquet(path: Path, max_rows: int) -> Sample:
 
 def _first_rows(file: pq.ParquetFile, names: Sequence[str], max_rows: int, path: Path) -> pa.Table:
     """Reads the first rows of some columns, at most `max_rows` with at most `MAX_BYTES` bytes in memory."""
-    schema = pa.schema([(name, kind) for name, kind in leaves_of(file.schema_arrow) if name in names])
+    schema = pa.schema([(name, kind) for name, kind in list_leaves(file.schema_arrow) if name in names])
     members = members_in(file.schema_arrow, names)
     batches: list[pa.RecordBatch] = []
     num_rows = num_bytes = 0
@@ -195,7 +195,7 @@ def _first_rows(file: pq.ParquetFile, names: Sequence[str], max_rows: int, path:
     return pa.Table.from_batches(batches, schema)
 
 
-def _of_arrow(name: str, values: pa.Array) -> Column:
+def _from_arrow(name: str, values: pa.Array) -> Column:
     stored = _stored(values.type)
     if stored == "other":
         return Column(name, stored, ())
@@ -243,7 +243,7 @@ def _jsonl(path: Path, max_rows: int) -> Sample:
     )
     num_rows = min(max_rows, _MAX_CELLS // len(names))
     columns = tuple(
-        Column(name, "other", (), wide[name]) if name in wide else _of_json(name, values)
+        Column(name, "other", (), wide[name]) if name in wide else _from_json(name, values)
         for name in names
         if not _is_object(name, values := values_of(rows[:num_rows], name), names) or name in wide
     )
@@ -297,7 +297,7 @@ def _is_object(name: str, values: Sequence[Any], names: Iterable[str]) -> bool:
     return is_parent and all(value is None or isinstance(value, dict) for value in values)
 
 
-def _of_json(name: str, values: Sequence[Any]) -> Column:
+def _from_json(name: str, values: Sequence[Any]) -> Column:
     """Returns a column of JSON values; without the few of another type, whose rows ingestion rejects."""
     kinds = [None if value is None else _json_value(value) for value in values]
     numbers = collections.Counter(kind for kind in kinds if kind is not None)

@@ -41,7 +41,7 @@ def parts_of_times(values: Iterable[str], *, is_named_time: bool, is_stored_time
       The parts; none unless each value is a date or a time of one format.
     """
     texts = sorted(set(values))
-    form = _form_of(texts, is_named_time)
+    form = _infer_form(texts, is_named_time)
     if form is None:
         return []
     times = [_time(text, form.format) for text in texts]
@@ -59,7 +59,7 @@ def parts_of_times(values: Iterable[str], *, is_named_time: bool, is_stored_time
     return found
 
 
-def _form_of(texts: list[str], is_named_time: bool) -> TimeForm | None:
+def _infer_form(texts: list[str], is_named_time: bool) -> TimeForm | None:
     forms = [TimeForm("iso", needs_hour=True), TimeForm("iso"), TimeForm("day_month_year")]
     if is_named_time and texts and all(re.fullmatch(r"[0-9.]+", text) for text in texts):
         low, high = _SECONDS

@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 from rich.table import Table
 
 from components.artifacts import VOCABULARY_MEMORY
-from components.fence import check_held
+from components.fence import check_locked
 from components.lineage import last_span
 from components.model_store.versions import pushed_models, versions
 from pipeline.claim.lock import claimed
@@ -81,14 +81,14 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
     """
     with claimed(workspace):
         store = open_store(workspace.metadata_connection())
-        of_latest_runs, beginning = _of_latest_runs(store, keep_runs)
+        of_latest_runs, beginning = _find_latest_runs(store, keep_runs)
         kept = of_latest_runs | _for_the_next_run(store) | _behind_versions(store, workspace)
         old = [a for a in store.get_artifacts() if a.id not in kept and workspace.artifacts in Path(a.uri).parents]
         logs = sorted(log for log in workspace.logs.glob("*.log") if log.stat().st_mtime < beginning)
         paths = [path for path in [*(Path(a.uri) for a in old), *logs] if path.exists()]
         garbage = Garbage({path: _num_bytes(path) for path in paths})
         if not dry_run:
-            check_held()
+            check_locked()
             _remove(workspace, store, old, paths)
         return garbage
 
@@ -109,7 +109,7 @@ def _remove(
     shutil.rmtree(bin_)
 
 
-def _of_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> tuple[set[int], float]:
+def _find_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> tuple[set[int], float]:
     """Finds the artifacts that the latest runs of each pipeline, and all later executions, read or wrote.
 
     Returns:
@@ -152,8 +152,8 @@ def _behind_versions(store: mlmd.MetadataStore, workspace: Workspace) -> set[int
     """Returns the models of all versions, their inputs back to the examples, side outputs, and the gates' verdicts."""
     uris: set[str] = set()
     for folder in (workspace.root / "serving").glob("*"):
-        there = versions(str(folder))
-        uris |= {uri for version, uri in pushed_models(str(folder)) if version in there}
+        existing = versions(str(folder))
+        uris |= {uri for version, uri in pushed_models(str(folder)) if version in existing}
     models = {artifact.id for uri in uris for artifact in store.get_artifacts_by_uri(uri)}
     kept, found = set(models), models
     while found:

@@ -12,7 +12,7 @@ from rich.table import Table
 from components import storage
 from components.evaluation.results import BASELINE, MODEL, EvaluationResult, change_words, interval, read_written
 from components.execution_types import PROGRESSIVE_EVALUATOR
-from components.lineage import artifacts_of, examples_behind, producer, producer_type
+from components.lineage import examples_behind, producer, producer_type, read_artifacts
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
 from transform.errors import InputError
@@ -96,7 +96,7 @@ def read_history(
     if name not in names and (name is not None or len(names) > 1):
         raise InputError(f"`--model` must name one of {names}. Received: {name or 'none'} ({place_of(connection)})")
     if len(names) > 1:
-        evaluations = [evaluation for evaluation in evaluations if name in _pipelines_of(store, evaluation)]
+        evaluations = [evaluation for evaluation in evaluations if name in _find_pipelines(store, evaluation)]
     found = [read_progress(store, evaluation) for evaluation in evaluations]
     by_span = {progress.span: progress for progress in found if progress is not None}
     return [by_span[span] for span in sorted(by_span)]
@@ -125,14 +125,14 @@ def _evaluations(store: mlmd.MetadataStore) -> list[metadata_store_pb2.Artifact]
     return sorted(ours, key=lambda artifact: artifact.id)
 
 
-def _pipelines_of(store: mlmd.MetadataStore, artifact: metadata_store_pb2.Artifact) -> set[str]:
+def _find_pipelines(store: mlmd.MetadataStore, artifact: metadata_store_pb2.Artifact) -> set[str]:
     return {context.name for context in store.get_contexts_by_artifact(artifact.id) if context.type == "pipeline"}
 
 
 def _inputs(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> list[metadata_store_pb2.Artifact]:
     """Returns the input artifacts of an evaluation."""
     made_by = producer(store, evaluation.id)
-    return [] if made_by is None else artifacts_of(store, made_by, inputs=True)
+    return [] if made_by is None else read_artifacts(store, made_by, inputs=True)
 
 
 def history_table(history: Sequence[ProgressiveValidation]) -> Table:

@@ -14,7 +14,14 @@ from rich.text import Text
 
 from components.artifacts import COUNTS_FILE, FILES
 from components.ingestion.counts import Counts, read_counts
-from components.lineage import accepted_stops, artifacts_of, examples_behind, ingested_examples, of_same_rows, producer
+from components.lineage import (
+    accepted_stops,
+    examples_behind,
+    ingested_examples,
+    producer,
+    read_artifacts,
+    select_same_rows,
+)
 from components.model_store.manifest import Manifest, Metrics
 from components.model_store.pins import pins
 from components.model_store.versions import history, version_path, versions
@@ -54,17 +61,19 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
         for examples in examples_behind(store, model.id):
             ingestion = producer(store, examples.id)
             assert ingestion is not None  # Examples with a span come from an ingestion
-            (quarantine,) = [a for a in artifacts_of(store, ingestion, inputs=False) if a.type == "Quarantine"]
+            (quarantine,) = [a for a in read_artifacts(store, ingestion, inputs=False) if a.type == "Quarantine"]
             (execution,) = store.get_executions_by_id([ingestion])
-            there = os.path.exists(os.path.join(quarantine.uri, COUNTS_FILE))
+            existing = os.path.exists(os.path.join(quarantine.uri, COUNTS_FILE))
             records.append(
                 SpanRecord(
                     span=examples.custom_properties["span"].int_value,
                     examples_uri=examples.uri,
                     quarantine_uri=quarantine.uri,
-                    counts=read_counts(quarantine.uri) if there else None,
+                    counts=read_counts(quarantine.uri) if existing else None,
                     files=files_of(execution),
-                    accepted=accepted_stops(store, [same.id for same in of_same_rows(examples, [examples, *ingested])]),
+                    accepted=accepted_stops(
+                        store, [same.id for same in select_same_rows(examples, [examples, *ingested])]
+                    ),
                 )
             )
     return sorted(records, key=lambda record: -record.span)

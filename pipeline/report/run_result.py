@@ -14,7 +14,7 @@ from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding, read_record
 from components.infra_validation.verdict import read_verdict
 from components.ingestion.counts import read_counts
-from components.late_labels.counts import LateCounts, counts_of
+from components.late_labels.counts import LateCounts, read_label_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, ingested_examples
 from components.model_store.served_models import IMPORTED_FROM, baseline_words
 from components.push.component import FORCE_REASON, NOTE, REFUSAL
@@ -126,7 +126,7 @@ def _missing_spans(
 
 
 def _late_counts(completed: Sequence[metadata_store_pb2.Artifact]) -> LateCounts | None:
-    return counts_of(completed[0].custom_properties) if completed else None
+    return read_label_counts(completed[0].custom_properties) if completed else None
 
 
 def _held_against(

@@ -22,7 +22,7 @@ from kfp.pipeline_spec import pipeline_spec_pb2
 from components import storage
 from pipeline.compile.compiled import RunEnvironment, read_topology
 from pipeline.compile.kubeflow import DAY_BEFORE
-from pipeline.compile.topology import marker_of
+from pipeline.compile.topology import marker_path
 from pipeline.report.run_report import RunResult
 from pipeline.runner.launch import NodeEvent
 from pipeline.workspace import Workspace
@@ -54,7 +54,7 @@ class Step:
             raise InputError(f"a step is given an ExecutorInput as JSON. Received: {error}") from error
         self._root = root
         self.compiled = Path(self._text("compiled"))
-        self.place = RunEnvironment(self._text("data"), Workspace.at(self._text("workspace")))
+        self.environment = RunEnvironment(self._text("data"), Workspace.at(self._text("workspace")))
         self.run_id = self._text("run_id")
 
     @property
@@ -83,7 +83,7 @@ class Step:
           InputError: If the logs are not complete by then.
         """
         schedule = read_topology(self.compiled).schedule
-        marker = marker_of(schedule, self.place.data_root, self.span)
+        marker = marker_path(schedule, self.environment.data_root, self.span)
         seconds = schedule.wait_seconds / (schedule.retries + 1)
         end = time.monotonic() + seconds
         while not storage.exists(marker):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from components.ingestion.spans import has_spans
 from components.model_store.versions import history
-from pipeline.beam_options import beam_args_of, check_beam
+from pipeline.beam_options import check_beam, make_beam_args
 from pipeline.check.rows import check_span
 from pipeline.claim.lock import claimed
 from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
@@ -49,7 +49,7 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     connection = settings.workspace.metadata_connection()
     allow_long_values(connection)
     reserve_ids(connection, settings.workspace)
-    beam_args = beam_args_of(config.beam)
+    beam_args = make_beam_args(config.beam)
     executions: dict[str, int] = {}  # of the run's own span
     node = EXAMPLE_GEN
     recorder = RunRecorder(settings.workspace, connection, config.name, run_id, found.span)

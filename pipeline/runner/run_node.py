@@ -15,11 +15,11 @@ from components.ingestion.component import LATEST
 from components.ingestion.spans import has_spans, resolve_span
 from components.lineage import ended_well
 from components.model_store.versions import history
-from pipeline.beam_options import beam_args_of
+from pipeline.beam_options import make_beam_args
 from pipeline.check.rows import check_files
 from pipeline.claim.lock import node_claimed
 from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, RunEnvironment, read_config, read_ir, read_topology
-from pipeline.compile.topology import Topology, marker_of
+from pipeline.compile.topology import Topology, marker_path
 from pipeline.create import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.metadata.contexts import NODE_RUN, node_run_name
 from pipeline.metadata.handle import Metadata, allow_long_values
@@ -55,7 +55,7 @@ class NodeResult(NamedTuple):
 
 
 def run_node(
-    compiled: Path, place: RunEnvironment, node_id: str, span: int, run_id: str, accept_reason: str = ""
+    compiled: Path, environment: RunEnvironment, node_id: str, span: int, run_id: str, accept_reason: str = ""
 ) -> NodeResult:
     """Runs a node, unless it is already done in this run; first removes what a killed process has left of it.
 
@@ -65,7 +65,7 @@ def run_node(
 
     Args:
       compiled: The folder of the compiled pipeline.
-      place: Where it runs.
+      environment: Where it runs.
       node_id: The node.
       span: The run's span.
       run_id: The run's name, the same for all of its nodes and for all their retries.
@@ -87,24 +87,24 @@ def run_node(
     if not _RUN_ID.fullmatch(run_id):
         raise InputError(f"a run's name has 1 to 200 of A-Z, a-z, 0-9 and `_.:+-`. Received: {run_id!r}")
     name, config = topology.name, read_config(compiled)
-    connection = place.workspace.metadata_connection()
-    with node_claimed(place.workspace, name, node_id, config.schedule.timeout_seconds):
+    connection = environment.workspace.metadata_connection()
+    with node_claimed(environment.workspace, name, node_id, config.schedule.timeout_seconds):
         if node_id == EXAMPLE_GEN:
             allow_long_values(connection)
-            reserve_ids(connection, place.workspace)
+            reserve_ids(connection, environment.workspace)
         run = _current_run(connection, name, run_id, begins=node_id == EXAMPLE_GEN)
         done = _executions(connection, run, [node_id], only_done=True)
         if node_id == SCHEMA_GEN:
-            write_schema(config, place.workspace)
-        recorder = RunRecorder(place.workspace, connection, name, run, span)
+            write_schema(config, environment.workspace)
+        recorder = RunRecorder(environment.workspace, connection, name, run, span)
         with recorder.recording_errors(lambda: node_id, lambda: _executions(connection, run, known)):
             if done:  # TFX would run a resolver again, and downstream nodes would read the outputs of both executions
                 event = NodeEvent(node_id, "done", execution_id=done[node_id])
             else:
                 if node_id == EXAMPLE_GEN:
-                    _prepare(compiled, topology, config, place, span, run, connection)
-                ir = read_ir(compiled, IR_FILE, place, span if has_spans(config) else LATEST, run, accept_reason)
-                event = launch_node(ir, node_id, connection, beam_args_of(config.beam))
+                    _prepare(compiled, topology, config, environment, span, run, connection)
+                ir = read_ir(compiled, IR_FILE, environment, span if has_spans(config) else LATEST, run, accept_reason)
+                event = launch_node(ir, node_id, connection, make_beam_args(config.beam))
             if node_id == PUSH:
                 return NodeResult(event, *recorder.ended(_executions(connection, run, known)))
             recorder.node_ended(node_id)
@@ -115,7 +115,7 @@ def _prepare(
     compiled: Path,
     topology: Topology,
     config: Config,
-    place: RunEnvironment,
+    environment: RunEnvironment,
     span: int,
     run: str,
     connection: _Connection,
@@ -128,27 +128,29 @@ def _prepare(
       InputError: If the schedule requires the previous span's run to have ended, and it has not.
     """
     first_span = topology.schedule.first_span
-    if config.schedule.block_on_failure and not _is_settled(config, place, span - 1, first_span):
+    if config.schedule.block_on_failure and not _is_settled(config, environment, span - 1, first_span):
         raise InputError(f"span {span} waits for the run of span {span - 1}, as `schedule.block_on_failure` has it")
-    history(str(place.workspace.serving(config.name)))  # in a resolver, TFX would hide what is wrong with a version
+    history(
+        str(environment.workspace.serving(config.name))
+    )  # in a resolver, TFX would hide what is wrong with a version
     try:
-        check_files(config, resolve_span(config, place.data_root, span if has_spans(config) else None))
+        check_files(config, resolve_span(config, environment.data_root, span if has_spans(config) else None))
     except InputError as error:
         raise GateError(str(error)) from error
-    marker = functools.partial(marker_of, topology.schedule, place.data_root)
+    marker = functools.partial(marker_path, topology.schedule, environment.data_root)
     has_marker = storage.exists(marker(span))  # a store may write no markers
     ingested = functools.partial(ingested_files, connection, config.name)
     for earlier in spans_to_ingest(
-        config, place.data_root, span, marker if has_marker else None, InputError, ingested_files=ingested
+        config, environment.data_root, span, marker if has_marker else None, InputError, ingested_files=ingested
     ):
-        ir = read_ir(compiled, INGESTION_IR_FILE, place, earlier, f"{run}-ingest-{earlier}")
-        for _ in run_nodes(ir, connection, beam_args_of(config.beam)):
+        ir = read_ir(compiled, INGESTION_IR_FILE, environment, earlier, f"{run}-ingest-{earlier}")
+        for _ in run_nodes(ir, connection, make_beam_args(config.beam)):
             pass
 
 
-def _is_settled(config: Config, place: RunEnvironment, span: int, first_span: int) -> bool:
+def _is_settled(config: Config, environment: RunEnvironment, span: int, first_span: int) -> bool:
     """Returns whether a span precedes the schedule's first span, or its run has ended: pushed, refused or skipped."""
-    return span < first_span or has_ended(place.workspace.reports, config.name, span)
+    return span < first_span or has_ended(environment.workspace.reports, config.name, span)
 
 
 def _current_run(connection: _Connection, pipeline_name: str, run_id: str, *, begins: bool) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from absl import logging
 
 from components import storage
-from components.ingestion.spans import NoSpanError, earlier_spans, paths_of, resolve_span
+from components.ingestion.spans import NoSpanError, earlier_spans, list_paths, resolve_span
 from components.lineage import kept_examples, producer
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.record import files_of
@@ -45,7 +45,7 @@ def spans_to_ingest(
         in_window = earlier > span - config.ingestion.window_spans
         allowed = passed_over if in_window else InputError
         try:
-            paths = paths_of(resolve_span(config, data_root, earlier).files)
+            paths = list_paths(resolve_span(config, data_root, earlier).files)
         except allowed as error:
             logging.warning("the logs of span %d are not read: %s", earlier, error)
             continue

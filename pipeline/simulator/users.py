@@ -72,8 +72,8 @@ class Users:
         by_popularity = apps.draw_popular(rng, (n, _DRAWS))
         draw = rng.integers(0, NUM_FAVOURITES, (n, _DRAWS))
         by_taste = apps.draw_of_category(rng, self.favourites[slots[:, None], draw])
-        wanted = np.where(rng.random((n, _DRAWS)) < 0.5, by_popularity, by_taste)
-        chosen = choose_distinct(rng, wanted, self.capacity[slots], apps.num_apps)
+        drawn = np.where(rng.random((n, _DRAWS)) < 0.5, by_popularity, by_taste)
+        chosen = choose_distinct(rng, drawn, self.capacity[slots], apps.num_apps)
         self.installed[slots] = -1
         self.installed[slots, : chosen.shape[1]] = chosen
 

@@ -63,7 +63,7 @@ def read_recorded(path: str) -> Recorded:
     Raises:
       InputError: If there are no contexts or no candidates, or they cannot be read.
     """
-    found = _of_version(path) if os.path.isdir(path) else _of_jsonl(path)
+    found = _of_version(path) if os.path.isdir(path) else _from_jsonl(path)
     if not found.contexts or not found.candidates:
         raise InputError(
             f"requests must have contexts and candidates. Received: {len(found.contexts)} and "
@@ -72,7 +72,7 @@ def read_recorded(path: str) -> Recorded:
     return found
 
 
-def _of_jsonl(path: str) -> Recorded:
+def _from_jsonl(path: str) -> Recorded:
     contexts: list[Features | bytes] = []
     candidates: dict[str, Candidate] = {}
     with Path(path).open("rb") as file:

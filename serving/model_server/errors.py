@@ -35,6 +35,6 @@ def not_found(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.NOT_FOUND, message)
 
 
-def of_number(number: int, message: str) -> ServingError:
+def make_error(number: int, message: str) -> ServingError:
     """Makes the error of a numeric status code; TensorFlow and gRPC use the same numbers."""
     return ServingError(_BY_NUMBER.get(number, grpc.StatusCode.UNKNOWN), message)

@@ -145,14 +145,14 @@ def read_explanations(response: Any, number: int) -> tuple[Explanation, ...]:
     texts = {name: list(_output(response, name).string_val) for name in _TEXTS}
     numbers = {name: _floats(_output(response, name)) for name in _NUMBERS}
     try:
-        return explanations_of(texts, numbers, number)
+        return make_explanations(texts, numbers, number)
     except ValueError as error:
         raise RankingError(
             grpc.StatusCode.INTERNAL, f"an explanation's outputs must fit each other: {error}"
         ) from error
 
 
-def explanations_of(
+def make_explanations(
     texts: Mapping[str, Sequence[bytes]], numbers: Mapping[str, Sequence[float]], number: int
 ) -> tuple[Explanation, ...]:
     """Makes explanations from a signature's outputs.

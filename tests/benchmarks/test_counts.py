@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from benchmarks.counts import config_of, counts_of, few_rows, longer_windows, no_signal, trained
+from benchmarks.counts import config_of, few_rows, longer_windows, no_signal, read_label_counts, trained
 from transform.feature_spec import NO_FOLD, NUM_FOLDS
 
 
@@ -46,7 +46,7 @@ def test_weights_of_two_spans_are_right_for_the_counts_of_seven() -> None:
     config = config_of((), (("item",),), "wide")
     model = trained(config, log.where(log.spans <= 1), last.where(last.labels.cumsum() < 9), seed=1)
     short, long = (
-        model.evaluate(last, counts_of(config, log.where((log.spans < 7) & (log.spans >= 7 - number)), none))
+        model.evaluate(last, read_label_counts(config, log.where((log.spans < 7) & (log.spans >= 7 - number)), none))
         for number in (1, 7)
     )
     assert (long[0].logloss or 1.0) < (short[0].logloss or 0.0)

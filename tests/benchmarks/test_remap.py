@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.remap import measure, tokens_of
+from benchmarks.remap import measure, read_tokens
 
 
 def test_tokens_differ() -> None:
-    tokens = tokens_of(np.arange(5_000))
+    tokens = read_tokens(np.arange(5_000))
     assert (tokens.shape, tokens[0].tobytes()) == ((5_000, 17), b"u0000000000000000")
     assert len({token.tobytes() for token in tokens}) == 5_000
 

@@ -13,6 +13,6 @@ pytestmark = pytest.mark.slow
 def test_one_row_in_a_hundred_is_rejected(file_format: str) -> None:
     """That both ingestions have the same number of examples, `compare` requires itself."""
     found = compare(2_000, file_format)
-    assert found["on batches"].told.startswith("20 impressions rejected; ")
+    assert found["on batches"].reported.startswith("20 impressions rejected; ")
     if file_format == "csv":
         assert found["CsvExampleGen"].num_examples == 1_990  # 10 lines are damaged, 10 have no request

@@ -24,7 +24,7 @@ from tensorflow_transform.tf_metadata import schema_utils
 from tfx_bsl.coders import example_coder
 
 from components.evaluation.scoring.scoring_graph import ScoringGraph
-from components.push.warmup import signatures_of
+from components.push.warmup import list_signatures
 from serving.model_server.engine import servable, tensors, tf_library
 from trainer.optimizers import RowwiseAdagrad, RowwiseAdam
 from trainer.transform_output.graph import pruned
@@ -139,7 +139,7 @@ def check_saved_model() -> None:
         saved = saved_model_pb2.SavedModel.FromString(Path(folder, "saved_model.pb").read_bytes())
         (graph,) = saved.meta_graphs
         assert sorted(graph.signature_def) == [servable._INIT_SIGNATURE, "serving_default"]
-        assert sorted(signatures_of(folder)) == ["serving_default"]
+        assert sorted(list_signatures(folder)) == ["serving_default"]
         assert ScoringGraph(folder)(np.array([b"a", b"b"], object)).tolist() == [6.0, 0.0]
 
 

@@ -48,8 +48,8 @@ from components.evaluation.component import ColumnEvaluator
 from components.evaluation.extractors import custom_extractors
 from components.evaluation.metrics.calibration import calibration_buckets
 from components.execution_types import recorded_as
-from components.remembering_transform import RememberingTransform
-from components.trainer import RankingTrainer
+from components.stateful_transform import StatefulTransform
+from components.trainer_component import RankingTrainer
 from components.uncached import UncachedDriver
 from pipeline import errors, outages
 from pipeline.beam_options import LOCAL_BEAM_ARGS
@@ -292,8 +292,8 @@ def check_job_server_errors() -> None:
     args += ["--environment_type=EXTERNAL", "--environment_config=localhost:1"]
     with pytest.raises(Exception, match="") as found, beam.Pipeline(argv=args) as pipeline:  # noqa: PT011
         _ = pipeline | beam.Create([1])
-    told = outages.outage(found.value, Workspace.at("workspace")) or ""
-    assert told.startswith("Beam's job server (`--job_endpoint`) did not answer within `--job_server_timeout`, ")
+    reported = outages.outage(found.value, Workspace.at("workspace")) or ""
+    assert reported.startswith("Beam's job server (`--job_endpoint`) did not answer within `--job_server_timeout`, ")
 
 
 def _examples() -> types.Artifact:
@@ -447,7 +447,7 @@ def check_transform() -> None:
     """Transform's spec and executor; its output of examples has one artifact for each of its input's."""
     _check_do(transform_executor.Executor)
     assert standard_component_specs.TransformSpec.PARAMETERS["custom_config"].type is str
-    ours = RememberingTransform(
+    ours = StatefulTransform(
         examples=_channel(standard_artifacts.Examples),
         schema=_channel(standard_artifacts.Schema),
         analyzer_cache=_channel(standard_artifacts.TransformCache),

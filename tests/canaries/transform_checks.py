@@ -12,8 +12,8 @@ from tensorflow_transform import analyzer_nodes, analyzers, annotators, graph_to
 from tensorflow_transform.tf_metadata import metadata_io
 from tfx_bsl import sketches
 
-from components.transforming.token_counts import EMPTY_VOCABULARY
-from components.transforming.traced_graph import Moments, Quantiles, Vocabulary, traced
+from components.transform_executor.token_counts import EMPTY_VOCABULARY
+from components.transform_executor.traced_graph import Moments, Quantiles, Vocabulary, traced
 
 _SPECS = {
     "city": tf.SparseTensorSpec([None, None], tf.string),

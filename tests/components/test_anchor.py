@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.model_store.anchor import anchor_of
+from components.model_store.anchor import find_anchor
 from components.model_store.manifest import Manifest
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
@@ -77,7 +77,7 @@ def test_where_the_anchor_s_files_are_gone_the_serving_model_stands_in(pushes: P
     assert remove_old(pushes.root, keep=2) == [1]
     shutil.rmtree(pushes.models[0].uri)
     roll_back(pushes.root, "it sold nothing", to=2)
-    assert anchor_of(history(pushes.root)) == pushes.models[0].uri
+    assert find_anchor(history(pushes.root)) == pushes.models[0].uri
     assert pushes.anchor(3) == [1]
 
 

@@ -12,7 +12,7 @@ from tfx.types import standard_artifacts
 
 from components import storage
 from components.model_store.manifest import Manifest
-from components.model_store.served_models import baseline_words, place_of, version_of, why_not_comparable
+from components.model_store.served_models import baseline_words, find_version, place_of, why_not_comparable
 from components.model_store.versions import add_version, models_folder, remove_version
 from components.resolvers import AnchorModel, LastPushedModel, ServingModel
 from tests.components.mlmd_lineage import Lineage
@@ -159,7 +159,7 @@ def test_a_model_is_comparable_on_examples_that_have_what_it_reads(lineage: Line
         {"name": "hour", "parts": []},  # used in a feature cross
     ]
     served.configure(1, {"features": features, "crosses": [{"features": ["app", "hour"]}], "counts": []})
-    version = version_of(served.root, model)
+    version = find_version(served.root, model)
     assert version == 1
     for name in ("counts", "count_encodings"):  # by the key's first name, and by its name now
         served.configure(1, {"features": features, name: [{"features": ["hour"]}]})
@@ -170,7 +170,7 @@ def test_a_model_is_comparable_on_examples_that_have_what_it_reads(lineage: Line
     assert why_not_comparable(served.root, version, {"app", "device"}).startswith(
         "version 1 reads hour, which the examples do not have ("
     )
-    assert version_of(served.root, lineage.model(lineage.examples(2))) is None
+    assert find_version(served.root, lineage.model(lineage.examples(2))) is None
     assert why_not_comparable(served.root, None, {"app"}) == ""
 
 
@@ -205,5 +205,5 @@ def test_no_training_starts_from_another_model_at_the_place_of_the_pushed_one(li
     assert file_of(found) == text
     (again,) = served.base(lineage, lineage.examples(2), [another, found])
     assert again.id == found.id  # imported only once
-    assert version_of(served.root, another) is None
-    assert version_of(served.root, found) == 1
+    assert find_version(served.root, another) is None
+    assert find_version(served.root, found) == 1

@@ -12,7 +12,7 @@ from tfx.types import Channel, standard_artifacts
 from tfx.utils import json_utils, proto_utils
 
 from components.artifact_types import Catalog
-from components.trainer import RankingTrainer, RankingTrainerExecutor
+from components.trainer_component import RankingTrainer, RankingTrainerExecutor
 from tests.components.infra_validation.validating import examples_artifact
 
 

@@ -54,8 +54,8 @@ print(json.dumps({
         found["waiting_seconds"](due, begins)
         for due in (None, begins, *(begins - datetime.timedelta(hours=hours) for hours in (1, 11, 12, 100)))
     ],
-    "span": found["span_of"](begins, run), "marker": found["marker_of"](begins, run),
-    "asked_span": found["span_of"](begins, asked), "asked_marker": found["marker_of"](begins, asked),
+    "span": found["span_of"](begins, run), "marker": found["marker_path"](begins, run),
+    "asked_span": found["span_of"](begins, asked), "asked_marker": found["marker_path"](begins, asked),
     "by_hand": found["span_of"](None, run),
 }))
 """

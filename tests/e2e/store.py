@@ -20,7 +20,7 @@ NAME = "small_store"
 #: The resolvers of a pipeline: TFX never takes them from the cache; nor does the pipeline take the push from it.
 RESOLVERS = frozenset({
     "analyzer_cache", "anchor_model", "earlier_quality", "earlier_records", "last_pushed_model", "serving_model",
-    "span_window", "unseeing_models", "validated_model", "vocabulary_memory",
+    "span_window", "previous_models", "validated_model", "vocabulary_memory",
 })  # fmt: skip
 
 

@@ -303,11 +303,11 @@ def test_bad_rows_go_to_the_quarantine_and_the_run_pushes(tmp_path: Path) -> Non
         "users": NUM_USERS + by_source["users"].total(),
     }
     reasons = ", ".join(f"{reason} {number}" for reason, number in sorted(by_source["impressions"].items()))
-    told = {line[:12].strip(): line[12:].strip() for line in done.stdout.splitlines()}
-    assert told["rows"] == f"{num_read:,} read, {num_bad} rejected ({reasons}), 1 of several lines"
+    reported = {line[:12].strip(): line[12:].strip() for line in done.stdout.splitlines()}
+    assert reported["rows"] == f"{num_read:,} read, {num_bad} rejected ({reasons}), 1 of several lines"
     tables = ", ".join(f"{number} rejected ({reason})" for reason, number in sorted(by_source["catalog"].items()))
-    assert told["catalog"] == f"{counts['read']['catalog']:,} read, {tables}"
-    assert told["users"] == f"{NUM_USERS + 1} read, 1 rejected (undecodable), 1 impressions without a match"
+    assert reported["catalog"] == f"{counts['read']['catalog']:,} read, {tables}"
+    assert reported["users"] == f"{NUM_USERS + 1} read, 1 rejected (undecodable), 1 impressions without a match"
 
     # The Evaluator weights the examples as the trainer does; both compute the exact AUC.
     validation = report["training"]["validation"]

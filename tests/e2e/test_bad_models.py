@@ -102,13 +102,13 @@ def test_a_bad_day_is_stopped_by_its_gate(guarded: PreparedStore, row: BadData) 
     started = [line.removesuffix(" …") for line in done.stdout.splitlines() if line.endswith(" …")]
     if row.gate == "quality_gate":
         assert (done.returncode, done.stderr) == (0, "")
-        (told,) = [line for line in done.stdout.splitlines() if line.startswith("pushed ")]
+        (reported,) = [line for line in done.stdout.splitlines() if line.startswith("pushed ")]
         assert refused_by(guarded) == row.gate
     else:
-        told = done.stderr
-        assert (done.returncode, told.count("\n")) == (1, 1)
+        reported = done.stderr
+        assert (done.returncode, reported.count("\n")) == (1, 1)
         assert started[-1:] == ([row.gate] if row.gate else [])
-    assert row.says in told
+    assert row.says in reported
 
 
 def test_a_bad_model_is_refused_by_its_gate(

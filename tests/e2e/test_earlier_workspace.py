@@ -20,7 +20,7 @@ from components.model_store.manifest import read_manifest
 from components.model_store.versions import verify
 from tests.e2e import earlier_workspace, store
 from tests.e2e.bad_store import ok_in_process
-from transform.vocabulary_memory import Seen, read_memory
+from transform.stateful_vocabulary import Seen, read_vocabulary_state
 
 pytestmark = pytest.mark.slow
 
@@ -64,7 +64,7 @@ def newest(workspace: Path, node: str, output: str) -> Path:
 
 def memory(workspace: Path) -> Mapping[str, Mapping[bytes, Seen]]:
     """The last run's memory of tokens, by vocabulary."""
-    return read_memory(str(newest(workspace, "transform", "updated_memory"))).vocabularies
+    return read_vocabulary_state(str(newest(workspace, "transform", "updated_memory"))).vocabularies
 
 
 def auc_on_newest_examples(workspace: Path, version: int) -> float:

@@ -228,9 +228,9 @@ def test_a_worker_that_no_longer_answers_is_given_up(job_port: int, tmp_path: Pa
 def test_prism_ends_without_a_pool(tmp_path: Path) -> None:
     with prism.prism() as port:
         error = ingestion_error(tmp_path, *prism.beam_args(port, prism.free_port()))
-    told = outage(error, Workspace.at(tmp_path))
-    assert told is not None
-    assert told.startswith(
+    reported = outage(error, Workspace.at(tmp_path))
+    assert reported is not None
+    assert reported.startswith(
         "Beam's job server (`--job_endpoint`) ended, or cannot be reached; Prism ends if no pool of workers "
         f"(`--environment_config`) answers; once both run, {AGAIN} (UNAVAILABLE: "
     )

@@ -38,8 +38,8 @@ def undisturbed(config: Path, transform: Path, model_dir: Path) -> TrainingRepor
 
 def last_checkpoint(workspace: Path) -> int:
     """The step of the last checkpoint; 0 if there is none."""
-    told = "".join(path.read_text() for path in workspace.glob("checkpoints/*/checkpoint"))
-    steps = re.findall(r'^model_checkpoint_path: "ckpt-(\d+)"', told, re.MULTILINE)
+    reported = "".join(path.read_text() for path in workspace.glob("checkpoints/*/checkpoint"))
+    steps = re.findall(r'^model_checkpoint_path: "ckpt-(\d+)"', reported, re.MULTILINE)
     return max(map(int, steps), default=0)
 
 
@@ -70,5 +70,5 @@ def test_a_trainer_killed_three_times_ends_as_one_that_was_not(
     assert list((workspace / "checkpoints").iterdir()) == []
     assert f"resumed after a kill, at step {', '.join(map(str, killed_at))}" in " ".join(output.split())
     logs = sorted((workspace / "logs").iterdir())[-3:]
-    told = [re.findall(r"the training resumes from step (\d+)", log.read_text(errors="replace")) for log in logs]
-    assert told == [[str(step)] for step in killed_at]
+    reported = [re.findall(r"the training resumes from step (\d+)", log.read_text(errors="replace")) for log in logs]
+    assert reported == [[str(step)] for step in killed_at]

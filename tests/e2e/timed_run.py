@@ -84,8 +84,8 @@ class TimedRun:
     def wait_for(self, node: str) -> bool:
         """Waits until a node starts; returns False if the run ends before."""
         with self._told:
-            told = self._told.wait_for(lambda: node in self.starts or self._has_ended, _TIMEOUT_SECONDS)
-        assert told, f"{node} did not start: {self.output}"
+            reported = self._told.wait_for(lambda: node in self.starts or self._has_ended, _TIMEOUT_SECONDS)
+        assert reported, f"{node} did not start: {self.output}"
         return node in self.starts
 
     def kill_after(self, node: str, seconds: float) -> float | None:

@@ -14,7 +14,7 @@ from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
-from pipeline.beam_options import LOCAL_BEAM_ARGS, beam_args_of, check_beam
+from pipeline.beam_options import LOCAL_BEAM_ARGS, check_beam, make_beam_args
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.workspace import Workspace
@@ -61,7 +61,7 @@ def run(folder: Path, run_id: str, beam_args: tuple[str, ...]) -> str:
 
 
 def test_a_node_has_the_run_s_options_and_other_options_take_it_from_the_cache(tmp_path: Path) -> None:
-    processes = beam_args_of(Beam(num_workers=3))
+    processes = make_beam_args(Beam(num_workers=3))
     assert run(tmp_path, "one", processes) == "done"
     (file,) = tmp_path.rglob("args.json")
     given = json.loads(file.read_text())  # TFX adds labels
@@ -83,9 +83,9 @@ def test_a_compiled_pipeline_is_the_same_with_other_options(tmp_path: Path) -> N
 
 
 def test_a_config_s_options() -> None:
-    assert beam_args_of(Beam()) == LOCAL_BEAM_ARGS
-    assert beam_args_of(Beam(args=CLUSTER)) == CLUSTER
-    assert beam_args_of(Beam(num_workers=3)) == (
+    assert make_beam_args(Beam()) == LOCAL_BEAM_ARGS
+    assert make_beam_args(Beam(args=CLUSTER)) == CLUSTER
+    assert make_beam_args(Beam(num_workers=3)) == (
         "--runner=FnApiRunner",
         "--direct_running_mode=multi_processing",
         "--direct_num_workers=3",
@@ -94,7 +94,7 @@ def test_a_config_s_options() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "reported"),
     [
         (["--runner=FnApiRunner", "--spam=1"], "be options that Beam knows, with FnApiRunner. Received: --spam"),
         (["--runner=dataflow", "--spam"], "be options that Beam knows, with dataflow. Received: --spam"),
@@ -109,10 +109,10 @@ def test_a_config_s_options() -> None:
         (["--runner=Flnk"], "name a runner of Beam's, or a class by its dotted path. Received: 'Flnk'; allowed: ['B"),
     ],
 )
-def test_what_beam_does_not_know_is_refused(args: list[str], told: str) -> None:
+def test_what_beam_does_not_know_is_refused(args: list[str], reported: str) -> None:
     with pytest.raises(InputError) as raised:
         check_beam(Beam(args=tuple(args)))
-    assert str(raised.value).startswith(f"`beam.args` (`--beam-arg`) must {told}")
+    assert str(raised.value).startswith(f"`beam.args` (`--beam-arg`) must {reported}")
 
 
 @pytest.mark.parametrize(

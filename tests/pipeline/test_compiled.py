@@ -23,7 +23,7 @@ from pipeline.compile.compiled import (
     write_compiled,
 )
 from pipeline.compile.targets import AIRFLOW_DAG
-from pipeline.compile.topology import CompiledSchedule, marker_of
+from pipeline.compile.topology import CompiledSchedule, marker_path
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.connection import METADATA_URL
 from pipeline.runner.launch import compile_pipeline
@@ -43,7 +43,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> RunEnvironment:
+def environment(tmp_path: Path) -> RunEnvironment:
     return RunEnvironment(str(tmp_path / "logs of the store"), Workspace.at(tmp_path / "workspace"))
 
 
@@ -54,16 +54,16 @@ def test_it_names_no_place_and_no_secret(compiled: Path) -> None:
         assert unwanted not in text
 
 
-def test_a_run_is_the_pipeline_that_wdr_run_would_run(compiled: Path, place: RunEnvironment) -> None:
+def test_a_run_is_the_pipeline_that_wdr_run_would_run(compiled: Path, environment: RunEnvironment) -> None:
     """They are equal in every property, so that each uses the other's cached results."""
-    found = read_ir(compiled, IR_FILE, place, 7, "a-run")
-    settings = RunSettings(place.data_root, place.workspace, 7)
+    found = read_ir(compiled, IR_FILE, environment, 7, "a-run")
+    settings = RunSettings(environment.data_root, environment.workspace, 7)
     expected = compile_pipeline(create_pipeline(load_config(CONFIG), settings), "a-run")
     assert as_dict(found) == as_dict(expected)
 
 
-def test_a_run_whose_span_is_accepted_gives_its_gates_the_reason(compiled: Path, place: RunEnvironment) -> None:
-    ir = read_ir(compiled, IR_FILE, place, 7, "a-run", 'the "bots" are gone')
+def test_a_run_whose_span_is_accepted_gives_its_gates_the_reason(compiled: Path, environment: RunEnvironment) -> None:
+    ir = read_ir(compiled, IR_FILE, environment, 7, "a-run", 'the "bots" are gone')
     reasons = {
         node.pipeline_node.node_info.id: node.pipeline_node.parameters.parameters[
             "accept_reason"
@@ -74,10 +74,10 @@ def test_a_run_whose_span_is_accepted_gives_its_gates_the_reason(compiled: Path,
     assert reasons == dict.fromkeys(["row_gate", "anomaly_gate", "data_gate"], 'the "bots" are gone')
 
 
-def test_an_earlier_span_is_ingested_alike(compiled: Path, place: RunEnvironment) -> None:
-    settings = RunSettings(place.data_root, place.workspace, 6)
+def test_an_earlier_span_is_ingested_alike(compiled: Path, environment: RunEnvironment) -> None:
+    settings = RunSettings(environment.data_root, environment.workspace, 6)
     expected = compile_pipeline(create_pipeline(load_config(CONFIG), settings, only_ingest=True), "a-run-ingest-6")
-    assert as_dict(read_ir(compiled, INGESTION_IR_FILE, place, 6, "a-run-ingest-6")) == as_dict(expected)
+    assert as_dict(read_ir(compiled, INGESTION_IR_FILE, environment, 6, "a-run-ingest-6")) == as_dict(expected)
 
 
 def as_dict(message: Any) -> dict[str, Any]:
@@ -100,14 +100,14 @@ def test_the_topology_is_in_an_order_in_which_nodes_can_run(compiled: Path) -> N
 def test_a_run_waits_for_the_impressions_marker(compiled: Path) -> None:
     schedule = read_topology(compiled).schedule
     assert schedule.marker == "impressions/day-{SPAN}/_SUCCESS"
-    assert marker_of(schedule, "/logs", 7) == "/logs/impressions/day-7/_SUCCESS"
+    assert marker_path(schedule, "/logs", 7) == "/logs/impressions/day-7/_SUCCESS"
 
 
 def test_a_marker_has_the_span_in_its_width_or_its_date() -> None:
     """2026-01-05 is 20,458 days after 1970-01-01."""
     start = datetime.date(2026, 1, 1)
     schedule = CompiledSchedule(start=start, first_span=20454, marker="{YYYY}/{MM}-{DD}.{SPAN:6}", pods={})
-    assert marker_of(schedule, "/logs", 20458) == "/logs/2026/01-05.020458"
+    assert marker_path(schedule, "/logs", 20458) == "/logs/2026/01-05.020458"
 
 
 def test_the_config_comes_back(compiled: Path) -> None:
@@ -176,6 +176,6 @@ def test_the_dag_reads_the_same_version(compiled: Path, tmp_path: Path) -> None:
         scope["read_topology"](tmp_path / TOPOLOGY_FILE)
 
 
-def test_a_path_that_would_break_the_text_is_refused(compiled: Path, place: RunEnvironment) -> None:
+def test_a_path_that_would_break_the_text_is_refused(compiled: Path, environment: RunEnvironment) -> None:
     with pytest.raises(InputError, match=r"^a path must be without quotes, backslashes and control characters"):
-        read_ir(compiled, IR_FILE, RunEnvironment('/data"', place.workspace), 1, "a-run")
+        read_ir(compiled, IR_FILE, RunEnvironment('/data"', environment.workspace), 1, "a-run")

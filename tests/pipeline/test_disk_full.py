@@ -49,14 +49,14 @@ def test_a_full_disk_is_told_from_other_errors(error: Exception, expected: bool)
 def test_the_sentence_says_where_and_how_much_there_is(tmp_path: Path) -> None:
     (tmp_path / "serving").mkdir()
     usage = os.statvfs(tmp_path)
-    told = re.fullmatch(
+    reported = re.fullmatch(
         r"no space left on the disk of (.+): ([\d,.]+) of its ([\d,.]+) MB are free now; "
         r"free some space, then run the same command again to continue",
         disk_full(Workspace.at(tmp_path)),
     )
-    assert told is not None
-    assert told[1].startswith(str(tmp_path))
-    free, total = (float(number.replace(",", "")) for number in told.groups()[1:])
+    assert reported is not None
+    assert reported[1].startswith(str(tmp_path))
+    free, total = (float(number.replace(",", "")) for number in reported.groups()[1:])
     assert total == pytest.approx(usage.f_blocks * usage.f_frsize / 2**20, abs=0.1)
     assert 0 <= free <= total
 

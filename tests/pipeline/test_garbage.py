@@ -75,7 +75,7 @@ class Runs:
         (record,) = self.put("DataValidation", [raw], "GateRecord")
         self.put("DataGate", [record])
         transformed, cache, memory = self.put(
-            "RememberingTransform",
+            "StatefulTransform",
             [raw, *self._earlier("analyzer_cache"), *self._earlier("memory")],
             *("Examples", "TransformCache", "VocabularyMemory"),
         )
@@ -104,15 +104,15 @@ def runs(tmp_path: Path) -> Runs:
     return Runs(Workspace.at(tmp_path))
 
 
-def there(artifacts: dict[str, Any]) -> set[str]:
+def existing(artifacts: dict[str, Any]) -> set[str]:
     return {name for name, artifact in artifacts.items() if Path(artifact.uri).exists()}
 
 
 def test_the_latest_runs_and_what_versions_were_made_from_stay(runs: Runs) -> None:
     refused, first, second, last = (runs.run(name, pushed=name != "a") for name in "abcd")
     garbage = collect_garbage(runs.workspace, 1, dry_run=False)
-    assert (there(refused), there(first), there(second)) == ({"record"}, NEEDED, NEEDED)
-    assert there(last) == set(last)
+    assert (existing(refused), existing(first), existing(second)) == ({"record"}, NEEDED, NEEDED)
+    assert existing(last) == set(last)
     assert [path.name for path in runs.workspace.logs.iterdir()] == ["d.log"]
     # Nine artifacts of `refused`, statistics and evaluation of `first` and `second`, and three logs.
     assert sorted(garbage.num_bytes.values()) == [1000] * (9 + 2 + 2 + 3)
@@ -125,7 +125,7 @@ def test_a_version_that_was_removed_needs_nothing_and_one_that_is_pinned_does(ru
     pin(runs.root, 2, "audit")
     remove_version(runs.root, 1)
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert (there(first), there(second)) == ({"record"}, NEEDED)
+    assert (existing(first), existing(second)) == ({"record"}, NEEDED)
 
 
 def test_what_a_latest_run_took_from_an_earlier_one_stays(runs: Runs) -> None:
@@ -135,8 +135,8 @@ def test_what_a_latest_run_took_from_an_earlier_one_stays(runs: Runs) -> None:
     runs.put("ImpressionGen", [], "Examples")
     runs.put("ExampleValidator", [first["statistics"]], "ExampleAnomalies")
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there(first) == {"statistics", "record"}
-    assert there(second) == {"cache", "memory", "record"}  # the newest ones, for the next run
+    assert existing(first) == {"statistics", "record"}
+    assert existing(second) == {"cache", "memory", "record"}  # the newest ones, for the next run
 
 
 def test_all_records_of_gates_stay(runs: Runs) -> None:
@@ -148,7 +148,7 @@ def test_all_records_of_gates_stay(runs: Runs) -> None:
     runs.put("DataGate", [record], is_done=False)
     runs.run("c", pushed=False)
     collect_garbage(runs.workspace, 1, dry_run=False)
-    kept = there({**good, "of stopped": record, "examples of stopped": examples})
+    kept = existing({**good, "of stopped": record, "examples of stopped": examples})
     assert kept == {"record", "of stopped", "cache", "memory", "model"}  # the latest run has read the last three
 
 
@@ -159,9 +159,9 @@ def test_what_another_pipeline_of_the_workspace_goes_on_from_stays(runs: Runs) -
     runs.put("RowGate", [unfit], is_done=False)
     runs.begin("c", pipeline="other store")
     runs.put("StatisticsGen", [], "ExampleStatistics")
-    runs.put("RememberingTransform", [], "TransformCache", "VocabularyMemory")
+    runs.put("StatefulTransform", [], "TransformCache", "VocabularyMemory")
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there(first) == {"record", "cache", "memory"}
+    assert existing(first) == {"record", "cache", "memory"}
     assert sorted(path.name for path in runs.workspace.logs.iterdir()) == ["b.log", "c.log"]
 
 
@@ -170,7 +170,7 @@ def test_the_ingestion_of_an_earlier_span_is_no_run(runs: Runs) -> None:
     runs.begin("b-ingest-1")
     runs.put("ImpressionGen", [], "Examples")
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there(first) == set(first)
+    assert existing(first) == set(first)
 
 
 def test_nor_is_the_ingestion_that_completes_late_labels(runs: Runs) -> None:
@@ -179,7 +179,7 @@ def test_nor_is_the_ingestion_that_completes_late_labels(runs: Runs) -> None:
     for node in (ImpressionExampleGen, Resolver, LateLabels):
         runs.put(node.get_class_type(), [], "Examples")
     collect_garbage(runs.workspace, 1, dry_run=False)
-    assert there(first) == set(first)
+    assert existing(first) == set(first)
 
 
 def test_ml_metadata_knows_what_is_gone(runs: Runs) -> None:
@@ -189,7 +189,7 @@ def test_ml_metadata_knows_what_is_gone(runs: Runs) -> None:
     found = runs.store.get_artifacts_by_id([artifact.id for artifact in old.values()])
     states = dict(zip(old, (artifact.state for artifact in found), strict=True))
     live = {name for name, state in states.items() if state == mlmd_pb2.Artifact.LIVE}
-    assert live == there(old) == {"cache", "memory", "model", "record"}  # the last run has read the first three
+    assert live == existing(old) == {"cache", "memory", "model", "record"}  # the last run has read the first three
     assert set(states.values()) == {mlmd_pb2.Artifact.LIVE, mlmd_pb2.Artifact.DELETED}
     assert collect_garbage(runs.workspace, 1, dry_run=False).num_bytes == {}
 
@@ -203,7 +203,7 @@ def test_a_dry_run_tells_and_removes_nothing(runs: Runs) -> None:
     assert lines[0] == "what how many MB"
     assert "Evaluator/ModelEvaluation 1 0.0" in lines
     assert lines[-1] == "0.0 MB would be free"
-    assert there(old) == set(old)
+    assert existing(old) == set(old)
 
 
 def test_what_is_elsewhere_is_left_alone(runs: Runs, tmp_path: Path) -> None:

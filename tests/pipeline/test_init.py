@@ -26,8 +26,8 @@ from components.ingestion.spans import resolve_span
 from pipeline.check.rows import check_rows
 from pipeline.cli.main import cli
 from pipeline.initial_config.config_text import initial_config, shell_word, yaml_value
-from pipeline.initial_config.features import words_of
-from pipeline.initial_config.label import Label, labels_of
+from pipeline.initial_config.features import split_words
+from pipeline.initial_config.label import Label, read_labels
 from pipeline.initial_config.sample import Column, Sample, read_sample
 from pipeline.initial_config.times import parts_of_times
 from tests.pipeline.initial_configs import guessed
@@ -210,7 +210,7 @@ def test_parts_of_dates_and_times_are_features(tmp_path: Path) -> None:
     ],
 )
 def test_times_that_differ_in_a_part(name: str, values: list[str], parts: dict[str, str]) -> None:
-    is_named = bool({*words_of(name)} & {"time", "ts"})
+    is_named = bool({*split_words(name)} & {"time", "ts"})
     found = parts_of_times(values, is_named_time=is_named, is_stored_time=False)
     assert {part: rule["derive"]["format"] for part, rule, _ in found} == parts  # type: ignore[index]
 
@@ -504,7 +504,7 @@ def test_each_row_s_label(tmp_path: Path, labels: list[str], rule: dict[str, Any
     column = Column("y", "text", tuple((text,) for text in labels))
     sample = Sample(tmp_path, "csv", DelimitedText(), {}, (column,), len(labels), True)
     expected = {"0": 0, "False": 0, "no": 0, "3": 0, "": None, "?": None}
-    assert labels_of(Label("y", "", rule), sample, ("?",)) == [expected.get(text, 1) for text in labels]
+    assert read_labels(Label("y", "", rule), sample, ("?",)) == [expected.get(text, 1) for text in labels]
 
 
 def test_rows_without_a_label_are_told(tmp_path: Path) -> None:

@@ -68,9 +68,9 @@ def test_what_is_of_all_runs_is_asked_for_in_the_node_that_makes_it(found: tuple
         ("last_pushed_model", "Model", ("node small_store.trainer",)),
         ("serving_model", "Model", ("node small_store.trainer",)),
         ("span_window", "Examples", ("node small_store.example_gen",)),
-        ("unseeing_models", "InfraBlessing", ("node small_store.infra_validation",)),
-        ("unseeing_models", "Model", ("node small_store.trainer",)),
-        ("unseeing_models", "Model", ("node small_store.trainer",)),
+        ("previous_models", "InfraBlessing", ("node small_store.infra_validation",)),
+        ("previous_models", "Model", ("node small_store.trainer",)),
+        ("previous_models", "Model", ("node small_store.trainer",)),
         ("vocabulary_memory", "VocabularyMemory", ("node small_store.transform",)),
     ]
 

@@ -178,14 +178,14 @@ def test_a_backend_that_does_not_tell_the_time_is_told_of(compiled: Path, tmp_pa
 def test_what_became_of_a_node_is_told_where_the_launcher_looks(compiled: Path, tmp_path: Path) -> None:
     step = Step(executor_input(compiled, tmp_path), tmp_path / "staged")
     step.report(NodeEvent("trainer", "done", 12.5, 40), None)
-    told = {"node": "trainer", "state": "done", "execution": 40}
+    reported = {"node": "trainer", "state": "done", "execution": 40}
     place = "minio/mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
-    assert json.loads((tmp_path / "staged" / place).read_text()) == told
+    assert json.loads((tmp_path / "staged" / place).read_text()) == reported
     text = (tmp_path / "executor_output.json").read_text()
     output = json_format.Parse(text, pipeline_spec_pb2.ExecutorOutput(), ignore_unknown_fields=False)
     (report,) = output.artifacts["report"].artifacts
     assert report.uri == "minio://mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
-    assert json_format.MessageToDict(report.metadata) == told
+    assert json_format.MessageToDict(report.metadata) == reported
 
 
 def test_after_the_last_node_the_step_has_the_run_s_result(compiled: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.artifacts import COMPLETED_BY, TAIL_OF
-from components.late_labels.counts import LateCounts, counts_of
+from components.late_labels.counts import LateCounts, read_label_counts
 from pipeline.compile.compiled import RunEnvironment, write_compiled
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.metadata.store import open_store
@@ -73,7 +73,7 @@ class Store:
         for artifact in open_store(self.workspace.metadata_connection()).get_artifacts_by_type("Examples"):
             properties = artifact.custom_properties
             if COMPLETED_BY in properties:
-                yield properties[TAIL_OF].int_value, properties[COMPLETED_BY].int_value, counts_of(properties)
+                yield properties[TAIL_OF].int_value, properties[COMPLETED_BY].int_value, read_label_counts(properties)
 
     def examples(self, span: int) -> list[int]:
         """Returns the ids of a span's own Examples, in the order of their ingestions."""
@@ -134,9 +134,9 @@ def test_a_scheduler_s_nodes_do_the_same(tmp_path: Path, window_spans: int) -> N
     """The first node ingests the span before, too, as after an upgrade, whether the window has it or only its tail."""
     store, compiled = Store(tmp_path, window_spans), tmp_path / "compiled"
     write_compiled(store.config, compiled)
-    place = RunEnvironment(str(store.data), store.workspace)
+    environment = RunEnvironment(str(store.data), store.workspace)
     for node in ("example_gen", "preceding_span", "late_labels"):
-        assert run_node(compiled, place, node, 1, "night").event.state == "done"
+        assert run_node(compiled, environment, node, 1, "night").event.state == "done"
     none, tail = store.tails()
     assert none == (0, store.examples(0)[0], LateCounts(span=-1, not_ingested=1))
     assert tail[:2] == (store.examples(0)[0], store.examples(1)[0])

@@ -121,9 +121,9 @@ def test_history_is_of_one_model(three_days: Store, tmp_path: Path) -> None:
     assert of_store == ["0.5500", "0.6500", "0.6400"]
     assert wdr(three_days, "history", "--model", "other").splitlines()[2:] == ["3 2 1,000 auc 0.8750"]
     place = f"({three_days.workspace.root}/metadata/metadata.db)"
-    told = "`--model` must name one of ['other', 'store']. Received: "
-    assert refused(three_days, "history") == f"{told}none {place}"
-    assert refused(three_days, "history", "--model", "third") == f"{told}third {place}"
+    reported = "`--model` must name one of ['other', 'store']. Received: "
+    assert refused(three_days, "history") == f"{reported}none {place}"
+    assert refused(three_days, "history", "--model", "third") == f"{reported}third {place}"
 
 
 def test_history_fits_a_terminal_of_80_columns_and_prints_nothing_else(three_days: Store) -> None:

@@ -262,10 +262,10 @@ def test_a_rollback_that_ml_metadata_cannot_record_says_that_the_version_serves(
         cli, ["models", "rollback", "--reason", "a test", "--workspace", str(store.workspace.root)]
     )
     assert isinstance(done.exception, InputError)
-    told = str(done.exception)
-    assert told.startswith("version 3 serves and its manifest records the rollback, but ML Metadata could not be ")
-    assert told.endswith(f" (postgresql://{server}/mlmd)")
-    assert len(told.splitlines()) == 1
+    reported = str(done.exception)
+    assert reported.startswith("version 3 serves and its manifest records the rollback, but ML Metadata could not be ")
+    assert reported.endswith(f" (postgresql://{server}/mlmd)")
+    assert len(reported.splitlines()) == 1
     assert versions(store.root) == [1, 2, 3]
 
 

@@ -68,15 +68,15 @@ def test_a_job_server_that_is_away(workspace: Workspace, waits: bool, says: str)
         call = channel.unary_unary("/a.Service/Method")
         with pytest.raises(grpc.RpcError) as raised:
             call(b"", timeout=0.5 if waits else 60, wait_for_ready=waits)
-    told = outage(raised.value, workspace)
-    assert told is not None
-    assert told.startswith(says)
-    assert "run the same command again to continue" in told
+    reported = outage(raised.value, workspace)
+    assert reported is not None
+    assert reported.startswith(says)
+    assert "run the same command again to continue" in reported
 
 
 def test_a_worker_of_prism_that_ended(workspace: Workspace) -> None:
-    told = outage(RuntimeError("Pipeline job-001 failed: SDK worker disconnected: w1"), workspace)
-    assert told == (
+    reported = outage(RuntimeError("Pipeline job-001 failed: SDK worker disconnected: w1"), workspace)
+    assert reported == (
         "a worker of the Beam job ended before its work was done, or never connected; once the pool of workers "
         "(`--environment_config`) runs, run the same command again to continue (RuntimeError: Pipeline job-001 failed: "
         "SDK worker disconnected: w1)"
@@ -84,6 +84,6 @@ def test_a_worker_of_prism_that_ended(workspace: Workspace) -> None:
 
 
 def test_a_full_disk(workspace: Workspace) -> None:
-    told = outage(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), workspace)
-    assert told is not None
-    assert told.startswith(f"no space left on the disk of {workspace.root}: ")
+    reported = outage(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), workspace)
+    assert reported is not None
+    assert reported.startswith(f"no space left on the disk of {workspace.root}: ")

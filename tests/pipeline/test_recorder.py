@@ -12,7 +12,7 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
 from components.fence import LostClaimError
-from components.ingestion.spans import paths_of, resolve_span
+from components.ingestion.spans import list_paths, resolve_span
 from pipeline.report.run_report import RunReport, has_ended, read_report
 from pipeline.runner.recorder import RunRecorder
 from pipeline.runner.window import spans_to_ingest
@@ -163,7 +163,7 @@ def test_of_the_window_the_spans_with_complete_logs_are_ingested(
     assert [f"the logs of span {span} are not read" in caplog.text for span in (3, 4, 5)] == [True, True, False]
 
     # A store removes old logs file by file: span 5 was ingested from more files than are left.
-    left = paths_of(resolve_span(window, str(tmp_path), 5).files)
+    left = list_paths(resolve_span(window, str(tmp_path), 5).files)
     more = left | {str(tmp_path / "impressions" / "gone")}
 
     def ingested_again(files: frozenset[str]) -> list[int]:

@@ -76,13 +76,13 @@ def test_the_settings_are_told_where_a_file_is_not_as_the_log(models: dict[str, 
         "the columns ['app', 'installed'] are missing. Received: ['app,installed']; the file was read by the log's "
         f"`text` settings (delimiter: ';'); --plain reads its usual form ({path})"
     )
-    told = "the file was read by the log's `text` settings (columns: 3); --plain reads its usual form"
+    reported = "the file was read by the log's `text` settings (columns: 3); --plain reads its usual form"
     report = score_file(models["columns"], str(path), str(tmp_path / "out.csv"))
     problems = tuple(f"line {line}: a row must have 3 fields. Received: 2" for line in (1, 2))
-    assert report == ScoreReport(0, 2, problems, (told,))
+    assert report == ScoreReport(0, 2, problems, (reported,))
     options = ["--model", models["columns"], "--input", str(path)]
     done = CliRunner().invoke(cli, ["score", *options, "--output", str(tmp_path / "out.csv")], catch_exceptions=False)
-    assert done.stderr.splitlines()[-1] == told
+    assert done.stderr.splitlines()[-1] == reported
     with pytest.raises(InputError) as caught:
         list(explain_file(models["columns"], str(path), 1))
-    assert str(caught.value) == f"{problems[0]}; {told} ({path})"
+    assert str(caught.value) == f"{problems[0]}; {reported} ({path})"

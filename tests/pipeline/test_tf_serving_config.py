@@ -42,11 +42,11 @@ class TFServing:
         self.look()
 
     def look(self) -> None:
-        there = sorted(int(entry.name) for entry in self._root.iterdir() if entry.name.isdecimal())
+        existing = sorted(int(entry.name) for entry in self._root.iterdir() if entry.name.isdecimal())
         if self._policy.HasField("specific"):
-            self.loaded = set(there) & set(self._policy.specific.versions)
+            self.loaded = set(existing) & set(self._policy.specific.versions)
         else:
-            self.loaded = set(there[-(self._policy.latest.num_versions or 1) :])
+            self.loaded = set(existing[-(self._policy.latest.num_versions or 1) :])
 
     def answers(self, label: str | None = None) -> int:
         """Returns the version that answers a client with this label, or without a label."""
@@ -91,8 +91,8 @@ def refused(root: Path, *arguments: str) -> str:
 def test_a_label_answers_however_many_versions_come_after_it(root: Path, server: TFServing) -> None:
     """With `latest { num_versions: 2 }`, the third version would unload the first, and `stable` would be NOT_FOUND."""
     push(root)
-    told = write(root, "--label", "stable=1")
-    assert told.startswith("store: versions [1] are loaded; stable is 1")
+    reported = write(root, "--label", "stable=1")
+    assert reported.startswith("store: versions [1] are loaded; stable is 1")
     server.read()
     for version in (2, 3, 4, 5):
         assert push(root) == version

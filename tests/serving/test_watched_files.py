@@ -17,8 +17,10 @@ class Taken:
 
     def __init__(self, path: Path, looks: int = 2) -> None:
         self.tokens: list[bytes] = []
-        self.told: list[tuple[str, str, str | None]] = []
-        self.watched = WatchedFiles("the token", [str(path)], self.take, lambda *told: self.told.append(told), looks)
+        self.reported: list[tuple[str, str, str | None]] = []
+        self.watched = WatchedFiles(
+            "the token", [str(path)], self.take, lambda *reported: self.reported.append(reported), looks
+        )
 
     def take(self, contents: Contents) -> None:
         (token,) = contents
@@ -107,7 +109,7 @@ def test_what_cannot_be_used_is_told_once(path: Path, damage: Callable[[Path], o
     taken = Taken(path)
     damage(path)
     taken.check(5)
-    ((level, message, told_reason),) = taken.told
+    ((level, message, told_reason),) = taken.reported
     assert (level, message) == ("error", "the token cannot be read again; the earlier stays in use")
     assert told_reason is not None
     assert told_reason.startswith(reason)
@@ -116,4 +118,4 @@ def test_what_cannot_be_used_is_told_once(path: Path, damage: Callable[[Path], o
     path.write_bytes(b"two")
     taken.check(2)
     assert taken.tokens == [b"one", b"two"]
-    assert taken.told[1:] == [("info", "the token was read again", None)]
+    assert taken.reported[1:] == [("info", "the token was read again", None)]

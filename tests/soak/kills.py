@@ -147,9 +147,9 @@ class Campaign:
         self._progress.update(self._task, description=what)
 
     def _on_kill(self, kill: Kill) -> None:
-        told = f"series {kill.series}: killed in {kill.node}"
-        self._progress.update(self._task, description=told, advance=1)
-        self._print(f"{told} after {kill.seconds:.2f} s")
+        reported = f"series {kill.series}: killed in {kill.node}"
+        self._progress.update(self._task, description=reported, advance=1)
+        self._print(f"{reported} after {kill.seconds:.2f} s")
 
     def _print(self, what: str) -> None:
         """Prints an event if the progress bar is not visible before the end."""

@@ -67,7 +67,7 @@ class Launcher:
         tasks, job = spec["root"]["dag"]["tasks"], str(uuid.uuid4())
         order = graphlib.TopologicalSorter({name: task.get("dependentTasks", []) for name, task in tasks.items()})
         order.prepare()
-        told: dict[str, dict[str, Any]] = {}
+        reported: dict[str, dict[str, Any]] = {}
         bar = progress.add_task(f"steps of span {values['span']}", total=len(tasks))
         with ThreadPoolExecutor(2) as pool:
             running: dict[Future[dict[str, Any]], str] = {}
@@ -76,10 +76,10 @@ class Launcher:
                     running[pool.submit(self._step, spec, name, values, job)] = name
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
                     name = running.pop(future)
-                    told[name] = future.result()
+                    reported[name] = future.result()
                     order.done(name)
                     progress.advance(bar)
-        return told
+        return reported
 
     def _step(self, spec: Mapping[str, Any], name: str, values: Mapping[str, Any], job: str) -> dict[str, Any]:
         task = spec["root"]["dag"]["tasks"][name]
@@ -146,11 +146,11 @@ def main() -> int:
         for span in range(1, options.days + 1):
             places = {"compiled": folder / "compiled", "data": data, "workspace": folder / "steps"}
             values = {"span": span, **{key: str(path) for key, path in places.items()}}
-            told = launcher.run(values, progress)
+            reported = launcher.run(values, progress)
             store.wdr_ok(*store.run_arguments(data, folder / "run", span))
             problems += differences(span, folder / "run", folder / "steps")
-            if told["push"].get("version") != span:
-                problems.append(f"the step push must tell version {span}. Received: {told['push']}")
+            if reported["push"].get("version") != span:
+                problems.append(f"the step push must tell version {span}. Received: {reported['push']}")
             by_steps, by_run = (report_of(folder / way, span) or {} for way in ("steps", "run"))
             table.add_row(
                 str(span), str(by_steps["version"]), f"{by_steps['metrics']['auc']:.6f}",

@@ -139,8 +139,8 @@ def problems(days: Sequence[Day], keep_runs: int) -> list[str]:
     found = [f"day {d.span} must push version {d.span}. Received: {d.version}" for d in days if d.version != d.span]
     found += [f"day {day.span} must start from the day before" for day in days[1:] if not day.is_warm]
     found += [f"day {day.span} leaves {day.num_running} running executions" for day in days if day.num_running]
-    num_kept = max(keep_runs, load_config(store.CONFIG).push.num_kept_versions)
-    first, last = days[min(num_kept, len(days) - 1)], days[-1]
+    num_transferred = max(keep_runs, load_config(store.CONFIG).push.num_kept_versions)
+    first, last = days[min(num_transferred, len(days) - 1)], days[-1]
     if last.disk_mb > first.disk_mb * _MAX_GROWTH:
         found.append(f"the disk's use must be flat. Received: {first.disk_mb:.1f} MB, then {last.disk_mb:.1f} MB")
     return found

@@ -79,9 +79,9 @@ def results(retrainings: Sequence[Retraining]) -> Table:
         table.add_column(header)
     for r in retrainings:
         low, high = r.change
-        told = "; ".join(r.refusals)
+        reported = "; ".join(r.refusals)
         cells = (f"{r.auc:.4f}", f"{r.baseline_auc:.4f}", f"{low:+.4f} to {high:+.4f}")
-        table.add_row(str(r.seed), *cells, f"[red]no[/red]: {told}" if told else "[green]yes[/green]")
+        table.add_row(str(r.seed), *cells, f"[red]no[/red]: {reported}" if reported else "[green]yes[/green]")
     return table
 
 

@@ -36,8 +36,8 @@ from rich.table import Table
 from sklearn.linear_model import LogisticRegression
 from tfx.utils import path_utils
 
-from components.evaluation.metrics.paired import metrics_of
-from components.evaluation.scoring.scores import read_rows, scores_of
+from components.evaluation.metrics.paired import compute_metrics
+from components.evaluation.scoring.scores import compute_scores, read_rows
 from pipeline.create import RunSettings
 from pipeline.registry.gates_replay import recorded, replay
 from pipeline.runner.run import run
@@ -85,8 +85,8 @@ def _first_version_auc(workspace: Path, name: str) -> float:
     examples = workspace / "artifacts" / "example_gen" / "examples"
     newest = max(examples.iterdir(), key=lambda folder: int(folder.name))
     rows = read_rows(str(newest / "Split-eval"), [])
-    scores = scores_of(str(workspace / "serving" / name / "1"), rows.batches())
-    return metrics_of(rows.label, rows.weight, scores)["auc"]
+    scores = compute_scores(str(workspace / "serving" / name / "1"), rows.batches())
+    return compute_metrics(rows.label, rows.weight, scores)["auc"]
 
 
 def _become_first_version(prepared: TrainingSetup, workspace: Path) -> None:

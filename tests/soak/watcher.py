@@ -72,10 +72,10 @@ class Watcher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        told, _ = self._process.communicate()  # closes the process's input, which ends it
+        reported, _ = self._process.communicate()  # closes the process's input, which ends it
         if self._process.returncode != 0:
             self._fail()
-        self.watched = Watched(**json.loads(told))
+        self.watched = Watched(**json.loads(reported))
         self._printed.close()
 
     def _fail(self) -> None:

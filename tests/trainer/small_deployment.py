@@ -10,8 +10,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.transforming.materialization import Materialization
-from tests.transform.transformed import learn, parsing_of, write_rows
+from components.transform_executor.materialization import Materialization
+from tests.transform.transformed import learn, select_parsing, write_rows
 from transform.config.config import Config, parse_config
 from transform.feature_spec import FOLD, NUM_FOLDS, SHARES_LABEL, SPAN
 from transform.preprocessing import CONFIG_KEY
@@ -138,7 +138,7 @@ def transform_span(config: Config, train_rows: list[Row], eval_rows: list[Row], 
         for split, rows in (("train", train_rows), ("eval", eval_rows))
     }
     output = learn(config, raw["train"], directory / "learned")
-    materialization = Materialization(output, parsing_of(config))
+    materialization = Materialization(output, select_parsing(config))
     for split, files in raw.items():
         (directory / split).mkdir()
         materialization.write(files, str(directory / split / "part"))

@@ -120,7 +120,7 @@ def test_the_last_span_alone_reads_the_same_from_fewer_cells(num_spans: int) -> 
     lines = [line for line in TRAIN + EVAL if line[2] <= {1: 3, 2: 4, 3: 6}[num_spans]]
     counts = count_rows(config_of().spec, [rows_of(lines)])
     last = max(line[2] for line in lines)
-    few = counts.of_last_span()
+    few = counts.make_last_span_tables()
     for key in (7, 9, 11, 12):
         for span in (last, last + 1, NO_SPAN):
             for fold in (NO_FOLD, 0, 1, 2, 3):

@@ -23,7 +23,7 @@ def report_of(model_dir: Path) -> dict[str, Any]:
     return report
 
 
-def scores_of(model_dir: Path, span: Span) -> np.ndarray:
+def compute_scores(model_dir: Path, span: Span) -> np.ndarray:
     signature = tf.saved_model.load(str(model_dir / "Format-Serving")).signatures["serving_default"]
     scores = signature(examples=tf.constant([to_example(row) for row in span.eval_rows]))["scores"]
     return np.asarray(scores)
@@ -52,7 +52,7 @@ def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
     read = read_training_report(str(first_model))
     assert (read.schema_version, read.validation.auc, read.num_steps) == (1, report["validation"]["auc"], 3 * 94)
 
-    scores = scores_of(first_model, first_span).astype(np.float64)
+    scores = compute_scores(first_model, first_span).astype(np.float64)
     labels = np.array([row["label"][0] for row in first_span.eval_rows], np.float32)
     served = measure(np.log(scores / (1 - scores)), labels)
     assert served.auc == pytest.approx(report["validation"]["auc"], abs=1e-5)
@@ -81,7 +81,7 @@ def test_the_next_run_starts_from_the_previous_model(second_span: Span, first_mo
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_model(first_span: Span, first_model: Path, tmp_path: Path) -> None:
     run_fn(first_span.fn_args(tmp_path))
-    np.testing.assert_allclose(scores_of(tmp_path, first_span), scores_of(first_model, first_span), atol=1e-4)
+    np.testing.assert_allclose(compute_scores(tmp_path, first_span), compute_scores(first_model, first_span), atol=1e-4)
 
 
 def test_no_training_examples_is_one_clear_sentence(first_span: Span, tmp_path: Path) -> None:

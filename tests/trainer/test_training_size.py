@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from trainer.training_size import (
-    batch_size_of,
-    initial_accumulator_of,
-    num_epochs_of,
+    read_batch_size,
+    read_initial_accumulator,
+    read_num_epochs,
     sized,
     validation_fraction,
 )
@@ -30,7 +30,7 @@ def test_what_is_left_out_follows_from_the_number_of_examples(
     num_examples: int, batch_size: int, num_epochs: int, patience: int | None
 ) -> None:
     found = sized(Training(), num_examples)
-    assert (batch_size_of(found), num_epochs_of(found), found.patience) == (batch_size, num_epochs, patience)
+    assert (read_batch_size(found), read_num_epochs(found), found.patience) == (batch_size, num_epochs, patience)
     assert sized(found, 5) == found
 
 
@@ -46,7 +46,7 @@ def test_what_is_left_out_follows_from_the_number_of_examples(
 )
 def test_ftrl_starts_from_the_square_of_one_examples_gradient(training: Training, accumulator: float) -> None:
     found = sized(training, 25_600).wide_optimizer
-    assert initial_accumulator_of(found) == pytest.approx(accumulator, rel=1e-12)
+    assert read_initial_accumulator(found) == pytest.approx(accumulator, rel=1e-12)
     assert (found.learning_rate, found.l1) == (training.wide_optimizer.learning_rate, training.wide_optimizer.l1)
 
 
@@ -72,8 +72,8 @@ def test_the_share_that_early_stopping_validates_on(training: Training, has_coun
 
 def test_settings_that_are_not_sized_are_told() -> None:
     with pytest.raises(ValueError, match="batch_size` must be set"):
-        batch_size_of(Training(num_epochs=1))
+        read_batch_size(Training(num_epochs=1))
     with pytest.raises(ValueError, match="num_epochs` must be set"):
-        num_epochs_of(Training(batch_size=1))
+        read_num_epochs(Training(batch_size=1))
     with pytest.raises(ValueError, match="initial_accumulator` must be set"):
-        initial_accumulator_of(Training(batch_size=1).wide_optimizer)
+        read_initial_accumulator(Training(batch_size=1).wide_optimizer)

@@ -138,12 +138,12 @@ def test_a_search_of_nothing_but_failures_says_why(tmp_path: Path) -> None:
     def diverge(config: Config) -> TrainingResult:
         raise TrainingError("the training diverged: try lower learning rates")
 
-    told = (
+    reported = (
         "none of the search's 6 trials could be trained; the last one: the training diverged: try lower learning rates"
     )
     with pytest.raises(TrainingError) as caught:
         search(config_of(RANGES), Trainings(diverge), tmp_path)
-    assert str(caught.value) == told
+    assert str(caught.value) == reported
 
 
 def test_without_a_validation_auc_there_is_nothing_to_compare(tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ def test_a_value_that_its_tag_does_not_allow_is_told(tmp_path: Path, value: str,
     path = write(tmp_path, f"name: a\nmodel: [{value}]\n".encode())
     with pytest.raises(ConfigError) as caught:
         load_config(path)
-    told = f"the config is not valid YAML: `{tag}` must have a value of that type. Received: {received} in "
-    assert str(caught.value).startswith(told)
+    reported = f"the config is not valid YAML: `{tag}` must have a value of that type. Received: {received} in "
+    assert str(caught.value).startswith(reported)
     assert "line 2, column 9" in str(caught.value)
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.transform.small_config import REMOVED, small_config
-from tests.transform.time_oracle import ODD_ENDS, TEXTS, value_of
+from tests.transform.time_oracle import ODD_ENDS, TEXTS, first_value
 from transform.config.component_configs import for_data_validation, for_ingestion
 from transform.config.config import Column, Config
 from transform.derived_times import FIRST_YEAR, Derive, TimeForm, zone_offsets
@@ -79,7 +79,7 @@ def test_the_parts_of_a_time(text: str, time_format: Any, zone: str, expected: t
 def test_any_text_has_the_part_that_python_computes(data: st.DataObject, time_format: Any) -> None:
     texts = data.draw(st.lists(TEXTS[time_format], min_size=1, max_size=20))
     derive = derive_of(time_format, data.draw(st.sampled_from(PARTS)), data.draw(st.sampled_from(ZONES)))
-    assert in_graph(texts, derive) == [value_of(text, derive) for text in texts]
+    assert in_graph(texts, derive) == [first_value(text, derive) for text in texts]
 
 
 @pytest.mark.parametrize("time_format", TEXTS)
@@ -91,7 +91,7 @@ def test_arrow_tensorflow_and_python_agree_on_what_is_a_time(data: st.DataObject
     derive = derive_of(time_format, data.draw(st.sampled_from(PARTS)))
     form = derive.form
     by_python = [form.matches(text) for text in texts]
-    assert by_python == [value_of(text, derive) is not None for text in texts]
+    assert by_python == [first_value(text, derive) is not None for text in texts]
     assert pc.match_substring_regex(pa.array(texts), form.pattern).to_pylist() == by_python
     assert tf.strings.regex_full_match(texts, form.pattern).numpy().tolist() == by_python
 

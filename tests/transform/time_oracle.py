@@ -18,7 +18,7 @@ _MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
-def value_of(text: str, derive: Derive) -> str | None:
+def first_value(text: str, derive: Derive) -> str | None:
     """Returns the part of the time that a text is; None if it is none, or has no such part."""
     try:
         time = {"iso": _iso, "day_month_year": _date}.get(derive.format, _instant)(text, derive)

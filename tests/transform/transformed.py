@@ -11,9 +11,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 from tensorflow_transform.tf_metadata import schema_utils
 
-from components.transforming.analysis import AnalysisCache, analyze
-from components.transforming.output import write_transform_graph
-from components.transforming.traced_graph import traced, type_specs
+from components.transform_executor.analysis import AnalysisCache, analyze
+from components.transform_executor.output import write_transform_graph
+from components.transform_executor.traced_graph import traced, type_specs
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY, preprocessing_fn
 from transform.schema import raw_schema
@@ -21,7 +21,7 @@ from transform.schema import raw_schema
 Row = dict[str, list[Any]]
 
 
-def parsing_of(config: Config) -> dict[str, Any]:
+def select_parsing(config: Config) -> dict[str, Any]:
     """How the raw examples of a config are parsed, by feature."""
     parsing: dict[str, Any] = schema_utils.schema_as_feature_spec(raw_schema(config)).feature_spec
     return parsing
@@ -29,7 +29,7 @@ def parsing_of(config: Config) -> dict[str, Any]:
 
 def write_rows(config: Config, rows: Sequence[Row], path: Path) -> str:
     """Writes rows as a TFRecord file of raw examples, with gzip; returns its path. A row may lack optional features."""
-    parsing = parsing_of(config)
+    parsing = select_parsing(config)
     encode = tft.coders.ExampleProtoCoder(raw_schema(config)).encode
     path.parent.mkdir(parents=True, exist_ok=True)
     with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
@@ -41,7 +41,7 @@ def write_rows(config: Config, rows: Sequence[Row], path: Path) -> str:
 def learn(config: Config, files: Sequence[str], folder: Path) -> tft.TFTransformOutput:
     """Computes the analyzers from files of raw examples, and writes the transform graph into `folder`."""
     function = functools.partial(preprocessing_fn, custom_config={CONFIG_KEY: config.to_json()})
-    parsing, scratch = parsing_of(config), str(folder / "scratch")
+    parsing, scratch = select_parsing(config), str(folder / "scratch")
     (folder / "scratch").mkdir(parents=True)
     specs = type_specs(parsing)
     graph = traced(function, specs, scratch)
@@ -53,7 +53,7 @@ class Transformed:
     """Learns from training rows, and transforms any rows."""
 
     def __init__(self, config: Config, rows: list[Row], folder: Path):
-        self._feature_spec = parsing_of(config)
+        self._feature_spec = select_parsing(config)
         self.output = learn(config, [write_rows(config, rows, folder / "rows.gz")], folder)
         self._layer = self.output.transform_features_layer()
         self.columns = self.apply([{name: [] for name in self._feature_spec} | row for row in rows])

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.explanations.integrated_gradients import mean_gradients
-from trainer.wide_deep.model import Features, WideDeep, batch_size_of
+from trainer.wide_deep.model import Features, WideDeep, read_batch_size
 from transform.feature_spec import middle_number
 
 
@@ -51,7 +51,7 @@ def explain_deep(model: WideDeep, features: Features) -> DeepPart:
     """
     hidden_layers = model.hidden_layers
     if hidden_layers is None:
-        zeros = tf.zeros([batch_size_of(features)])
+        zeros = tf.zeros([read_batch_size(features)])
         return DeepPart(zeros, zeros, tf.zeros([tf.size(zeros), 0]), zeros)
     kernel, bias = (hidden_layers.named_variables[f"dense_0/{name}"] for name in ("kernel", "bias"))
     baseline = tf.constant(deep_baseline(model))

@@ -46,7 +46,7 @@ class Readable:
                 names = _names(RowKeys(which), NUM_COUNT_BUCKETS + 1, transform_state)
                 self._names[transformed_name(count.input_name(which))] = names
 
-    def of_input(
+    def format_input(
         self, name: str, raw: Mapping[str, tf.SparseTensor], features: Mapping[str, Any]
     ) -> tf.Tensor | tf.SparseTensor:
         """The values of one input of the wide part, in the form of its ids; also of combinations without a weight.
@@ -68,7 +68,7 @@ class Readable:
         (feature,) = (f for f in self._spec.features if transformed_name(f.name) == name)
         return self._value(feature, raw, features)
 
-    def of_block(self, name: str, raw: Mapping[str, tf.SparseTensor], features: Mapping[str, Any]) -> tf.Tensor:
+    def format_block(self, name: str, raw: Mapping[str, tf.SparseTensor], features: Mapping[str, Any]) -> tf.Tensor:
         """The value, string `[rows]`, of a feature or count of the deep part, by its untransformed name."""
         if transformed_name(name) in self._names:
             return self._named(transformed_name(name), features)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.explanations.deep_part import explain_deep
 from trainer.explanations.readable import Readable
 from trainer.explanations.wide_part import explain_wide
-from trainer.wide_deep.model import WeightsOf, WideDeep, batch_size_of
+from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
 from transform.signature_names import (
     BIAS_OUTPUT,
     CONTEXT_INPUT,
@@ -59,12 +59,12 @@ class Explainer:
         """The outputs of an explanation, as `transform.signature_names` documents them, of raw features."""
         model = self._model
         raw, features = self._transform(raw)
-        num_rows = batch_size_of(features)
+        num_rows = read_batch_size(features)
         wide = explain_wide(model, self._weights_of, self._readable, raw, features)
         deep = explain_deep(model, features)
         logits = model.bias + tf.reduce_sum(wide.weights, axis=1) + deep.logits
         blocks = [block.feature for block in model.layout]
-        values = [self._readable.of_block(name, raw, features) for name in blocks]
+        values = [self._readable.format_block(name, raw, features) for name in blocks]
         return {
             SCORES_OUTPUT: tf.sigmoid(logits),
             BIAS_OUTPUT: tf.fill([num_rows], model.bias),

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainer.explanations.readable import Readable
 from trainer.explanations.wide_weights import title
-from trainer.wide_deep.model import WeightsOf, WideDeep, batch_size_of
+from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
 
 #: The most weights that one call may return, with those that pad the rows to the same number.
 MAX_TERMS = 1_000_000
@@ -48,12 +48,12 @@ def explain_wide(
     Returns:
       The terms. With more than `MAX_TERMS`, the graph raises InvalidArgumentError when it runs.
     """
-    num_rows = tf.cast(batch_size_of(features), tf.int64)
+    num_rows = tf.cast(read_batch_size(features), tf.int64)
     names = tf.constant([title(table) for table in model.wide_tables], tf.string)
     parts = [(tf.zeros([0], tf.int64), tf.zeros([0], tf.int64), tf.zeros([0], tf.string), tf.zeros([0]))]
     for number, table in enumerate(model.wide_tables):
         (name,) = table.inputs
-        ids, texts = features[name], readable.of_input(name, raw, features)
+        ids, texts = features[name], readable.format_input(name, raw, features)
         rows = ids.indices[:, 0] if isinstance(ids, tf.SparseTensor) else tf.range(num_rows)
         weights = weights_of(table, ids.values if isinstance(ids, tf.SparseTensor) else ids)
         if isinstance(texts, tf.SparseTensor):

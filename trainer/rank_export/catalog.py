@@ -32,13 +32,13 @@ def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
     """
     if catalog is None or RANK_SIGNATURE in absent_signatures(config):
         return {}
-    identity = config.item_id
-    assert identity is not None  # without it there is no `rank`
+    item_id_feature = config.item_id
+    assert item_id_feature is not None  # without it there is no `rank`
     # Serialized, since millions of messages take much memory; concatenating two merges the fields of both.
     items: dict[bytes, bytes] = {}
     for name, key_feature in item_tables(config).items():
         rows = ((key, row.SerializeToString()) for key, row in table_rows(os.path.join(catalog, name)))
-        if key_feature == identity.name:
+        if key_feature == item_id_feature.name:
             for key, row in rows:
                 items[key] = items.get(key, b"") + row
             continue
@@ -86,7 +86,7 @@ class Catalog:
         """The encodings in the given rows."""
         return {name: tf.gather(column.tensor(), rows) for name, column in self._columns.items()}
 
-    def examples_of(self, rows: tf.Tensor) -> tf.Tensor:
+    def look_up_examples(self, rows: tf.Tensor) -> tf.Tensor:
         """The tf.Examples in the given rows, string `[rows]`; empty for the row `unknown`. Explanations read them."""
         return self._examples.gather(rows)
 

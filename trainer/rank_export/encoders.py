@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from trainer.counts import CountTables
 from trainer.rank_export.limits import bounded, bounded_lists
-from trainer.rank_export.pairs import Pairs
-from trainer.rank_export.partial_logits import BOTH, CONTEXT, ITEM, PartialLogits, Sides, input_sides, sides_of
+from trainer.rank_export.pairs import CrossLookup
+from trainer.rank_export.partial_logits import BOTH, CONTEXT, ITEM, PartialLogits, Sides, find_sides, input_sides
 from trainer.transform_output.graph import apply_transform, pruned
-from trainer.wide_deep.model import WeightsOf, WideDeep, batch_size_of
+from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
 from transform.feature_spec import Feature, FeatureSpec, Side, transformed_name
 from transform.raw_rules import RawRule
 from transform.raw_texts_graph import clean
@@ -51,7 +51,7 @@ class Encoders:
         weights_of: WeightsOf,
         transform_fn: Any,
         rules: Mapping[str, RawRule],
-        pairs: Sequence[Pairs],
+        pairs: Sequence[CrossLookup],
         counts: CountTables | None,
     ) -> None:
         self._spec, self._model, self._rules, self._pairs, self._counts = spec, model, rules, pairs, counts
@@ -71,7 +71,7 @@ class Encoders:
         combined = {
             name
             for combination in spec.combinations
-            if sides_of(spec, combination.features) == BOTH and combination.name not in {pair.name for pair in pairs}
+            if find_sides(spec, combination.features) == BOTH and combination.name not in {pair.name for pair in pairs}
             for name in combination.features
         }
         self._raw = {
@@ -96,7 +96,7 @@ class Encoders:
         """
         which, raw = frozenset({side}), clean(bounded_lists(raw, self._spec), self._rules)
         features = self._transformed(which, raw)
-        rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([batch_size_of(raw)])}
+        rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([read_batch_size(raw)])}
         if which == CONTEXT:
             rows[WIDE] += self._model.bias
             if self._model.hidden_layers is not None:
@@ -107,9 +107,9 @@ class Encoders:
         rows |= {_raw_name(name): tf.RaggedTensor.from_sparse(raw[name]) for name in self._raw[side]}
         return rows
 
-    def id_of(self, identity: Feature, texts: tf.Tensor) -> tf.Tensor:
+    def encode_item_ids(self, item_id: Feature, texts: tf.Tensor) -> tf.Tensor:
         """Item ids in the form of the catalog's keys, string of any shape."""
-        return tf.strings.strip(texts) if self._rules[identity.name].trim else texts
+        return tf.strings.strip(texts) if self._rules[item_id.name].trim else texts
 
     def combine(self, contexts: Rows, items: Rows, context_of: tf.Tensor) -> Rows:
         """Sums up the parts of the candidates' logits.

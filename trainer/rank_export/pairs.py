@@ -30,7 +30,7 @@ from transform.feature_spec import (
     Side,
     transformed_name,
 )
-from transform.preprocessing import combinations_of, single_value
+from transform.preprocessing import combine_values, single_value
 
 _SIDES: tuple[Side, ...] = ("context", "item")
 
@@ -41,7 +41,7 @@ _UNKNOWN = 0
 Combinations = Any
 
 
-class Pairs(abc.ABC):
+class CrossLookup(abc.ABC):
     """A cross of both sides: computes what its pairs of combinations add to the wide logit.
 
     Args:
@@ -79,7 +79,7 @@ class Pairs(abc.ABC):
         tokens = [self._tokens(name, raw, features) for name in self._features[side]]
         texts = tokens[0]
         if len(tokens) > 1:
-            texts = combinations_of(tokens)
+            texts = combine_values(tokens)
         if not isinstance(texts, tf.SparseTensor):
             return self.encoded(side, texts)
         rows, num_rows = texts.indices[:, 0], texts.dense_shape[0]
@@ -121,7 +121,7 @@ class Pairs(abc.ABC):
         return tf.math.unsorted_segment_sum(weights, candidate_of, num_candidates)
 
 
-class VocabularyCrossLookup(Pairs):
+class VocabularyCrossLookup(CrossLookup):
     """A cross that is kept by count: a number encodes a combination, and two numbers form a pair's key.
 
     Args:
@@ -158,7 +158,7 @@ class VocabularyCrossLookup(Pairs):
         return self._weights.lookup(contexts * self._factor + items)
 
 
-class HashedPairs(Pairs):
+class HashedCrossLookup(CrossLookup):
     """A hashed cross whose context features all come before its item features, or all after them.
 
     Args:
@@ -185,11 +185,11 @@ class HashedPairs(Pairs):
         return self._weights_of(tf.strings.to_hash_bucket_fast(texts, self._num_rows))
 
 
-def pairs_of(
+def make_cross_lookups(
     spec: FeatureSpec, model: WideDeep, weights_of: WeightsOf, tft_output: tft.TFTransformOutput
-) -> list[Pairs]:
+) -> list[CrossLookup]:
     """The model's crosses of both sides, except hashed ones whose context and item features interleave."""
-    pairs: list[Pairs] = []
+    pairs: list[CrossLookup] = []
     tables = {table.name: table for table in model.wide_tables}
     for cross in spec.crosses:
         sides = [spec.by_name[name].side for name in cross.features]
@@ -200,7 +200,7 @@ def pairs_of(
             vocabulary = read_vocabulary(tft_output, cross.name)
             pairs.append(VocabularyCrossLookup(spec, cross, vocabulary, model.table_weights[table.name].numpy()))
         elif sum(a != b for a, b in itertools.pairwise(sides)) == 1:
-            pairs.append(HashedPairs(spec, cross, functools.partial(weights_of, table)))
+            pairs.append(HashedCrossLookup(spec, cross, functools.partial(weights_of, table)))
     return pairs
 
 

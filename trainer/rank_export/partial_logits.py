@@ -16,7 +16,7 @@ ITEM: Sides = frozenset({"item"})
 BOTH: Sides = CONTEXT | ITEM
 
 
-def sides_of(spec: FeatureSpec, features: tuple[str, ...]) -> Sides:
+def find_sides(spec: FeatureSpec, features: tuple[str, ...]) -> Sides:
     """The sides of some features."""
     return frozenset(spec.by_name[name].side for name in features)
 
@@ -28,10 +28,10 @@ def input_sides(spec: FeatureSpec) -> dict[str, Sides]:
         for name in (feature.name, feature.bucket_name):
             sides[transformed_name(name)] = frozenset({feature.side})
     for cross in spec.crosses:
-        sides[transformed_name(cross.name)] = sides_of(spec, cross.features)
+        sides[transformed_name(cross.name)] = find_sides(spec, cross.features)
     for count in spec.count_encodings:
         for which in COUNT_INPUTS:
-            sides[transformed_name(count.input_name(which))] = sides_of(spec, count.features)
+            sides[transformed_name(count.input_name(which))] = find_sides(spec, count.features)
     return sides
 
 

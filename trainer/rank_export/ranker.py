@@ -31,7 +31,7 @@ class Ranker:
     Args:
       model: The trained model.
       encoders: The model's encoders.
-      identity: The feature that is the item's id.
+      item_id: The feature that is the item's id.
       item_parsing: How a tf.Example of item features is parsed, by feature.
       items: The catalog: serialized tf.Examples of item features, by id.
       has_catalog: Whether the catalog has all item features that the model reads. If not, an item without features is
@@ -42,13 +42,13 @@ class Ranker:
         self,
         model: WideDeep,
         encoders: Encoders,
-        identity: Feature,
+        item_id: Feature,
         item_parsing: Mapping[str, Any],
         items: Mapping[bytes, bytes],
         *,
         has_catalog: bool,
     ) -> None:
-        self._model, self._encoders, self._identity, self._item_parsing = model, encoders, identity, item_parsing
+        self._model, self._encoders, self._identity, self._item_parsing = model, encoders, item_id, item_parsing
         self._catalog = Catalog(items, tf.function(self._encode_items, autograph=False))
         self._has_catalog = has_catalog
         #: The resources that the export must track; the model's own are tracked by the caller.
@@ -96,7 +96,7 @@ class Ranker:
         if not self._has_catalog:
             return self._parsed(ids, _all_given(examples))
         catalog = self._catalog
-        known = catalog.examples_of(catalog.rows_of(self._encoders.id_of(self._identity, ids)))
+        known = catalog.look_up_examples(catalog.rows_of(self._encoders.encode_item_ids(self._identity, ids)))
         return self._parsed(ids, tf.where(examples == "", known, examples))
 
     def _parsed(self, ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
@@ -113,7 +113,7 @@ class Ranker:
         catalog's.
         """
         catalog = self._catalog
-        rows = catalog.rows_of(self._encoders.id_of(self._identity, ids))
+        rows = catalog.rows_of(self._encoders.encode_item_ids(self._identity, ids))
         in_catalog = rows != catalog.unknown
         is_new = ~in_catalog | (examples != b"")
         known = catalog.gather(rows)
@@ -144,4 +144,4 @@ def _all_given(examples: tf.Tensor) -> tf.Tensor:
     text = f"`{ITEMS_INPUT}` must have the features of every item, as this model has no catalog. Received, empty:"
     number = tf.math.count_nonzero(tf.equal(examples, ""))
     with tf.control_dependencies([tf.debugging.Assert(number == 0, [text, number])]):
-        return tf.identity(examples)
+        return tf.item_id(examples)

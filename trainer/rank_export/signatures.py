@@ -22,7 +22,7 @@ from transform.sparse_values import from_dense
 Rank = Callable[[Mapping[str, tf.SparseTensor], tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]
 
 
-def parsing_of(parsing: Mapping[str, Any], spec: FeatureSpec, side: Side) -> dict[str, Any]:
+def select_parsing(parsing: Mapping[str, Any], spec: FeatureSpec, side: Side) -> dict[str, Any]:
     """How tf.Examples of one side's features are parsed; `parsing` is for the features of both sides."""
     return {feature.name: parsing[feature.name] for feature in spec.features if feature.side == side}
 
@@ -38,7 +38,7 @@ def ranking_signatures(
       parsing: How a request's tf.Examples are parsed, by feature.
       absent: The names of the signatures to leave out.
     """
-    context_parsing = parsing_of(parsing, spec, "context")
+    context_parsing = select_parsing(parsing, spec, "context")
     context = tf.TensorSpec([None], tf.string, name=CONTEXT_INPUT)
     item_ids = tf.TensorSpec([None, None], tf.string, name=ITEM_IDS)
     items = tf.TensorSpec([None, None], tf.string, name=ITEMS_INPUT)
@@ -64,12 +64,12 @@ def ranking_signatures(
     functions = {
         RANK_SIGNATURE: function(by_example, context, item_ids),
         RANK_ITEMS_SIGNATURE: function(by_example, context, item_ids, items),
-        RANK_NAMED_SIGNATURE: function(by_name, item_ids, *map(_spec_of, named)),
+        RANK_NAMED_SIGNATURE: function(by_name, item_ids, *map(_make_spec, named)),
     }
     return {name: function for name, function in functions.items() if name not in absent}
 
 
-def _spec_of(feature: Feature) -> tf.TensorSpec:
+def _make_spec(feature: Feature) -> tf.TensorSpec:
     shape = [None, None] if feature.is_list else [None]
     return tf.TensorSpec(shape, tf.float32 if feature.is_numeric else tf.string, name=feature.name)
 

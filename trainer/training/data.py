@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.counts import CountTables, Rows
-from trainer.training_size import batch_size_of
+from trainer.training_size import read_batch_size
 from transform.config import settings
 from transform.feature_spec import (
     FOLD,
@@ -236,7 +236,7 @@ def train_dataset(
     if training.negative_sampling_rate < 1:
         records = _with_drawn_negatives(records, feature_spec, training.negative_sampling_rate, draw_seed)
     records = records.shuffle(training.shuffle_buffer_size, seed=shuffle_seed, reshuffle_each_iteration=False)
-    numbered = records.batch(batch_size_of(training)).enumerate().skip(skip_batches)
+    numbered = records.batch(read_batch_size(training)).enumerate().skip(skip_batches)
     return _parsed(numbered, feature_spec, counts, counts_seed)
 
 

@@ -17,7 +17,7 @@ from trainer.training.data import LabelCounts
 from trainer.training.position import Epoch, TrainingProgress
 from trainer.training.progress import ProgressLog, log_stage
 from trainer.training.step import steps_function
-from trainer.training_size import batch_size_of, num_epochs_of
+from trainer.training_size import read_batch_size, read_num_epochs
 from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 
@@ -66,7 +66,7 @@ class TrainingResult:
 
 def steps_per_epoch(counts: LabelCounts, training: settings.Training) -> int:
     """The number of steps per epoch; the expected number if negatives are drawn."""
-    return math.ceil(counts.after_drawing(training.negative_sampling_rate) / batch_size_of(training))
+    return math.ceil(counts.after_drawing(training.negative_sampling_rate) / read_batch_size(training))
 
 
 def train(
@@ -126,7 +126,7 @@ class _Loop:
             self._checkpoints = Checkpoints(checkpoint_folder, training.checkpoint_seconds, variables)
         self._do_steps = steps_function(model, optimizers, training.negative_sampling_rate)
         self._logits_of = logits_function(model)
-        self._num_epochs = num_epochs_of(training)
+        self._num_epochs = read_num_epochs(training)
         self._progress = ProgressLog(self._num_epochs * steps_per_epoch(counts, training), self._num_epochs)
         self._steps_in_one_go = 1
         self._started = time.monotonic()

@@ -38,10 +38,10 @@ def apply_transform(transform_fn: Any, features: Mapping[str, Any]) -> dict[str,
     Returns:
       The transformed features, without those that are known only afterwards, such as the label.
     """
-    ((wanted,), _) = transform_fn.structured_input_signature
+    ((requested,), _) = transform_fn.structured_input_signature
     batch_size = next(iter(features.values())).dense_shape[0]
-    missing = {name: _stand_in(spec, batch_size) for name, spec in wanted.items() if name not in features}
-    inputs = {name: missing[name] if name in missing else features[name] for name in wanted}
+    missing = {name: _stand_in(spec, batch_size) for name, spec in requested.items() if name not in features}
+    inputs = {name: missing[name] if name in missing else features[name] for name in requested}
     outputs = transform_fn(*tf.nest.flatten(inputs, expand_composites=True))
     return {name: value for name, value in outputs.items() if name not in KNOWN_AFTERWARDS}
 

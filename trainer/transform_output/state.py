@@ -54,7 +54,7 @@ def read_vocabulary(tft_output: tft.TFTransformOutput, name: str) -> Tokens:
         raise ValueError(
             f"the transform graph must have a vocabulary named `{name}` ({tft_output.transform_savedmodel_dir})"
         )
-    return Tokens.of_lines(path)
+    return Tokens.read_lines(path)
 
 
 def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.ndarray]:

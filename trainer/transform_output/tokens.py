@@ -51,7 +51,7 @@ class Tokens(Sequence[bytes]):
         return cls(np.frombuffer(b"".join(tokens), np.uint8), ends)
 
     @classmethod
-    def of_lines(cls, path: str) -> Tokens:
+    def read_lines(cls, path: str) -> Tokens:
         """Reads a text file, each of whose lines is a token; a newline at the end is no further token."""
         with tf.io.gfile.GFile(path, "rb") as file:
             content = np.frombuffer(file.read(), np.uint8)

@@ -32,7 +32,7 @@ class RowMatch:
     why: str = ""
 
     @property
-    def num_kept(self) -> int:
+    def num_transferred(self) -> int:
         """The number of new rows that start from old ones."""
         return self.new_rows.size + self.mean_for.size
 
@@ -85,8 +85,8 @@ def match_blocks(old: Sequence[InputBlock], new: Sequence[InputBlock], derived_a
     scales = {block.feature: block.scale for block in old if block.vocabulary is None}
     rescaled = [b.feature for b in new if b.vocabulary is None and scales.get(b.feature, b.scale) != b.scale]
     rederived = [block.feature for block in new if block.feature in derived_anew]
-    told = {*rescaled, *rederived}
-    missing, gone = ([name for name in names if name not in told] for names in (missing, gone))
+    reported = {*rescaled, *rederived}
+    missing, gone = ([name for name in names if name not in reported] for names in (missing, gone))
     why = [f"new inputs {missing}"] if missing else []
     if gone:
         why.append(f"inputs gone {gone}")
@@ -161,8 +161,8 @@ def match_rows(
         return copied_rows(np.arange(new_size), np.arange(old_size))
     if new.kind == "quantiles":
         ((_, rows),) = old_quantiles.items()
-        there = np.flatnonzero(rows < old_size)  # before format 4, missing values had no row
-        return copied_rows(there, rows[there])
+        existing = np.flatnonzero(rows < old_size)  # before format 4, missing values had no row
+        return copied_rows(existing, rows[existing])
     if new.kind == "hash":
         if old.quantiles != new.quantiles:
             return no_rows(f"the crossed features' quantiles changed from {old.quantiles} to {new.quantiles}")

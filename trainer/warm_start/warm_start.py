@@ -169,11 +169,13 @@ class _Carrier:
             if f.name in meanings and meanings[f.name] != ("" if f.derive is None else f.derive.meaning)
         )
         self._with_slots: set[str] = set()
-        self._not_carried: list[str] = []
+        self._not_transferred: list[str] = []
 
     def carry(self, transform_state: TransformState, base_model: str) -> WarmStartReport:
         if self._ftrl_changed:
-            self._not_carried.append("FTRL's settings changed: its z was rebuilt so that it holds the carried weights")
+            self._not_transferred.append(
+                "FTRL's settings changed: its z was rebuilt so that it holds the carried weights"
+            )
         before = self._saved.transform_state.boundaries
         old_quantiles = {
             name: match_quantiles(before[name], now)
@@ -184,22 +186,22 @@ class _Carrier:
         for table in (*self._model.wide_tables, *self._model.embedding_tables):
             reports[table.name] = self._carry_table(table, transform_state, old_quantiles)
         for name in sorted(self._saved.tables.keys() - reports.keys()):
-            self._not_carried.append(f"{name}: no longer in the model")
+            self._not_transferred.append(f"{name}: no longer in the model")
         dense = self._carry_dense()
         self._carry_step_count()
-        return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_carried)))
+        return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_transferred)))
 
     def _carry_table(
         self, table: Table, transform_state: TransformState, old_quantiles: dict[str, np.ndarray]
     ) -> TableReport:
         variable, old = self._model.table_weights[table.name], self._saved.tables.get(table.name)
         if old is None:
-            self._not_carried.append(f"{table.name}: not in the previous model")
+            self._not_transferred.append(f"{table.name}: not in the previous model")
             return TableReport(0, table.rows, 0, 0.0)
         old_rows = old.variable.values.shape[0]
         if old.variable.values.shape[1:] != tuple(variable.shape[1:]):
             before, now = old.variable.values.shape[1], variable.shape[1]
-            self._not_carried.append(
+            self._not_transferred.append(
                 f"{table.name}: the embedding's width changed from {before} to {now}; the columns of both are carried"
             )
         derived_anew = sorted(
@@ -218,15 +220,15 @@ class _Carrier:
                 old_quantiles,
             )
         if match.why:
-            self._not_carried.append(f"{table.name}: {match.why}")
+            self._not_transferred.append(f"{table.name}: {match.why}")
         self._carry_rows(table.name, variable, old.variable, match)
         norm = _norm(variable, np.append(match.new_rows, match.mean_for))
-        kept, dropped = match.num_kept, old_rows - match.used_rows.size
+        kept, dropped = match.num_transferred, old_rows - match.used_rows.size
         return TableReport(kept, table.rows - kept, dropped, norm)
 
     def _carry_dense(self) -> tuple[str, ...]:
         """Carries over the bias, and the dense layers in order until one does not fit."""
-        carried = []
+        transferred = []
         before, now = self._saved.settings, dataclasses.asdict(self._model.settings)
         against = [] if self._training.warm_start_hidden_layers else ["`training.warm_start_hidden_layers` is false"]
         against += [
@@ -236,29 +238,31 @@ class _Carrier:
         ]
         fits = not against
         if against and self._model.hidden_layers is not None:
-            self._not_carried.append(f"the dense layers: {'; '.join(against)}")
+            self._not_transferred.append(f"the dense layers: {'; '.join(against)}")
         for name, variable in self._model.dense_variables.items():
             old = self._saved.dense.get(name)
             if old is None:
-                self._not_carried.append(f"{name}: not in the previous model")
+                self._not_transferred.append(f"{name}: not in the previous model")
                 fits = fits and name == "bias"
                 continue
             if name == "dense_0/kernel":
                 ends = tuple(old.values.shape[1:]), tuple(variable.shape[1:])
                 match = match_blocks(self._saved.layout, tuple(self._model.layout), self._derived_anew)
                 if fits and match.why:
-                    self._not_carried.append(f"{name}: {match.why}")
+                    self._not_transferred.append(f"{name}: {match.why}")
             else:
                 ends = tuple(old.values.shape), tuple(variable.shape)
                 rows = np.arange(1 if name == "bias" else old.values.shape[0])
                 match = copied_rows(rows, rows)
             if name != "bias" and fits and ends[0] != ends[1]:
-                self._not_carried.append(f"{name} and the layers above: the widths changed from {ends[0]} to {ends[1]}")
+                self._not_transferred.append(
+                    f"{name} and the layers above: the widths changed from {ends[0]} to {ends[1]}"
+                )
                 fits = False
             if fits or name == "bias":
                 self._carry_rows(name, variable, old, match)
-                carried.append(name)
-        return tuple(carried)
+                transferred.append(name)
+        return tuple(transferred)
 
     def _carry_step_count(self) -> None:
         """Carries over the deep optimizer's step count if all trained variables of the hidden layers have their state.
@@ -272,17 +276,17 @@ class _Carrier:
         if all(name in self._with_slots for name, variable in layers.named_variables.items() if variable.trainable):
             deep.iterations.assign(self._saved.settings["deep_iterations"])
         elif self._saved.settings["deep_optimizer"]["name"] == self._training.deep_optimizer.name == "adam":
-            self._not_carried.append("Adam's step count: not all hidden layers were carried")
+            self._not_transferred.append("Adam's step count: not all hidden layers were carried")
 
     def _carry_rows(self, name: str, variable: tf.Variable, old: SavedVariable, match: RowMatch) -> None:
         slots = self._optimizers.slots(variable)
         same_slots = slots.keys() == old.slots.keys()
         if not same_slots:
-            self._not_carried.append(f"{name}'s optimizer state: the optimizer changed")
+            self._not_transferred.append(f"{name}'s optimizer state: the optimizer changed")
         move_rows(variable, old.values, match)
         for slot_name, slot in slots.items() if same_slots else ():
             move_rows(slot, old.slots[slot_name], match)
-        if same_slots and match.num_kept:
+        if same_slots and match.num_transferred:
             self._with_slots.add(name)
         is_ftrl = same_slots and "linear" in slots
         if is_ftrl and (self._ftrl_changed or match.mean_for.size):
@@ -290,10 +294,10 @@ class _Carrier:
             if name == "bias":
                 ftrl = dataclasses.replace(ftrl, l1=0.0, l2=0.0)
             weights, accumulator, linear = (v.numpy() for v in (variable, slots["accumulator"], slots["linear"]))
-            held = ftrl_linear(weights, accumulator, ftrl, linear)
+            rebuilt = ftrl_linear(weights, accumulator, ftrl, linear)
             rows = match.mean_for if not self._ftrl_changed else ...
             linear = np.array(linear)
-            linear[rows] = held[rows]
+            linear[rows] = rebuilt[rows]
             slots["linear"].assign(linear)
 
 

@@ -141,7 +141,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         Returns:
           float32 `[batch]`; zeros if the model has no wide part.
         """
-        batch_size = batch_size_of(features)
+        batch_size = read_batch_size(features)
         summands = [tf.zeros([batch_size])]
         for table in self.wide_tables if tables is None else tables:
             (name,) = table.inputs
@@ -165,7 +165,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         Returns:
           Embeddings and numeric features, in the order of the blocks.
         """
-        batch_size = batch_size_of(features)
+        batch_size = read_batch_size(features)
         scales = {transformed_name(b.feature): b.scale for b in (self.layout if blocks is None else blocks)}
         names = list(scales)
         columns: dict[str, tf.Tensor] = {}
@@ -178,7 +178,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
     def deep_logits(self, features: Features) -> tf.Tensor:
         """The deep part's logit, float32 `[batch]`; zeros if there is no deep part. Features as in `deep_input`."""
         if self.hidden_layers is None:
-            return tf.zeros([batch_size_of(features)])
+            return tf.zeros([read_batch_size(features)])
         return self.hidden_layers(self.deep_input(features), training=False)
 
     def _embed(
@@ -213,7 +213,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
           float32 `[batch]`, and a float32 scalar: `embedding_l2` · the mean over the batch of Σ e² over the embeddings
           an example uses. (Numeric features are in the sum too; they have no gradient.)
         """
-        features = self._token_dropout(features, batch_size_of(features), self._step_seed_of)
+        features = self._token_dropout(features, read_batch_size(features), self._step_seed_of)
         features = self._with_counts_hidden(features)
         logits = self.bias + self.wide_logits(features)
         if self.hidden_layers is None:
@@ -228,7 +228,7 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         """Replaces all counts of a random share `count_dropout` of the examples by the id of a hidden count."""
         if not self._counts or self.settings.count_dropout == 0:
             return features
-        draws = tf.random.stateless_uniform([batch_size_of(features)], self._step_seed_of("counts"))
+        draws = tf.random.stateless_uniform([read_batch_size(features)], self._step_seed_of("counts"))
         hidden = draws < self.settings.count_dropout
         nothing = tf.constant(NUM_COUNT_BUCKETS, tf.int64)
         return {**features} | {name: tf.where(hidden, nothing, features[name]) for name in self._counts}
@@ -249,7 +249,7 @@ def _flat(ids: tf.Tensor | tf.SparseTensor) -> tf.Tensor:
     return ids.values if isinstance(ids, tf.SparseTensor) else ids
 
 
-def batch_size_of(features: Features) -> tf.Tensor:
+def read_batch_size(features: Features) -> tf.Tensor:
     """The batch size, an int32 scalar, read from any one feature."""
     feature = next(iter(features.values()))
     if isinstance(feature, tf.SparseTensor):

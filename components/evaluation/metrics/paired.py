@@ -33,7 +33,7 @@ class Difference:
     standard_error: float
 
 
-def metrics_of(label: Array, weight: Array, score: Array) -> dict[str, float]:
+def compute_metrics(label: Array, weight: Array, score: Array) -> dict[str, float]:
     """Computes a model's `auc`, `logloss`, `calibration` and `mean_label`; undefined metrics are left out.
 
     Args:

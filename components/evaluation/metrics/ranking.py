@@ -157,7 +157,7 @@ class Measure:
         return self.kind if self.k is None else f"{self.kind}@{self.k}"
 
 
-def of_groups(
+def measure_groups(
     measures: Sequence[Measure], group: Array, num_groups: int, labels: Array, scores: Array, weights: Array
 ) -> tuple[Array, Array]:
     """Measures groups.
@@ -201,7 +201,9 @@ def of_groups(
     return values, of_values
 
 
-def of_group(measures: Sequence[Measure], labels: Array, scores: Array, weights: Array) -> list[tuple[float, float]]:
-    """Measures one group, of at least one row; returns each measure's value and weight. See `of_groups`."""
-    values, of_values = of_groups(measures, np.zeros(len(labels), np.int64), 1, labels, scores, weights)
+def measure_group(
+    measures: Sequence[Measure], labels: Array, scores: Array, weights: Array
+) -> list[tuple[float, float]]:
+    """Measures one group, of at least one row; returns each measure's value and weight. See `measure_groups`."""
+    values, of_values = measure_groups(measures, np.zeros(len(labels), np.int64), 1, labels, scores, weights)
     return list(zip(values[0].tolist(), of_values[0].tolist(), strict=True))

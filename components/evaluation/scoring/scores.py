@@ -164,7 +164,7 @@ class Scorer:
             raise ScoringError(f"the model cannot score the rows: {first} ({self._saved_model})") from error
 
 
-def scores_of(saved_model: str, batches: Iterable[tf.Tensor]) -> Array:
+def compute_scores(saved_model: str, batches: Iterable[tf.Tensor]) -> Array:
     """Scores examples with a SavedModel's `serving_default`; features that the model does not read are ignored.
 
     Args:

@@ -49,11 +49,11 @@ _PLAIN_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9
 _TIME_LENGTH = len("2026-01-31T23:59:59")
 
 
-class Plain(NamedTuple):
-    """A column's values; `odd` marks those that `RowParser` must decide, whose value here means nothing."""
+class FastColumn(NamedTuple):
+    """A column's values; `fallback` marks those that `RowParser` must decide, whose value here means nothing."""
 
     values: pa.Array
-    odd: Mask
+    fallback: Mask
 
 
 class BatchParser:
@@ -78,7 +78,7 @@ class BatchParser:
         self._separator = list_separator
         self._limits = limits
 
-    def parse(self, raw: Callable[[Column], Plain]) -> tuple[list[pa.Array], Mask]:
+    def parse(self, raw: Callable[[Column], FastColumn]) -> tuple[list[pa.Array], Mask]:
         """Parses rows.
 
         Args:
@@ -88,144 +88,146 @@ class BatchParser:
         Returns:
           The values of each column, of the type in `TYPES`, and the rows that `RowParser` must parse.
         """
-        parsed, odd = [], np.zeros(0, bool)
+        parsed, fallback = [], np.zeros(0, bool)
         for at, column in enumerate(self.columns):
-            values, odd_here = self._one_hot(raw, column) if column.one_hot else self._column(raw, column)
+            values, fallback_here = self._one_hot(raw, column) if column.one_hot else self._column(raw, column)
             if column.required:
-                odd_here = odd_here | _is_null(values)
-            odd = odd_here if at == 0 else odd | odd_here
+                fallback_here = fallback_here | _is_null(values)
+            fallback = fallback_here if at == 0 else fallback | fallback_here
             parsed.append(values)
-        return parsed, odd
+        return parsed, fallback
 
-    def _column(self, raw: Callable[[Column], Plain], column: Column) -> Plain:
-        values, odd = raw(column)
+    def _column(self, raw: Callable[[Column], FastColumn], column: Column) -> FastColumn:
+        values, fallback = raw(column)
         if pa.types.is_null(values.type):
             values = pa.nulls(len(values), pa.string())
-        plain = self._parse(values, column)
-        return Plain(plain.values, odd | plain.odd)
+        fast = self._parse(values, column)
+        return FastColumn(fast.values, fallback | fast.fallback)
 
-    def _one_hot(self, raw: Callable[[Column], Plain], column: Column) -> Plain:
+    def _one_hot(self, raw: Callable[[Column], FastColumn], column: Column) -> FastColumn:
         """Lists the names of the columns whose value is 1; null without any."""
         flags = [self._column(raw, flag) for flag in column.flags]
         is_one = np.stack([np.asarray(flag.values) for flag in flags], axis=1)
         lengths = np.count_nonzero(is_one, axis=1)
         names = pa.array(column.one_hot, pa.string()).take(pa.array(np.nonzero(is_one)[1]))
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-        odd = np.any([flag.odd for flag in flags], axis=0) | (lengths > self._limits.max_list_values)
-        return Plain(pa.ListArray.from_arrays(offsets, names, mask=pa.array(lengths == 0)), odd)
+        fallback = np.any([flag.fallback for flag in flags], axis=0) | (lengths > self._limits.max_list_values)
+        return FastColumn(pa.ListArray.from_arrays(offsets, names, mask=pa.array(lengths == 0)), fallback)
 
-    def _parse(self, raw: pa.Array, column: Column) -> Plain:
+    def _parse(self, raw: pa.Array, column: Column) -> FastColumn:
         is_text = pa.types.is_string(raw.type)
         if is_text:
-            raw, odd = self._texts(raw, column.trim)
+            raw, fallback = self._texts(raw, column.trim)
         else:
-            odd = np.zeros(len(raw), bool)
+            fallback = np.zeros(len(raw), bool)
         match column.kind:
             case "string" if column.form is not None:
-                plain = self._time(raw, column, column.form)
+                fast = self._time(raw, column, column.form)
             case "string":
-                plain = self._string(raw, column)
+                fast = self._string(raw, column)
             case "list":
-                plain = self._list(raw, column)
+                fast = self._list(raw, column)
             case "float":
-                plain = self._float(raw)
+                fast = self._float(raw)
             case "label":
-                plain = self._label(raw, column)
+                fast = self._label(raw, column)
             case "flag":
-                plain = self._flag(raw)
+                fast = self._flag(raw)
             case "weight":
-                plain = self._weight(raw)
+                fast = self._weight(raw)
             case _:
-                plain = self._timestamp(raw)
-        return Plain(plain.values.cast(TYPES[column.kind], safe=False), odd | plain.odd)
+                fast = self._timestamp(raw)
+        return FastColumn(fast.values.cast(TYPES[column.kind], safe=False), fallback | fast.fallback)
 
-    def _texts(self, raw: pa.Array, trim: bool) -> Plain:
+    def _texts(self, raw: pa.Array, trim: bool) -> FastColumn:
         """Trims texts, and makes null values null; a text longer than the limit is odd."""
-        odd = _true(pc.greater(pc.binary_length(raw), self._limits.max_field_bytes))
+        fallback = _true(pc.greater(pc.binary_length(raw), self._limits.max_field_bytes))
         text = pc.ascii_trim(raw, characters=WHITE_SPACE) if trim else raw
-        return Plain(without(text, _true(pc.is_in(text, value_set=self._nulls[trim]))), odd)
+        return FastColumn(without(text, _true(pc.is_in(text, value_set=self._nulls[trim]))), fallback)
 
-    def _string(self, raw: pa.Array, column: Column) -> Plain:
+    def _string(self, raw: pa.Array, column: Column) -> FastColumn:
         if pa.types.is_string(raw.type):
-            return Plain(raw, np.zeros(len(raw), bool))
+            return FastColumn(raw, np.zeros(len(raw), bool))
         if pa.types.is_integer(raw.type):
             return self._texts(raw.cast(pa.string()), column.trim)
-        return _all_odd(raw, pa.string())
+        return _all_fallback(raw, pa.string())
 
-    def _time(self, raw: pa.Array, column: Column, form: TimeForm) -> Plain:
-        odd = np.zeros(len(raw), bool)
+    def _time(self, raw: pa.Array, column: Column, form: TimeForm) -> FastColumn:
+        fallback = np.zeros(len(raw), bool)
         if form.is_number and pa.types.is_floating(raw.type):
-            raw, odd = _whole_numbers(raw)
-        texts, odd_texts = self._string(raw, column)
+            raw, fallback = _whole_numbers(raw)
+        texts, fallback_texts = self._string(raw, column)
         is_time = _true(pc.match_substring_regex(texts, form.pattern))
-        return Plain(texts, odd | odd_texts | ~(is_time | _is_null(texts)))
+        return FastColumn(texts, fallback | fallback_texts | ~(is_time | _is_null(texts)))
 
-    def _label(self, raw: pa.Array, column: Column) -> Plain:
+    def _label(self, raw: pa.Array, column: Column) -> FastColumn:
         rule = column.label_rule
         if rule is None:
             return _in_range(raw, lambda numbers: (numbers == 0) | (numbers == 1), pa.types.is_boolean)
         if rule.at_least is not None:
-            numbers, is_null, odd = _numbers(raw)
-            labels, odd = numbers >= rule.at_least, odd | (~(np.abs(numbers) <= MAX_FLOAT) & ~is_null)
+            numbers, is_null, fallback = _numbers(raw)
+            labels, fallback = numbers >= rule.at_least, fallback | (~(np.abs(numbers) <= MAX_FLOAT) & ~is_null)
             is_null = is_null | self._null_among(numbers)
         else:
-            texts, odd = self._string(raw, column)
+            texts, fallback = self._string(raw, column)
             is_null, labels = _is_null(texts), _is_one_of(texts, rule.positive)
             if rule.negative:
-                odd = odd | ~(is_null | labels | _is_one_of(texts, rule.negative))
-        return Plain(pa.array(labels.astype(np.int8), mask=is_null), odd)
+                fallback = fallback | ~(is_null | labels | _is_one_of(texts, rule.negative))
+        return FastColumn(pa.array(labels.astype(np.int8), mask=is_null), fallback)
 
-    def _list(self, raw: pa.Array, column: Column) -> Plain:
+    def _list(self, raw: pa.Array, column: Column) -> FastColumn:
         """Splits texts, or takes lists as they are; drops items that are null values, and makes empty lists null."""
         if pa.types.is_string(raw.type):
             raw = pc.split_pattern(raw, self._separator)
         elif not pa.types.is_list(raw.type):
-            return _all_odd(raw, TYPES["list"])
+            return _all_fallback(raw, TYPES["list"])
         lengths = np.asarray(pc.fill_null(pc.list_value_length(raw), 0), np.int64)
         rows = np.repeat(np.arange(len(raw)), lengths)
-        items, odd_items = self._items(raw.flatten(), column.trim)
-        odd = lengths > self._limits.max_list_values
-        odd[rows[odd_items]] = True
+        items, fallback_items = self._items(raw.flatten(), column.trim)
+        fallback = lengths > self._limits.max_list_values
+        fallback[rows[fallback_items]] = True
         kept = ~_is_null(items)
         lengths = np.bincount(rows[kept], minlength=len(raw))
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
         mask = pa.array(lengths == 0)
-        return Plain(pa.ListArray.from_arrays(offsets, items.drop_null(), mask=mask), odd)
+        return FastColumn(pa.ListArray.from_arrays(offsets, items.drop_null(), mask=mask), fallback)
 
-    def _items(self, items: pa.Array, trim: bool) -> Plain:
+    def _items(self, items: pa.Array, trim: bool) -> FastColumn:
         if pa.types.is_null(items.type):
-            return Plain(items.cast(pa.string()), np.zeros(len(items), bool))
+            return FastColumn(items.cast(pa.string()), np.zeros(len(items), bool))
         if pa.types.is_integer(items.type):
             items = items.cast(pa.string())
         if pa.types.is_string(items.type):
             return self._texts(items, trim)
-        return _all_odd(items, pa.string())
+        return _all_fallback(items, pa.string())
 
-    def _float(self, raw: pa.Array) -> Plain:
-        numbers, is_null, odd = _numbers(raw)
-        return Plain(pa.array(numbers, mask=is_null | self._null_among(numbers)), odd | (np.abs(numbers) > MAX_FLOAT))
+    def _float(self, raw: pa.Array) -> FastColumn:
+        numbers, is_null, fallback = _numbers(raw)
+        return FastColumn(
+            pa.array(numbers, mask=is_null | self._null_among(numbers)), fallback | (np.abs(numbers) > MAX_FLOAT)
+        )
 
-    def _weight(self, raw: pa.Array) -> Plain:
-        weights, odd = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers <= MAX_WEIGHT))
+    def _weight(self, raw: pa.Array) -> FastColumn:
+        weights, fallback = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers <= MAX_WEIGHT))
         is_null = self._null_among(np.asarray(pc.fill_null(weights, np.nan)))
-        return Plain(pa.array(np.asarray(pc.fill_null(weights, 0.0)), mask=is_null), odd)
+        return FastColumn(pa.array(np.asarray(pc.fill_null(weights, 0.0)), mask=is_null), fallback)
 
-    def _timestamp(self, raw: pa.Array) -> Plain:
-        times, odd = _timestamp(raw)
+    def _timestamp(self, raw: pa.Array) -> FastColumn:
+        times, fallback = _timestamp(raw)
         seconds = np.asarray(pc.fill_null(times, 0.0))
-        return Plain(pa.array(seconds, mask=_is_null(times) | np.isin(seconds, self._null_times)), odd)
+        return FastColumn(pa.array(seconds, mask=_is_null(times) | np.isin(seconds, self._null_times)), fallback)
 
-    def _flag(self, raw: pa.Array) -> Plain:
+    def _flag(self, raw: pa.Array) -> FastColumn:
         """Whether each value is 1; not, if it is missing."""
         is_true = np.zeros(len(raw), bool)
         if pa.types.is_string(raw.type):
             words = pc.ascii_lower(raw)
             is_true = _true(pc.equal(words, "true"))
             raw = without(raw, is_true | _true(pc.equal(words, "false")))
-        numbers, is_null, odd = _numbers(raw, pa.types.is_boolean)
+        numbers, is_null, fallback = _numbers(raw, pa.types.is_boolean)
         is_null = is_null | self._null_among(numbers)
-        odd = odd | ~(is_null | (numbers == 0) | (numbers == 1)) | (np.abs(numbers) > MAX_FLOAT)
-        return Plain(pa.array(is_true | (~is_null & (numbers == 1))), odd)
+        fallback = fallback | ~(is_null | (numbers == 0) | (numbers == 1)) | (np.abs(numbers) > MAX_FLOAT)
+        return FastColumn(pa.array(is_true | (~is_null & (numbers == 1))), fallback)
 
     def _null_among(self, numbers: Any) -> Mask:
         """Which numbers mean a missing value."""
@@ -258,32 +260,32 @@ def _is_one_of(texts: pa.Array, words: Sequence[str]) -> Mask:
     return _true(pc.is_in(texts, value_set=pa.array([trimmed(word) for word in words], pa.string())))
 
 
-def _all_odd(raw: pa.Array, kind: pa.DataType) -> Plain:
+def _all_fallback(raw: pa.Array, kind: pa.DataType) -> FastColumn:
     """Returns null where the raw value is null, and an odd value elsewhere."""
-    return Plain(pa.nulls(len(raw), kind), ~_is_null(raw))
+    return FastColumn(pa.nulls(len(raw), kind), ~_is_null(raw))
 
 
 def _numbers(raw: pa.Array, may_be: Callable[[pa.DataType], bool] | None = None) -> tuple[Any, Mask, Mask]:
     """Returns float64 numbers, which of them are null, and which are odd; `may_be` allows a further type."""
     is_null = _is_null(raw)
-    odd = np.zeros(len(raw), bool)
+    fallback = np.zeros(len(raw), bool)
     if pa.types.is_string(raw.type):
-        odd = ~_true(pc.match_substring_regex(raw, _PLAIN_NUMBER)) & ~is_null
-        numbers = without(raw, odd)
+        fallback = ~_true(pc.match_substring_regex(raw, _PLAIN_NUMBER)) & ~is_null
+        numbers = without(raw, fallback)
     elif _is_number(raw.type) or (may_be is not None and may_be(raw.type)):
         numbers = raw
     else:
         return np.zeros(len(raw)), is_null, ~is_null
     numbers = pc.fill_null(numbers.cast(pa.float64(), safe=False), 0.0)
-    return np.asarray(numbers), is_null, odd
+    return np.asarray(numbers), is_null, fallback
 
 
-def _whole_numbers(raw: pa.Array) -> Plain:
+def _whole_numbers(raw: pa.Array) -> FastColumn:
     """Returns floating numbers as whole ones, those that are none as odd, and NaN as null."""
     numbers = np.asarray(pc.fill_null(raw.cast(pa.float64()), float("nan")))
     is_null = np.isnan(numbers)
     is_whole = (np.abs(numbers) < _MAX_EXACT) & (np.floor(numbers) == numbers)
-    return Plain(pa.array(np.where(is_whole, numbers, 0).astype(np.int64), mask=is_null), ~(is_whole | is_null))
+    return FastColumn(pa.array(np.where(is_whole, numbers, 0).astype(np.int64), mask=is_null), ~(is_whole | is_null))
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -292,28 +294,28 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _in_range(
     raw: pa.Array, allowed: Callable[[Any], Mask], may_be: Callable[[pa.DataType], bool] | None = None
-) -> Plain:
-    numbers, is_null, odd = _numbers(raw, may_be)
-    odd = odd | (~allowed(numbers) & ~is_null)
-    return Plain(pa.array(np.where(odd, 0.0, numbers), mask=is_null), odd)
+) -> FastColumn:
+    numbers, is_null, fallback = _numbers(raw, may_be)
+    fallback = fallback | (~allowed(numbers) & ~is_null)
+    return FastColumn(pa.array(np.where(fallback, 0.0, numbers), mask=is_null), fallback)
 
 
-def _timestamp(raw: pa.Array) -> Plain:
+def _timestamp(raw: pa.Array) -> FastColumn:
     times = np.zeros(len(raw), bool)
     if pa.types.is_string(raw.type):
         times = _true(pc.match_substring_regex(raw, _PLAIN_TIME))
     if times.any():
         texts = raw.filter(pa.array(times))
         seconds, is_valid = _seconds(texts)
-        plain = _timestamp(without(raw, times))
-        values, odd = np.array(plain.values.fill_null(0.0)), plain.odd
+        fast = _timestamp(without(raw, times))
+        values, fallback = np.array(fast.values.fill_null(0.0)), fast.fallback
         values[times] = seconds
-        odd[times] = ~is_valid
-        return Plain(pa.array(values, mask=_is_null(raw)), odd)
-    plain = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers < MAX_TIMESTAMP))
+        fallback[times] = ~is_valid
+        return FastColumn(pa.array(values, mask=_is_null(raw)), fallback)
+    fast = _in_range(raw, lambda numbers: (numbers >= 0) & (numbers < MAX_TIMESTAMP))
     if pa.types.is_string(raw.type):
-        return Plain(plain.values, plain.odd | _true(pc.match_substring_regex(raw, _BASIC_DATE)))
-    return plain
+        return FastColumn(fast.values, fast.fallback | _true(pc.match_substring_regex(raw, _BASIC_DATE)))
+    return fast
 
 
 def _seconds(texts: pa.Array) -> tuple[npt.NDArray[np.float64], Mask]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingestion.columns.batch_parser import Mask, Plain
+from components.ingestion.columns.batch_parser import FastColumn, Mask
 from transform.config.config import Column
 from transform.raw_texts import WHITE_SPACE, trimmed
 
@@ -28,7 +28,7 @@ class TextCounts:
         self.null: collections.Counter[str] = collections.Counter()
 
     def add_columns(
-        self, columns: Sequence[Column], raw: Callable[[Column], Plain], values: Sequence[pa.Array], odd: Mask
+        self, columns: Sequence[Column], raw: Callable[[Column], FastColumn], values: Sequence[pa.Array], fallback: Mask
     ) -> None:
         """Adds rows as `BatchParser` gets and returns them, without those that it leaves to `RowParser`."""
         for column, parsed in zip(columns, values, strict=True):
@@ -38,9 +38,9 @@ class TextCounts:
             if not column.trim or not pa.types.is_string(texts.type):
                 continue
             lengths = _lengths(pc.ascii_trim(texts, characters=WHITE_SPACE))
-            self.trimmed[column.name] += int(np.count_nonzero(~odd & (_lengths(texts) != lengths)))
+            self.trimmed[column.name] += int(np.count_nonzero(~fallback & (_lengths(texts) != lengths)))
             is_null = np.asarray(parsed.is_null())
-            self.null[column.name] += int(np.count_nonzero(~odd & is_null & (lengths > 0)))
+            self.null[column.name] += int(np.count_nonzero(~fallback & is_null & (lengths > 0)))
 
     def add_row(self, columns: Sequence[Column], raw: Mapping[str, Any], values: Sequence[Any]) -> None:
         """Adds a row as `RowParser` gets and returns it."""

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion.columns.batch_parser import Plain
+from components.ingestion.columns.batch_parser import FastColumn
 from components.ingestion.columns.rows import RawRow
 from transform.config.config import Column
 
@@ -23,38 +23,38 @@ class RawBlock:
       numbers: The numbers of the plain rows, ascending, as in `RawRow`.
       raw: Returns a column of the plain rows, as for `BatchParser.parse`.
       rows: Returns the raw values of some plain rows, by their positions, as in `RawRow`.
-      others: The rows that are not plain, ascending.
+      fallback_rows: The rows that are not plain, ascending.
     """
 
     numbers: npt.NDArray[Any]
-    raw: Callable[[Column], Plain]
+    raw: Callable[[Column], FastColumn]
     rows: Callable[[npt.NDArray[Any]], Sequence[Mapping[str, Any]]]
-    others: Sequence[RawRow] = ()
+    fallback_rows: Sequence[RawRow] = ()
 
     @property
     def num_rows(self) -> int:
         """The number of rows."""
-        return len(self.numbers) + len(self.others)
+        return len(self.numbers) + len(self.fallback_rows)
 
     def first(self, num_rows: int) -> RawBlock:
         """Returns the first rows: all of them if there are no more than `num_rows`."""
         if num_rows >= self.num_rows:
             return self
-        numbers = np.sort(np.concatenate([self.numbers, [row.number for row in self.others]]))
+        numbers = np.sort(np.concatenate([self.numbers, [row.number for row in self.fallback_rows]]))
         left_out = numbers[num_rows]
-        num_plain = int(np.searchsorted(self.numbers, left_out))
+        num_fast = int(np.searchsorted(self.numbers, left_out))
 
-        def raw(column: Column) -> Plain:
-            values, odd = self.raw(column)
-            return Plain(values.slice(0, num_plain), odd[:num_plain])
+        def raw(column: Column) -> FastColumn:
+            values, fallback = self.raw(column)
+            return FastColumn(values.slice(0, num_fast), fallback[:num_fast])
 
-        others = [row for row in self.others if row.number < left_out]
-        return RawBlock(self.numbers[:num_plain], raw, self.rows, others)
+        fallback_rows = [row for row in self.fallback_rows if row.number < left_out]
+        return RawBlock(self.numbers[:num_fast], raw, self.rows, fallback_rows)
 
     @property
     def last_number(self) -> int:
         """The number of the last row; 0 without rows."""
-        return max([*map(int, self.numbers[-1:]), *(row.number for row in self.others[-1:]), 0])
+        return max([*map(int, self.numbers[-1:]), *(row.number for row in self.fallback_rows[-1:]), 0])
 
 
 def rows_of(columns: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:
@@ -62,7 +62,7 @@ def rows_of(columns: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
-def json_column(values: Sequence[Any]) -> Plain:
+def json_column(values: Sequence[Any]) -> FastColumn:
     """Returns a column of values as `json.loads` returns them, or bytes; values not of the most frequent type are odd.
 
     Integers and floats are one type here. A text or an item of a list that is not UTF-8 is odd too.
@@ -70,16 +70,16 @@ def json_column(values: Sequence[Any]) -> Plain:
     kinds = set(map(type, values))
     kinds.discard(type(None))
     if not kinds:
-        return Plain(pa.nulls(len(values)), np.zeros(len(values), bool))
+        return FastColumn(pa.nulls(len(values)), np.zeros(len(values), bool))
     allowed = _most_common(values, kinds)
     if kinds <= allowed:
-        odd = np.zeros(len(values), bool)
+        fallback = np.zeros(len(values), bool)
     else:
-        odd = np.array([value is not None and type(value) not in allowed for value in values])
-        values = [None if is_odd else value for value, is_odd in zip(values, odd, strict=True)]
+        fallback = np.array([value is not None and type(value) not in allowed for value in values])
+        values = [None if needs_fallback else value for value, needs_fallback in zip(values, fallback, strict=True)]
     convert = _CONVERTERS.get(next(iter(allowed)), _numbers)
     array, more = convert(values)
-    return Plain(array, odd | more)
+    return FastColumn(array, fallback | more)
 
 
 def _most_common(values: Sequence[Any], kinds: set[type]) -> set[type]:
@@ -92,12 +92,12 @@ def _most_common(values: Sequence[Any], kinds: set[type]) -> set[type]:
 
 
 def _texts(values: Sequence[str | None]) -> tuple[pa.Array, Any]:
-    odd = np.zeros(len(values), bool)
+    fallback = np.zeros(len(values), bool)
     try:
-        return pa.array(values, pa.string()), odd
+        return pa.array(values, pa.string()), fallback
     except UnicodeEncodeError:
-        odd = np.array([value is not None and not _is_utf_8(value) for value in values])
-        return pa.array([None if o else v for v, o in zip(values, odd, strict=True)], pa.string()), odd
+        fallback = np.array([value is not None and not _is_utf_8(value) for value in values])
+        return pa.array([None if o else v for v, o in zip(values, fallback, strict=True)], pa.string()), fallback
 
 
 def _is_utf_8(text: str | bytes) -> bool:
@@ -113,18 +113,18 @@ def _utf_8(values: Sequence[bytes | None]) -> tuple[pa.Array, Any]:
 
 def checked_texts(values: pa.Array) -> tuple[pa.Array, Any]:
     """Returns binary values as texts, and marks those that are not UTF-8."""
-    odd = np.zeros(len(values), bool)
+    fallback = np.zeros(len(values), bool)
     try:
-        return values.cast(pa.string()), odd
+        return values.cast(pa.string()), fallback
     except pa.ArrowInvalid:
         items = values.to_numpy(zero_copy_only=False).tolist()
-        odd = np.array([item is not None and not _is_utf_8(item) for item in items])
-        return pa.array([None if o else v for v, o in zip(items, odd, strict=True)], pa.string()), odd
+        fallback = np.array([item is not None and not _is_utf_8(item) for item in items])
+        return pa.array([None if o else v for v, o in zip(items, fallback, strict=True)], pa.string()), fallback
 
 
 def _lists(values: Sequence[list[Any] | None]) -> tuple[pa.Array, Any]:
     """Returns lists of texts; a list with anything else but null is odd."""
-    odd = np.array(
+    fallback = np.array(
         [
             value is not None
             and not all(
@@ -134,19 +134,19 @@ def _lists(values: Sequence[list[Any] | None]) -> tuple[pa.Array, Any]:
         ],
         bool,
     )
-    kept = [None if o else v for v, o in zip(values, odd, strict=True)]
-    return pa.array(kept, pa.list_(pa.string())), odd
+    kept = [None if o else v for v, o in zip(values, fallback, strict=True)]
+    return pa.array(kept, pa.list_(pa.string())), fallback
 
 
 def _numbers(values: Sequence[Any]) -> tuple[pa.Array, Any]:
     kinds = set(map(type, values)) - {type(None)}
-    odd = np.zeros(len(values), bool)
+    fallback = np.zeros(len(values), bool)
     try:
         if kinds == {bool}:
-            return pa.array(values, pa.bool_()), odd
+            return pa.array(values, pa.bool_()), fallback
         if kinds == {int}:
-            return pa.array(values, pa.int64()), odd
-        return pa.array([None if v is None else float(v) for v in values], pa.float64()), odd
+            return pa.array(values, pa.int64()), fallback
+        return pa.array([None if v is None else float(v) for v in values], pa.float64()), fallback
     except (OverflowError, pa.ArrowInvalid):
         return pa.nulls(len(values)), np.array([value is not None for value in values])
 

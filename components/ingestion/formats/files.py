@@ -110,7 +110,7 @@ class Contents(NamedTuple):
     num_lines: int
 
 
-def contents_of(path: str) -> Contents:
+def read_file_contents(path: str) -> Contents:
     """Computes a file's checksum and line count from its bytes, independently of the reader of its rows."""
     number, end = 0, b"\n"
     digest = hashlib.sha256()

@@ -103,7 +103,7 @@ def names_in(row: Mapping[str, Any], prefix: str = "", depth: int = 1) -> Iterat
             yield f"{prefix}{key}"
 
 
-def leaves_of(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
+def list_leaves(schema: pa.Schema) -> list[tuple[str, pa.DataType]]:
     """Returns the names and the types of a Parquet file's columns, with the members of structs as in `names_in`.
 
     A member with the name of one of the file's own columns is left out, since the name is that column's.

@@ -10,7 +10,7 @@ from typing import Literal
 import pyarrow as pa
 
 from components.ingestion.columns.rows import RawRow
-from components.ingestion.formats.files import Contents, check_columns, contents_of, open_file
+from components.ingestion.formats.files import Contents, check_columns, open_file, read_file_contents
 from components.ingestion.formats.record_readers import parquet_members, parquet_names, read_parquet, read_tfrecord
 from components.ingestion.formats.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
 from transform.config.settings import Ingestion
@@ -77,7 +77,7 @@ def read_rows(
     """
     tally = LineTally() if tally is None else tally
     progress = Progress(unit_of(file_format))
-    with told_as_user_error(path, progress):
+    with reported_as_user_error(path, progress):
         for row in _rows(path, file_format, columns, limits, tally, text):
             progress.number = row.number
             yield row
@@ -100,8 +100,8 @@ def _rows(
 
 def read_contents(path: str, file_format: str) -> Contents:
     """Computes a file's checksum and line count, independently of its rows; raises errors as `read_rows`."""
-    with told_as_user_error(path, Progress(unit_of(file_format))):
-        return contents_of(path)
+    with reported_as_user_error(path, Progress(unit_of(file_format))):
+        return read_file_contents(path)
 
 
 def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -> list[str] | None:
@@ -112,7 +112,7 @@ def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -
       file_format: Its format.
       text: How a csv or tsv file is read.
     """
-    with told_as_user_error(path, Progress(unit_of(file_format))):
+    with reported_as_user_error(path, Progress(unit_of(file_format))):
         if file_format == "parquet":
             return parquet_names(path)
         if file_format not in ("csv", "tsv"):
@@ -123,14 +123,14 @@ def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -
 
 def read_members(path: str, names: Sequence[str]) -> list[str]:
     """Returns which of some columns of a Parquet file are members of structs; raises errors as `read_rows`."""
-    with told_as_user_error(path, Progress(unit_of("parquet"))):
+    with reported_as_user_error(path, Progress(unit_of("parquet"))):
         return parquet_members(path, names)
 
 
 def read_objects(path: str, limits: Ingestion) -> Iterator[RawRow]:
     """Reads a jsonl file as `read_rows`, but the values of a row are its object as it stands in the file."""
     progress = Progress(unit_of("jsonl"))
-    with told_as_user_error(path, progress):
+    with reported_as_user_error(path, progress):
         for row in _read_jsonl(path, None, limits, LineTally()):
             progress.number = row.number
             yield row
@@ -145,7 +145,7 @@ class Progress:
 
 
 @contextlib.contextmanager
-def told_as_user_error(path: str, progress: Progress) -> Iterator[None]:
+def reported_as_user_error(path: str, progress: Progress) -> Iterator[None]:
     """Converts the libraries' errors about a file to InputError, or UnreadableError if a later try may succeed."""
     try:
         yield

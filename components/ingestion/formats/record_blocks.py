@@ -15,7 +15,7 @@ import pyarrow as pa
 # tfx-bsl 1.21.0 has no public decoder outside of Beam.
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.ingestion.columns.batch_parser import Plain
+from components.ingestion.columns.batch_parser import FastColumn
 from components.ingestion.columns.rows import RawRow
 from components.ingestion.formats.blocks import RawBlock, checked_texts, rows_of
 from components.ingestion.formats.record_readers import (
@@ -24,9 +24,9 @@ from components.ingestion.formats.record_readers import (
     example_types,
     parquet_batches,
     read_records,
-    seconds_of,
     time_texts,
     to_python,
+    to_seconds,
 )
 from transform.config.config import Column
 
@@ -46,12 +46,12 @@ def read_parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[RawBlock]
 
 
 def _parquet_block(batch: pa.RecordBatch, number: int, columns: Sequence[str]) -> RawBlock:
-    def raw(column: Column) -> Plain:
+    def raw(column: Column) -> FastColumn:
         values = batch.column(column.name)
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
         if column.form is not None and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
-            return Plain(time_texts(values), np.zeros(len(values), bool))
+            return FastColumn(time_texts(values), np.zeros(len(values), bool))
         return _arrow_column(values)
 
     def rows(positions: npt.NDArray[np.int64]) -> list[Mapping[str, Any]]:
@@ -61,58 +61,60 @@ def _parquet_block(batch: pa.RecordBatch, number: int, columns: Sequence[str]) -
     return RawBlock(np.arange(number + 1, number + len(batch) + 1), raw, rows)
 
 
-def _arrow_column(column: pa.Array) -> Plain:
+def _arrow_column(column: pa.Array) -> FastColumn:
     """Returns a column of texts, numbers or lists; values of another type are odd."""
     kind = column.type
-    none_odd = np.zeros(len(column), bool)
+    no_fallback = np.zeros(len(column), bool)
     if pa.types.is_dictionary(kind):
         return _arrow_column(column.dictionary_decode())
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         is_large = pa.types.is_large_string(kind)
-        return Plain(*checked_texts(column.view(pa.large_binary() if is_large else pa.binary())))
+        return FastColumn(*checked_texts(column.view(pa.large_binary() if is_large else pa.binary())))
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return Plain(*checked_texts(column))
+        return FastColumn(*checked_texts(column))
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        items, odd_items = _arrow_column(column.flatten())
+        items, fallback_items = _arrow_column(column.flatten())
         lengths = np.asarray(column.value_lengths().fill_null(0), np.int64)
-        odd = none_odd
-        odd[np.repeat(np.arange(len(column)), lengths)[odd_items]] = True
+        fallback = no_fallback
+        fallback[np.repeat(np.arange(len(column)), lengths)[fallback_items]] = True
         offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-        return Plain(pa.ListArray.from_arrays(offsets, items, mask=column.is_null()), odd)
+        return FastColumn(pa.ListArray.from_arrays(offsets, items, mask=column.is_null()), fallback)
     if pa.types.is_timestamp(kind):
-        return Plain(seconds_of(column), none_odd)
+        return FastColumn(to_seconds(column), no_fallback)
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
-        return Plain(column, none_odd)
-    return Plain(pa.nulls(len(column)), np.asarray(column.is_valid()))
+        return FastColumn(column, no_fallback)
+    return FastColumn(pa.nulls(len(column)), np.asarray(column.is_valid()))
 
 
 def read_tfrecord_blocks(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawBlock]:
     """Reads a file of tf.Examples; the rows, the numbers and the errors are those of `readers.read_rows`."""
     records: list[tuple[int, bytes]] = []
-    others: list[RawRow] = []
+    fallback_rows: list[RawRow] = []
     error: Exception | None = None
     num_bytes = 0
     try:
         for record in read_records(path, max_row_bytes):
             if isinstance(record, RawRow):
-                others.append(record)
+                fallback_rows.append(record)
                 num_bytes += len(record.text)
             else:
                 records.append(record)
                 num_bytes += len(record[1])
-            if len(records) + len(others) >= RECORDS_AT_ONCE or num_bytes >= BYTES_AT_ONCE:
-                yield _tfrecord_block(records, others, columns)
-                records, others, num_bytes = [], [], 0
+            if len(records) + len(fallback_rows) >= RECORDS_AT_ONCE or num_bytes >= BYTES_AT_ONCE:
+                yield _tfrecord_block(records, fallback_rows, columns)
+                records, fallback_rows, num_bytes = [], [], 0
     except Exception as raised:  # raised again below, after the rows before it
         error = raised
-    yield _tfrecord_block(records, others, columns)
+    yield _tfrecord_block(records, fallback_rows, columns)
     if error is not None:
         raise error
 
 
-def _tfrecord_block(records: Sequence[tuple[int, bytes]], others: Sequence[RawRow], columns: Sequence[str]) -> RawBlock:
+def _tfrecord_block(
+    records: Sequence[tuple[int, bytes]], fallback_rows: Sequence[RawRow], columns: Sequence[str]
+) -> RawBlock:
     """Decodes records all at once, but for those that are no examples or have other types of values than most."""
-    is_odd = np.zeros(len(records), bool)
+    needs_fallback = np.zeros(len(records), bool)
     try:
         batch = _decode(records)
     except _REFUSALS:
@@ -120,23 +122,23 @@ def _tfrecord_block(records: Sequence[tuple[int, bytes]], others: Sequence[RawRo
         damaged = itertools.compress(records, map(operator.not_, is_example))
         records = list(itertools.compress(records, is_example))
         unreadable = (example_row(number, record, columns) for number, record in damaged)
-        others = sorted([*unreadable, *others], key=lambda row: row.number)
-        batch, is_odd = _decode_examples(records)
+        fallback_rows = sorted([*unreadable, *fallback_rows], key=lambda row: row.number)
+        batch, needs_fallback = _decode_examples(records)
     names = frozenset(batch.schema.names)
 
-    def raw(column: Column) -> Plain:
+    def raw(column: Column) -> FastColumn:
         if column.name not in names:
-            return Plain(pa.nulls(len(records)), is_odd)
+            return FastColumn(pa.nulls(len(records)), needs_fallback)
         lists = batch.column(batch.schema.get_field_index(column.name))
-        plain = _list_column(lists) if column.kind == "list" else _first_values(lists)
-        return Plain(plain.values, plain.odd | is_odd)
+        fast = _list_column(lists) if column.kind == "list" else _first_values(lists)
+        return FastColumn(fast.values, fast.fallback | needs_fallback)
 
     def rows(positions: npt.NDArray[np.int64]) -> list[Mapping[str, Any]]:
         some = (records[at] for at in positions.tolist())
         found = (example_row(number, record, columns) for number, record in some)
         return [row.values for row in found if row.values is not None]
 
-    return RawBlock(np.array([number for number, _ in records], np.int64), raw, rows, others)
+    return RawBlock(np.array([number for number, _ in records], np.int64), raw, rows, fallback_rows)
 
 
 def _decode(records: Iterable[tuple[int, bytes]]) -> pa.RecordBatch:
@@ -153,16 +155,18 @@ def _decode_examples(records: Sequence[tuple[int, bytes]]) -> tuple[pa.RecordBat
     value, but they do not: only then each example is decoded by tfx-bsl alone, which takes longer.
     """
 
-    def decoded(is_odd: npt.NDArray[np.bool_]) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
-        return _decode((0, b"") if odd else record for odd, record in zip(is_odd, records, strict=True)), is_odd
+    def decoded(needs_fallback: npt.NDArray[np.bool_]) -> tuple[pa.RecordBatch, npt.NDArray[np.bool_]]:
+        return _decode(
+            (0, b"") if fallback else record for fallback, record in zip(needs_fallback, records, strict=True)
+        ), needs_fallback
 
-    is_odd = np.zeros(len(records), bool)
+    needs_fallback = np.zeros(len(records), bool)
     for types_of in (example_types, _types_alone):
         try:
-            return decoded(is_odd)
+            return decoded(needs_fallback)
         except _REFUSALS:
-            is_odd = _have_other_types([types_of(record) for _, record in records])
-    return decoded(is_odd)
+            needs_fallback = _have_other_types([types_of(record) for _, record in records])
+    return decoded(needs_fallback)
 
 
 def _types_alone(record: bytes) -> dict[str, str]:
@@ -180,27 +184,27 @@ def _have_other_types(types: Sequence[Mapping[str, str]]) -> npt.NDArray[np.bool
     return np.array([any(usual[name] != kind for name, kind in of_example.items()) for of_example in types], bool)
 
 
-def _list_column(lists: pa.Array) -> Plain:
+def _list_column(lists: pa.Array) -> FastColumn:
     """Returns lists of texts; null where there is no text. Lists of numbers are odd."""
     if pa.types.is_null(lists.type):
-        return Plain(lists, np.zeros(len(lists), bool))
+        return FastColumn(lists, np.zeros(len(lists), bool))
     if not pa.types.is_large_binary(lists.type.value_type):
-        return Plain(pa.nulls(len(lists)), _lengths(lists) > 0)
+        return FastColumn(pa.nulls(len(lists)), _lengths(lists) > 0)
     column = _arrow_column(lists)
-    return Plain(column.values, column.odd)
+    return FastColumn(column.values, column.fallback)
 
 
-def _first_values(lists: pa.Array) -> Plain:
+def _first_values(lists: pa.Array) -> FastColumn:
     """Returns the values of lists with one; null where there is none. Several are left to `RowParser`."""
     if pa.types.is_null(lists.type):
-        return Plain(lists, np.zeros(len(lists), bool))
+        return FastColumn(lists, np.zeros(len(lists), bool))
     lengths = _lengths(lists)
     starts = np.cumsum(lengths) - lengths
     values = lists.flatten()
     if not (lengths == 1).all():
         values = values.take(pa.array(starts, mask=lengths != 1))
-    plain = _arrow_column(values)
-    return Plain(plain.values, plain.odd | (lengths > 1))
+    fast = _arrow_column(values)
+    return FastColumn(fast.values, fast.fallback | (lengths > 1))
 
 
 def _lengths(lists: pa.Array) -> npt.NDArray[np.int64]:

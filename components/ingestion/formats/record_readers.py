@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from components.ingestion.columns.rows import MAX_KEPT_CHARACTERS, OddValue, RawRow, StoredTime
 from components.ingestion.formats.files import check_columns, check_unique, open_file
-from components.ingestion.formats.nested import flat_batch, leaves_of, members_in, why_no_member
+from components.ingestion.formats.nested import flat_batch, list_leaves, members_in, why_no_member
 from transform.errors import InputError
 from transform.tfrecords import HEAD_BYTES, TAIL_BYTES, Lengths, masked_checksum
 
@@ -29,13 +29,13 @@ TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 def parquet_names(path: str) -> list[str]:
     """Returns the column names of a Parquet file."""
-    with open_file(path) as stream, _damage_told():
+    with open_file(path) as stream, _damage_reported():
         return list(pq.ParquetFile(stream).schema_arrow.names)
 
 
 def parquet_members(path: str, names: Sequence[str]) -> list[str]:
     """Returns which of some columns of a Parquet file are members of structs."""
-    with open_file(path) as stream, _damage_told():
+    with open_file(path) as stream, _damage_reported():
         return list(members_in(pq.ParquetFile(stream).schema_arrow, names))
 
 
@@ -51,7 +51,7 @@ def read_parquet(path: str, columns: Sequence[str]) -> Iterator[RawRow]:
 
 def parquet_batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Yields some columns of a Parquet file, `_rows_at_once` rows at once; raises errors as `read_rows`."""
-    with open_file(path) as stream, _damage_told():
+    with open_file(path) as stream, _damage_reported():
         if not stream.read(1):
             raise InputError(f"the file is empty ({path})")
         stream.seek(0)
@@ -63,7 +63,7 @@ def parquet_batches(path: str, columns: Sequence[str]) -> Iterator[pa.RecordBatc
         for rule in filter(None, (why_no_member(schema, name) for name in missing)):
             raise InputError(f"{rule} ({path})")
         if missing:
-            check_columns(schema.names, missing, path, members=[name for name, _ in leaves_of(schema)])
+            check_columns(schema.names, missing, path, members=[name for name, _ in list_leaves(schema)])
         # Of a struct, only the members that are named are read.
         batches = file.iter_batches(_rows_at_once(file.metadata, columns), columns=list(columns))
         yield from (flat_batch(batch, columns, members) for batch in batches) if members else batches
@@ -84,7 +84,7 @@ def _rows_at_once(metadata: pq.FileMetaData, columns: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _damage_told() -> Iterator[None]:
+def _damage_reported() -> Iterator[None]:
     """Raises ArrowInvalid for what else pyarrow raises for damaged bytes: UnicodeDecodeError, and a plain OSError.
 
     An error of the file itself has a number, or is of a class of the file's library.
@@ -113,7 +113,7 @@ def to_python(column: pa.Array) -> list[Any]:
         lengths = column.value_lengths().to_pylist()
         return [None if length is None else list(itertools.islice(items, length)) for length in lengths]
     elif pa.types.is_timestamp(kind):
-        pairs = zip(seconds_of(column).to_pylist(), time_texts(column).to_pylist(), strict=True)
+        pairs = zip(to_seconds(column).to_pylist(), time_texts(column).to_pylist(), strict=True)
         return [None if seconds is None else StoredTime(seconds, text) for seconds, text in pairs]
     try:
         values: list[Any] = column.to_pylist()
@@ -130,7 +130,7 @@ def _value(scalar: pa.Scalar) -> Any:
         return OddValue(f"{scalar.type} {getattr(scalar, 'value', 'out of range')}")
 
 
-def seconds_of(column: pa.Array) -> pa.Array:
+def to_seconds(column: pa.Array) -> pa.Array:
     """Returns timestamps as seconds since 1970, float64."""
     ticks, per_second = column.cast(pa.int64()), TICKS_PER_SECOND[column.type.unit]
     seconds = pc.divide(ticks, per_second)  # integer division, so that the fraction keeps its precision
@@ -166,7 +166,7 @@ def read_records(path: str, max_row_bytes: int) -> Iterator[tuple[int, bytes] | 
             length = lengths[head]
             if length > max_row_bytes:
                 detail = f"a row must have at most {max_row_bytes} bytes. Received: {length}"
-                yield RawRow(number, None, "too_long", detail, ascii(_beginning_of(stream, length)))
+                yield RawRow(number, None, "too_long", detail, ascii(_read_beginning(stream, length)))
                 continue
             rest = stream.read(length + TAIL_BYTES)
             record = rest[:length]
@@ -178,7 +178,7 @@ def read_records(path: str, max_row_bytes: int) -> Iterator[tuple[int, bytes] | 
 def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
     """Returns a serialized tf.Example, the record with this number, as a row."""
     try:
-        features = _features_of(record)
+        features = _parse_features(record)
     except DecodeError as error:
         return RawRow(number, None, "undecodable", f"a record must be a tf.Example: {error}", ascii(record))
     return RawRow(number, {name: _example_value(features, name) for name in columns})
@@ -187,7 +187,7 @@ def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
 def can_be_decoded(record: bytes) -> bool:
     """Whether a record is a serialized tf.Example."""
     try:
-        _features_of(record)
+        _parse_features(record)
     except DecodeError:
         return False
     return True
@@ -195,11 +195,11 @@ def can_be_decoded(record: bytes) -> bool:
 
 def example_types(record: bytes) -> dict[str, str]:
     """Returns the type of the values of each feature of a serialized tf.Example."""
-    kinds = ((name, feature.WhichOneof("kind")) for name, feature in _features_of(record).items())
+    kinds = ((name, feature.WhichOneof("kind")) for name, feature in _parse_features(record).items())
     return {name: kind for name, kind in kinds if kind is not None}
 
 
-def _features_of(record: bytes) -> Any:
+def _parse_features(record: bytes) -> Any:
     return _example().FromString(record).features.feature
 
 
@@ -211,7 +211,7 @@ def _example() -> Any:
     return example_pb2.Example
 
 
-def _beginning_of(stream: BinaryIO, length: int) -> bytes:
+def _read_beginning(stream: BinaryIO, length: int) -> bytes:
     """Skips a record and its checksum; returns the record's beginning."""
     kept = stream.read(min(length, MAX_KEPT_CHARACTERS))
     left = length - len(kept) + TAIL_BYTES

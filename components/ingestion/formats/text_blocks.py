@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion.columns.batch_parser import Mask, Plain
+from components.ingestion.columns.batch_parser import FastColumn, Mask
 from components.ingestion.columns.rows import RawRow
 from components.ingestion.formats.blocks import RawBlock, json_column, rows_of
 from components.ingestion.formats.files import check_columns, open_file
@@ -152,9 +152,9 @@ class _DelimitedBlocks:
             data = self._chunks.next()
             split = _Split(data, self._delimiter, len(self._header), self._limits, self._may_quote)
             if self._num_before == 0:
-                split.is_odd[:1] = True  # a file's first line may have a byte order mark
-            others, end, error = self._read_others(split)
-            yield self._block(split, others, end)
+                split.needs_fallback[:1] = True  # a file's first line may have a byte order mark
+            fallback_rows, end, error = self._read_fallback(split)
+            yield self._block(split, fallback_rows, end)
             self._num_before += end
             if error is not None:
                 raise error
@@ -162,16 +162,16 @@ class _DelimitedBlocks:
         if self._chunks.error is not None:
             raise self._chunks.error
 
-    def _read_others(self, split: _Split) -> tuple[list[RawRow], int, Exception | None]:
+    def _read_fallback(self, split: _Split) -> tuple[list[RawRow], int, Exception | None]:
         """Reads the lines that are not plain.
 
         Returns:
           Their rows, the number of lines of the block that are read, and the stream's error if a record runs into it.
         """
-        others: list[RawRow] = []
+        fallback_rows: list[RawRow] = []
         end = self._chunks.error if self._chunks.has_ended else _UnfinishedError()
         stream, next_line = split.stream(end), 0
-        for line in np.flatnonzero(split.is_odd).tolist():
+        for line in np.flatnonzero(split.needs_fallback).tolist():
             if line < next_line:
                 continue
             stream.seek(split.start(line))
@@ -181,31 +181,31 @@ class _DelimitedBlocks:
             except Exception as error:
                 if error is not end:
                     raise
-                return others, line, self._chunks.error if self._chunks.has_ended else None
+                return fallback_rows, line, self._chunks.error if self._chunks.has_ended else None
             next_line = line + lines.num_lines
-            split.is_odd[line:next_line] = True
+            split.needs_fallback[line:next_line] = True
             if row is None:
                 self._tally.blank += 1
             else:
-                others.append(row)
-        return others, split.num_lines, None
+                fallback_rows.append(row)
+        return fallback_rows, split.num_lines, None
 
-    def _block(self, split: _Split, others: list[RawRow], end: int) -> RawBlock:
-        is_plain = ~split.is_odd & ~split.is_blank
-        is_plain[end:] = False
-        self._tally.blank += int(np.count_nonzero(split.is_blank[:end] & ~split.is_odd[:end]))
-        fields = split.fields(is_plain, [self._header.index(name) for name in self._columns])
+    def _block(self, split: _Split, fallback_rows: list[RawRow], end: int) -> RawBlock:
+        is_fast = ~split.needs_fallback & ~split.is_blank
+        is_fast[end:] = False
+        self._tally.blank += int(np.count_nonzero(split.is_blank[:end] & ~split.needs_fallback[:end]))
+        fields = split.fields(is_fast, [self._header.index(name) for name in self._columns])
         texts = dict(zip(self._columns, fields, strict=True))
-        none_odd = np.zeros(int(np.count_nonzero(is_plain)), bool)
+        no_fallback = np.zeros(int(np.count_nonzero(is_fast)), bool)
 
-        def raw(column: Column) -> Plain:
-            return Plain(texts[column.name], none_odd)
+        def raw(column: Column) -> FastColumn:
+            return FastColumn(texts[column.name], no_fallback)
 
         def rows(positions: _Positions) -> list[Mapping[str, Any]]:
             some = pa.array(positions)
             return rows_of({name: text.take(some).to_pylist() for name, text in texts.items()})
 
-        return RawBlock(np.flatnonzero(is_plain) + self._num_before + 1, raw, rows, others)
+        return RawBlock(np.flatnonzero(is_fast) + self._num_before + 1, raw, rows, fallback_rows)
 
 
 class _Split:
@@ -214,7 +214,7 @@ class _Split:
     Attributes:
       num_lines: Number of lines.
       is_blank: The lines without a field.
-      is_odd: The lines, neither plain nor blank, that `text_records` must read.
+      needs_fallback: The lines, neither plain nor blank, that `text_records` must read.
     """
 
     def __init__(self, data: bytes, delimiter: int, num_fields: int, limits: Ingestion, may_quote: bool):
@@ -226,16 +226,16 @@ class _Split:
         self._starts = np.concatenate([[0], self._after[:-1]]).astype(np.int64)[: len(self._after)]
         self._ends = np.append(newlines, len(data)) if is_cut else newlines.copy()
         self.num_lines = len(self._ends)
-        self.is_odd = self._after - self._starts > limits.max_row_bytes
+        self.needs_fallback = self._after - self._starts > limits.max_row_bytes
         self._take_returns(newlines)
-        self.is_blank = (self._starts == self._ends) & ~self.is_odd
+        self.is_blank = (self._starts == self._ends) & ~self.needs_fallback
         self._mark_undecodable()
         self._delimiters = np.flatnonzero(self._bytes == delimiter)
         self._has_quotes = may_quote and b'"' in data
         if self._has_quotes:
             self._take_quotes(delimiter)
         self._numbers = np.diff(np.searchsorted(self._delimiters, np.append(self._starts, len(data))))
-        self.is_odd |= (self._numbers != num_fields - 1) & ~self.is_blank
+        self.needs_fallback |= (self._numbers != num_fields - 1) & ~self.is_blank
 
     def lines(self, start: int, end: int) -> bytes:
         """Returns lines as they are in the file."""
@@ -259,7 +259,7 @@ class _Split:
         padded = np.append(self._bytes, 0)
         ends_line = padded[returns + 1] == _NEWLINE
         self._ends[np.searchsorted(newlines, returns[ends_line])] -= 1
-        self.is_odd[self._line_of(returns[~ends_line])] = True
+        self.needs_fallback[self._line_of(returns[~ends_line])] = True
 
     def _line_of(self, positions: _Positions) -> _Positions:
         return np.searchsorted(self._after, positions, side="right")
@@ -274,7 +274,7 @@ class _Split:
                 try:
                     self.lines(line, line + 1).decode()
                 except UnicodeDecodeError:
-                    self.is_odd[line] = True
+                    self.needs_fallback[line] = True
 
     def _take_quotes(self, delimiter: int) -> None:
         """Ignores delimiters between quotes; a line is odd if its quotes do anything but enclose whole fields."""
@@ -285,16 +285,16 @@ class _Split:
         padded = np.concatenate([[delimiter], self._bytes, [delimiter]])
         begins = (quotes == self._starts[lines]) | (padded[quotes] == delimiter)
         ends = (quotes + 1 == self._ends[lines]) | (padded[quotes + 2] == delimiter)
-        self.is_odd[lines[~np.where(opens, begins, ends)]] = True
-        self.is_odd |= np.diff(np.append(num_before, len(quotes))) % 2 == 1
+        self.needs_fallback[lines[~np.where(opens, begins, ends)]] = True
+        self.needs_fallback |= np.diff(np.append(num_before, len(quotes))) % 2 == 1
         of_delimiters = self._line_of(self._delimiters)
         inside = (np.searchsorted(quotes, self._delimiters) - num_before[of_delimiters]) % 2 == 1
         self._delimiters = self._delimiters[~inside]
 
-    def fields(self, is_plain: Mask, positions: Sequence[int]) -> list[pa.Array]:
+    def fields(self, is_fast: Mask, positions: Sequence[int]) -> list[pa.Array]:
         """Returns the texts at some positions in the plain lines."""
-        starts, ends = self._starts[is_plain], self._ends[is_plain]
-        between = self._delimiters[np.repeat(is_plain, self._numbers)].reshape(len(starts), self._num_fields - 1)
+        starts, ends = self._starts[is_fast], self._ends[is_fast]
+        between = self._delimiters[np.repeat(is_fast, self._numbers)].reshape(len(starts), self._num_fields - 1)
         bounds = np.concatenate([starts[:, np.newaxis] - 1, between, ends[:, np.newaxis]], axis=1)
         return [self._texts(bounds[:, at] + 1, bounds[:, at + 1]) for at in positions]
 
@@ -332,9 +332,9 @@ def _json_block(
         lines.pop()
     numbers: list[int] = []
     rows: list[dict[str, Any]] = []
-    others: list[RawRow] = []
+    fallback_rows: list[RawRow] = []
     for number, line in enumerate(lines, num_before + 1):
-        row = _plain_object(line, limits.max_row_bytes) if number > 1 else None
+        row = _fast_object(line, limits.max_row_bytes) if number > 1 else None
         if row is not None:
             numbers.append(number)
             rows.append(row)
@@ -346,18 +346,18 @@ def _json_block(
         if other is None:
             tally.blank += 1
         else:
-            others.append(other)
+            fallback_rows.append(other)
 
-    def raw(column: Column) -> Plain:
+    def raw(column: Column) -> FastColumn:
         return json_column(values_of(rows, column.name))
 
     def some_rows(positions: _Positions) -> list[Mapping[str, Any]]:
         return [flat(rows[at], columns) for at in positions]
 
-    return RawBlock(np.array(numbers, np.int64), raw, some_rows, others), len(lines)
+    return RawBlock(np.array(numbers, np.int64), raw, some_rows, fallback_rows), len(lines)
 
 
-def _plain_object(line: bytes, max_bytes: int) -> dict[str, Any] | None:
+def _fast_object(line: bytes, max_bytes: int) -> dict[str, Any] | None:
     """Returns a line's JSON object, or None if there is anything unusual about the line."""
     if len(line) >= max_bytes:
         return None

@@ -182,7 +182,7 @@ class DelimitedRecords:
         self._lines, self._header = lines, header
         self._delimiter = settings["delimiter"]
         self._reader = csv.reader(lines, **settings)
-        self._wanted = [(name, header.index(name)) for name in columns]
+        self._requested = [(name, header.index(name)) for name in columns]
 
     def __iter__(self) -> Iterator[RawRow | None]:
         """Yields each row, and None for a blank line."""
@@ -208,7 +208,7 @@ class DelimitedRecords:
         if problem:
             lines.read_again_after_first()
             return RawRow(lines.number, None, "malformed", problem, lines.first_line)
-        values = {name: fields[index] for name, index in self._wanted}
+        values = {name: fields[index] for name, index in self._requested}
         return RawRow(lines.number, values, num_lines=lines.num_lines)
 
 

@@ -18,16 +18,16 @@ from components.ingestion.counts import CountKey
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout, for_evaluation, row_key
 from components.ingestion.stages import scratch
-from components.ingestion.stages.lookups import InstallTimes, KeyIndex, keys_of
-from components.ingestion.stages.span_end import minutes_of
+from components.ingestion.stages.lookups import InstallTimes, KeyIndex, join_keys
+from components.ingestion.stages.span_end import count_minutes
 from components.ingestion.stages.task import (
     INSTALL_LOG,
     INSTALLS,
+    LOCATIONS,
     OPEN,
-    PLACES,
     TIMES,
     Order,
-    Part,
+    Partition,
     Task,
     counted,
     repeated_rows,
@@ -43,7 +43,7 @@ Repeated = npt.NDArray[np.int64]
 FoundInstalls = tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]
 
 
-class JoinPart(beam.DoFn):  # type: ignore[misc]
+class JoinPartition(beam.DoFn):  # type: ignore[misc]
     """Rejects repeated ids and unmatched keys, and joins tables and labels: (part's order, groups) to parts.
 
     Args:
@@ -61,9 +61,9 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
 
     def process(self, element: tuple[Order, dict[str, Any]], lookups: dict[str, str]) -> Iterator[Any]:
         order, groups = element
-        (part,) = groups["part"]
-        rows = scratch.read_table(part.path)
-        rejections, is_kept = self._repeated(part, rows, list(groups["repeated"]))
+        (partition,) = groups["part"]
+        rows = scratch.read_table(partition.path)
+        rejections, is_kept = self._repeated(partition, rows, list(groups["repeated"]))
         for at, (name, table) in enumerate(self._task.config.sources.tables.items()):
             found = self._found(rows, name, lookups)
             unmatched = is_kept & (found < 0)
@@ -71,7 +71,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
                 kind = "unmatched_rejected" if table.reject_unmatched else "unmatched"
                 yield counted((kind, name), np.count_nonzero(unmatched))
             if table.reject_unmatched:
-                rejections += self._unmatched(part, rows, name, np.flatnonzero(unmatched))
+                rejections += self._unmatched(partition, rows, name, np.flatnonzero(unmatched))
                 is_kept &= ~unmatched
             rows = rows.append_column(f"t{at}", pa.array(found, pa.int32(), mask=found < 0))
         yield from self._task.rejected("join", order, sorted(rejections, key=lambda row: row.line))
@@ -82,12 +82,12 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
             rows, attributed, seen = self._labelled(rows, lookups[INSTALL_LOG])
             yield pvalue.TaggedOutput(INSTALLS, (np.packbits(attributed), np.packbits(seen)))
         if self._layout.timestamp is not None:
-            yield pvalue.TaggedOutput(TIMES, minutes_of(np.asarray(rows[f"c{self._layout.timestamp}"])))
+            yield pvalue.TaggedOutput(TIMES, count_minutes(np.asarray(rows[f"c{self._layout.timestamp}"])))
         path = self._task.path("joined", order)
         scratch.write_table(path, rows)
-        yield part._replace(path=path)
+        yield partition._replace(path=path)
 
-    def _repeated(self, part: Part, rows: pa.Table, repeated: list[Repeated]) -> tuple[list[Rejection], Mask]:
+    def _repeated(self, partition: Partition, rows: pa.Table, repeated: list[Repeated]) -> tuple[list[Rejection], Mask]:
         """Returns the rejections of impressions whose id an earlier one has, and which impressions are left."""
         is_kept = np.ones(len(rows), bool)
         if not repeated:
@@ -100,7 +100,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         numbers = np.asarray(rows["number"])
         rejections = repeated_rows(
             (IMPRESSIONS, "duplicate_impression_id", str(log.impression_id), unit_of(log.format)),
-            [(part.file, int(numbers[at]), self._files[rank], first) for at, rank, first in found.tolist()],
+            [(partition.file, int(numbers[at]), self._files[rank], first) for at, rank, first in found.tolist()],
             self._values(rows, found[:, 0]),
             position,
         )
@@ -117,14 +117,16 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
     def _values(self, rows: pa.Table, positions: npt.NDArray[Any]) -> list[tuple[Any, ...]]:
         return values_of(rows.take(pa.array(positions)), len(self._task.config.columns[IMPRESSIONS]))
 
-    def _unmatched(self, part: Part, rows: pa.Table, name: str, positions: npt.NDArray[Any]) -> list[Rejection]:
+    def _unmatched(
+        self, partition: Partition, rows: pa.Table, name: str, positions: npt.NDArray[Any]
+    ) -> list[Rejection]:
         column = self._task.config.sources.tables[name].log_column
         (position,) = self._layout.key_positions(IMPRESSIONS, [column])
         numbers = np.asarray(rows["number"])
         return [
             Rejection(
                 IMPRESSIONS,
-                part.file,
+                partition.file,
                 int(numbers[at]),
                 "unmatched_key",
                 f"`{column}` must be a key of the table `{name}`. Received: {row[position]!r}",
@@ -141,7 +143,7 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         assert settings is not None
         positions = self._layout.key_positions(IMPRESSIONS, settings.keys)
         found = self._installs[path].label(
-            keys_of([rows[f"c{at}"] for at in positions]),
+            join_keys([rows[f"c{at}"] for at in positions]),
             np.asarray(rows[f"c{self._layout.timestamp}"]),
             settings.clock_skew_seconds,
             settings.attribution_seconds,
@@ -149,8 +151,8 @@ class JoinPart(beam.DoFn):  # type: ignore[misc]
         return rows.append_column("label", pa.array(found.labels)), found.attributed, found.seen
 
 
-def union_of(found: Iterable[FoundInstalls]) -> FoundInstalls:
-    """Returns the installs that are in any of what `JoinPart` has found in parts; empty arrays without installs."""
+def unite_installs(found: Iterable[FoundInstalls]) -> FoundInstalls:
+    """Returns the installs that `JoinPartition` has found in any partition; empty arrays without installs."""
     pairs = [pair for pair in found if len(pair[0])]
     if not pairs:
         return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
@@ -163,18 +165,18 @@ def count_installs(lookup: tuple[str, str], found: FoundInstalls) -> list[tuple[
 
     Args:
       lookup: A lookup's name and path, of `BuildLookups`; one other than that of the installs has no counts.
-      found: The `union_of` all parts.
+      found: The `unite_installs` all parts.
     """
     name, path = lookup
     if name != INSTALL_LOG:
         return []
     number = len(scratch.read_table(path))
-    attributed, seen = (_mask_of(bits, number) for bits in found)
+    attributed, seen = (_unpack_mask(bits, number) for bits in found)
     kinds = {"attributed": attributed, "outside_window": seen & ~attributed, "without_impression": ~seen & ~attributed}
     return [(("install", kind), int(mask.sum())) for kind, mask in kinds.items() if mask.any()]
 
 
-def _mask_of(bits: npt.NDArray[np.uint8], number: int) -> Mask:
+def _unpack_mask(bits: npt.NDArray[np.uint8], number: int) -> Mask:
     """Unpacks `number` bits; those that an empty array lacks, where no part was read, are False."""
     padded = np.zeros((number + 7) // 8, np.uint8)
     padded[: len(bits)] = bits
@@ -182,14 +184,14 @@ def _mask_of(bits: npt.NDArray[np.uint8], number: int) -> Mask:
 
 
 class KnownTimes(beam.DoFn):  # type: ignore[misc]
-    """Maps a part to the times, as `minutes_of`, of the impressions whose labels are known."""
+    """Maps a part to the times, as `count_minutes`, of the impressions whose labels are known."""
 
     def __init__(self, task: Task):
         self._task, self._layout = task, Layout(task.config)
 
-    def process(self, part: Part, end_of_impressions: float, end_of_installs: float) -> Iterator[Any]:
-        times = np.asarray(scratch.read_table(part.path)[f"c{self._layout.timestamp}"])
-        yield minutes_of(times[_known(self._task, times, end_of_impressions, end_of_installs)])
+    def process(self, partition: Partition, end_of_impressions: float, end_of_installs: float) -> Iterator[Any]:
+        times = np.asarray(scratch.read_table(partition.path)[f"c{self._layout.timestamp}"])
+        yield count_minutes(times[_known(self._task, times, end_of_impressions, end_of_installs)])
 
 
 def _known(task: Task, times: npt.NDArray[np.float64], end_of_impressions: float, end_of_installs: float) -> Mask:
@@ -206,7 +208,7 @@ def _known(task: Task, times: npt.NDArray[np.float64], end_of_impressions: float
     return times + installs.attribution_seconds <= max(end_of_impressions, end_of_installs)
 
 
-class SplitPart(beam.DoFn):  # type: ignore[misc]
+class SplitPartition(beam.DoFn):  # type: ignore[misc]
     """Leaves out the impressions whose labels are not known, and splits the others: maps parts to parts.
 
     The rows that can share their label go to buckets. With `late_labels`, those that are left out are split too, and
@@ -216,44 +218,48 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
     def __init__(self, task: Task):
         self._task, self._layout = task, Layout(task.config)
 
-    def process(self, part: Part, end_of_impressions: float, end_of_installs: float, latest: float) -> Iterator[Any]:
-        rows = scratch.read_table(part.path)
+    def process(
+        self, partition: Partition, end_of_impressions: float, end_of_installs: float, latest: float
+    ) -> Iterator[Any]:
+        rows = scratch.read_table(partition.path)
         at = self._layout.timestamp
         times = np.zeros(len(rows)) if at is None else np.asarray(rows[f"c{at}"])
         is_known = _known(self._task, times, end_of_impressions, end_of_installs)
         if not is_known.all():
             yield counted(("unknown_label",), np.count_nonzero(~is_known))
-            yield from self._open(part, rows.filter(pa.array(~is_known)), times[~is_known], latest)
+            yield from self._open(partition, rows.filter(pa.array(~is_known)), times[~is_known], latest)
             rows, times = rows.filter(pa.array(is_known)), times[is_known]
-        is_eval = self._is_eval(part, rows, times, latest)
+        is_eval = self._is_eval(partition, rows, times, latest)
         yield from self._label_counts(rows, is_eval, None if at is None else times)
         rows = rows.append_column("eval", pa.array(is_eval, pa.bool_()))
-        path = self._task.path("split", part.order)
+        path = self._task.path("split", partition.order)
         scratch.write_table(path, rows)
-        yield part._replace(path=path)
+        yield partition._replace(path=path)
         if self._layout.label_columns:
-            yield from self._to_buckets(part, rows, times)
+            yield from self._to_buckets(partition, rows, times)
 
-    def _open(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Iterator[Any]:
+    def _open(
+        self, partition: Partition, rows: pa.Table, times: npt.NDArray[np.float64], latest: float
+    ) -> Iterator[Any]:
         """Yields a part of impressions whose labels are not known yet, if the next span completes them.
 
         Of a split by time they are all for evaluation, as the last of the span. The next span's training reads both
         splits of this span.
         """
         if self._task.config.sources.has_late_labels:
-            path = self._task.path("open", part.order)
-            is_eval = pa.array(self._is_eval(part, rows, times, latest), pa.bool_())
+            path = self._task.path("open", partition.order)
+            is_eval = pa.array(self._is_eval(partition, rows, times, latest), pa.bool_())
             scratch.write_table(path, rows.append_column("eval", is_eval))
-            yield pvalue.TaggedOutput(OPEN, part._replace(path=path))
+            yield pvalue.TaggedOutput(OPEN, partition._replace(path=path))
 
-    def _is_eval(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Mask:
+    def _is_eval(self, partition: Partition, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Mask:
         rule, layout = self._task.config.ingestion, self._layout
         if self._task.config.sources.impressions.splits is not None:
-            return np.full(len(rows), part.split == "eval")
+            return np.full(len(rows), partition.split == "eval")
         if rule.split_by == "time":
             return times > latest - rule.eval_seconds
         if rule.split_by == "row_hash":
-            keys = map(row_key, itertools.repeat(part.file), np.asarray(rows["number"]).tolist())
+            keys = map(row_key, itertools.repeat(partition.file), np.asarray(rows["number"]).tolist())
             return for_evaluation(keys, rule.eval_fraction)
         position = layout.request_id if rule.split_by == "request_hash" else layout.impression_id
         keys = rows[f"c{position}"].combine_chunks().dictionary_encode()
@@ -272,13 +278,13 @@ class SplitPart(beam.DoFn):  # type: ignore[misc]
             key = ("label", "eval" if of_eval else "train", str(label), "" if times is None else str(hour))
             yield counted(key, number)
 
-    def _to_buckets(self, part: Part, rows: pa.Table, times: npt.NDArray[np.float64]) -> Iterator[Any]:
-        keys = keys_of([rows[f"c{at}"] for at in self._layout.label_columns])
+    def _to_buckets(self, partition: Partition, rows: pa.Table, times: npt.NDArray[np.float64]) -> Iterator[Any]:
+        keys = join_keys([rows[f"c{at}"] for at in self._layout.label_columns])
         if self._task.config.sources.installs is None:  # the time does not matter
             times = np.zeros(len(rows))
         columns = {"key": keys, "time": times, "eval": rows["eval"], "row": np.arange(len(rows))}
         number = self._task.num_key_buckets
         buckets = scratch.buckets_of_texts(keys, number)
-        path = self._task.path("labels", part.order)
-        for place in scratch.write_buckets(path, pa.table(columns), buckets, number, part.order):
-            yield pvalue.TaggedOutput(PLACES, place)
+        path = self._task.path("labels", partition.order)
+        for location in scratch.write_buckets(path, pa.table(columns), buckets, number, partition.order):
+            yield pvalue.TaggedOutput(LOCATIONS, location)

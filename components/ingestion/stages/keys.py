@@ -17,16 +17,16 @@ from components.ingestion.example_rows import ExampleEncoder
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout
 from components.ingestion.stages import scratch
-from components.ingestion.stages.lookups import firsts_of, keys_of, sharing
-from components.ingestion.stages.scratch import Place
+from components.ingestion.stages.lookups import find_firsts, join_keys, sharing
+from components.ingestion.stages.scratch import BatchLocation
 from components.ingestion.stages.task import (
     INSTALL_LOG,
     ROWS_AT_ONCE,
     Order,
-    Part,
+    Partition,
     Task,
-    columns_of,
     repeated_rows,
+    to_columns,
     values_of,
 )
 from components.ingestion.typed_reader import empty_table
@@ -39,19 +39,19 @@ class FindRepeated(beam.DoFn):  # type: ignore[misc]
     row of its key, and the number of that row.
     """
 
-    def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[tuple[Order, npt.NDArray[Any]]]:
-        places = sorted(element[1])
-        tables = [scratch.read(place) for place in places]
+    def process(self, element: tuple[int, Iterable[BatchLocation]]) -> Iterator[tuple[Order, npt.NDArray[Any]]]:
+        locations = sorted(element[1])
+        tables = [scratch.read(location) for location in locations]
         rows = pa.concat_tables(tables)
-        firsts = firsts_of(rows["key"].cast(pa.large_string()).combine_chunks())  # may exceed 2 GiB
+        firsts = find_firsts(rows["key"].cast(pa.large_string()).combine_chunks())  # may exceed 2 GiB
         numbers, positions = np.asarray(rows["number"]), np.asarray(rows["row"])
-        parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-        ranks = np.array([place.order[0] for place in places])
+        partitions = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+        ranks = np.array([location.order[0] for location in locations])
         repeated = np.flatnonzero(firsts != np.arange(len(firsts)))
         first = firsts[repeated]
-        found = np.stack([positions[repeated], ranks[parts[first]], numbers[first]], axis=1)
-        for at in np.unique(parts[repeated]).tolist():
-            yield places[at].order, found[parts[repeated] == at]
+        found = np.stack([positions[repeated], ranks[partitions[first]], numbers[first]], axis=1)
+        for at in np.unique(partitions[repeated]).tolist():
+            yield locations[at].order, found[partitions[repeated] == at]
 
 
 class BuildLookups(beam.DoFn):  # type: ignore[misc]
@@ -71,10 +71,10 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         self._layout = Layout(self._task.config)
         self._encoder = ExampleEncoder(self._task.config, self._task.span)
 
-    def process(self, name: str, parts: Iterable[Part]) -> Iterator[Any]:
-        mine = sorted(part for part in parts if part.source == name)
+    def process(self, name: str, partitions: Iterable[Partition]) -> Iterator[Any]:
+        mine = sorted(partition for partition in partitions if partition.source == name)
         columns = self._task.config.columns[name]
-        tables = [scratch.read_table(part.path) for part in mine]
+        tables = [scratch.read_table(partition.path) for partition in mine]
         rows = pa.concat_tables([empty_table(columns), *tables])
         if name == INSTALL_LOG:
             yield name, self._installs(rows)
@@ -82,9 +82,9 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         table = self._task.config.sources.tables[name]
         (position,) = self._layout.key_positions(name, [table.key])
         keys = rows[f"c{position}"].cast(pa.large_string()).combine_chunks()  # may exceed 2 GiB
-        firsts = firsts_of(keys)
+        firsts = find_firsts(keys)
         is_first = firsts == np.arange(len(firsts))
-        of_part = np.repeat(np.arange(len(mine)), [len(table) for table in tables])
+        partition_of_row = np.repeat(np.arange(len(mine)), [len(table) for table in tables])
         numbers = np.asarray(rows["number"])
         repeated = np.flatnonzero(~is_first)
 
@@ -95,7 +95,12 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
                 yield from repeated_rows(
                     (name, "duplicate_key", table.key, unit_of(table.format)),
                     [
-                        (mine[of_part[at]].file, int(numbers[at]), mine[of_part[first]].file, int(numbers[first]))
+                        (
+                            mine[partition_of_row[at]].file,
+                            int(numbers[at]),
+                            mine[partition_of_row[first]].file,
+                            int(numbers[first]),
+                        )
                         for at, first in pairs
                     ],
                     values_of(others.slice(start, ROWS_AT_ONCE), len(columns)),
@@ -116,7 +121,7 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         """Yields the columns of a table's rows, a slice at a time: an array of texts has room for 2 GiB only."""
         number = len(self._task.config.columns[name])
         for start in range(0, max(len(rows), 1), ROWS_AT_ONCE):
-            yield columns_of(rows.slice(start, ROWS_AT_ONCE), number)
+            yield to_columns(rows.slice(start, ROWS_AT_ONCE), number)
 
     def _pieces(self, name: str, rows: pa.Table) -> list[pa.ChunkedArray]:
         """Serializes a table's rows."""
@@ -131,7 +136,7 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         installs = self._task.config.sources.installs
         assert installs is not None
         positions = self._layout.key_positions(INSTALL_LOG, installs.keys)
-        keys = keys_of([rows[f"c{at}"] for at in positions])
+        keys = join_keys([rows[f"c{at}"] for at in positions])
         path = self._task.path("lookup-installs", ())
         times = rows[f"c{self._layout.timestamp_of(INSTALL_LOG, installs.timestamp)}"]
         scratch.write_table(path, pa.table({"key": keys, "time": times}))
@@ -148,13 +153,13 @@ class ShareLabels(beam.DoFn):  # type: ignore[misc]
     def __init__(self, seconds: float):
         self._seconds = seconds
 
-    def process(self, element: tuple[int, Iterable[Place]]) -> Iterator[tuple[Order, npt.NDArray[Any]]]:
-        places = sorted(element[1])
-        tables = [scratch.read(place) for place in places]
+    def process(self, element: tuple[int, Iterable[BatchLocation]]) -> Iterator[tuple[Order, npt.NDArray[Any]]]:
+        locations = sorted(element[1])
+        tables = [scratch.read(location) for location in locations]
         rows = pa.concat_tables(tables)
         is_eval = np.asarray(rows["eval"])
         keys, times = rows["key"].combine_chunks(), np.asarray(rows["time"])
         marks, positions = sharing(keys, times, is_eval, self._seconds), np.asarray(rows["row"])
-        parts = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
-        for at in np.unique(parts[marks]).tolist():
-            yield places[at].order, positions[marks & (parts == at)]
+        partitions = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
+        for at in np.unique(partitions[marks]).tolist():
+            yield locations[at].order, positions[marks & (partitions == at)]

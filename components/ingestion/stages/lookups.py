@@ -17,7 +17,7 @@ Positions = npt.NDArray[Any]
 Times = npt.NDArray[np.float64]
 
 
-def keys_of(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
+def join_keys(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
     """Returns one text for each row's keys, different for different keys; the keys must not be null.
 
     Args:
@@ -35,7 +35,7 @@ def keys_of(columns: Sequence[pa.ChunkedArray]) -> pa.Array:
     return pieces[0] if len(pieces) == 1 else pc.binary_join_element_wise(*pieces, pa.scalar("", pa.large_string()))
 
 
-def positions_of(keys: pa.Array, among: pa.Array) -> Positions:
+def find_positions(keys: pa.Array, among: pa.Array) -> Positions:
     """Returns the position of each key among others of its type, of which none occurs twice; -1 where there is none.
 
     Arrow hashes the `value_set` in each call. A part of few rows reads a whole table, but does not hash it: the smaller
@@ -46,15 +46,15 @@ def positions_of(keys: pa.Array, among: pa.Array) -> Positions:
     encoded = keys.dictionary_encode()
     codes = np.asarray(pc.fill_null(pc.index_in(among, value_set=encoded.dictionary), -1), np.int64)
     (found,) = np.nonzero(codes >= 0)
-    places = np.full(len(encoded.dictionary) + 1, -1, np.int64)  # the last one is that of a null
-    places[codes[found]] = found
-    return places[np.asarray(pc.fill_null(encoded.indices, -1), np.int64)]
+    locations = np.full(len(encoded.dictionary) + 1, -1, np.int64)  # the last one is that of a null
+    locations[codes[found]] = found
+    return locations[np.asarray(pc.fill_null(encoded.indices, -1), np.int64)]
 
 
 class KeyIndex:
     """Keys, none of which occurs twice, in which the keys of many parts are looked up.
 
-    `positions_of` reads all keys of a table for each part. Of a large table, the hashes of its keys are sorted once
+    `find_positions` reads all keys of a table for each part. Of a large table, the hashes of its keys are sorted once
     instead, and those of a part's keys are searched among them: then a part's cost hardly depends on the table's size.
 
     Args:
@@ -82,25 +82,25 @@ class KeyIndex:
     def positions(self, keys: pa.Array) -> Positions:
         """Returns the position of each key, int64 `[len(keys)]`; -1 where there is none, as for a null."""
         if self._hashes is None:
-            return positions_of(keys, self._keys)
+            return find_positions(keys, self._keys)
         found = np.full(len(keys), -1, np.int64)
         left = np.flatnonzero(np.asarray(keys.is_valid()))
         hashes = self._hashes_of(keys)[left]
         order = np.argsort(hashes)  # sorted hashes are searched faster
         left, hashes = left[order], hashes[order]
-        places = np.searchsorted(self._hashes, hashes)
+        locations = np.searchsorted(self._hashes, hashes)
         while len(left):  # once, and again for each key with the hash of a different one
-            has_hash = places < len(self._hashes)
-            has_hash[has_hash] = self._hashes[places[has_hash]] == hashes[has_hash]
-            left, hashes, places = left[has_hash], hashes[has_hash], places[has_hash]
-            positions = self._positions[places]
+            has_hash = locations < len(self._hashes)
+            has_hash[has_hash] = self._hashes[locations[has_hash]] == hashes[has_hash]
+            left, hashes, locations = left[has_hash], hashes[has_hash], locations[has_hash]
+            positions = self._positions[locations]
             is_equal = np.asarray(pc.equal(self._keys.take(pa.array(positions)), keys.take(pa.array(left))), bool)
             found[left[is_equal]] = positions[is_equal]
-            left, hashes, places = left[~is_equal], hashes[~is_equal], places[~is_equal] + 1
+            left, hashes, locations = left[~is_equal], hashes[~is_equal], locations[~is_equal] + 1
         return found
 
 
-def firsts_of(keys: pa.Array) -> Positions:
+def find_firsts(keys: pa.Array) -> Positions:
     """Returns for each key the position of the first one that is equal."""
     codes = np.asarray(keys.dictionary_encode().indices, np.int64)
     if not len(codes):

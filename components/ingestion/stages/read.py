@@ -15,8 +15,8 @@ from components.ingestion.formats.readers import TEXT_FORMATS, LineTally, read_c
 from components.ingestion.layout import Layout
 from components.ingestion.sketches import FileSketch
 from components.ingestion.stages import scratch
-from components.ingestion.stages.span_end import minutes_of
-from components.ingestion.stages.task import EVIDENCE, INSTALL_LOG, PLACES, TIMES, Part, Task, counted
+from components.ingestion.stages.span_end import count_minutes
+from components.ingestion.stages.task import EVIDENCE, INSTALL_LOG, LOCATIONS, TIMES, Partition, Task, counted
 from components.ingestion.typed_reader import TypedBlock, TypedReader, typed_table
 from transform.errors import InputError
 from transform.feature_spec import IMPRESSIONS
@@ -48,10 +48,10 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
                 num_blocks += 1
                 waiting.append(block)
                 if _is_full(waiting):
-                    yield from self._part(Part(name, (rank, num_parts), split, path, ""), waiting)
+                    yield from self._part(Partition(name, (rank, num_parts), split, path, ""), waiting)
                     num_parts, waiting = num_parts + 1, []
             contents = read_contents(path, source.format)
-            yield pvalue.TaggedOutput(EVIDENCE, sketch.part(path, contents.sha256))
+            yield pvalue.TaggedOutput(EVIDENCE, sketch.summary(path, contents.sha256))
             if source.format in TEXT_FORMATS:
                 counts = LineCounts(contents.num_lines, tally.header, tally.blank, num_lines, num_multi_line)
                 counts.check(path)
@@ -61,30 +61,32 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
             # The row gate reports it after ingestion; an exception raised inside Beam would lose its message.
             yield counted(("unusable", str(error)), 1)
         if waiting:
-            yield from self._part(Part(name, (rank, num_parts), split, path, ""), waiting)
+            yield from self._part(Partition(name, (rank, num_parts), split, path, ""), waiting)
         yield counted(("read", name), num_rows)
 
-    def _part(self, part: Part, blocks: Sequence[TypedBlock]) -> Iterator[Any]:
-        columns = self._task.config.columns[part.source]
+    def _part(self, partition: Partition, blocks: Sequence[TypedBlock]) -> Iterator[Any]:
+        columns = self._task.config.columns[partition.source]
         values = [pa.concat_arrays(arrays) for arrays in zip(*(block.values for block in blocks), strict=True)]
         numbers = np.concatenate([block.numbers for block in blocks])
         rows = typed_table(columns, values, numbers)
-        path = self._task.path(f"rows-{part.source}", part.order)
+        path = self._task.path(f"rows-{partition.source}", partition.order)
         scratch.write_table(path, rows)
-        yield part._replace(path=path)
+        yield partition._replace(path=path)
         installs = self._task.config.sources.installs
-        if part.source == INSTALL_LOG and installs is not None:
+        if partition.source == INSTALL_LOG and installs is not None:
             at = self._layout.timestamp_of(INSTALL_LOG, installs.timestamp)
-            yield pvalue.TaggedOutput(TIMES, minutes_of(np.asarray(rows[f"c{at}"])))
-        if part.source == IMPRESSIONS and self._layout.impression_id is not None:
-            yield from self._ids_to_buckets(part, rows[f"c{self._layout.impression_id}"], rows["number"])
+            yield pvalue.TaggedOutput(TIMES, count_minutes(np.asarray(rows[f"c{at}"])))
+        if partition.source == IMPRESSIONS and self._layout.impression_id is not None:
+            yield from self._ids_to_buckets(partition, rows[f"c{self._layout.impression_id}"], rows["number"])
 
-    def _ids_to_buckets(self, part: Part, ids: pa.ChunkedArray, numbers: pa.ChunkedArray) -> Iterator[Any]:
+    def _ids_to_buckets(self, partition: Partition, ids: pa.ChunkedArray, numbers: pa.ChunkedArray) -> Iterator[Any]:
         rows = pa.table({"key": ids, "number": numbers, "row": np.arange(len(ids))})
         num_buckets = self._task.num_key_buckets
         buckets = scratch.buckets_of_texts(ids.combine_chunks(), num_buckets)
-        for place in scratch.write_buckets(self._task.path("ids", part.order), rows, buckets, num_buckets, part.order):
-            yield pvalue.TaggedOutput(PLACES, place)
+        for location in scratch.write_buckets(
+            self._task.path("ids", partition.order), rows, buckets, num_buckets, partition.order
+        ):
+            yield pvalue.TaggedOutput(LOCATIONS, location)
 
 
 def _is_full(blocks: Sequence[TypedBlock]) -> bool:

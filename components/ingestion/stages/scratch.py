@@ -25,7 +25,7 @@ Array = npt.NDArray[Any]
 _HASHED_AT_ONCE = 4096
 
 
-class Place(NamedTuple):
+class BatchLocation(NamedTuple):
     """The place of a batch of rows.
 
     Attributes:
@@ -65,12 +65,12 @@ def _empty(schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array([], field.type) for field in schema], schema=schema)
 
 
-def read(place: Place) -> pa.Table:
+def read(location: BatchLocation) -> pa.Table:
     """Reads one batch, and of a file with many batches nothing else; a local file is mapped into memory."""
-    if os.path.exists(place.path):
-        return _batch(pa.memory_map(place.path), place.batch)
-    with FileSystems.open(place.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
-        return _batch(pa.PythonFile(stream, "r"), place.batch)
+    if os.path.exists(location.path):
+        return _batch(pa.memory_map(location.path), location.batch)
+    with FileSystems.open(location.path, compression_type=CompressionTypes.UNCOMPRESSED) as stream:
+        return _batch(pa.PythonFile(stream, "r"), location.batch)
 
 
 def _batch(file: pa.NativeFile, number: int) -> pa.Table:
@@ -79,12 +79,12 @@ def _batch(file: pa.NativeFile, number: int) -> pa.Table:
 
 def read_table(path: str) -> pa.Table:
     """Reads an Arrow file of one batch."""
-    return read(Place((), path, 0))
+    return read(BatchLocation((), path, 0))
 
 
 def write_buckets(
     path: str, table: pa.Table, bucket: Array, num_buckets: int, order: Sequence[int]
-) -> list[tuple[int, Place]]:
+) -> list[tuple[int, BatchLocation]]:
     """Writes rows by bucket, in their order, as one batch of a file for each bucket that has rows.
 
     Args:
@@ -101,17 +101,17 @@ def write_buckets(
     if num_buckets > 1:
         table = table.take(pa.array(np.argsort(bucket, kind="stable")))
     table = table.combine_chunks()
-    places: list[tuple[int, Place]] = []
+    locations: list[tuple[int, BatchLocation]] = []
     batches: list[pa.RecordBatch] = []
     start = 0
     for at in np.flatnonzero(numbers).tolist():
         (batch,) = table.slice(start, int(numbers[at])).to_batches()
         start += int(numbers[at])
-        places.append((at, Place(tuple(order), path, len(batches))))
+        locations.append((at, BatchLocation(tuple(order), path, len(batches))))
         batches.append(batch)
     if batches:
         write(path, batches, table.schema)
-    return places
+    return locations
 
 
 def mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:

@@ -17,7 +17,7 @@ _SECONDS_PER_BUCKET = 60
 _Buckets = dict[int, tuple[int, float]]
 
 
-def minutes_of(times: npt.NDArray[np.float64]) -> _Buckets:
+def count_minutes(times: npt.NDArray[np.float64]) -> _Buckets:
     """Returns the number of times in each minute, and the latest of them: an input of `EndOfLog`."""
     if not len(times):
         return {}

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingestion.example_rows import ExampleEncoder
-from components.ingestion.layout import Layout, folds_of
+from components.ingestion.layout import Layout, assign_folds
 from components.ingestion.stages import scratch
-from components.ingestion.stages.lookups import keys_of
-from components.ingestion.stages.task import INSTALL_LOG, Part, Task
+from components.ingestion.stages.lookups import join_keys
+from components.ingestion.stages.task import INSTALL_LOG, Partition, Task
 from components.ingestion.tail import EVALUATED, INSTALLS, write_open, write_times
 from components.ingestion.typed_reader import to_lists
 
@@ -22,10 +22,10 @@ from components.ingestion.typed_reader import to_lists
 def shared_folds(rows: pa.Table, layout: Layout) -> npt.NDArray[np.int8]:
     """Returns the fold of each row, int8 `[len(rows)]`: the same for all that can share a label (`trainer.counts`)."""
     columns = to_lists([rows[f"c{at}"].combine_chunks() for at in layout.label_columns])
-    return folds_of(map(repr, map(list, zip(*columns, strict=True))))
+    return assign_folds(map(repr, map(list, zip(*columns, strict=True))))
 
 
-def pieces_of(rows: pa.Table, table: int) -> list[pa.Array]:
+def encode_pieces(rows: pa.Table, table: int) -> list[pa.Array]:
     """Returns, of rows of a shard of the tail, the pieces (`ExampleEncoder`) of each row's row of a table.
 
     Args:
@@ -52,10 +52,10 @@ class WriteOpen(beam.DoFn):  # type: ignore[misc]
         self._task, self._folder, self._layout = task, folder, Layout(task.config)
         self._positions = ExampleEncoder(task.config, task.span).log_positions
 
-    def process(self, part: Part, lookups: dict[str, str]) -> None:
-        rows = scratch.read_table(part.path)
+    def process(self, partition: Partition, lookups: dict[str, str]) -> None:
+        rows = scratch.read_table(partition.path)
         shard = rows.select([f"c{at}" for at in self._positions])
-        shard = shard.append_column("key", keys_of([rows[f"c{at}"] for at in self._layout.label_columns]))
+        shard = shard.append_column("key", join_keys([rows[f"c{at}"] for at in self._layout.label_columns]))
         shard = shard.append_column("shown", rows[f"c{self._layout.timestamp}"])
         shard = shard.append_column("label", rows["label"]).append_column("eval", rows["eval"])
         shard = shard.append_column("fold", pa.array(shared_folds(rows, self._layout), pa.int8()))
@@ -64,7 +64,7 @@ class WriteOpen(beam.DoFn):  # type: ignore[misc]
             found = rows[f"t{at}"].combine_chunks()
             for number, piece in enumerate(pieces):
                 shard = shard.append_column(_piece_column(at, number), piece.combine_chunks().take(found))
-        write_open(self._folder, part.order, shard)
+        write_open(self._folder, partition.order, shard)
 
 
 class WriteForTheNextSpan(beam.DoFn):  # type: ignore[misc]
@@ -83,19 +83,19 @@ class WriteForTheNextSpan(beam.DoFn):  # type: ignore[misc]
         lookups: dict[str, str],
         end_of_impressions: float,
         end_of_installs: float,
-        parts: Iterable[Part],
+        partitions: Iterable[Partition],
     ) -> None:
         end = max(end_of_impressions, end_of_installs)
         installs = scratch.read_table(lookups[INSTALL_LOG])
         write_times(os.path.join(folder, INSTALLS), installs["key"], installs["time"], end)
-        evaluated = [self._evaluated(part) for part in sorted(parts)]
+        evaluated = [self._evaluated(partition) for partition in sorted(partitions)]
         keys = pa.chunked_array([keys for keys, _ in evaluated], pa.large_string())
         times = np.concatenate([np.zeros(0), *(times for _, times in evaluated)])
         write_times(os.path.join(folder, EVALUATED), keys, pa.array(times), end)
 
-    def _evaluated(self, part: Part) -> tuple[pa.Array, npt.NDArray[np.float64]]:
+    def _evaluated(self, partition: Partition) -> tuple[pa.Array, npt.NDArray[np.float64]]:
         """Returns the keys and times of a part's evaluation impressions."""
-        rows = scratch.read_table(part.path)
+        rows = scratch.read_table(partition.path)
         columns = [rows[f"c{at}"] for at in (*self._layout.label_columns, self._layout.timestamp)]
         some = [column.filter(rows["eval"]) for column in columns]
-        return keys_of(some[:-1]), np.asarray(some[-1])
+        return join_keys(some[:-1]), np.asarray(some[-1])

@@ -26,7 +26,14 @@ from components.ingestion.typed_reader import to_lists
 from transform.config.config import Config
 
 #: The tags of the side outputs.
-REJECTED, COUNTED, EVIDENCE, PLACES, TIMES, INSTALLS = "rejected", "counted", "evidence", "places", "times", "installs"
+REJECTED, COUNTED, EVIDENCE, LOCATIONS, TIMES, INSTALLS = (
+    "rejected",
+    "counted",
+    "evidence",
+    "places",
+    "times",
+    "installs",
+)
 OPEN = "open"
 
 #: The source of the labels.
@@ -38,7 +45,7 @@ ROWS_AT_ONCE = 1 << 14
 Order = tuple[int, ...]
 
 
-class Part(NamedTuple):
+class Partition(NamedTuple):
     """Rows of one file of a source.
 
     Attributes:
@@ -111,17 +118,17 @@ def values_of(rows: pa.Table, num_columns: int) -> list[tuple[Any, ...]]:
       rows: Rows with the columns `c0`, `c1`, …
       num_columns: The number of the source's columns.
     """
-    return list(zip(*to_lists(columns_of(rows, num_columns)), strict=True))
+    return list(zip(*to_lists(to_columns(rows, num_columns)), strict=True))
 
 
-def columns_of(rows: pa.Table, num_columns: int) -> list[pa.Array]:
+def to_columns(rows: pa.Table, num_columns: int) -> list[pa.Array]:
     """Returns the columns `c0`, `c1`, … of rows that one array has room for: of texts, 2 GiB."""
     return [rows[f"c{at}"].combine_chunks() for at in range(num_columns)]
 
 
 def repeated_rows(
     rule: tuple[str, str, str, str],
-    places: Sequence[tuple[str, int, str, int]],
+    locations: Sequence[tuple[str, int, str, int]],
     values: Sequence[tuple[Any, ...]],
     position: int,
 ) -> list[Rejection]:
@@ -129,7 +136,7 @@ def repeated_rows(
 
     Args:
       rule: The source, the reason, the name of the key's column, and what rows are numbered by.
-      places: Of each row its file and number, and those of the first row with its key.
+      locations: Of each row its file and number, and those of the first row with its key.
       values: The rows' values.
       position: The key's position among them.
     """
@@ -143,5 +150,5 @@ def repeated_rows(
             f"`{key_name}` must be unique. Received {row[position]!r} again; first in {unit} {first_number} of {first}",
             kept_text(repr(row)),
         )
-        for (file, number, first, first_number), row in zip(places, values, strict=True)
+        for (file, number, first, first_number), row in zip(locations, values, strict=True)
     ]

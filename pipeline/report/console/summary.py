@@ -61,7 +61,7 @@ def summary(run_result: RunResult) -> RenderableType:
     start = f"warm, from {training.warm_started_from}" if training.warm_started_from else _cold(training)
     table.add_row("start", escape(start))
     if training.warm_started_from:
-        table.add_row("  carried", _carried(training.warm_start.tables))
+        table.add_row("  carried", _transferred(training.warm_start.tables))
         for sentence in training.warm_start.not_carried:
             table.add_row("  not carried", escape(sentence))
     if tuned := training.tuned:
@@ -122,15 +122,15 @@ def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _carried(tables: Mapping[str, TableReport]) -> RenderableType:
+def _transferred(tables: Mapping[str, TableReport]) -> RenderableType:
     """Returns a table of what a warm start carried over, by weight table."""
-    carried = Table(box=None, pad_edge=False)
-    carried.add_column("rows of", no_wrap=True)
+    transferred = Table(box=None, pad_edge=False)
+    transferred.add_column("rows of", no_wrap=True)
     for column in ("kept", "new", "dropped", "norm"):
-        carried.add_column(column, justify="right")
+        transferred.add_column(column, justify="right")
     for name, rows in tables.items():
-        carried.add_row(name, f"{rows.kept:,}", f"{rows.new:,}", f"{rows.dropped:,}", f"{rows.carried_norm:.3g}")
-    return carried
+        transferred.add_row(name, f"{rows.kept:,}", f"{rows.new:,}", f"{rows.dropped:,}", f"{rows.carried_norm:.3g}")
+    return transferred
 
 
 def _rows(run_result: RunResult) -> str:

@@ -76,7 +76,7 @@ def _send(workspace: Workspace, ended: RunRecord) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient()
-    run = _run_of(client, os.environ.get(EXPERIMENT_NAME) or ended.pipeline_name, ended.run_id)
+    run = _find_or_create_run(client, os.environ.get(EXPERIMENT_NAME) or ended.pipeline_name, ended.run_id)
     run_id, is_whole = run.info.run_id, run.data.tags.get(STATUS_TAG) in _WITH_METRICS
     metrics = [] if is_whole else list(_metrics(ended.report, round(time.time() * 1000)))
     for first in range(0, len(metrics), _MAX_BATCH):
@@ -90,7 +90,7 @@ def _send(workspace: Workspace, ended: RunRecord) -> None:
     client.set_terminated(run_id)  # also a run whose model was refused has done its work; the verdict is in a tag
 
 
-def _run_of(client: MlflowClient, experiment_name: str, name: str) -> Run:
+def _find_or_create_run(client: MlflowClient, experiment_name: str, name: str) -> Run:
     """Returns MLflow's run for a run of the pipeline: the one that it has, or a new one."""
     experiment = client.get_experiment_by_name(experiment_name)
     experiment_id = experiment.experiment_id if experiment else client.create_experiment(experiment_name)

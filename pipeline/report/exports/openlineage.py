@@ -20,7 +20,7 @@ from openlineage.client.event_v2 import InputDataset, Job, OutputDataset, Run, R
 from openlineage.client.facet_v2 import parent_run
 
 from components.artifacts import FILES
-from components.lineage import artifacts_of
+from components.lineage import read_artifacts
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.record import files_of
 
@@ -79,7 +79,7 @@ def lineage_events(
             run = Run(runId=_id(namespace, run_id, node), facets={"parent": parent})
             job = Job(namespace=namespace, name=f"{pipeline_name}.{node}")
             read = [InputDataset(*place) for place in _read(handle.store, execution)]
-            made = [OutputDataset(*_place(a.uri)) for a in artifacts_of(handle.store, id_, inputs=False)]
+            made = [OutputDataset(*_place(a.uri)) for a in read_artifacts(handle.store, id_, inputs=False)]
             states = [(RunState.START, execution.create_time_since_epoch)]
             if execution.last_known_state in _ENDS:
                 states.append((_ENDS[execution.last_known_state], execution.last_update_time_since_epoch))
@@ -92,7 +92,7 @@ def lineage_events(
 
 def _read(store: mlmd.MetadataStore, execution: metadata_store_pb2.Execution) -> Iterable[tuple[str, str]]:
     """Yields the data sets that an execution read: artifacts and log files."""
-    yield from (_place(artifact.uri) for artifact in artifacts_of(store, execution.id, inputs=True))
+    yield from (_place(artifact.uri) for artifact in read_artifacts(store, execution.id, inputs=True))
     if FILES in execution.custom_properties:
         for paths in files_of(execution).values():
             yield from map(_place, paths)

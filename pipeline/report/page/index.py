@@ -16,7 +16,7 @@ from components.model_store.versions import history, versions
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.charts import Datum
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
-from pipeline.report.page.render import figures_of, render_page
+from pipeline.report.page.render import collect_figures, render_page
 from pipeline.report.page.sections.verdict import TONES, title
 from pipeline.report.run_report import RunReport, read_report
 from pipeline.workspace import Workspace
@@ -84,11 +84,11 @@ def write_index(workspace: Workspace, cache: Path) -> Path:
       The index's file.
     """
     path = workspace.reports / INDEX_FILE
-    storage.write_text(str(path), index_of(workspace, cache))
+    storage.write_text(str(path), render_index(workspace, cache))
     return path
 
 
-def index_of(workspace: Workspace, cache: Path) -> str:
+def render_index(workspace: Workspace, cache: Path) -> str:
     """Returns the index of a workspace's runs as HTML."""
     runs, problems = _read_runs(workspace.reports)
     pipelines = _by_pipeline(runs)
@@ -98,10 +98,10 @@ def index_of(workspace: Workspace, cache: Path) -> str:
         if folder.is_dir() and not folder.name.startswith(".")
     }
     sections = [
-        Section("metrics", "Metrics over time", list(_of_each(pipelines, _metrics))),
-        Section("vocabularies", "Vocabularies over time", list(_of_each(pipelines, _vocabularies))),
-        Section("cost", "Rows, time and cost", list(_of_each(pipelines, _costs))),
-        Section("refusals", "Runs that pushed nothing", list(_of_each(pipelines, _refusals))),
+        Section("metrics", "Metrics over time", list(_render_each(pipelines, _metrics))),
+        Section("vocabularies", "Vocabularies over time", list(_render_each(pipelines, _vocabularies))),
+        Section("cost", "Rows, time and cost", list(_render_each(pipelines, _costs))),
+        Section("refusals", "Runs that pushed nothing", list(_render_each(pipelines, _refusals))),
         Section("versions", "Versions that served", list(_versions(served))),
     ]
     serving = [f"{name}: version {existing[-1]} serves" for name, (_, existing) in served.items() if existing]
@@ -109,7 +109,7 @@ def index_of(workspace: Workspace, cache: Path) -> str:
         "runs": list(reversed(runs)), "sections": sections, "serving": serving or ["No version serves."],
         "problems": problems, "has_several": len(pipelines) > 1,
     }  # fmt: skip
-    return render_page("index.html", cache, values, figures_of(sections))
+    return render_page("index.html", cache, values, collect_figures(sections))
 
 
 def _read_runs(reports: Path) -> tuple[list[Run], list[str]]:
@@ -139,7 +139,7 @@ def _by_pipeline(runs: Sequence[Run]) -> dict[str, list[Run]]:
     return {name or _UNNAMED: [run for run in runs if run.report.pipeline == name] for name in names}
 
 
-def _of_each(
+def _render_each(
     pipelines: Mapping[str, Sequence[Run]], blocks: Callable[[Sequence[Run]], Iterator[Block]]
 ) -> Iterator[Block]:
     """Yields the blocks of each pipeline's runs; their headings name it if there are several."""

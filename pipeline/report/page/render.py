@@ -91,6 +91,6 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def figures_of(sections: Iterable[Section]) -> list[Figure]:
+def collect_figures(sections: Iterable[Section]) -> list[Figure]:
     """Returns the figures of sections, in their order."""
     return [block for section in sections for block in section.blocks if isinstance(block, Figure)]

@@ -13,7 +13,7 @@ from ml_metadata.proto import metadata_store_pb2
 from components.data_validation.evidence import SpanEvidence
 from components.gate_records import GateRecord, read_record
 from components.ingestion.counts import Counts, read_counts
-from components.lineage import artifacts_of, artifacts_of_pipeline, producer
+from components.lineage import artifacts_of_pipeline, producer, read_artifacts
 from components.model_store.manifest import Manifest
 from components.model_store.versions import history, versions
 from pipeline.create import DATA_VALIDATION, EXAMPLE_GEN
@@ -187,7 +187,7 @@ def _earlier_statistics(
         made_by = producer(store, artifact.id)
         if artifact.uri in own or made_by is None or not os.path.isdir(artifact.uri):
             continue
-        spans = [o.span for o in map(_output, artifacts_of(store, made_by, inputs=True)) if o.span is not None]
+        spans = [o.span for o in map(_output, read_artifacts(store, made_by, inputs=True)) if o.span is not None]
         if spans and max(spans) < span:
             found.setdefault(max(spans), artifact.uri)
             if max(found) == span - 1:

@@ -18,7 +18,7 @@ from pipeline.report.page.index import write_index
 from pipeline.report.page.model_card import model_card
 from pipeline.report.page.outcome import PageOutcome, card_path, page_path
 from pipeline.report.page.parts import Note, Section
-from pipeline.report.page.render import figures_of, render_page
+from pipeline.report.page.render import collect_figures, render_page
 from pipeline.report.page.sections import (
     costs,
     curves,
@@ -72,8 +72,8 @@ def write_page(workspace: Workspace, connection: metadata_store_pb2.ConnectionCo
     """
     run = read_sources(workspace, connection, ended)
     path = page_path(workspace, ended.run_id)
-    sections, problems = sections_of(run)
-    storage.write_text(str(path), page_of(run, sections, workspace.reports / ASSETS))
+    sections, problems = render_sections(run)
+    storage.write_text(str(path), render_run_page(run, sections, workspace.reports / ASSETS))
     storage.write_text(str(card_path(workspace, ended.run_id)), model_card(run))
     try:
         write_index(workspace, workspace.reports / ASSETS)
@@ -85,13 +85,13 @@ def write_page(workspace: Workspace, connection: metadata_store_pb2.ConnectionCo
     return PageOutcome(path, problems)
 
 
-def page_of(run: RunSources, sections: Sequence[Section], cache: Path) -> str:
+def render_run_page(run: RunSources, sections: Sequence[Section], cache: Path) -> str:
     """Returns a run's page as HTML; `cache` is as in `render_page`."""
     values = {"run": run, "head": verdict.head(run), "sections": sections}
-    return render_page("run.html", cache, values, figures_of(sections))
+    return render_page("run.html", cache, values, collect_figures(sections))
 
 
-def sections_of(run: RunSources) -> tuple[list[Section], tuple[str, ...]]:
+def render_sections(run: RunSources) -> tuple[list[Section], tuple[str, ...]]:
     """Returns the sections of a run's page, and why some of them could not be made.
 
     A section whose input cannot be read consists of the sentence that says so.

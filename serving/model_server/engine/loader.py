@@ -83,10 +83,10 @@ class Loader:
         """Runs a function that reads names, sizes and times of a folder's files; raises OSError if it hangs."""
         return await self.reads.within(_LOOK_SECONDS, "a folder must be read", path, function, *arguments)
 
-    async def load_wanted(
+    async def load_requested(
         self,
         config: ModelConfig,
-        there: dict[int, str],
+        existing: dict[int, str],
         known: dict[int, Version],
         seen: dict[int, VersionFiles],
         *,
@@ -96,7 +96,7 @@ class Loader:
 
         Args:
           config: The model.
-          there: The folder names of the existing versions, by version.
+          existing: The folder names of the existing versions, by version.
           known: The model's versions; those that are loaded are added.
           seen: An empty dict, to which the files of the inspected versions are added.
           staged: Whether a loaded version that is replaced continues to serve.
@@ -105,12 +105,12 @@ class Loader:
           The wanted versions that are complete and were not refused.
         """
         while True:
-            wanted = config.wanted(set(there) - self._refused(known, seen))
-            left = wanted - seen.keys()
+            requested = config.requested(set(existing) - self._refused(known, seen))
+            left = requested - seen.keys()
             if not left:
-                return wanted
+                return requested
             number = max(left)
-            path = os.path.join(config.folder, there[number])
+            path = os.path.join(config.folder, existing[number])
             files = await self.look(path, version_files.inspect, path, self.settings.settle_seconds)
             seen[number] = files
             version = known.get(number)

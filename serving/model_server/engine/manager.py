@@ -72,13 +72,14 @@ class Manager(ServedVersions):
         task.add_done_callback(lambda task: task.cancelled() or task.exception())  # the caller may be gone
         await asyncio.shield(task)
 
-    async def _reconfigure(self, wanted: dict[str, ModelConfig]) -> None:
+    async def _reconfigure(self, requested: dict[str, ModelConfig]) -> None:
         async with self._reconfiguring:
-            changed = {name for name in {*wanted, *self.configs} if wanted.get(name) != self.configs.get(name)}
+            changed = {name for name in {*requested, *self.configs} if requested.get(name) != self.configs.get(name)}
             while busy := [self._updates[name] for name in changed if name in self._updates]:
                 await asyncio.wait(busy)  # updates by the old configuration
             staging = {
-                name: asyncio.create_task(self._staging.stage(wanted[name])) for name in sorted(changed & wanted.keys())
+                name: asyncio.create_task(self._staging.stage(requested[name]))
+                for name in sorted(changed & requested.keys())
             }
             self._updates |= staging  # so that no other task updates these models
             try:
@@ -86,11 +87,11 @@ class Manager(ServedVersions):
                     results = await asyncio.gather(*staging.values(), return_exceptions=True)
                     check_staged(staging, results)
                     staged = {name: task.result() for name, task in staging.items()}
-                    self._staging.check_labels(wanted, staged)
+                    self._staging.check_labels(requested, staged)
                 except BaseException:
                     self._staging.discard(staging)
                     raise
-                self._find_models, self.configs = None, wanted
+                self._find_models, self.configs = None, requested
                 for name, known in staged.items():
                     self._staging.take_over(name, known)
             finally:
@@ -112,11 +113,11 @@ class Manager(ServedVersions):
                     self._loader.folder_log.say("", _ALL_UNREADABLE, reason=reason(error))
                 else:
                     self._loader.folder_log.end_all_but("")
-                    self.configs |= self._still_wanted(found)
+                    self.configs |= self._still_requested(found)
             self._start_updates()
             await asyncio.sleep(seconds)
 
-    def _still_wanted(self, found: Iterable[ModelConfig]) -> dict[str, ModelConfig]:
+    def _still_requested(self, found: Iterable[ModelConfig]) -> dict[str, ModelConfig]:
         """The models found in the folders, by name; empty if `reconfigure` was called meanwhile."""
         return {config.name: config for config in found} if self._find_models else {}
 
@@ -144,17 +145,17 @@ class Manager(ServedVersions):
 
     async def _update(self, name: str, config: ModelConfig | None) -> None:
         known = self.by_model.setdefault(name, {})
-        there: dict[int, str] = {}
+        existing: dict[int, str] = {}
         if config:
-            there = await self._loader.look(config.folder, version_files.versions, config.folder)
-        self._loader.folder_log.end_all_but(name, [_UNREADABLE, *map(waits, there)])
-        for number in [n for n, version in known.items() if version.state == END and n not in there]:
+            existing = await self._loader.look(config.folder, version_files.versions, config.folder)
+        self._loader.folder_log.end_all_but(name, [_UNREADABLE, *map(waits, existing)])
+        for number in [n for n, version in known.items() if version.state == END and n not in existing]:
             del known[number]
-        wanted = await self._loader.load_wanted(config, there, known, {}) if config else set()
-        if config and not any(version.state == AVAILABLE for n, version in known.items() if n in wanted):
+        requested = await self._loader.load_requested(config, existing, known, {}) if config else set()
+        if config and not any(version.state == AVAILABLE for n, version in known.items() if n in requested):
             return  # keep the loaded versions, rather than serve nothing
         for number, version in known.items():
-            if version.state == AVAILABLE and number not in wanted:
+            if version.state == AVAILABLE and number not in requested:
                 self._loader.start_unload(version)
         if not config and not known:
             del self.by_model[name]

@@ -25,11 +25,11 @@ class ModelConfig:
     specific: tuple[int, ...] = ()
     labels: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
-    def wanted(self, found: Iterable[int]) -> set[int]:
+    def requested(self, found: Iterable[int]) -> set[int]:
         """The versions to load, of those that were found."""
-        there = sorted(found)
-        newest = there if self.num_latest is None else there[-self.num_latest :] if self.num_latest else []
-        return set(there) & {*(self.specific or newest), *self.labels.values()}
+        existing = sorted(found)
+        newest = existing if self.num_latest is None else existing[-self.num_latest :] if self.num_latest else []
+        return set(existing) & {*(self.specific or newest), *self.labels.values()}
 
 
 def local_path(path: str) -> str:

@@ -56,8 +56,8 @@ class ParsingSpecs:
         floats: set[str] = set()
         called: set[str] = set()
         for node in nodes:
-            floats.update(_floats_of(node, place))
-            called.update(name for name in _functions_of(node) if name in self._functions)
+            floats.update(_find_floats(node, place))
+            called.update(name for name in _find_functions(node) if name in self._functions)
         return floats, called
 
 
@@ -78,7 +78,7 @@ def _node_name(tensor: str) -> str:
     return tensor.removeprefix("^").partition(":")[0]
 
 
-def _functions_of(node: node_def_pb2.NodeDef) -> Iterator[str]:
+def _find_functions(node: node_def_pb2.NodeDef) -> Iterator[str]:
     yield node.op
     for attribute in node.attr.values():
         if attribute.WhichOneof("value") == "func":
@@ -87,7 +87,7 @@ def _functions_of(node: node_def_pb2.NodeDef) -> Iterator[str]:
             yield from (function.name for function in attribute.list.func)
 
 
-def _floats_of(node: node_def_pb2.NodeDef, place: _Nodes) -> Iterator[str]:
+def _find_floats(node: node_def_pb2.NodeDef, place: _Nodes) -> Iterator[str]:
     """The float features that an operation parses. TensorFlow's `parsing_ops.cc` defines its inputs and attributes."""
     sources = list(node.input)
     if node.op == "ParseExampleV2":

@@ -110,7 +110,7 @@ class Servable:
         self,
         signature: Signature,
         inputs: Mapping[str, tensor_pb2.TensorProto],
-        wanted: Sequence[str] = (),
+        requested: Sequence[str] = (),
         *,
         deadline: float | None = None,
         is_large: bool = False,
@@ -123,7 +123,7 @@ class Servable:
         Args:
           signature: One of `signatures`.
           inputs: A tensor for each of its inputs, checked by `check_inputs`.
-          wanted: The outputs to return; empty for all.
+          requested: The outputs to return; empty for all.
           deadline: When TensorFlow stops computing, on `time.monotonic`'s clock. None is for warm-up: the run has no
             time limit, and uses only this thread, not the threads that compute requests.
           is_large: Whether it has threads apart from those of other runs.
@@ -135,7 +135,7 @@ class Servable:
         options = _IN_THIS_THREAD if deadline is None else _run_options(deadline, is_large)
         outputs = self._session.run(list(signature.feeds.values()), tensors, list(signature.fetches.values()), options)
         found = zip(signature.fetches, outputs, strict=True)
-        return {name: to_proto(tensor) for name, tensor in found if not wanted or name in wanted}
+        return {name: to_proto(tensor) for name, tensor in found if not requested or name in requested}
 
     def cancel(self) -> None:
         """Aborts the running computations with an error, and refuses further ones."""
@@ -255,17 +255,17 @@ def check_inputs(
             limits.check(name, dtype, math.prod(size or 1 for size in shape))
 
 
-def check_filter(signature: Signature, wanted: Sequence[str]) -> None:
+def check_filter(signature: Signature, requested: Sequence[str]) -> None:
     """Checks a request's output filter against a signature.
 
     Raises:
       ServingError: If it names an unknown output, or an output twice.
     """
-    for number, name in enumerate(wanted):
+    for number, name in enumerate(requested):
         if name not in signature.fetches:
             raise invalid(
                 f"output tensor alias not found in signature: {name} Outputs expected to be in the set "
                 f"{{{','.join(signature.fetches)}}}."
             )
-        if name in wanted[:number]:
+        if name in requested[:number]:
             raise invalid(f"duplicate output tensor alias: {name}")

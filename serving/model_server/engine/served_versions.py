@@ -66,13 +66,13 @@ class ServedVersions:
             raise invalid("ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")
         if choice is None:
-            version, wanted = self.latest(spec.name), f"Latest({spec.name})"
+            version, requested = self.latest(spec.name), f"Latest({spec.name})"
         else:
             number = self.number(spec)
-            version, wanted = self.by_model.get(spec.name, {}).get(number), f"Specific({spec.name}, {number})"
+            version, requested = self.by_model.get(spec.name, {}).get(number), f"Specific({spec.name}, {number})"
         if version is None or version.state != AVAILABLE:
             self.check_started()
-            raise not_found(f"Servable not found for request: {wanted}")
+            raise not_found(f"Servable not found for request: {requested}")
         return version
 
     def check_started(self) -> None:

@@ -58,15 +58,15 @@ class Staging:
         give_up_at = asyncio.get_running_loop().time() + self._loader.settings.load_seconds
         while True:
             try:
-                there = await self._loader.look(config.folder, version_files.versions_of, config.folder)
+                existing = await self._loader.look(config.folder, version_files.list_versions, config.folder)
             except FileNotFoundError as error:
                 raise _NoFolderError(
                     grpc.StatusCode.INVALID_ARGUMENT,
                     f"Could not find base path {config.folder} for servable {config.name}",
                 ) from error
             seen: dict[int, VersionFiles] = {}
-            wanted = await self._loader.load_wanted(config, there, known, seen, staged=True)
-            if any(known[number].state == AVAILABLE for number in wanted if number in known):
+            requested = await self._loader.load_requested(config, existing, known, seen, staged=True)
+            if any(known[number].state == AVAILABLE for number in requested if number in known):
                 return
             unfinished = [number for number, files in seen.items() if files.unfinished]
             if not unfinished or asyncio.get_running_loop().time() > give_up_at:
@@ -79,9 +79,9 @@ class Staging:
             raise ServingError(version.error.code, f"version {version.number}: {version.error.message}")
         raise not_found(f"Unable to find a numerical version path for servable {config.name} at: {config.folder}")
 
-    def check_labels(self, wanted: dict[str, ModelConfig], staged: dict[str, dict[int, Version]]) -> None:
+    def check_labels(self, requested: dict[str, ModelConfig], staged: dict[str, dict[int, Version]]) -> None:
         """Raises ServingError if a label's version is not available, as staged or as it serves."""
-        for name, config in wanted.items():
+        for name, config in requested.items():
             known = staged.get(name, self._served.by_model.get(name, {}))
             for number in config.labels.values():
                 if number not in known or known[number].state != AVAILABLE:

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int64, c_size_t, c_void_p
 from typing import Any
 
-from serving.model_server.errors import of_number
+from serving.model_server.errors import make_error
 from serving.model_server.protos import tensorflow_folder
 
 #: The tag of the graph that TF Serving loads.
@@ -111,7 +111,7 @@ class Status:
         number, message = library().TF_GetCode(self._status), library().TF_Message(self._status)
         library().TF_DeleteStatus(self._status)
         if number:
-            raise of_number(number, message.decode(errors="replace"))
+            raise make_error(number, message.decode(errors="replace"))
 
 
 class Tensor:
@@ -207,7 +207,7 @@ class Session:
         operation, _, index = name.partition(":")
         found = library().TF_GraphOperationByName(self._graph, operation.encode())
         if not found:
-            raise of_number(3, f"the graph must have what its signatures name. Missing: {name}")
+            raise make_error(3, f"the graph must have what its signatures name. Missing: {name}")
         return Output(found, int(index or 0))
 
     def run(

@@ -45,12 +45,12 @@ def versions(folder: str) -> dict[int, str]:
       OSError: If the folder cannot be read.
     """
     try:
-        return versions_of(folder)
+        return list_versions(folder)
     except FileNotFoundError:
         return {}
 
 
-def versions_of(folder: str) -> dict[int, str]:
+def list_versions(folder: str) -> dict[int, str]:
     """The folder names of a model's versions, by number, without those that `.part-` marks as incomplete.
 
     A name may have leading zeros, as in TF Serving (`00000123` is version 123). Of several names of one number, the

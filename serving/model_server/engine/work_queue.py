@@ -35,7 +35,7 @@ class Job:
       version: The version that computes it.
       signature: The signature of that version.
       inputs: The inputs, checked against the signature.
-      wanted: The outputs to return; empty for all.
+      requested: The outputs to return; empty for all.
       deadline: When the client stops waiting, on `time.monotonic`'s clock.
       answer: The future of the outputs or the error.
       batch_key: Jobs with equal keys can be computed as one; None if this one must run alone.
@@ -49,7 +49,7 @@ class Job:
     version: Version
     signature: Signature
     inputs: Mapping[str, tensor_pb2.TensorProto]
-    wanted: Sequence[str]
+    requested: Sequence[str]
     deadline: float
     answer: asyncio.Future[Tensors]
     batch_key: Hashable
@@ -97,7 +97,7 @@ class Job:
         """Computes the outputs of these inputs; raises the errors that `run` raises."""
         assert self.version.servable is not None  # held by this job
         servable, large = self.version.servable, self.is_large
-        return servable.run(self.signature, inputs, self.wanted, deadline=self.deadline, is_large=large)
+        return servable.run(self.signature, inputs, self.requested, deadline=self.deadline, is_large=large)
 
 
 class WorkQueue:
@@ -143,7 +143,7 @@ class WorkQueue:
         signature: Signature,
         inputs: Mapping[str, tensor_pb2.TensorProto],
         deadline: float,
-        wanted: Sequence[str] = (),
+        requested: Sequence[str] = (),
         caller: Hashable = None,
     ) -> Tensors:
         """Computes a signature's outputs, once it is the request's turn.
@@ -156,14 +156,14 @@ class WorkQueue:
           signature: One of its signatures.
           inputs: The inputs, checked against the signature.
           deadline: When the client stops waiting, on `time.monotonic`'s clock.
-          wanted: The outputs to return; empty for all.
+          requested: The outputs to return; empty for all.
           caller: The connection; the threads are shared fairly between connections.
 
         Raises:
           ServingError: If the queue is full, the deadline passes, or the model refuses the inputs.
         """
         answer: asyncio.Future[Tensors] = asyncio.get_running_loop().create_future()
-        job = Job(version, signature, inputs, wanted, deadline, answer, None, caller, batching.num_elements(inputs))
+        job = Job(version, signature, inputs, requested, deadline, answer, None, caller, batching.num_elements(inputs))
         self._plan(job)
         if job.expired:
             raise _deadline_exceeded()
@@ -278,13 +278,15 @@ class WorkQueue:
 
 def _run_together(jobs: list[Job]) -> list[Tensors] | None:
     """Computes jobs as one and returns their answers; None if they must be computed one by one after all."""
-    together = dataclasses.replace(jobs[0], wanted=(), deadline=max(job.deadline for job in jobs))
+    together = dataclasses.replace(jobs[0], requested=(), deadline=max(job.deadline for job in jobs))
     try:
         outputs = together.compute(batching.merge([job.inputs for job in jobs]))
     except ServingError:  # one of the jobs may have caused it
         return None
     parts = batching.split(outputs, [batching.num_rows(job.inputs) for job in jobs])
-    return parts and [{name: part[name] for name in job.wanted or part} for job, part in zip(jobs, parts, strict=True)]
+    return parts and [
+        {name: part[name] for name in job.requested or part} for job, part in zip(jobs, parts, strict=True)
+    ]
 
 
 def _is_late(job: Job) -> bool:

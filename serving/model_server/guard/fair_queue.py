@@ -109,12 +109,12 @@ class FairQueue(Generic[_Item]):
         flow.start = max(end, self._virtual_time)
         return self._remove(caller, size, 0)
 
-    def take(self, wanted: Callable[[_Item], bool], limit: int | None = None) -> list[_Item]:
-        """Removes and returns all requests that are `wanted`, at most `limit`, in the order of each flow."""
+    def take(self, requested: Callable[[_Item], bool], limit: int | None = None) -> list[_Item]:
+        """Removes and returns all requests that are `requested`, at most `limit`, in the order of each flow."""
         found: list[_Item] = []
         for caller, flows in list(self._callers.items()):
             for size, flow in list(flows.items()):
-                places = [at for at, (_, _, item) in enumerate(flow.items) if wanted(item)]
+                places = [at for at, (_, _, item) in enumerate(flow.items) if requested(item)]
                 for num_before, at in enumerate(places):
                     if len(found) == limit:
                         return found

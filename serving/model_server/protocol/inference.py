@@ -59,14 +59,14 @@ class Inference:
 
     async def predict(self, request: predict_pb2.PredictRequest, call: Call) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
-        wanted = list(request.output_filter)
+        requested = list(request.output_filter)
 
         async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
             signature = find_signature(servable, request.model_spec.signature_name)
             call.signature = signature.name
             check_inputs(signature, request.inputs, self.limits)
-            check_filter(signature, wanted)
-            outputs = await self._queue.run(version, signature, request.inputs, call.deadline, wanted, call.caller)
+            check_filter(signature, requested)
+            outputs = await self._queue.run(version, signature, request.inputs, call.deadline, requested, call.caller)
             response = predict_pb2.PredictResponse()
             _fill_spec(response.model_spec, version, signature.name)
             for name, proto in outputs.items():

@@ -10,7 +10,7 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving.model_server.errors import invalid
-from serving.model_server.protocol.json_values import check_length, float_of, from_b64, is_b64, shown, type_name, utf8
+from serving.model_server.protocol.json_values import as_double, check_length, from_b64, is_b64, shown, type_name, utf8
 
 CONTEXT, EXAMPLES = "context", "examples"
 
@@ -73,7 +73,7 @@ def _example(value: Any, max_features: int, float_features: Collection[str]) -> 
         utf8(name)
         values = content if isinstance(content, list) else [content]
         if name in float_features:
-            values = [float_of(value) if type(value) is int else value for value in values]
+            values = [as_double(value) if type(value) is int else value for value in values]
         _fill(example.features.feature[name], name, values)
     return example
 

@@ -53,17 +53,17 @@ def classification_request(
     body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
 ) -> classification_pb2.ClassificationRequest:
     """Parses the body of a Classify request, as `predict_request` does; `float_features` has each signature's."""
-    return _of_examples(classification_pb2.ClassificationRequest(), body, limits, float_features)
+    return _from_examples(classification_pb2.ClassificationRequest(), body, limits, float_features)
 
 
 def regression_request(
     body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
 ) -> regression_pb2.RegressionRequest:
     """Parses the body of a Regress request, as `classification_request` does."""
-    return _of_examples(regression_pb2.RegressionRequest(), body, limits, float_features)
+    return _from_examples(regression_pb2.RegressionRequest(), body, limits, float_features)
 
 
-def _of_examples(
+def _from_examples(
     request: _OfExamples, body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
 ) -> _OfExamples:
     document = _parse(body)

@@ -26,7 +26,7 @@ from serving.model_server.protocol.json_values import to_b64
 _BYTES_SUFFIX = "_bytes"
 
 
-def predictions_of(response: predict_pb2.PredictResponse, by_row: bool) -> str:
+def to_predictions(response: predict_pb2.PredictResponse, by_row: bool) -> str:
     """As `predictions`, for a whole response, which can be sent to another process."""
     return predictions(response.outputs, by_row)
 

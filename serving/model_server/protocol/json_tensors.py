@@ -20,7 +20,7 @@ from serving.model_server.engine.tensors import dtype_name, values_field
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.protocol.json_values import (
     MAX_SHOWN,
-    float_of,
+    as_double,
     from_b64,
     is_b64,
     shown,
@@ -275,7 +275,7 @@ def _converter(dtype: int) -> Callable[[Any], Any]:
     def to_float(value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise wrong(value)
-        return float_of(value)
+        return as_double(value)
 
     def to_int(value: Any) -> int:
         low, high = _RANGES[dtype]

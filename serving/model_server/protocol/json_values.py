@@ -17,7 +17,7 @@ MAX_SHOWN = 200
 _TYPES = {dict: "Object", list: "Array", str: "String", int: "Number", float: "Number", type(None): "Null"}
 
 
-def float_of(value: float) -> float:
+def as_double(value: float) -> float:
     """Converts a number to a double, rounding it if necessary; a float32 message field rounds it once more.
 
     Raises:

@@ -214,7 +214,7 @@ class Rest:
         response = await self._inference.predict(request, call)
         if response.ByteSize() <= _LARGE_ANSWER_BYTES:
             return json_responses.predictions(response.outputs, by_row)
-        return await self._parsing.run(call.deadline, json_responses.predictions_of, response, by_row)
+        return await self._parsing.run(call.deadline, json_responses.to_predictions, response, by_row)
 
     async def _classifications(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         request = await self._parsed(body, call, json_requests.classification_request, self._float_features(spec))
@@ -287,8 +287,10 @@ class Rest:
     async def _about(self, spec: model_pb2.ModelSpec, metadata: bool) -> Response:
         call = Call("rest", "GetModelMetadata" if metadata else "GetModelStatus", time.monotonic())
         if metadata:
-            wanted = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
-            text = json_responses.metadata(await observed(self._metrics, call, self._inference.metadata(wanted, call)))
+            requested = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[SIGNATURE_DEF])
+            text = json_responses.metadata(
+                await observed(self._metrics, call, self._inference.metadata(requested, call))
+            )
         else:
             request = get_model_status_pb2.GetModelStatusRequest(model_spec=spec)
             text = json_responses.status(await observed(self._metrics, call, self._models.status(request, call)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from components.data_validation.distributions import of_tokens
+from components.data_validation.distributions import measure_tokens
 from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
 from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log
 
@@ -36,7 +36,7 @@ def span(
         num_requests=rows // 10,
         label_version=1,
         label_recipe="a",
-        features={"country": of_tokens({"de": 80, "fr": 20}, 0, 1000)},
+        features={"country": measure_tokens({"de": 80, "fr": 20}, 0, 1000)},
         model=ModelEvidence(whole, auc),
     )
     return dataclasses.replace(evidence, **more)

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from benchmarks.good_days import CONFIG, Day, days, evidence_of
+from benchmarks.good_days import CONFIG, Day, combine_evidence, days
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
 from tests.components.data_validation.bad_days import BAD_DAYS, INVENTED, BadDay
@@ -28,18 +28,18 @@ def last_days() -> list[Day]:
 
 @pytest.fixture(scope="module")
 def earlier(last_days: list[Day], config: Config) -> list[SpanEvidence]:
-    return [evidence_of(day, config) for day in last_days[:-1]]
+    return [combine_evidence(day, config) for day in last_days[:-1]]
 
 
 def test_a_good_day_is_let_through(last_days: list[Day], earlier: list[SpanEvidence], config: Config) -> None:
-    assert decide(evidence_of(last_days[-1], config), earlier, config.drift) == []
+    assert decide(combine_evidence(last_days[-1], config), earlier, config.drift) == []
 
 
 @pytest.mark.parametrize("row", [*BAD_DAYS, *INVENTED], ids=lambda row: row.kind)
 def test_a_bad_day_is_found_by_its_rule(
     row: BadDay, last_days: list[Day], earlier: list[SpanEvidence], config: Config
 ) -> None:
-    found = decide(evidence_of(row.breaks(last_days[-1]), config), earlier, config.drift)
+    found = decide(combine_evidence(row.breaks(last_days[-1]), config), earlier, config.drift)
     matching = [f for f in found if (f.rule, f.subject) == (f"drift.{row.rule}", row.subject)]
     assert [f.severity for f in matching] == [row.severity], found
     assert row.says in matching[0].sentence

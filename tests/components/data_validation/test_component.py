@@ -16,7 +16,7 @@ from components.artifacts import EVIDENCE_FILE
 from components.data_validation.component import DataGate, DataValidationExecutor
 from components.data_validation.evidence import SpanEvidence
 from components.data_validation.gates import RELEASE
-from components.data_validation.reading import columns_of, read_examples
+from components.data_validation.reading import read_examples, to_columns
 from components.gate_records import read_record
 from components.ingestion.evidence import Evidence, LabelCount
 from components.model_store.manifest import Manifest
@@ -145,7 +145,7 @@ def test_a_serving_model_that_cannot_score_the_span_is_said_with_the_reason(tmp_
 
 def test_examples_of_both_splits_become_columns(tmp_path: Path, config: Config) -> None:
     examples = read_examples(Spans(tmp_path, config).examples(1, germans=80))
-    columns = columns_of(examples, config)
+    columns = to_columns(examples, config)
     assert len(examples) == 400
     assert columns.label.sum() == 40
     assert columns.tokens["installed"].num_missing == 2 * 67

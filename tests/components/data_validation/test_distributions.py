@@ -14,8 +14,8 @@ from components.data_validation.distributions import (
     divergence,
     divergence_by_chance,
     largest_change,
-    of_numbers,
-    of_tokens,
+    measure_numbers,
+    measure_tokens,
 )
 
 
@@ -25,11 +25,11 @@ def plain_divergence(p: list[float], q: list[float]) -> float:
 
 
 def tokens(missing: int = 0, **counts: int) -> Distribution:
-    return of_tokens(counts, missing, sum(counts.values()) + missing)
+    return measure_tokens(counts, missing, sum(counts.values()) + missing)
 
 
 def numbers(*values: float) -> Distribution:
-    return of_numbers(np.array(values), len(values))
+    return measure_numbers(np.array(values), len(values))
 
 
 def test_the_divergence_of_a_turned_mix_is_that_by_hand() -> None:
@@ -42,7 +42,9 @@ def test_the_divergence_of_a_turned_mix_is_that_by_hand() -> None:
 def test_values_that_have_nothing_in_common_are_as_far_apart_as_can_be() -> None:
     many, others = ({f"{prefix}{i}": 1 + i for i in range(200)} for prefix in "ab")
     assert divergence(tokens(de=5), tokens(us=7)) == 1
-    assert divergence(of_tokens(many, 0, 99), of_tokens(others, 0, 99)) > 0.4  # some values share a hash bucket
+    assert (
+        divergence(measure_tokens(many, 0, 99), measure_tokens(others, 0, 99)) > 0.4
+    )  # some values share a hash bucket
 
 
 def test_a_missing_value_is_a_value() -> None:
@@ -54,7 +56,7 @@ def test_a_value_that_is_frequent_in_one_span_only_is_counted_by_its_hash_in_bot
     values = [f"v{i}" for i in range(NUM_TOP_VALUES + 1)]
     one = dict.fromkeys(values, 100) | {values[0]: 99}
     other = dict.fromkeys(values, 100) | {values[-1]: 99}
-    assert divergence(of_tokens(one, 0, 1), of_tokens(other, 0, 1)) < 1e-5
+    assert divergence(measure_tokens(one, 0, 1), measure_tokens(other, 0, 1)) < 1e-5
 
 
 def test_numbers_times_1000_are_far_and_a_shift_of_frequent_values_is_near() -> None:
@@ -81,7 +83,7 @@ def test_by_chance_samples_of_one_distribution_are_as_far_apart_as_is_expected()
     found, expected = [], []
     for _ in range(200):
         one, other = (
-            of_tokens(dict(zip(names, rng.multinomial(500, [0.1] * 10).tolist(), strict=True)), 0, 500)
+            measure_tokens(dict(zip(names, rng.multinomial(500, [0.1] * 10).tolist(), strict=True)), 0, 500)
             for _ in range(2)
         )
         found.append(divergence(one, other))
@@ -105,7 +107,7 @@ def test_the_largest_change_is_named() -> None:
 def test_constants_and_ids_are_known() -> None:
     assert tokens(monday=100).is_constant
     assert not tokens(a=50, b=50).is_constant
-    assert of_tokens({str(i): 1 for i in range(100)}, 0, 100).is_almost_unique
+    assert measure_tokens({str(i): 1 for i in range(100)}, 0, 100).is_almost_unique
     assert not tokens(a=50, b=50).is_almost_unique
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.data_validation.columns import Columns, Tokens, numbers_of, tokens_of
+from components.data_validation.columns import Columns, Tokens, read_numbers, read_tokens
 from components.data_validation.evidence import Labelled
 from components.data_validation.label_aucs import auc, label_aucs
 from components.data_validation.measuring import ids, label_recipe, measure, of_calendar, with_overlaps
@@ -30,22 +30,22 @@ def columns() -> Columns:
         label=np.array([0, 1, 0, 0, 1]),
         request=np.array([0, 0, 1, 1, 1]),
         tokens={
-            "country": tokens_of(pa.array(["de", "de", "fr", "fr", "fr"])),
-            "installed": tokens_of(pa.array([["a", "b"], ["a", "b"], None, ["c"], ["c"]])),
-            "app_id": tokens_of(pa.array(["b", "c", "a", "c", None])),
+            "country": read_tokens(pa.array(["de", "de", "fr", "fr", "fr"])),
+            "installed": read_tokens(pa.array([["a", "b"], ["a", "b"], None, ["c"], ["c"]])),
+            "app_id": read_tokens(pa.array(["b", "c", "a", "c", None])),
         },
-        numbers={"price": numbers_of(pa.array([1.0, 2.0, None, 2.0, 5.0]))},
+        numbers={"price": read_numbers(pa.array([1.0, 2.0, None, 2.0, 5.0]))},
     )
 
 
 def test_arrow_columns_become_codes() -> None:
-    found = tokens_of(pa.chunked_array([pa.array([["x", "y"], None]), pa.array([["y"], []])]))
+    found = read_tokens(pa.chunked_array([pa.array([["x", "y"], None]), pa.array([["y"], []])]))
     assert [found.values[code] for code in found.codes] == ["x", "y", "y"]
     assert (found.rows.tolist(), found.num_rows, found.num_missing) == ([0, 0, 2], 4, 2)
     assert [found.values[c] if c >= 0 else None for c in found.of_rows()] == ["x", None, "y", None]
-    assert tokens_of(pa.array([b"\xc3\xa9", b"e"], pa.binary())).values == ["é", "e"]
-    assert tokens_of(pa.array([3, 5])).values == ["3", "5"]
-    np.testing.assert_equal(numbers_of(pa.array([[1.5], None, [2.0]])), [1.5, np.nan, 2.0])
+    assert read_tokens(pa.array([b"\xc3\xa9", b"e"], pa.binary())).values == ["é", "e"]
+    assert read_tokens(pa.array([3, 5])).values == ["3", "5"]
+    np.testing.assert_equal(read_numbers(pa.array([[1.5], None, [2.0]])), [1.5, np.nan, 2.0])
 
 
 def test_a_span_is_measured(config: Config) -> None:
@@ -70,9 +70,9 @@ def of_countries(counts: dict[str, int]) -> Columns:
     values = [value for value, number in counts.items() for _ in range(number)]
     label = np.arange(len(values)) % 2
     tokens = {
-        "country": tokens_of(pa.array(values)),
-        "installed": tokens_of(pa.array([["a"]] * len(values))),
-        "app_id": tokens_of(pa.array(["a"] * len(values))),
+        "country": read_tokens(pa.array(values)),
+        "installed": read_tokens(pa.array([["a"]] * len(values))),
+        "app_id": read_tokens(pa.array(["a"] * len(values))),
     }
     return Columns(label, np.arange(len(values)), tokens, {"price": np.ones(len(values))})
 

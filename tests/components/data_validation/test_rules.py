@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.data_validation.decision import decide, decide_inputs
-from components.data_validation.distributions import of_tokens
+from components.data_validation.distributions import measure_tokens
 from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
 from components.data_validation.findings import poisson_tail, spread
 from components.data_validation.label_rules import auc_error, leak_findings, unsliced_findings
@@ -246,7 +246,7 @@ def test_values_agree_where_they_belong_to_the_same_keys() -> None:
 
 def test_a_small_change_of_a_mix_passes_and_a_turned_one_stops_or_warns() -> None:
     def mix(number: int, de: int) -> SpanEvidence:
-        return span(number, features={"country": of_tokens({"de": de, "fr": 100 - de}, 0, 1000)})
+        return span(number, features={"country": measure_tokens({"de": de, "fr": 100 - de}, 0, 1000)})
 
     days = [mix(n, 80) for n in range(1, 9)]
     assert stops(mix(9, 70), days) == []
@@ -265,7 +265,7 @@ def test_a_small_change_of_a_mix_passes_and_a_turned_one_stops_or_warns() -> Non
 
 def test_a_weekday_only_warns_and_a_value_that_all_rows_share_of_a_sudden_stops() -> None:
     def weekday(number: int, *days: str) -> SpanEvidence:
-        return span(number, features={"weekday": of_tokens(dict.fromkeys(days, 100), 0, 100)})
+        return span(number, features={"weekday": measure_tokens(dict.fromkeys(days, 100), 0, 100)})
 
     (found,) = [f for f in decide(weekday(2, "tuesday"), [weekday(1, "monday")], Drift()) if f.subject == "weekday"]
     assert found.severity == "warn"
@@ -279,7 +279,7 @@ def test_a_part_of_a_date_that_the_calendar_changes_only_warns() -> None:
     """The last span of November in UTC has an hour of December in Berlin."""
 
     def months(number: int, **rows: int) -> SpanEvidence:
-        return span(number, features={"month": of_tokens(rows, 0, 1000)}, of_calendar=("month",))
+        return span(number, features={"month": measure_tokens(rows, 0, 1000)}, of_calendar=("month",))
 
     days = [months(n, **{"11": 100}) for n in range(1, 9)]
     first = months(9, **{"11": 80, "12": 20})
@@ -298,7 +298,7 @@ def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
 
 
 def test_a_feature_that_has_no_slices_any_more_is_said() -> None:
-    many, one = (of_tokens({f"c{n:03d}": 10 for n in range(number)}, 0, 1000) for number in (100, 1))
+    many, one = (measure_tokens({f"c{n:03d}": 10 for n in range(number)}, 0, 1000) for number in (100, 1))
     slices = {"country = de": Labelled(8000, 560), "country = fr": Labelled(2000, 140)}
     earlier = [span(8, slices=slices)]
 

@@ -14,7 +14,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from components.evaluation.column_extractor import Parser, _members, _Values
 from components.evaluation.metrics.bootstrap import key_hash, unit_hash
 from components.evaluation.metrics.calibration import calibration_buckets
-from components.evaluation.plan import Plan, plan_of
+from components.evaluation.plan import Plan, make_plan
 from components.evaluation.scoring.columns import Columns, concatenated
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation.executor_runs import example
@@ -44,7 +44,7 @@ def config_of(**sections: Any) -> config_pb2.EvalConfig:
 
 
 def plan() -> Plan:
-    found = plan_of(config_of())
+    found = make_plan(config_of())
     assert found is not None
     return found
 
@@ -153,8 +153,8 @@ def _with(change: str) -> config_pb2.EvalConfig:
     ],
 )  # fmt: skip
 def test_what_asks_for_more_is_left_to_tfx(change: str) -> None:
-    assert plan_of(_with(change)) is None
-    assert plan_of(_with("nothing")) is not None
+    assert make_plan(_with(change)) is None
+    assert make_plan(_with("nothing")) is not None
 
 
 @pytest.mark.parametrize("has_baseline", [True, False])
@@ -163,7 +163,7 @@ def test_what_asks_for_more_is_left_to_tfx(change: str) -> None:
 def test_all_that_a_config_asks_for_is_measured(has_baseline: bool, has_requests: bool, by: str | None) -> None:
     evaluation = Evaluation({"auc": Threshold(min=0.5)}, slices=("country", "age_days < 7"), top_ks=(2,), gauc_by=by)
     config = eval_config(evaluation, weighted=False, has_requests=has_requests, user="user_id")
-    found = plan_of(tfma.utils.update_eval_config_with_defaults(config, has_baseline=has_baseline, rubber_stamp=True))
+    found = make_plan(tfma.utils.update_eval_config_with_defaults(config, has_baseline=has_baseline, rubber_stamp=True))
     assert found is not None
     assert found.model_names == (("candidate", "baseline") if has_baseline else ("",))
     assert (found.label, found.weight, found.slices) == ("label", "", ("country", "age_days < 7"))

@@ -18,7 +18,7 @@ from components.evaluation import ranking_metrics
 from components.evaluation.inputs import Rows
 from components.evaluation.metrics import replicates
 from components.evaluation.metrics.bootstrap import Array, unit_hash
-from components.evaluation.metrics.ranking import Measure, of_group, of_groups
+from components.evaluation.metrics.ranking import Measure, measure_group, measure_groups
 from tests.components.evaluation import tfma_runs
 from tests.components.evaluation.metrics import plain
 
@@ -38,7 +38,7 @@ def rows_of(requests: Sequence[plain.Request]) -> list[tuple[float, ...]]:
     rows = []
     for number, request in enumerate(requests):
         labels, weights = np.array(request.labels, float), np.array(request.weights)
-        values = [of_group(MEASURES, labels, np.array(getattr(request, m)), weights) for m in MODELS]
+        values = [measure_group(MEASURES, labels, np.array(getattr(request, m)), weights) for m in MODELS]
         rows.append((float(unit_hash(f"u{number // 2}".encode())), *(x for m in values for pair in m for x in pair)))
     return rows
 
@@ -98,7 +98,7 @@ def test_the_auc_of_a_group(
     labels: list[int], scores: list[float], weights: list[float], value: float, weight: float
 ) -> None:
     group = (np.array(a, float) for a in (labels, scores, weights))
-    assert of_group([Measure("gauc")], *group) == [(value, weight)]
+    assert measure_group([Measure("gauc")], *group) == [(value, weight)]
 
 
 @pytest.mark.parametrize(
@@ -113,14 +113,14 @@ def test_the_auc_of_a_group(
 )
 def test_the_first_positions_of_a_group(kind: str, k: int, value: float) -> None:
     labels, scores = np.array([0.0, 1, 1, 1]), np.array([0.5, 0.9, 0.5, 0.1])
-    ((found, weight),) = of_group([Measure(kind, k)], labels, scores, np.ones(4))
+    ((found, weight),) = measure_group([Measure(kind, k)], labels, scores, np.ones(4))
     assert found == pytest.approx(value, rel=1e-12)
     assert weight == 1.0
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_a_score_that_is_no_number_makes_the_metric_so(measure: Measure) -> None:
-    ((value, weight),) = of_group([measure], np.array([1.0, 0.0]), np.array([0.5, np.nan]), np.ones(2))
+    ((value, weight),) = measure_group([measure], np.array([1.0, 0.0]), np.array([0.5, np.nan]), np.ones(2))
     assert np.isnan(value)
     assert weight > 0
 
@@ -130,8 +130,8 @@ def test_no_value_depends_on_the_order_of_rows_not_even_in_its_last_digit() -> N
     for _ in range(300):
         labels, scores, weights = (draw.random(9) < 0.4).astype(float), draw.choice([0.1, 0.2, 0.7], 9), draw.random(9)
         order = draw.permutation(9)
-        again = of_group(MEASURES, labels[order], scores[order], weights[order])
-        assert again == of_group(MEASURES, labels, scores, weights)
+        again = measure_group(MEASURES, labels[order], scores[order], weights[order])
+        assert again == measure_group(MEASURES, labels, scores, weights)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -143,9 +143,9 @@ def test_groups_measured_at_once_are_measured_as_each_by_itself(weighted: bool) 
     weights = np.array([weight for request in requests for weight in request.weights], np.float64)
     scores[:2] = np.nan
     order = np.random.default_rng(0).permutation(len(group))
-    values, of_values = of_groups(MEASURES, group[order], 200, labels[order], scores[order], weights[order])
+    values, of_values = measure_groups(MEASURES, group[order], 200, labels[order], scores[order], weights[order])
     for number in range(200):
-        of_one = of_group(MEASURES, labels[group == number], scores[group == number], weights[group == number])
+        of_one = measure_group(MEASURES, labels[group == number], scores[group == number], weights[group == number])
         np.testing.assert_allclose(values[number], [value for value, _ in of_one], rtol=1e-12)
         np.testing.assert_allclose(of_values[number], [weight for _, weight in of_one], rtol=1e-12)
 

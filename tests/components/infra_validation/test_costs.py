@@ -38,7 +38,7 @@ def test_a_model_that_costs_too_much_is_refused_for_that_alone(
     write_good_scores(candidate, range(8))
     window = [examples_artifact(tmp_path / "examples", train=[], eval=[example(x) for x in range(8)])]
     verdict = validate(settings, candidate, window, tmp_path / "out", baseline)
-    (told,) = verdict["problems"]
-    assert told.startswith(problem)
+    (reported,) = verdict["problems"]
+    assert reported.startswith(problem)
     assert (verdict["blessed"], verdict["baseline_problem"]) == (0, "")
     assert verdict["largest_change"] is not None

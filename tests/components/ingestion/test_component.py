@@ -18,7 +18,7 @@ from components.ingestion.formats.readers import unit_of
 from components.ingestion.stages import keys as key_stages
 from components.ingestion.stages.read import ReadFiles
 from components.ingestion.stages.task import COUNTED, REJECTED, Task
-from pipeline.beam_options import beam_args_of
+from pipeline.beam_options import make_beam_args
 from pipeline.errors import sentence
 from pipeline.outages import outage
 from pipeline.workspace import Workspace
@@ -102,7 +102,7 @@ def test_every_format_gives_the_same_counts(ingested: tuple[Ingested, Path]) -> 
     assert result.unfit == ""
 
 
-def format_of(data: Path) -> str:
+def infer_format(data: Path) -> str:
     (path,) = (data / "installs").iterdir()
     return path.name.split(".")[1]
 
@@ -110,7 +110,7 @@ def format_of(data: Path) -> str:
 def expected_lines(data: Path) -> dict[str, LineCounts]:
     """Returns the line counts of a text format, as written by `write_store`: impressions have two files, others one."""
     rows = {"impressions": (2, 45), "installs": (1, 12), "catalog": (1, 4), "users": (1, 3)}
-    match format_of(data):
+    match infer_format(data):
         case "csv" | "tsv":
             return {name: LineCounts(files + n, files, 0, n, 0) for name, (files, n) in rows.items()}
         case "jsonl":
@@ -124,8 +124,8 @@ def test_each_rejected_row_is_kept_with_its_place_reason_and_text(ingested: tupl
     assert [set(r) for r in rejected] == [{"source", "file", "line", "reason", "detail", "text"}] * 6
     assert [r["source"] for r in rejected] == ["catalog"] + ["impressions"] * 5
     # The log's second file has rows 21 to 45 of the log; the bad rows are its last five. A header is line 1.
-    unit = unit_of(format_of(data))
-    header = int(format_of(data) in ("csv", "tsv"))
+    unit = unit_of(infer_format(data))
+    header = int(infer_format(data) in ("csv", "tsv"))
     assert [Path(r["file"]).parent for r in rejected] == [data / "catalog"] + [data / "impressions"] * 5
     assert {Path(r["file"]).name.split(".")[0] for r in rejected[1:]} == {"part-1"}
     assert [(r["line"], r["reason"]) for r in rejected[1:]] == list(
@@ -161,9 +161,9 @@ def test_every_format_gives_the_same_evidence(ingested: tuple[Ingested, Path]) -
     assert [(f.source, f.path) for f in evidence.files] == paths
     # The row with a duplicate id is rejected not when it is read, but after a later GroupByKey.
     assert [f.num_rows for f in evidence.files] == [n for name in sorted(rows) for n in rows[name]]
-    opened = [gzip.open if path.endswith(".gz") and format_of(data) != "tfrecord" else open for _, path in paths]
+    opened = [gzip.open if path.endswith(".gz") and infer_format(data) != "tfrecord" else open for _, path in paths]
     contents = [open_path(path, "rb").read() for open_path, (_, path) in zip(opened, paths, strict=True)]
-    if format_of(data) != "tfrecord":
+    if infer_format(data) != "tfrecord":
         assert [f.sha256 for f in evidence.files] == [hashlib.sha256(content).hexdigest() for content in contents]
 
     assert {name: (t.matched, t.unmatched) for name, t in evidence.tables.items()} == {
@@ -269,12 +269,12 @@ def test_a_file_whose_lines_are_not_those_that_were_read_makes_the_rows_unfit(tm
     longer = path.with_suffix(".new")
     longer.write_bytes(path.read_bytes() * 2)
     longer.replace(path)
-    told = [
+    reported = [
         o.value[0][1]
         for o in process
         if isinstance(o, TaggedOutput) and o.tag == COUNTED and o.value[0][0] == "unusable"
     ]
-    assert told == [
+    assert reported == [
         "every line of a file must be its header, blank, or part of a row that was kept or rejected. Received: 52 "
         f"lines, 1 of the header, 0 blank, 25 of rows; was the file changed while it was read? ({path})"
     ]
@@ -352,7 +352,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkey
             "--environment_cache_millis=3600000",
         )
         for name, beam in (("one", Beam()), ("three", Beam(num_workers=3)), ("pool", Beam(args=of_pool))):
-            ingest(store_config("csv"), tmp_path / "data", tmp_path / name, beam_args_of(beam))
+            ingest(store_config("csv"), tmp_path / "data", tmp_path / name, make_beam_args(beam))
             root = tmp_path / name
             files = [path for path in sorted(root.rglob("*")) if path.is_file()]
             outputs.append({str(path.relative_to(root)): path.read_bytes() for path in files})

@@ -11,7 +11,7 @@ import pytest
 from components.artifacts import EVIDENCE_FILE
 from components.ingestion.columns.batch_parser import TYPES
 from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence, read_evidence
-from components.ingestion.sketches import NUM_ROWS, FilePart, FileSketch, bounded, evidence_of, hash_of
+from components.ingestion.sketches import NUM_ROWS, FilePart, FileSketch, bounded, combine_evidence, compute_hash
 from tests.components.ingestion.logs import store_config
 from tests.transform.small_config import REMOVED, small_config
 from transform.errors import InputError
@@ -36,7 +36,7 @@ def row(number: int, at: float, prefix: str = "i") -> tuple[object, ...]:
 def part_of(rows: Sequence[tuple[object, ...]], path: str = "log") -> FilePart:
     sketch = FileSketch(CONFIG, "impressions")
     sketch.add(as_columns("impressions", rows))
-    return sketch.part(path, "00")
+    return sketch.summary(path, "00")
 
 
 def as_columns(source: str, rows: Sequence[tuple[object, ...]]) -> list[pa.Array]:
@@ -45,7 +45,7 @@ def as_columns(source: str, rows: Sequence[tuple[object, ...]]) -> list[pa.Array
 
 
 def log_of(*parts: FilePart) -> Log:
-    return evidence_of(parts, [], CONFIG, 1).logs["impressions"]
+    return combine_evidence(parts, [], CONFIG, 1).logs["impressions"]
 
 
 def test_the_same_rows_have_the_same_sketch_though_their_ids_and_days_are_new() -> None:
@@ -87,7 +87,7 @@ def test_rows_with_features_of_the_log_s_time_have_the_same_sketch_on_another_da
                 for name, kind in columns
             ]
         )
-        return evidence_of([sketch.part("log", "00")], [], config, 1).logs["impressions"].sketch
+        return combine_evidence([sketch.summary("log", "00")], [], config, 1).logs["impressions"].sketch
 
     yesterday = sketch_of(DAY, "i")
     assert len(yesterday) == NUM_ROWS
@@ -109,7 +109,7 @@ def test_the_evidence_of_many_small_files_is_bounded() -> None:
     parts = bounded([*bounded(files[:9], CONFIG), *files[9:]], CONFIG)
     assert sum(len(part.sketch) for part in files) > 5 * NUM_ROWS
     assert sum(len(part.sketch) for part in parts) == NUM_ROWS
-    assert evidence_of(parts, [], CONFIG, 1) == evidence_of(files, [], CONFIG, 1)
+    assert combine_evidence(parts, [], CONFIG, 1) == combine_evidence(files, [], CONFIG, 1)
 
 
 def test_impressions_come_to_one_table_after_the_other() -> None:
@@ -124,7 +124,7 @@ def test_impressions_come_to_one_table_after_the_other() -> None:
         (("install", "attributed"), 20),
         (("install", "without_impression"), 2),
     ]
-    found = evidence_of([], counted, CONFIG, 3)
+    found = combine_evidence([], counted, CONFIG, 3)
     # 102 impressions reach the join with the catalog, which rejects 4. Of the other 98, the join with users rejects 3
     # and finds no row for 7 more. The labels of 5 of the 95 joined impressions are not known yet.
     assert list(CONFIG.sources.tables) == ["catalog", "users"]
@@ -145,9 +145,9 @@ def test_a_table_keeps_the_values_of_some_keys() -> None:
         values = {("user", "string"): f"u{i}", ("owned", "list"): ("a1", "a0") if i % 2 else None}
         rows.append(tuple(values[column] for column in columns))
     sketch.add(as_columns("users", rows))
-    table = evidence_of([sketch.part("users", "00")], [], CONFIG, 1).tables["users"]
+    table = combine_evidence([sketch.summary("users", "00")], [], CONFIG, 1).tables["users"]
     assert (table.columns, len(table.keys)) == (("owned",), 400)
-    assert set(table.keys.values()) == {(tuple(sorted([hash_of("a0"), hash_of("a1")])),), (None,)}
+    assert set(table.keys.values()) == {(tuple(sorted([compute_hash("a0"), compute_hash("a1")])),), (None,)}
 
 
 def test_evidence_survives_its_file(tmp_path: Path) -> None:

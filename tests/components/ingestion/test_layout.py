@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.ingestion.layout import folds_of, for_evaluation, split_rule
+from components.ingestion.layout import assign_folds, for_evaluation, split_rule
 from tests.components.ingestion.logs import store_config
 from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from transform.config.config import Config
@@ -135,8 +135,8 @@ def test_the_split_is_near_its_fraction_and_is_the_hash(fraction: float) -> None
 
 def test_the_fold_is_the_hash() -> None:
     keys = [f"request-{i}" for i in range(1000)]
-    assert folds_of(keys).tolist() == [fold_of(key) for key in keys]
-    assert folds_of([]).tolist() == []
+    assert assign_folds(keys).tolist() == [fold_of(key) for key in keys]
+    assert assign_folds([]).tolist() == []
 
 
 def test_a_larger_fraction_keeps_the_eval_requests_in_eval() -> None:

@@ -256,8 +256,8 @@ def test_a_nested_log_becomes_examples(tmp_path: Path) -> None:
     (tmp_path / "apps.jsonl").write_text("\n".join(map(json.dumps, [*APPS, {"app": "d", "terms": {"price": 2.0}}])))
     result = ingest(load_config(str(write_config(tmp_path, "jsonl"))), tmp_path, tmp_path / "out")
     assert by_request(result.examples) == EXAMPLES
-    told = [(row["source"], row["line"], row["reason"], row["detail"]) for row in result.rejected]
-    assert told == [
+    reported = [(row["source"], row["line"], row["reason"], row["detail"]) for row in result.rejected]
+    assert reported == [
         ("apps", 4, "bad_member", "`app.id` needs an object as `app`. Received: str 'd'"),
         ("impressions", 4, "missing_value", "`request.id` must have a value"),
         ("impressions", 5, "bad_member", "`user.country` needs an object as `user`. Received: str 'u1'"),

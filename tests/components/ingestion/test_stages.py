@@ -18,7 +18,7 @@ from components.ingestion.formats import text_blocks
 from components.ingestion.stages import keys as key_stages
 from components.ingestion.stages import read as read_stage
 from components.ingestion.stages import scratch
-from components.ingestion.stages.join import count_installs, union_of
+from components.ingestion.stages.join import count_installs, unite_installs
 from components.ingestion.stages.task import INSTALL_LOG
 from tests.components.ingestion.logs import CATALOG, USERS, store_config, write_rows
 from tests.components.ingestion.without_beam import Files, in_batches, row_by_row
@@ -177,4 +177,4 @@ def test_without_an_impression_all_installs_are_without_one(tmp_path: Path) -> N
     for value in range(100):
         filled = [np.full(2, value, np.uint8) for _ in range(100)]
         del filled  # its memory is used again
-        assert count_installs((INSTALL_LOG, place), union_of([])) == [(("install", "without_impression"), 2)]
+        assert count_installs((INSTALL_LOG, place), unite_installs([])) == [(("install", "without_impression"), 2)]

@@ -13,7 +13,7 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from components.ingestion.spans import resolve_span
-from components.ingestion.stages.span_end import EndOfLog, minutes_of
+from components.ingestion.stages.span_end import EndOfLog, count_minutes
 from tests.components.ingestion.expected import label_of, split_of
 from tests.components.ingestion.logs import CATALOG, GOOD, IMPRESSIONS, impression, store_config, write_store
 from tests.components.ingestion.row_by_row.examples import Impression
@@ -169,7 +169,7 @@ def end_of(times: list[float]) -> float:
     combine = EndOfLog()
     accumulators = []
     for part in (times[::2], times[1::2]):
-        accumulators.append(combine.add_input(combine.create_accumulator(), minutes_of(np.array(part))))
+        accumulators.append(combine.add_input(combine.create_accumulator(), count_minutes(np.array(part))))
     return combine.extract_output(combine.merge_accumulators(accumulators))
 
 

@@ -129,9 +129,9 @@ GOOD = {"id": "i1", "tags": "a|b", "price": "1.5", "clicked": "1", "weight": "2"
 
 
 @st.composite
-def mostly_good(draw: st.DrawFn, odd: st.SearchStrategy[Any], good: dict[str, Any]) -> dict[str, Any]:
+def mostly_good(draw: st.DrawFn, fallback: st.SearchStrategy[Any], good: dict[str, Any]) -> dict[str, Any]:
     """Draws a row that is good but for some columns."""
-    return {name: draw(odd) if draw(st.integers(0, 3)) == 0 else value for name, value in good.items()}
+    return {name: draw(fallback) if draw(st.integers(0, 3)) == 0 else value for name, value in good.items()}
 
 
 rules = st.sampled_from(

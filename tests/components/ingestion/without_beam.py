@@ -15,12 +15,12 @@ from apache_beam.pvalue import TaggedOutput
 from components.ingestion.counts import Counts, counts_from_pairs
 from components.ingestion.evidence import Evidence
 from components.ingestion.formats.readers import unit_of
-from components.ingestion.sketches import evidence_of
-from components.ingestion.stages.join import JoinPart, KnownTimes, SplitPart, count_installs, union_of
+from components.ingestion.sketches import combine_evidence
+from components.ingestion.stages.join import JoinPartition, KnownTimes, SplitPartition, count_installs, unite_installs
 from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.stages.read import ReadFiles
 from components.ingestion.stages.span_end import EndOfLog
-from components.ingestion.stages.task import COUNTED, EVIDENCE, INSTALLS, PLACES, REJECTED, TIMES, Task
+from components.ingestion.stages.task import COUNTED, EVIDENCE, INSTALLS, LOCATIONS, REJECTED, TIMES, Task
 from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
 from components.ingestion.transforms import ranked
 from tests.components.ingestion.row_by_row.examples import Impression, Layout, split_of_key
@@ -99,7 +99,7 @@ def in_batches(config: Config, files: Files, out: Path, num_key_buckets: int = 1
     task, outputs = Task(config, 3, str(out / "scratch"), num_key_buckets, num_shards), _Outputs()
     ranked_files = ranked(files)
     parts = outputs.run(ReadFiles(task), ranked_files)
-    ids, install_times = outputs.tagged.pop(PLACES, []), outputs.tagged.pop(TIMES, [])
+    ids, install_times = outputs.tagged.pop(LOCATIONS, []), outputs.tagged.pop(TIMES, [])
     names = [*config.sources.tables, *(["installs"] if config.sources.installs else [])]
     others = [part for part in parts if part.source != IMPRESSIONS]
     snapshots = {name: str(out / name) for name in config.sources.tables}
@@ -111,16 +111,16 @@ def in_batches(config: Config, files: Files, out: Path, num_key_buckets: int = 1
         for part in parts
         if part.source == IMPRESSIONS
     ]
-    joined = outputs.run(JoinPart(task, log), of_log, lookups)
+    joined = outputs.run(JoinPartition(task, log), of_log, lookups)
     if config.sources.installs is not None:
-        found = union_of(outputs.tagged.pop(INSTALLS, []))
+        found = unite_installs(outputs.tagged.pop(INSTALLS, []))
         outputs.tagged[COUNTED] += [pair for lookup in lookups.items() for pair in count_installs(lookup, found)]
     ends = _end(outputs.tagged.pop(TIMES, [])), _end(install_times)
     latest = _end(outputs.run(KnownTimes(task), joined, *ends)) if config.ingestion.split_by == "time" else 0.0
-    split = outputs.run(SplitPart(task), joined, *ends, latest)
+    split = outputs.run(SplitPartition(task), joined, *ends, latest)
     installs = config.sources.installs
     seconds = 0.0 if installs is None else installs.attribution_seconds + installs.clock_skew_seconds
-    shared = _grouped(outputs.run(ShareLabels(seconds), _grouped(outputs.tagged.pop(PLACES, [])).items()))
+    shared = _grouped(outputs.run(ShareLabels(seconds), _grouped(outputs.tagged.pop(LOCATIONS, [])).items()))
     of_split = [(part.order, {"part": [part], "marked": shared.get(part.order, [])}) for part in split]
     places = _grouped(outputs.run(ShufflePart(task), of_split))
     shards = [(shard, {"places": places.get(shard, [])}) for shard in range(2 * num_shards)]
@@ -149,7 +149,7 @@ def _result(
         sorted(examples["eval"]),
         sorted(rejected, key=json.dumps),
         counts_from_pairs(outputs.sums(), 3),
-        evidence_of(outputs.tagged[EVIDENCE], outputs.sums(), config, 3),
+        combine_evidence(outputs.tagged[EVIDENCE], outputs.sums(), config, 3),
         {name: sorted(rows) for name, rows in snapshots.items()},
     )
 

@@ -15,10 +15,10 @@ from tests.components.late_labels.two_days import (
     Day,
     completed,
     config_of,
-    examples_of,
     ingested,
     is_shared,
     label_of,
+    look_up_examples,
     random_day,
 )
 
@@ -51,7 +51,7 @@ def contents(folder: Path) -> dict[str, str]:
 def check_against_plain_python(two_days: TwoDays, out: Path) -> None:
     """Completes the first day's tail, and compares everything with plain Python."""
     folder, (first, second) = two_days
-    base = examples_of(folder / "0" / "out" / "examples")
+    base = look_up_examples(folder / "0" / "out" / "examples")
     before = contents(folder / "0" / "out" / "examples")
     late, counts = completed(config_of(), folder / "0", folder / "1", out)
     assert contents(folder / "0" / "out" / "examples") == before
@@ -68,7 +68,7 @@ def check_against_plain_python(two_days: TwoDays, out: Path) -> None:
     # Of the base, the second day's installs change no label.
     assert all(example["label"][0] == labels[id_] for split in base.values() for id_, example in split.items())
 
-    ids = examples_of(folder / "1" / "out" / "examples")["eval"]
+    ids = look_up_examples(folder / "1" / "out" / "examples")["eval"]
     evaluated = [row for row in second.impressions if row["impression"] in ids]
     shared = {id_: is_shared(by_id[id_], evaluated) for id_ in found}
     assert {id_: example["shares_label"][0] for id_, example in found.items()} == shared
@@ -98,7 +98,7 @@ def test_a_completed_example_is_what_an_ingestion_of_both_logs_would_have_writte
     late, _ = completed(config_of(), folder / "0", folder / "1", tmp_path / "completed")
     of_both = config_of(leave_out_unknown_labels=False, late_labels=False)
     ingested(of_both, first, tmp_path / "both", second.installs)
-    expected = examples_of(tmp_path / "both" / "out" / "examples")
+    expected = look_up_examples(tmp_path / "both" / "out" / "examples")
     for split, examples in late.items():
         for id_, example in examples.items():
             assert example.pop("late_label") == [1]
@@ -134,4 +134,4 @@ def test_a_window_that_the_next_span_s_logs_do_not_close_is_left_out_and_counted
 def test_without_a_tail_there_are_files_without_examples(two_days: TwoDays, tmp_path: Path) -> None:
     counts = complete(config_of(), 0, None, str(two_days.folder / "1" / "out" / "examples"), str(tmp_path))
     assert (counts.waiting, counts.completed) == (0, 0)
-    assert examples_of(tmp_path) == {"train": {}, "eval": {}}
+    assert look_up_examples(tmp_path) == {"train": {}, "eval": {}}

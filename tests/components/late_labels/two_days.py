@@ -69,7 +69,7 @@ def ingested(config: Config, day: Day, folder: Path, more_installs: Sequence[Row
     return ingest(config, folder / "data", folder / "out")
 
 
-def examples_of(folder: Path) -> dict[str, dict[str, dict[str, list[Any]]]]:
+def look_up_examples(folder: Path) -> dict[str, dict[str, dict[str, list[Any]]]]:
     """Returns the examples of an artifact by split, then by id; no id may occur twice."""
     found = {}
     for split in ("train", "eval"):
@@ -82,7 +82,7 @@ def examples_of(folder: Path) -> dict[str, dict[str, dict[str, list[Any]]]]:
 def completed(config: Config, first: Path, second: Path, out: Path) -> tuple[dict[str, Any], LateCounts]:
     """Completes the first day's tail by the second day, both ingested; returns the examples by split and the counts."""
     counts = complete(config, 0, str(first / "out" / "examples"), str(second / "out" / "examples"), str(out))
-    return examples_of(out), counts
+    return look_up_examples(out), counts
 
 
 def label_of(row: Mapping[str, Any], installs: Sequence[Row]) -> int:

@@ -13,7 +13,7 @@ from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import Artifact, standard_artifacts
 
 from pipeline.beam_options import LOCAL_BEAM_ARGS
-from tests.components.transforming.transform_runs import artifact
+from tests.components.transform_executor.transform_runs import artifact
 
 Row = Mapping[str, Any]
 

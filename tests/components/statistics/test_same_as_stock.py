@@ -20,8 +20,8 @@ from components.data_validation.gates import anomalies_found
 from components.statistics import computing
 from components.statistics.executor import ColumnStatisticsExecutor
 from tests.components.statistics.statistics_runs import Row, by_feature, example, leaves, read, run
-from tests.components.transforming.random_examples import random_examples
-from tests.components.transforming.transform_runs import examples
+from tests.components.transform_executor.random_examples import random_examples
+from tests.components.transform_executor.transform_runs import examples
 from transform.config.config import load_config
 from transform.errors import InputError
 from transform.schema import schema_text
@@ -108,7 +108,7 @@ def test_batches_are_joined_without_changing_the_statistics(
 ) -> None:
     monkeypatch.setattr(computing, "_JOINED_BYTES", num_bytes)
     files = sorted(str(path) for path in Path(raw.uri, "Split-train").iterdir())
-    assert_alike(computing.statistics_of(files, batch_size=7), read(both[1], "train"))
+    assert_alike(computing.compute_statistics(files, batch_size=7), read(both[1], "train"))
 
 
 def assert_alike(
@@ -150,7 +150,7 @@ def test_the_gate_judges_both_alike(both: tuple[Artifact, Artifact], rule: str) 
 def test_estimates_are_marked(raw: Artifact) -> None:
     """Of `id`, with 600 values less those of every seventh row, 100 are counted; `country` has three, all counted."""
     files = sorted(str(path) for path in Path(raw.uri, "Split-train").iterdir())
-    (dataset,) = computing.statistics_of(files, max_values=100).datasets
+    (dataset,) = computing.compute_statistics(files, max_values=100).datasets
     found = {feature.path.step[0]: feature for feature in dataset.features}
     marks = {name: [stat.name for stat in found[name].custom_stats] for name in ("id", "country")}
     assert marks == {"id": [ESTIMATED], "country": []}

@@ -28,7 +28,7 @@ def write(folder: Path, *logs: str, apps: str = "app,price\na,1\nb,2\n") -> Span
     return resolve_span(CONFIG, str(folder))
 
 
-def told(config: Config, found: SpanFiles, max_rows: int = 100) -> str:
+def reported(config: Config, found: SpanFiles, max_rows: int = 100) -> str:
     with pytest.raises(InputError) as caught:
         check_rows(config, found, max_rows)
     return str(caught.value)
@@ -88,7 +88,7 @@ def test_as_many_rows_as_allowed_may_be_rejected(tmp_path: Path) -> None:
     rows = ["1,r,a,\n", "0,r,a,\n", "9,r,a,\n", "8,r,a,\n"]
     assert check_rows(CONFIG, write(tmp_path, HEADER + "".join(rows)), 100)[0].rejected["bad_label"].number == 2
     found = write(tmp_path, HEADER + "".join([*rows, "7,r,a,\n"]))
-    assert told(CONFIG, found) == (
+    assert reported(CONFIG, found) == (
         "at most 50.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 60.00% of the "
         "first 5 rows; most often bad_label (3), the first: `clicked` must be 0 or 1. Received: '9' (line 4, "
         f"{tmp_path}/log-0.csv)"
@@ -98,7 +98,7 @@ def test_as_many_rows_as_allowed_may_be_rejected(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("label", "received"), [("0", "only 0"), ("1", "only 1")])
 def test_both_labels_are_needed(tmp_path: Path, label: str, received: str) -> None:
     found = write(tmp_path, HEADER + f"{label},r,a,\n" * 3)
-    assert told(CONFIG, found) == (
+    assert reported(CONFIG, found) == (
         f"`clicked` must be 0 in some rows and 1 in others. Received: {received} in the first 3 rows "
         f"({tmp_path}/log-0.csv)"
     )
@@ -135,7 +135,7 @@ def test_the_command_says_that_the_first_rows_have_one_label(tmp_path: Path) -> 
 
 def test_rows_that_are_all_rejected_have_neither_label(tmp_path: Path) -> None:
     config = small_config(("sources.impressions.path", "log-*.csv"), ("ingestion.max_rejected_fraction", 1.0))
-    assert "Received: neither in the first 2 rows" in told(config, write(tmp_path, HEADER + "9,r,a,\n" * 2))
+    assert "Received: neither in the first 2 rows" in reported(config, write(tmp_path, HEADER + "9,r,a,\n" * 2))
 
 
 def test_labels_from_installs_are_ingestion_s_to_find(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_one_empty_part_of_several_is_no_mistake(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         check_files(CONFIG, found)
     assert str(caught.value) == f"the source `impressions` must have a row. Received: none ({tmp_path}/log-0.csv)"
-    assert told(CONFIG, found) == str(caught.value)
+    assert reported(CONFIG, found) == str(caught.value)
 
 
 def test_a_part_with_other_columns_is_found_wherever_it_is(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_the_most_frequent_reason_is_named_not_the_first(tmp_path: Path) -> None
         "impressions: 1 files, the first 5 rows read, would be rejected: missing_value 2, bad_label 1; most often "
         f"missing_value (2), the first: `request` must have a value (line 3, {tmp_path}/log-0.csv)"
     )
-    assert "most often missing_value (2), the first: `request` must" in told(CONFIG, found)
+    assert "most often missing_value (2), the first: `request` must" in reported(CONFIG, found)
 
 
 def test_white_space_and_null_values_are_said(tmp_path: Path) -> None:

@@ -66,8 +66,8 @@ class Server:
         return wait_for(lambda: self.find_log(message, **fields), f"{message} {fields} in {self.log}", self.process)
 
     def find_log(self, message: str, **fields: Any) -> dict[str, Any] | None:
-        wanted = {"message": message, **fields}
-        return next((line for line in list(self.log) if wanted.items() <= line.items()), None)
+        requested = {"message": message, **fields}
+        return next((line for line in list(self.log) if requested.items() <= line.items()), None)
 
     def wait_until_ready(self) -> None:
         wait_for(lambda: self.rest.get("/readyz").status_code == 200, "readiness", self.process)

@@ -132,8 +132,8 @@ def test_a_mistake_that_is_made_again_is_told_again(
     monkeypatch.setattr(config_files, "read_models", read_next)
     with pytest.raises(EOFError):
         asyncio.run(config_files.follow(path, 0.0, models, reconfigure))
-    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["message"] for line in told] == ["a model configuration was refused"] * 2
+    reported = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["message"] for line in reported] == ["a model configuration was refused"] * 2
 
 
 def test_without_a_configuration_there_is_no_other_page_of_metrics(tmp_path: Path) -> None:

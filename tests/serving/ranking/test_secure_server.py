@@ -35,7 +35,7 @@ def settings(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     port = free_port()
     ports = ["--grpc-port", str(port), "--rest-port", str(free_port()), "--poll-seconds", "0.05"]
     secure = ["--tls-certificate", str(server.certificate), "--tls-key", str(server.key)]
-    wanted = ["--tls-client-ca", str(client.certificate), "--token-file", str(token)]
+    requested = ["--tls-client-ca", str(client.certificate), "--token-file", str(token)]
     settings = ClientSettings(
         model="tiny",
         server=f"localhost:{port}",
@@ -45,7 +45,7 @@ def settings(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         client_key=str(client.key),
         token_file=str(token),
     )
-    command = ["-m", "serving.model_server", "--model", f"tiny={models / 'tiny'}", *ports, *secure, *wanted]
+    command = ["-m", "serving.model_server", "--model", f"tiny={models / 'tiny'}", *ports, *secure, *requested]
     with process(command, folder / "log") as running, RankingClient(settings) as asking:
         end = time.monotonic() + 60
         while True:
@@ -115,8 +115,8 @@ def test_a_token_is_read_again_and_a_broken_one_does_not_hold(
 
     changing = dataclasses.replace(settings, token_file=str(path))
     assert len(ask(changing, REQUEST, write(""), REQUEST, REQUEST)) == 3
-    (told,) = caplog.messages
-    assert told == (
+    (reported,) = caplog.messages
+    assert reported == (
         "the token cannot be read again; the earlier stays in use: "
         f"a token file must have a token. Received: an empty file ({path})"
     )

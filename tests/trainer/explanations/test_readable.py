@@ -36,9 +36,9 @@ def test_a_derived_feature_is_named_by_the_part_of_its_time() -> None:
     raw = {"hour": column("2026-11-28T12:30Z", "noon", ""), "app": column("a", "b", "c")}
     readable = Readable(CONFIG.spec, TransformState({}, {}))
     expected = [b"21", b"(missing)", b"(missing)"]
-    assert readable.of_block("hour", raw, {}).numpy().tolist() == expected
-    assert readable.of_input("hour_xf", raw, {}).numpy().tolist() == expected
-    crossed = readable.of_input("hour_x_app_xf", raw, {}).values.numpy().tolist()
+    assert readable.format_block("hour", raw, {}).numpy().tolist() == expected
+    assert readable.format_input("hour_xf", raw, {}).numpy().tolist() == expected
+    crossed = readable.format_input("hour_x_app_xf", raw, {}).values.numpy().tolist()
     assert [text.decode() for text in crossed] == ["21 × a", "(missing) × b", "(missing) × c"]
 
 
@@ -47,5 +47,5 @@ def test_a_number_of_the_wide_part_is_named_by_its_bucket(rule: dict[str, object
     price = Feature(name="price", side="item", kind="numeric", **rule)  # type: ignore[arg-type]
     readable = Readable(FeatureSpec(features=(price,)), TransformState({}, {"price": np.array([2, 8], np.float32)}))
     buckets = {"price_bucket_xf": tf.constant([0, 1, 2, 3], tf.int64)}
-    names = readable.of_input("price_bucket_xf", {}, buckets)
+    names = readable.format_input("price_bucket_xf", {}, buckets)
     assert names.numpy().tolist() == [b"below 2", b"from 2 below 8", b"from 8", b"(missing)"]

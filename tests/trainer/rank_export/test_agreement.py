@@ -42,8 +42,8 @@ class Case:
 
 def not_found(*names: str) -> str:
     what = "item features {} are" if len(names) > 1 else "item feature {} is"
-    told = what.format(", ".join(f"`{name}`" for name in names))
-    return f"the {told} in no table that is found by the item id `app`"
+    reported = what.format(", ".join(f"`{name}`" for name in names))
+    return f"the {reported} in no table that is found by the item id `app`"
 
 
 CASES = {
@@ -103,7 +103,7 @@ def ingested(tmp_path_factory: pytest.TempPathFactory) -> Ingested:
     return Ingested(store, span.transform_output, str(folder / "out" / "catalog"), span.train_files)
 
 
-def signatures_of(ingested: Ingested, config: Config, folder: Path) -> dict[str, Any]:
+def list_signatures(ingested: Ingested, config: Config, folder: Path) -> dict[str, Any]:
     """The signatures of a model with random weights, after export and loading."""
     output = tft.TFTransformOutput(ingested.transform_output)
     prepared = prepare(config, output, [ingested.train_files], [], None)
@@ -123,7 +123,7 @@ def signatures_of(ingested: Ingested, config: Config, folder: Path) -> dict[str,
 def test_all_signatures_agree_or_are_absent(ingested: Ingested, tmp_path: Path, name: str) -> None:
     case, store = CASES[name], ingested.store
     config = store_config(case.features, **case.sections)
-    signatures = signatures_of(ingested, config, tmp_path)
+    signatures = list_signatures(ingested, config, tmp_path)
 
     absent = absent_signatures(config)
     expected_absent = RANKING_SIGNATURES if case.ranks_nothing else ("rank", "rank_named") if case.why else ()

@@ -76,7 +76,7 @@ def test_rows_are_the_same_whatever_is_encoded_at_once(monkeypatch: pytest.Monke
     assert gathered["sum"].numpy().tolist() == [[1, -1], [2, -2], [0, 0], [0, 0], [1, -1]]
     assert gathered["id"].numpy().tolist() == [b"c", b"a", b"", b"b", b"c"]
     assert gathered["letters"].to_list() == [[b"z"], [b"x", b"y"], [], [], [b"z"]]
-    assert made.examples_of(rows).numpy().tolist() == [b"z", b"xy", b"", b"", b"z"]
+    assert made.look_up_examples(rows).numpy().tolist() == [b"z", b"xy", b"", b"", b"z"]
     examples = [(1,), (4,), (4,)]  # one block of texts, and the start and the size of each
     assert [tuple(v.shape) for v in made.resources if isinstance(v, tf.Variable)] == [
         (4, 2), (4,), (3,), (5,), *examples,

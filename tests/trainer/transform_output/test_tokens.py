@@ -42,7 +42,7 @@ def test_tokens_are_a_sequence(block: int, monkeypatch: pytest.MonkeyPatch) -> N
 )
 def test_each_line_of_a_file_is_a_token(content: bytes, expected: list[bytes], tmp_path: Path) -> None:
     (tmp_path / "vocabulary").write_bytes(content)
-    assert Tokens.of_lines(str(tmp_path / "vocabulary")) == expected
+    assert Tokens.read_lines(str(tmp_path / "vocabulary")) == expected
 
 
 @pytest.mark.parametrize(("size", "ends"), [(3, [1, 4]), (3, [2, 1]), (3, [-1, 2])])

@@ -23,7 +23,7 @@ def test_tokens_are_matched_by_their_bytes() -> None:
     match = match_rows(keys, keys, 5, 6, [b"a", b"b", b"c"], [b"c", b"new", b"a\x00", b"a"])
     assert origins(match) == {0: {2}, 3: {0}, 4: {3}, 5: {4}}  # c, a and the two oov buckets; b was dropped
     assert match.why == ""
-    assert match.num_kept == 4
+    assert match.num_transferred == 4
     assert match.used_rows.tolist() == [0, 2, 3, 4]
 
 
@@ -62,7 +62,7 @@ def test_hash_buckets_are_matched_if_one_number_divides_the_other() -> None:
     assert origins(match_rows(keys, keys, 2, 4)) == {0: {0}, 1: {1}, 2: {0}, 3: {1}}
     assert origins(match_rows(keys, keys, 4, 2)) == {0: {0, 2}, 1: {1, 3}}
     changed = match_rows(keys, keys, 4, 6)
-    assert changed.num_kept == 0
+    assert changed.num_transferred == 0
     assert changed.why == "the number of hash buckets changed from 4 to 6"
 
 
@@ -111,7 +111,7 @@ def test_rows_that_stand_for_something_else_are_not_matched() -> None:
     )
     hashed = [RowKeys("hash", features=("app", "price"), quantiles={"price": n}) for n in (4, 5)]
     match = match_rows(hashed[0], hashed[1], 9, 9, old_quantiles={"price": np.arange(5)})
-    assert match.num_kept == 0
+    assert match.num_transferred == 0
     assert match.why == "the crossed features' quantiles changed from {'price': 4} to {'price': 5}"
     no_number = RowKeys("hash", features=("app", "price"))
     assert match_rows(no_number, hashed[0], 9, 9).why == "the numeric features changed from [] to ['price']"
@@ -121,6 +121,6 @@ def test_counts_are_matched_bucket_by_bucket() -> None:
     keys = RowKeys("share")
     assert origins(match_rows(keys, keys, 3, 3)) == {0: {0}, 1: {1}, 2: {2}}
     match = match_rows(keys, keys, 3, 4)
-    assert match.num_kept == 0
+    assert match.num_transferred == 0
     assert match.why == "the number of buckets changed from 3 to 4"
     assert match_rows(keys, RowKeys("rows"), 3, 3).why == "the rows stood for share and now stand for rows"

@@ -73,7 +73,7 @@ def state_of(trained: Trained) -> dict[str, dict[str, np.ndarray]]:
     return state
 
 
-def tables_of(trained: Trained) -> tuple[Table, ...]:
+def read_tables(trained: Trained) -> tuple[Table, ...]:
     return (*trained.model.wide_tables, *trained.model.embedding_tables)
 
 
@@ -110,7 +110,7 @@ def test_one_step_changes_the_batch_s_rows_only_and_as_carried_state_has_it(pair
         model.train(1, seed=3, tokens=SURVIVING)
 
     after, old_after, cold_after = (state_of(model) for model in (pair.new, pair.old, without_state))
-    for table in tables_of(pair.new):
+    for table in read_tables(pair.new):
         name, in_batch = table.name, rows_in_batch(table, features)
         untouched = np.setdiff1d(np.arange(table.rows), in_batch)
         new_rows, old_rows = matched_rows(table)
@@ -121,8 +121,8 @@ def test_one_step_changes_the_batch_s_rows_only_and_as_carried_state_has_it(pair
             np.testing.assert_allclose(
                 values[new_rows], old_after[name][part][old_rows], rtol=1e-5, atol=1e-5, err_msg=f"{name} {part}"
             )
-        carried, cold = (
+        transferred, cold = (
             state[name]["values"][in_batch] - before[name]["values"][in_batch] for state in (after, cold_after)
         )
-        assert np.abs(carried).max() > 1e-4, name
-        assert np.abs(carried - cold).max() > 3e-5, name
+        assert np.abs(transferred).max() > 1e-4, name
+        assert np.abs(transferred - cold).max() > 3e-5, name

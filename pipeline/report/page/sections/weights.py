@@ -15,7 +15,7 @@ from trainer.transform_output.state import TransformState
 from trainer.warm_start.array_files import read
 from trainer.warm_start.files import SavedTable, read_files
 from trainer.wide_deep.tables import RowKeys
-from transform.vocabulary_memory import MEMORY_FILE, Seen, read_memory
+from transform.stateful_vocabulary import MEMORY_FILE, Seen, read_vocabulary_state
 
 #: Rows of each table, of each sign, and the number of tables.
 _NUM_STRONGEST, _MAX_TABLES = 8, 12
@@ -45,7 +45,7 @@ def _blocks(run: RunSources, folder: str) -> Iterator[Block]:
     memory = run.uri("transform", "VocabularyMemory")
     seen: Mapping[str, Mapping[bytes, Seen]] = {}
     if memory is not None and os.path.exists(os.path.join(memory, MEMORY_FILE)):
-        seen = read_memory(memory).vocabularies
+        seen = read_vocabulary_state(memory).vocabularies
     else:
         yield Note("The vocabularies' counts were removed, so no count is shown.", "quiet")
     crosses_first = sorted(wide.items(), key=lambda item: (len(item[1].keys.features) < 2, item[0]))

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from components.evaluation.metrics.paired import differences, metrics_of
+from components.evaluation.metrics.paired import compute_metrics, differences
 from tests.components.evaluation.metrics import plain
 
 
@@ -22,7 +22,7 @@ def flat(weighted: bool) -> dict[str, np.ndarray]:
 def test_metrics_are_those_of_their_definitions(weighted: bool) -> None:
     rows = flat(weighted)
     label, weight, score = rows["labels"], rows["weights"], rows["candidate"]
-    found = metrics_of(label, weight, score)
+    found = compute_metrics(label, weight, score)
     assert found["auc"] == pytest.approx(plain.auc(label.astype(int).tolist(), score.tolist(), weight.tolist()))
     losses = [-math.log(s if y else 1 - s) * w for y, w, s in zip(label, weight, score, strict=True)]
     assert found["logloss"] == pytest.approx(sum(losses) / sum(weight))
@@ -34,7 +34,7 @@ def test_metrics_are_those_of_their_definitions(weighted: bool) -> None:
 def test_a_difference_is_one_metric_minus_the_other(weighted: bool) -> None:
     rows = flat(weighted)
     label, weight = rows["labels"], rows["weights"]
-    one, other = (metrics_of(label, weight, rows[name]) for name in ("candidate", "baseline"))
+    one, other = (compute_metrics(label, weight, rows[name]) for name in ("candidate", "baseline"))
     found = differences(label, weight, rows["unit"], rows["candidate"], rows["baseline"])
     assert found["auc"].estimate == pytest.approx(one["auc"] - other["auc"])
     assert found["logloss"].estimate == pytest.approx(one["logloss"] - other["logloss"])
@@ -72,5 +72,5 @@ def test_the_standard_errors_are_the_spread_over_draws_of_users() -> None:
 def test_without_both_classes_there_is_no_difference() -> None:
     scores, ones = np.array([0.1, 0.2]), np.ones(2)
     assert differences(np.zeros(2), ones, np.arange(2), scores, scores) == {}
-    assert set(metrics_of(np.zeros(2), ones, scores)) == {"mean_label", "logloss"}
-    assert metrics_of(np.empty(0), np.empty(0), np.empty(0)) == {}
+    assert set(compute_metrics(np.zeros(2), ones, scores)) == {"mean_label", "logloss"}
+    assert compute_metrics(np.empty(0), np.empty(0), np.empty(0)) == {}

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.evaluation.scoring import scores as module
-from components.evaluation.scoring.scores import ScoringError, read_rows, scores_of
+from components.evaluation.scoring.scores import ScoringError, compute_scores, read_rows
 from tests.components.saved_models import example, export
 
 
@@ -65,10 +65,10 @@ def test_no_examples_are_no_rows(tmp_path: Path) -> None:
 def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path) -> None:
     path = str(export("good", tmp_path) / "Format-Serving")
     xs = [-1.0, 0.0, 3.0]
-    found = scores_of(path, [batch(*xs[:2]), batch(*xs[2:])])
+    found = compute_scores(path, [batch(*xs[:2]), batch(*xs[2:])])
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, [1 / (1 + math.exp(-x)) for x in xs], rtol=1e-6)
-    assert scores_of(path, []).shape == (0,)
+    assert compute_scores(path, []).shape == (0,)
 
 
 @pytest.mark.parametrize(
@@ -85,14 +85,14 @@ def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path) -> None
 def test_a_model_that_cannot_score_the_rows_says_so(kind: str, says: str, tmp_path: Path) -> None:
     path = str(export(kind, tmp_path) / "Format-Serving")
     with pytest.raises(ScoringError) as caught:
-        scores_of(path, [batch(2.0)])
+        compute_scores(path, [batch(2.0)])
     assert str(caught.value).startswith(says)
     assert str(caught.value).endswith(f"({path})")
 
 
 def test_a_lack_of_memory_is_not_taken_for_a_model_that_cannot_score_the_rows(tmp_path: Path) -> None:
     with pytest.raises(tf.errors.ResourceExhaustedError):
-        scores_of(str(export("out of memory", tmp_path) / "Format-Serving"), [batch(2.0)])
+        compute_scores(str(export("out of memory", tmp_path) / "Format-Serving"), [batch(2.0)])
 
 
 def test_a_model_whose_variables_are_cut_off_says_so(tmp_path: Path) -> None:
@@ -100,4 +100,4 @@ def test_a_model_whose_variables_are_cut_off_says_so(tmp_path: Path) -> None:
     (data,) = (path / "variables").glob("variables.data-*")
     data.write_bytes(data.read_bytes()[:-1])
     with pytest.raises(ScoringError, match=r"^the model cannot score the rows: Read less bytes than requested "):
-        scores_of(str(path), [batch(2.0)])
+        compute_scores(str(path), [batch(2.0)])

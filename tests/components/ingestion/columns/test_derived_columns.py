@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.data_validation.reading import columns_of
+from components.data_validation.reading import to_columns
 from components.ingestion.columns.rows import RowError, RowParser, StoredTime
 from tests.components.ingestion.compared_readers import assert_the_same, blocks_of, in_blocks, one_by_one, settings_of
 from tests.components.ingestion.ingested import ingest
@@ -254,7 +254,7 @@ def test_a_time_of_a_log_becomes_the_token_that_python_computes(tmp_path: Path) 
         "year": ["1996", "1995", "<missing>"],
     }
     # The rules of drift and leaks see the tokens, not the times.
-    measured = columns_of([to_example(row) for row in rows], config).tokens
+    measured = to_columns([to_example(row) for row in rows], config).tokens
     for name, of_rows in tokens.items():
         codes = measured[name].of_rows()
         assert [measured[name].values[code] if code >= 0 else "<missing>" for code in codes] == of_rows

@@ -16,7 +16,7 @@ from components.ingestion.formats.nested import (
     MAX_LISTED_DEPTH,
     flat,
     has_column,
-    leaves_of,
+    list_leaves,
     members_in,
     names_in,
     values_of,
@@ -70,9 +70,9 @@ def test_a_path_leads_to_a_member(row: dict[str, Any], expected: Any) -> None:
     ],
 )
 def test_in_a_row_with_objects_what_has_no_member_is_told(row: dict[str, Any], received: str) -> None:
-    told = f"`user.country` needs an object as `user`. Received: {received}"
-    assert flat(row, ["user.country"]) == {"user.country": BadMember(told)}
-    assert values_of([row], "user.country") == [BadMember(told)]
+    reported = f"`user.country` needs an object as `user`. Received: {received}"
+    assert flat(row, ["user.country"]) == {"user.country": BadMember(reported)}
+    assert values_of([row], "user.country") == [BadMember(reported)]
     assert repr(flat(row, ["user.country"])) == "{'user.country': <no member>}"  # in the quarantine
 
 
@@ -83,8 +83,8 @@ def test_a_path_may_be_deep_and_its_keys_empty() -> None:
         deep = {"a": deep}
     name = "a." * 100 + "x"
     assert flat({**row, **deep}, [name, ".", "a.a"]) == {name: 1, ".": 2, "a.a": deep["a"]["a"]}
-    told = flat({"a": {"b": {"c": 5}}}, ["a.b.c.d.e"])["a.b.c.d.e"].detail
-    assert told == "`a.b.c.d.e` needs an object as `a.b.c`. Received: int '5'"
+    reported = flat({"a": {"b": {"c": 5}}}, ["a.b.c.d.e"])["a.b.c.d.e"].detail
+    assert reported == "`a.b.c.d.e` needs an object as `a.b.c`. Received: int '5'"
 
 
 def test_which_columns_a_row_has() -> None:
@@ -160,13 +160,13 @@ def test_members_of_structs(tmp_path: Path) -> None:
         {"city": "a", "zip": 1}, None, None, {"city": None, "zip": 2},
     ]  # fmt: skip
     schema = pq.read_schema(path)
-    assert [name for name, _ in leaves_of(schema)] == [
+    assert [name for name, _ in list_leaves(schema)] == [
         "user.home.city", "user.home.zip", "user.id", "user.tags", "a.b", "other.id",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "reported"),
     [
         (
             "user.contry",
@@ -183,14 +183,14 @@ def test_members_of_structs(tmp_path: Path) -> None:
         ("tags.a", "`tags.a` needs a struct as `tags`. Received: map<string, int64 ('tags')>"),
     ],
 )
-def test_a_file_without_the_member_is_told(tmp_path: Path, name: str, told: str) -> None:
+def test_a_file_without_the_member_is_told(tmp_path: Path, name: str, reported: str) -> None:
     path = tmp_path / "a.parquet"
     tags = pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64()))
     table = pa.table({"user": [{"country": "us", "id": "u"}], "items": [[{"id": 1}]], "n": [1], "tags": tags})
     pq.write_table(table, path)
     with pytest.raises(InputError) as caught:
         read(path, name)
-    assert str(caught.value) == f"{told} ({path})"
+    assert str(caught.value) == f"{reported} ({path})"
 
 
 def test_a_file_s_own_column_goes_before_a_member_of_its_name(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_file_s_own_column_goes_before_a_member_of_its_name(tmp_path: Path) ->
     assert read(path, "user.id", "user.country") == [
         {"user.id": b"u", "user.country": b"de"}, {"user.id": b"u", "user.country": None},
     ]  # fmt: skip
-    assert [name for name, _ in leaves_of(pq.read_schema(path))] == ["user.id", "user.country"]
+    assert [name for name, _ in list_leaves(pq.read_schema(path))] == ["user.id", "user.country"]
 
 
 def test_a_file_with_one_column_that_is_not_the_wanted_one_says_nothing_of_delimiters(tmp_path: Path) -> None:

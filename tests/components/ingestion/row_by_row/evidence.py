@@ -65,7 +65,7 @@ class FileSketch:
         if len(self._sketch) == self._size:
             self._limit = max(self._sketch)
 
-    def part(self, path: str, sha256: str) -> FilePart:
+    def summary(self, path: str, sha256: str) -> FilePart:
         """Returns the evidence of all rows added."""
         self._cut()
         return FilePart(File(self._source, path, sha256, self._num_rows), dict(self._hours), self._sketch)

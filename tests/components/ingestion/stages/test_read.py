@@ -10,7 +10,7 @@ from components.ingestion.formats import text_blocks
 from components.ingestion.stages import read as read_stage
 from components.ingestion.stages import scratch
 from components.ingestion.stages.read import ReadFiles
-from components.ingestion.stages.task import Part, Task
+from components.ingestion.stages.task import Partition, Task
 from tests.components.ingestion.logs import store_config
 
 
@@ -25,8 +25,8 @@ def test_a_part_ends_with_the_block_that_reaches_the_limit_of_rows_or_of_bytes(
     monkeypatch.setattr(read_stage, "PART_ROWS", rows)
     monkeypatch.setattr(read_stage, "PART_BYTES", num_bytes)
     outputs = ReadFiles(Task(store_config(), 0, str(tmp_path), 1, 1)).process(("users", "", 0, str(path)))
-    parts = [output for output in outputs if isinstance(output, Part)]
-    assert [part.order for part in parts] == [(0, number) for number in range(len(sizes))]
-    tables = [scratch.read_table(part.path) for part in parts]
+    partitions = [output for output in outputs if isinstance(output, Partition)]
+    assert [partition.order for partition in partitions] == [(0, number) for number in range(len(sizes))]
+    tables = [scratch.read_table(partition.path) for partition in partitions]
     assert [len(table) for table in tables] == sizes
     assert [number for table in tables for number in table["number"].to_pylist()] == list(range(2, 32))

@@ -43,7 +43,7 @@ EXCERPTS = {
 }
 
 
-def words_of(line: str) -> list[str]:
+def split_words(line: str) -> list[str]:
     """A line's words, each number as `#`."""
     return re.sub(r"\d[\d,.]*(e[+-]\d+)?", "#", line).split()
 
@@ -53,7 +53,7 @@ def agree(documented: str, printed: str) -> bool:
 
     The excerpts were printed before the table had its column `signature`, and say so.
     """
-    expected, words = words_of(documented), words_of(printed)
+    expected, words = split_words(documented), split_words(printed)
     return expected in [words, *(words[:i] + words[i + 1 :] for i in range(len(words)))]
 
 

@@ -163,10 +163,10 @@ def test_brackets_in_reasons_and_paths_are_shown() -> None:
     """They are no markup: a reason such as `[/oncall/42]` would end the command with an error."""
     brackets = "[/oncall/42] [hotfix] b"
     start = WarmStartReport(f"models/{brackets}", {}, not_carried=(brackets,))
-    told = {"forced": brackets, "refusals": (f"auc where x={brackets}",), "push_note": brackets}
+    reported = {"forced": brackets, "refusals": (f"auc where x={brackets}",), "push_note": brackets}
     places = {"report": f"w/{brackets}/1.html"}
     warm = trained(warm_started_from=f"models/{brackets}", warm_start=start)
-    lines = lines_of(warm, held_against=brackets, places=places, progress_problem=brackets, **told)
+    lines = lines_of(warm, held_against=brackets, places=places, progress_problem=brackets, **reported)
     for line in (
         f"start warm, from models/{brackets}",
         f"not carried {brackets}",

@@ -85,8 +85,8 @@ def test_each_node_from_what_it_read_to_what_it_made(
 
     examples = ("file", "/workspace/examples/1")
     logs = [("file", "/data/a.csv"), ("s3://logs", "day/b.csv")]
-    told = [(e["job"]["name"], e["eventType"], places(e, "inputs"), places(e, "outputs")) for e in received]
-    assert told == [
+    reported = [(e["job"]["name"], e["eventType"], places(e, "inputs"), places(e, "outputs")) for e in received]
+    assert reported == [
         ("store.example_gen", "START", logs, [examples]),
         ("store.example_gen", "COMPLETE", logs, [examples]),
         ("store.row_gate", "START", [examples], []),

@@ -134,11 +134,11 @@ def test_a_page_that_cannot_be_written_is_counted_and_said_and_nothing_else_is_l
 
 def test_the_alerts_are_on_metrics_that_there_are(workspace: Workspace) -> None:
     write(workspace, result(1))
-    there = {name for name, *_ in samples(workspace)}
+    existing = {name for name, *_ in samples(workspace)}
     groups = yaml.safe_load((ROOT / "deploy" / "prometheus" / "alerts.yaml").read_text())["groups"]
     (of_runs,) = [group for group in groups if group["name"] == "wide-deep-ranker"]
     for rule in of_runs["rules"]:
         asked = set(re.findall(r"wdr_\w+", rule["expr"]))
         assert asked
-        assert asked <= there, rule["alert"]
+        assert asked <= existing, rule["alert"]
         assert set(re.findall(r'result="(\w+)"', rule["expr"])) <= {"pushed", "refused", "skipped"}

@@ -14,7 +14,7 @@ from components.infra_validation.verdict import Latency, Measurements, Verdict
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest, Metrics
 from components.model_store.versions import add_version
-from pipeline.report.page.index import index_of, write_index
+from pipeline.report.page.index import render_index, write_index
 from pipeline.report.page.render import chart_script
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
@@ -70,7 +70,7 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def test_it_shows_the_blocked_day_the_refusals_and_the_versions(workspace: Workspace, cache: Path) -> None:
-    elements = Elements(index_of(workspace, cache))
+    elements = Elements(render_index(workspace, cache))
     assert "data_gate" in elements.text["refusals"]
     assert "at least 0.5 times the median" in elements.text["refusals"]
     assert "worse than the serving model's by at most 0.006" in elements.text["refusals"]
@@ -90,7 +90,7 @@ def test_its_tables_by_span_begin_with_the_newest(tmp_path: Path, cache: Path) -
     workspace = Workspace.at(tmp_path)
     for day in range(101, 162):
         storage.write_text(str(workspace.reports / f"run-{day}.json"), report_of(day, 1).to_json())
-    page = index_of(workspace, cache)
+    page = render_index(workspace, cache)
     for what in ("auc", "Tokens", "Rows and cost"):
         table = page.split(f"<caption>{what} by span, the newest first</caption>")[1].split("</table>")[0]
         assert re.findall(r'<th scope="row">(\d+)</th>', table) == [str(day) for day in range(161, 101, -1)]
@@ -108,12 +108,12 @@ def test_the_runs_of_several_pipelines_are_not_mixed(workspace: Workspace, cache
         storage.write_text(str(workspace.reports / f"{pipeline}-{day}.json"), report.to_json())
 
     write("ads", 14)
-    page = index_of(workspace, cache)  # the others' reports are of an earlier release
+    page = render_index(workspace, cache)  # the others' reports are of an earlier release
     assert rows(page, "auc by span, the newest first") == [str(day) for day in range(14, 0, -1)]
     assert '<th scope="col">pipeline</th>' not in page
     for day in (20, 21):
         write("books", day)
-    page = index_of(workspace, cache)
+    page = render_index(workspace, cache)
     assert '<th scope="col">pipeline</th>' in page
     for caption in ("auc by span", "Tokens by span", "Rows and cost by span"):
         assert rows(page, f"ads: {caption}, the newest first") == ["14"]
@@ -126,7 +126,7 @@ def test_the_runs_of_several_pipelines_are_not_mixed(workspace: Workspace, cache
 
 def test_a_report_that_cannot_be_read_is_said_and_the_others_are_shown(workspace: Workspace, cache: Path) -> None:
     (workspace.reports / "run-03.json").write_text("{")
-    elements = Elements(index_of(workspace, cache))
+    elements = Elements(render_index(workspace, cache))
     assert "A report is left out: a run's report must be JSON" in elements.text["runs"]
     assert "run-04" in elements.text["runs"]
 

@@ -27,7 +27,7 @@ from pipeline.report.page.render import chart_script
 from pipeline.report.page.sections import curves, features, flow
 from pipeline.report.page.sections.curves import Histogram
 from pipeline.report.page.sources import Node, Output, RunSources
-from pipeline.report.page.write import page_of, sections_of
+from pipeline.report.page.write import render_run_page, render_sections
 from pipeline.report.run_report import RunReport
 from tests.once import made_once
 from tests.pipeline.report.console.summaries import trained
@@ -59,9 +59,9 @@ def sources(report: RunReport, **changes: object) -> RunSources:
 
 
 def page(run: RunSources, cache: Path) -> str:
-    sections, problems = sections_of(run)
+    sections, problems = render_sections(run)
     assert problems == ()
-    return page_of(run, sections, cache)
+    return render_run_page(run, sections, cache)
 
 
 def full_report(name: str) -> RunReport:
@@ -123,7 +123,7 @@ def test_it_says_how_a_run_ended() -> None:
 def _texts(run: RunSources) -> list[str]:
     from pipeline.report.page.sections.verdict import head
 
-    sections, _ = sections_of(run)
+    sections, _ = render_sections(run)
     notes = [*head(run).sentences, *(b for s in sections for b in s.blocks if hasattr(b, "text"))]
     return [note.text for note in notes if hasattr(note, "text")]
 
@@ -184,7 +184,7 @@ def test_a_section_whose_artifact_is_damaged_says_so_and_the_others_are_made(tmp
     (tmp_path / "gate_record.json").write_text("{")
     made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     node = Node("data_validation", "done", made, 3.0, (Output("GateRecord", str(tmp_path), 2),))
-    sections, problems = sections_of(sources(run_result(), nodes=(node,)))
+    sections, problems = render_sections(sources(run_result(), nodes=(node,)))
     assert len(sections) == len(SECTIONS)
     assert [problem.split(":")[0] for problem in problems] == ["Verdicts of the gates", "Features and drift", "Lineage"]
     assert all("gate_record.json" in problem or "schema version" in problem for problem in problems)
@@ -195,7 +195,7 @@ def test_damaged_statistics_cost_their_section_only(tmp_path: Path) -> None:
     (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(b"\xff\xff\xff")
     made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     node = Node("statistics_gen", "done", made, 3.0, (Output("ExampleStatistics", str(tmp_path), 2),))
-    sections, problems = sections_of(sources(run_result(), nodes=(node,)))
+    sections, problems = render_sections(sources(run_result(), nodes=(node,)))
     assert len(sections) == len(SECTIONS)
     assert [problem.split(":")[0] for problem in problems] == ["Features and drift"]
 
@@ -305,6 +305,6 @@ def test_the_way_of_the_data_names_the_models_that_scored() -> None:
 
 def test_a_window_that_lacks_spans_is_told_with_the_data_and_in_the_model_card(cache: Path) -> None:
     run = sources(dataclasses.replace(full_report("in"), span=5, spans=(5, 3), missing_spans=(4,)))
-    told = "window (ingestion.window_spans) lacks span 4; the run's log says why"
-    assert f"The {told}." in Elements(page(run, cache)).text["data"]
-    assert plain(told) in model_card(run)
+    reported = "window (ingestion.window_spans) lacks span 4; the run's log says why"
+    assert f"The {reported}." in Elements(page(run, cache)).text["data"]
+    assert plain(reported) in model_card(run)

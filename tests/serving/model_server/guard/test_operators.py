@@ -57,8 +57,8 @@ def test_at_a_port_that_others_reach_nobody_changes_the_configuration_but_at_the
             predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
             assert refusal(predictions.Predict, x_request([1.0]))[0] is Code.UNIMPLEMENTED
             stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-            (told,) = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-            names = {found.name for found in told.list_services_response.service if "tensorflow" in found.name}
+            (reported,) = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+            names = {found.name for found in reported.list_services_response.service if "tensorflow" in found.name}
             assert names == {"tensorflow.serving.ModelService"}
         assert serves_renamed(server)
 

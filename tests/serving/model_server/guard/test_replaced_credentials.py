@@ -132,8 +132,8 @@ def test_a_new_certificate_is_shown_and_a_broken_one_is_not(models: Path, pairs:
         assert served_to(server, second, client) == (False, False)
 
         replace(files.certificate, second.certificate)
-        told = server.wait_for_log("the certificate cannot be read again; the earlier stays in use", level="error")
-        assert told["reason"] == (
+        reported = server.wait_for_log("the certificate cannot be read again; the earlier stays in use", level="error")
+        assert reported["reason"] == (
             "a certificate and its key must be PEM files of one pair. "
             f"Received: KEY_VALUES_MISMATCH ({files.certificate}, {files.key})"
         )
@@ -160,9 +160,9 @@ def test_a_certificate_that_cannot_be_used_is_told_at_the_start(models: Path, tm
     key = make_pair(tmp_path, "b").key if mistake == "another key" else pair.key
     (tmp_path / "ca").write_text("none", encoding="ascii")
     authority = ("--tls-client-ca", tmp_path / "ca") if mistake == "no authority" else ()
-    told = failed("--models", models, "--tls-certificate", pair.certificate, "--tls-key", key, *authority)
+    reported = failed("--models", models, "--tls-certificate", pair.certificate, "--tls-key", key, *authority)
     assert (
-        told
+        reported
         == "Error: "
         + {
             "another key": "a certificate and its key must be PEM files of one pair. "

@@ -68,14 +68,14 @@ def rows() -> list[bytes]:
     return found
 
 
-def scores_of(server: Server, rows: list[bytes]) -> np.ndarray:
+def compute_scores(server: Server, rows: list[bytes]) -> np.ndarray:
     inputs: dict[str, Any] = {EXAMPLES_INPUT: rows}
     response = server.predictions.Predict(request(model=MODEL, **inputs))
     return np.array(response.outputs[SCORES_OUTPUT].float_val, np.float32)
 
 
 def test_rank_sorts_by_the_scores_of_its_candidates(exported: Server, rows: list[bytes]) -> None:
-    scores = scores_of(exported, rows)
+    scores = compute_scores(exported, rows)
     assert len(set(scores)) == len(APPS)
     inputs = {CONTEXT_INPUT: rows[:1], ITEM_IDS: [APPS], ITEMS_INPUT: [rows]}
     response = exported.predictions.Predict(request(RANK_ITEMS_SIGNATURE, model=MODEL, **inputs))
@@ -87,7 +87,7 @@ def test_rank_sorts_by_the_scores_of_its_candidates(exported: Server, rows: list
 
 
 def test_classify_and_regress_give_the_same_scores(exported: Server, rows: list[bytes]) -> None:
-    scores = scores_of(exported, rows)
+    scores = compute_scores(exported, rows)
     examples = input_pb2.ExampleList(examples=[tf.train.Example.FromString(row) for row in rows])
     given = input_pb2.Input(example_list=examples)
     regression = exported.predictions.Regress(
@@ -108,8 +108,8 @@ def test_large_requests_are_as_small_ones(exported: Server, rows: list[bytes]) -
     """3,000 rows, and 40 requests of 80 candidates, are both computed in parts."""
     many = make_rows(3000, APPS, 4)
     examples = [to_example(row) for row in many]
-    small = np.concatenate([scores_of(exported, examples[at : at + 500]) for at in range(0, 3000, 500)])
-    np.testing.assert_allclose(scores_of(exported, examples), small, rtol=1e-6)
+    small = np.concatenate([compute_scores(exported, examples[at : at + 500]) for at in range(0, 3000, 500)])
+    np.testing.assert_allclose(compute_scores(exported, examples), small, rtol=1e-6)
 
     def ranked(start: int, end: int) -> list[np.ndarray]:
         inputs = {CONTEXT_INPUT: examples[start:end], ITEM_IDS: [APPS * 10] * (end - start)}

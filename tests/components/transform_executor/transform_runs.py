@@ -16,12 +16,12 @@ from tfx.types import Artifact, artifact_utils, standard_artifacts
 from tfx.utils import proto_utils
 
 from components.artifact_types import VocabularyMemory
-from components.transforming.executor import TransformExecutor
+from components.transform_executor.executor import TransformExecutor
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY, REMEMBERED_KEY, preprocessing_fn
 from transform.schema import schema_text
-from transform.vocabulary_memory import read_memory, remembered_tokens
+from transform.stateful_vocabulary import earlier_tokens, read_vocabulary_state
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,9 +110,9 @@ def execute(
 
 def stock_preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
     """`preprocessing_fn` of TFX's executor, which has no memory: reads the tokens that the project's executor adds."""
-    memory = read_memory(custom_config["memory"])
+    memory = read_vocabulary_state(custom_config["memory"])
     spec = Config.from_json(custom_config[CONFIG_KEY]).spec
-    remembered = remembered_tokens(memory, spec, custom_config["span"])
+    remembered = earlier_tokens(memory, spec, custom_config["span"])
     return preprocessing_fn(inputs, {**custom_config, REMEMBERED_KEY: remembered})
 
 

@@ -1,6 +1,6 @@
 """TFX's Transform with a memory: its vocabularies keep tokens of earlier spans that are not in the window.
 
-The component, its inputs and outputs are TFX's; the executor is `components.transforming.executor`.
+The component, its inputs and outputs are TFX's; the executor is `components.transform_executor.executor`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tfx.types.standard_component_specs import TransformSpec
 
 from components.artifact_types import VocabularyMemory
 from components.execution_types import recorded_as
-from components.transforming.executor import TransformExecutor
+from components.transform_executor.executor import TransformExecutor
 
 #: The executor's name in pipelines that release 0.2.0 compiled.
 RememberingTransformExecutor = TransformExecutor
 
 
-class RememberingTransformSpec(ComponentSpec):  # type: ignore[misc]
+class StatefulTransformSpec(ComponentSpec):  # type: ignore[misc]
     """The spec of TFX's Transform, plus the memory before and after the run."""
 
     PARAMETERS = TransformSpec.PARAMETERS
@@ -36,10 +36,10 @@ class RememberingTransformSpec(ComponentSpec):  # type: ignore[misc]
 
 
 @recorded_as("components.remembering_transform.RememberingTransform")
-class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+class StatefulTransform(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
     """TFX's Transform, with the vocabularies' memory as an additional input and output."""
 
-    SPEC_CLASS = RememberingTransformSpec
+    SPEC_CLASS = StatefulTransformSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(TransformExecutor)
 
     def __init__(
@@ -65,7 +65,7 @@ class RememberingTransform(base_beam_component.BaseBeamComponent):  # type: igno
           custom_config: The function's `custom_config`; it must have `CONFIG_KEY`.
         """
         super().__init__(
-            spec=RememberingTransformSpec(
+            spec=StatefulTransformSpec(
                 examples=examples,
                 schema=schema,
                 analyzer_cache=analyzer_cache,

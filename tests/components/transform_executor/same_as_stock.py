@@ -15,9 +15,9 @@ import tensorflow as tf
 from tfx.components.transform.executor import Executor as StockExecutor
 from tfx.types import Artifact
 
-from components.transforming.executor import TransformExecutor
-from tests.components.transforming.random_examples import random_examples
-from tests.components.transforming.transform_runs import Written, examples, run
+from components.transform_executor.executor import TransformExecutor
+from tests.components.transform_executor.random_examples import random_examples
+from tests.components.transform_executor.transform_runs import Written, examples, run
 from transform.config.config import Config
 from transform.feature_spec import transformed_name
 

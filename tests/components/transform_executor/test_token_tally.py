@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.transforming.executor import TokenTally
+from components.transform_executor.executor import TokenTally
 from transform.config.config import parse_config
 
 SPEC = parse_config(

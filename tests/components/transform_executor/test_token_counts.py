@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from components.transforming import token_counts
-from components.transforming.token_counts import (
+from components.transform_executor import token_counts
+from components.transform_executor.token_counts import (
     EMPTY_VOCABULARY,
     NUM_RANGES,
     CountsFile,

@@ -12,7 +12,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_transform import annotators, graph_tools, impl_helper
 from tensorflow_transform.tf_metadata import metadata_io
 
-from components.transforming.traced_graph import PreprocessingFn, TracedGraph
+from components.transform_executor.traced_graph import PreprocessingFn, TracedGraph
 
 
 def write_transform_graph(

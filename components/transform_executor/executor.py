@@ -27,14 +27,20 @@ from tfx.types import artifact_utils
 
 from components.artifacts import LATE
 from components.examples.reading import split_files
-from components.transforming.analysis import AnalysisCache, analyze
-from components.transforming.materialization import Materialization, Seen, output_prefix
-from components.transforming.output import write_transform_graph
-from components.transforming.traced_graph import PreprocessingFn, traced, type_specs
+from components.transform_executor.analysis import AnalysisCache, analyze
+from components.transform_executor.materialization import Materialization, Seen, output_prefix
+from components.transform_executor.output import write_transform_graph
+from components.transform_executor.traced_graph import PreprocessingFn, traced, type_specs
 from transform.config.config import Config
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 from transform.preprocessing import CODE_KEY, CONFIG_KEY, REMEMBERED_KEY
-from transform.vocabulary_memory import read_memory, remembered_tokens, uncounted, updated, write_memory
+from transform.stateful_vocabulary import (
+    earlier_tokens,
+    read_vocabulary_state,
+    uncounted,
+    updated,
+    write_vocabulary_state,
+)
 
 _TRAIN = "train"
 _SCRATCH = ".scratch"
@@ -43,7 +49,7 @@ _SCRATCH = ".scratch"
 class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     """Writes what TFX's Transform writes, and the memory.
 
-    `tests/components/transforming/same_as_stock.py` says how exactly it is the same.
+    `tests/components/transform_executor/same_as_stock.py` says how exactly it is the same.
 
     It passes the memory's tokens to `preprocessing_fn`, and counts the tokens of spans and vocabularies that the memory
     lacks.
@@ -61,8 +67,8 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
         span = max(spans)
         memory = None
         if input_dict.get("memory"):
-            memory = read_memory(artifact_utils.get_single_uri(input_dict["memory"]))
-            custom_config[REMEMBERED_KEY] = remembered_tokens(memory, spec, span)
+            memory = read_vocabulary_state(artifact_utils.get_single_uri(input_dict["memory"]))
+            custom_config[REMEMBERED_KEY] = earlier_tokens(memory, spec, span)
         splits = json_format.Parse(exec_properties["splits_config"], transform_pb2.SplitsConfig())
         function = functools.partial(_function(exec_properties["preprocessing_fn"]), custom_config=custom_config)
         schema = _schema(input_dict)
@@ -86,7 +92,7 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
                 seen = tally.of_span(of_span, counted) if counted else None
                 materialization.write(_files(raw, split), output_prefix(folder), seen)
         learned = updated(memory, tally.counts(), spec, span)
-        write_memory(learned, artifact_utils.get_single_uri(output_dict["updated_memory"]))
+        write_vocabulary_state(learned, artifact_utils.get_single_uri(output_dict["updated_memory"]))
 
 
 def _known_by(examples: types.Artifact) -> int:

@@ -12,17 +12,17 @@ import pytest
 from transform.config.config import parse_config
 from transform.errors import InputError
 from transform.feature_spec import FeatureSpec
-from transform.vocabulary_memory import (
+from transform.stateful_vocabulary import (
     MAX_REMEMBERED_COMBINATIONS,
     MEMORY_FILE,
     Memory,
     Rule,
     Seen,
-    read_memory,
-    remembered_tokens,
+    earlier_tokens,
+    read_vocabulary_state,
     rules,
     updated,
-    write_memory,
+    write_vocabulary_state,
 )
 
 
@@ -52,14 +52,14 @@ def test_a_weekday_that_a_window_of_one_day_lacks_is_remembered_until_it_comes_b
     memory: Memory | None = None
     for span in range(1, 15):
         if memory is not None:
-            remembered = remembered_tokens(memory, spec, span)["weekday"]
+            remembered = earlier_tokens(memory, spec, span)["weekday"]
             assert set(remembered) == set(DAYS[: span - 1])
         memory = updated(memory, {span: {"weekday": [(DAYS[(span - 1) % 7], 100)]}}, spec, span)
     assert memory is not None
     # When no Thursday occurs any more, it is forgotten 7 spans after span 8, the last span that had it.
     for span in range(15, 17):
         memory = updated(memory, {span: {"weekday": [(b"fri", 100)]}}, spec, span)
-        assert (b"thu" in remembered_tokens(memory, spec, span + 1).get("weekday", [])) is (span + 1 <= 8 + 7)
+        assert (b"thu" in earlier_tokens(memory, spec, span + 1).get("weekday", [])) is (span + 1 <= 8 + 7)
 
 
 def test_counts_are_halved_every_half_of_the_memory() -> None:
@@ -89,7 +89,7 @@ def test_of_more_tokens_than_the_vocabulary_s_maximum_the_most_frequent_are_reme
     spec = spec_of(memory_spans=4, max_size=2)
     counts = [(b"thu", 5), (b"fri", 7), (b"sat", 6)]
     memory = updated(None, {1: {"weekday": counts}}, spec, 1)
-    assert remembered_tokens(memory, spec, 2) == {"weekday": [b"fri", b"sat"]}
+    assert earlier_tokens(memory, spec, 2) == {"weekday": [b"fri", b"sat"]}
 
 
 def test_what_has_no_memory_is_not_remembered() -> None:
@@ -131,17 +131,17 @@ TOKENS = {"shared": [(b"12", 3)], "app": [(b"chess", 3)], "app_x_part": [(b"ches
 
 @pytest.mark.parametrize("after", [derived("day"), derived("month", "Asia/Tokyo"), derived(None)])
 def test_tokens_of_another_part_or_another_zone_are_not_remembered(tmp_path: Path, after: FeatureSpec) -> None:
-    write_memory(updated(None, {1: TOKENS}, derived("month"), 1), str(tmp_path))
-    memory = read_memory(str(tmp_path))
+    write_vocabulary_state(updated(None, {1: TOKENS}, derived("month"), 1), str(tmp_path))
+    memory = read_vocabulary_state(str(tmp_path))
     kept = {"shared": [b"12"], "app": [b"chess"], "app_x_part": [b"chess\x1f12"]}
-    assert remembered_tokens(memory, derived("month"), 2) == kept
-    assert remembered_tokens(memory, derived("month", form="epoch_seconds"), 2) == kept
-    assert remembered_tokens(memory, after, 2) == {"app": [b"chess"]}
+    assert earlier_tokens(memory, derived("month"), 2) == kept
+    assert earlier_tokens(memory, derived("month", form="epoch_seconds"), 2) == kept
+    assert earlier_tokens(memory, after, 2) == {"app": [b"chess"]}
     # They do not come back by the next memory either, whose tokens have the new meaning.
     again = updated(memory, {2: {"shared": [(b"13", 1)]}}, after, 2)
     assert set(again.vocabularies["shared"]) == {b"13"}
-    assert remembered_tokens(again, after, 3) == {"shared": [b"13"], "app": [b"chess"]}
-    assert remembered_tokens(again, derived("month"), 3) == {"app": [b"chess"]}
+    assert earlier_tokens(again, after, 3) == {"shared": [b"13"], "app": [b"chess"]}
+    assert earlier_tokens(again, derived("month"), 3) == {"app": [b"chess"]}
 
 
 def test_a_further_feature_of_the_same_part_keeps_the_memory(tmp_path: Path) -> None:
@@ -150,27 +150,27 @@ def test_a_further_feature_of_the_same_part_keeps_the_memory(tmp_path: Path) -> 
     further = dataclasses.replace(part, name="other_part", vocabulary="shared")
     both = dataclasses.replace(before, features=(*before.features, further))
     for first, then in ((before, both), (both, before)):
-        write_memory(updated(None, {1: TOKENS}, first, 1), str(tmp_path))
-        assert remembered_tokens(read_memory(str(tmp_path)), then, 2)["shared"] == [b"12"]
+        write_vocabulary_state(updated(None, {1: TOKENS}, first, 1), str(tmp_path))
+        assert earlier_tokens(read_vocabulary_state(str(tmp_path)), then, 2)["shared"] == [b"12"]
 
 
 def test_a_memory_of_an_earlier_release_has_no_derived_tokens(tmp_path: Path) -> None:
     vocabulary = {"tokens": ["12"], "counts": [3.0], "last_spans": [1]}
     content = {"schema_version": 1, "span": 1, "vocabularies": {"shared": vocabulary}}
     (tmp_path / MEMORY_FILE).write_text(json.dumps(content))
-    memory = read_memory(str(tmp_path))
-    assert remembered_tokens(memory, derived(None), 2) == {"shared": [b"12"]}
-    assert remembered_tokens(memory, derived("month"), 2) == {}
+    memory = read_vocabulary_state(str(tmp_path))
+    assert earlier_tokens(memory, derived(None), 2) == {"shared": [b"12"]}
+    assert earlier_tokens(memory, derived("month"), 2) == {}
 
 
 def test_a_file_holds_any_bytes(tmp_path: Path) -> None:
     memory = Memory(7, {"app": {b"\xff\x00": Seen(1.5, 6), "été\x1f".encode(): Seen(2.0, 7)}, "weekday": {}})
-    write_memory(memory, str(tmp_path))
-    assert read_memory(str(tmp_path)) == memory
+    write_vocabulary_state(memory, str(tmp_path))
+    assert read_vocabulary_state(str(tmp_path)) == memory
 
 
 @pytest.mark.parametrize("content", ["", '{"schema_version": 2, "span": 1, "vocabularies": {}}'])
 def test_a_damaged_file_is_an_error_that_names_it(tmp_path: Path, content: str) -> None:
     (tmp_path / MEMORY_FILE).write_text(content)
     with pytest.raises(InputError, match=f"memory must be readable.*{MEMORY_FILE}"):
-        read_memory(str(tmp_path))
+        read_vocabulary_state(str(tmp_path))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.transforming import batches
-from components.transforming.batches import split_by_combinations
-from components.transforming.executor import TransformExecutor
-from tests.components.transforming.same_as_stock import day
-from tests.components.transforming.transform_runs import run
+from components.transform_executor import batches
+from components.transform_executor.batches import split_by_combinations
+from components.transform_executor.executor import TransformExecutor
+from tests.components.transform_executor.same_as_stock import day
+from tests.components.transform_executor.transform_runs import run
 from transform import tfrecords
 from transform.config.config import parse_config
 

@@ -14,9 +14,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.examples.reading import example_batches
-from components.transforming import analysis
-from components.transforming.analysis import AnalysisCache, analyze
-from components.transforming.traced_graph import Moments, Quantiles, TracedGraph, Vocabulary, traced, type_specs
+from components.transform_executor import analysis
+from components.transform_executor.analysis import AnalysisCache, analyze
+from components.transform_executor.traced_graph import Moments, Quantiles, TracedGraph, Vocabulary, traced, type_specs
 
 PARSING = {"city": tf.io.VarLenFeature(tf.string), "price": tf.io.VarLenFeature(tf.float32)}
 

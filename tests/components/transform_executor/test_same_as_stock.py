@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.transforming.same_as_stock import EXECUTORS, check_same, check_two_days, day
-from tests.components.transforming.transform_runs import run
+from tests.components.transform_executor.same_as_stock import EXECUTORS, check_same, check_two_days, day
+from tests.components.transform_executor.transform_runs import run
 from tests.transform.small_config import small_config
 from tests.transform.test_preprocessing import CONFIG as HARD_CASES
 from transform.config.config import parse_config

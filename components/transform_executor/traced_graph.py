@@ -15,7 +15,7 @@ import tensorflow as tf
 from tensorflow_transform import analyzer_nodes, analyzers, impl_helper, tf_utils
 
 from components.examples.reading import map_ahead
-from components.transforming.token_counts import HASH_BUCKETS, NUM_RANGES, Pruning
+from components.transform_executor.token_counts import HASH_BUCKETS, NUM_RANGES, Pruning
 
 PreprocessingFn = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -150,7 +150,7 @@ def _analyzers(graph: Any, inputs: Mapping[str, Any]) -> list[Analyzer]:
         operation = sink.future.parent_operation
         match operation.operation_def:
             case analyzer_nodes.VocabularyOrderAndWrite():
-                vocabularies[id(_merge_of(operation))] = _vocabulary(graph, operation, result, digests)
+                vocabularies[id(_find_merge(operation))] = _vocabulary(graph, operation, result, digests)
             case analyzer_nodes.VocabularyCount():
                 sizes.append((operation, result))
             case analyzer_nodes.ExtractCombineMergeOutputs():
@@ -158,21 +158,21 @@ def _analyzers(graph: Any, inputs: Mapping[str, Any]) -> list[Analyzer]:
             case other:
                 raise NotImplementedError(f"{_ALLOWED} Received: {other}")
     for operation, result in sizes:
-        vocabulary = vocabularies[id(_merge_of(operation))]
+        vocabulary = vocabularies[id(_find_merge(operation))]
         (counted,) = operation.inputs
         pruned = isinstance(counted.parent_operation.operation_def, analyzer_nodes.VocabularyPrune)
         (vocabulary.filtered_size if pruned else vocabulary.unfiltered_size).append(result)
     return [*vocabularies.values(), *(_combined(outputs, digests) for outputs in combined.values())]
 
 
-def _merge_of(operation: Any) -> Any:
+def _find_merge(operation: Any) -> Any:
     """The operation that merges a vocabulary's counts, among those that an operation's first inputs come from."""
     while not isinstance(operation.operation_def, analyzer_nodes.VocabularyMerge):
         operation = operation.inputs[0].parent_operation
     return operation
 
 
-def _sources_of(operation: Any) -> tuple[tf.Tensor, ...]:
+def _find_sources(operation: Any) -> tuple[tf.Tensor, ...]:
     while not isinstance(operation.operation_def, analyzer_nodes.TensorSource):
         operation = operation.inputs[0].parent_operation
     return tuple(operation.operation_def.tensors)
@@ -181,8 +181,8 @@ def _sources_of(operation: Any) -> tuple[tf.Tensor, ...]:
 def _vocabulary(graph: Any, operation: Any, result: Result, digests: _Digests) -> Vocabulary:
     write = operation.operation_def
     prune = operation.inputs[0].parent_operation.operation_def
-    accumulate = _merge_of(operation).inputs[0].parent_operation.operation_def
-    sources = _sources_of(operation)
+    accumulate = _find_merge(operation).inputs[0].parent_operation.operation_def
+    sources = _find_sources(operation)
     is_by_frequency = (
         len(sources) == 1
         and accumulate.input_dtype == tf.string.name
@@ -210,7 +210,7 @@ def _combined(outputs: Sequence[tuple[Any, Result]], digests: _Digests) -> Quant
     """The analyzer of a combiner, from the values that the combiner's operation has and the tensors they replace."""
     operation = outputs[0][0].parent_operation
     combiner = operation.inputs[0].parent_operation.operation_def.combiner
-    sources = _sources_of(operation)
+    sources = _find_sources(operation)
     settings = ", ".join(f"{name}={value}" for name, value in sorted(vars(combiner).items()))
     results = tuple(result for _, result in sorted(outputs, key=lambda output: output[0].value_index))
     if isinstance(combiner, analyzers.QuantilesCombiner):
@@ -226,22 +226,22 @@ def _phases(unordered: Sequence[Analyzer]) -> tuple[tuple[Analyzer, ...], ...]:
     phases: list[tuple[Analyzer, ...]] = []
     left = list(unordered)
     while left:
-        unknown = {result.name for analyzer in left for result in results_of(analyzer)}
-        ready = [a for a in left if not unknown & _ancestors(sources_of(a))]
+        unknown = {result.name for analyzer in left for result in find_results(analyzer)}
+        ready = [a for a in left if not unknown & _ancestors(find_sources(a))]
         assert ready  # a graph has no cycles
         phases.append(tuple(ready))
         left = [a for a in left if not any(a is r for r in ready)]
     return tuple(phases)
 
 
-def results_of(analyzer: Analyzer) -> list[Result]:
+def find_results(analyzer: Analyzer) -> list[Result]:
     """Returns the tensors that an analyzer's results replace."""
     if isinstance(analyzer, Vocabulary):
         return [analyzer.file, *analyzer.unfiltered_size, *analyzer.filtered_size]
     return list(analyzer.results) if isinstance(analyzer, Moments) else [analyzer.boundaries]
 
 
-def sources_of(analyzer: Analyzer) -> tuple[tf.Tensor, ...]:
+def find_sources(analyzer: Analyzer) -> tuple[tf.Tensor, ...]:
     """Returns the tensors that an analyzer reads."""
     return (analyzer.source,) if isinstance(analyzer, Vocabulary) else analyzer.sources
 
@@ -320,7 +320,7 @@ def analysis_function(
       feature_spec: How the examples are parsed.
       known: The results of earlier phases, by the names of the tensors that they replace.
     """
-    tensors = {a.key: sources_of(a) for a in phase}
+    tensors = {a.key: find_sources(a) for a in phase}
     needed = _ancestors(tf.nest.flatten(tensors))
     graph_def = tf.compat.v1.graph_util.extract_sub_graph(
         traced_graph.graph.as_graph_def(), sorted({name.partition(":")[0] for name in needed})

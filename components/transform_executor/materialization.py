@@ -14,7 +14,7 @@ import tensorflow_transform as tft
 from components.examples import encoding
 from components.examples.reading import example_batches, map_ahead
 from components.examples.writing import write_records
-from components.transforming.batches import BATCH_SIZE, split_by_combinations
+from components.transform_executor.batches import BATCH_SIZE, split_by_combinations
 
 Seen = Callable[[Mapping[str, Any]], None]
 

@@ -114,7 +114,7 @@ def uncounted(memory: Memory | None, spec: FeatureSpec, span: int) -> list[str]:
     return [name for name in rules(spec) if is_new or (memory is not None and not memory.knows(name, spec))]
 
 
-def remembered_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str, list[bytes]]:
+def earlier_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str, list[bytes]]:
     """The tokens that get rows in a span's vocabularies although its window may lack them.
 
     Args:
@@ -199,7 +199,7 @@ class _File:
 _FILE = TypeAdapter(_File)
 
 
-def write_memory(memory: Memory, directory: str) -> None:
+def write_vocabulary_state(memory: Memory, directory: str) -> None:
     """Writes `MEMORY_FILE` into an existing folder."""
     vocabularies = {
         name: _Vocabulary(
@@ -214,8 +214,8 @@ def write_memory(memory: Memory, directory: str) -> None:
         file.write(_FILE.dump_json(_File(1, memory.span, vocabularies, derived)))
 
 
-def read_memory(directory: str) -> Memory:
-    """Reads what `write_memory` wrote.
+def read_vocabulary_state(directory: str) -> Memory:
+    """Reads what `write_vocabulary_state` wrote.
 
     Raises:
       InputError: If the file is missing, damaged or of another schema version.

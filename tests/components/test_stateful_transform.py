@@ -15,13 +15,13 @@ from tfx.utils import json_utils, proto_utils
 
 from components.artifact_types import VocabularyMemory
 from components.artifacts import LATE
-from components.remembering_transform import RememberingTransform
-from components.transforming.executor import TransformExecutor
+from components.stateful_transform import StatefulTransform
+from components.transform_executor.executor import TransformExecutor
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from transform.config.config import Config, parse_config
 from transform.preprocessing import CONFIG_KEY
 from transform.schema import raw_schema
-from transform.vocabulary_memory import Seen, read_memory
+from transform.stateful_vocabulary import Seen, read_vocabulary_state
 
 CONFIG = parse_config(
     {
@@ -93,9 +93,9 @@ class Days:
         return artifact
 
 
-def component() -> RememberingTransform:
+def component() -> StatefulTransform:
     """The component as the pipeline makes it."""
-    return RememberingTransform(
+    return StatefulTransform(
         examples=Channel(type=standard_artifacts.Examples),
         schema=Channel(type=standard_artifacts.Schema),
         analyzer_cache=Channel(type=standard_artifacts.TransformCache),
@@ -143,7 +143,7 @@ def test_a_token_that_a_window_lacks_keeps_a_row_for_its_memory(tmp_path: Path) 
     assert vocabulary(output, "app") == [b"<missing>", b"chess"]  # `app` has no memory
     assert vocabulary(output, "weekday_x_app") == [b"thu\x1fchess", b"fri\x1fchess"]
     # Four rows of Thursday, three of them with chess, halved after 2 / 2 spans; (thu, maps) was too rare for a row.
-    remembered = read_memory(memory.uri).vocabularies
+    remembered = read_vocabulary_state(memory.uri).vocabularies
     assert remembered["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}
     assert remembered["weekday_x_app"] == {b"fri\x1fchess": Seen(2.0, 2), b"thu\x1fchess": Seen(1.5, 1)}
 
@@ -158,7 +158,7 @@ def test_all_spans_of_a_first_window_are_counted_each_by_itself(tmp_path: Path) 
     days = Days(tmp_path)
     window = [days.examples(2, [("fri", "chess")] * 2), days.examples(1, [("thu", "chess")] * 4)]
     _, memory = days.run("2", window, None)
-    assert read_memory(memory.uri).vocabularies["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}
+    assert read_vocabulary_state(memory.uri).vocabularies["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}
 
 
 def test_a_new_feature_s_tokens_are_remembered_from_the_whole_window(tmp_path: Path) -> None:
@@ -167,9 +167,9 @@ def test_a_new_feature_s_tokens_are_remembered_from_the_whole_window(tmp_path: P
     days = Days(tmp_path, without)
     thursday, friday = days.examples(1, [("thu", "chess")] * 4), days.examples(2, [("fri", "chess")] * 2)
     _, memory = days.run("1", [thursday], None)
-    assert set(read_memory(memory.uri).vocabularies) == {"weekday"}
+    assert set(read_vocabulary_state(memory.uri).vocabularies) == {"weekday"}
     _, memory = dataclasses.replace(days, config=CONFIG).run("2", [thursday, friday], memory)
-    remembered = read_memory(memory.uri).vocabularies
+    remembered = read_vocabulary_state(memory.uri).vocabularies
     assert remembered["weekday"] == {b"fri": Seen(2.0, 2), b"thu": Seen(2.0, 1)}  # Thursday is not counted again
     assert remembered["weekday_x_app"] == {b"fri\x1fchess": Seen(2.0, 2), b"thu\x1fchess": Seen(2.0, 1)}
 
@@ -182,4 +182,4 @@ def test_a_completed_tail_is_counted_with_the_span_that_completed_it(tmp_path: P
     _, memory = days.run("1", [thursday], None)
     _, memory = days.run("2", [thursday, friday, tail], memory)
     # Thursday's four were counted in its own run, and are halved; its tail's one is new, as are Friday's three.
-    assert read_memory(memory.uri).vocabularies["weekday"] == {b"fri": Seen(3.0, 2), b"thu": Seen(3.0, 2)}
+    assert read_vocabulary_state(memory.uri).vocabularies["weekday"] == {b"fri": Seen(3.0, 2), b"thu": Seen(3.0, 2)}

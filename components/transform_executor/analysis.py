@@ -18,10 +18,10 @@ from tfx_bsl import sketches
 
 from components import storage
 from components.examples.reading import example_batches
-from components.transforming import token_counts
-from components.transforming.batches import BATCH_SIZE, split_by_combinations
-from components.transforming.token_counts import CountsFile, TokenCounter
-from components.transforming.traced_graph import (
+from components.transform_executor import token_counts
+from components.transform_executor.batches import BATCH_SIZE, split_by_combinations
+from components.transform_executor.token_counts import CountsFile, TokenCounter
+from components.transform_executor.traced_graph import (
     AnalysisFunction,
     Analyzer,
     Moments,
@@ -29,7 +29,7 @@ from components.transforming.traced_graph import (
     TracedGraph,
     Vocabulary,
     analysis_function,
-    results_of,
+    find_results,
 )
 from transform.errors import InputError
 from transform.tfrecords import masked_checksum
@@ -138,7 +138,7 @@ def analyze(
         _analyze_spans(traced_graph, phase, feature_spec, spans, store, scratch, known, crossed)
         for analyzer in phase:
             known |= _result(analyzer, [store.path(span, analyzer.key) for span in spans], scratch)
-    dtypes = {r.name: r.dtype for phase in traced_graph.phases for a in phase for r in results_of(a)}
+    dtypes = {r.name: r.dtype for phase in traced_graph.phases for a in phase for r in find_results(a)}
     return {name: tf.constant(value, dtypes[name]) for name, value in known.items()}
 
 
