@@ -32,7 +32,9 @@ from trainer.training.setup import TrainingSetup
 from trainer.transform_output.graph import apply_transform
 from trainer.warm_start.warm_start import save_warm_start
 from transform.config.config import Config, load_config
-from transform.feature_spec import LABEL, WEIGHT, Feature, FeatureSpec
+from transform.example_keys import LABEL, WEIGHT
+from transform.feature import Feature
+from transform.feature_spec import FeatureSpec
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
 NUM_DAYS = 3

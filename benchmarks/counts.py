@@ -34,7 +34,8 @@ from trainer.training_size import read_batch_size, read_num_epochs, sized
 from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config, parse_config
 from transform.config.settings import Parts
-from transform.feature_spec import FOLD, NO_FOLD, NUM_FOLDS, SPAN, transformed_name
+from transform.example_keys import FOLD, NO_FOLD, NUM_FOLDS, SPAN
+from transform.feature_spec import transformed_name
 
 EVAL_BATCH_SIZE = 4096
 

@@ -42,7 +42,7 @@ from pipeline.initial_config.config_text import initial_config
 from pipeline.workspace import Workspace
 from trainer.training.data import expand_patterns, read_records
 from transform.config.config import Config, parse_config, parse_yaml
-from transform.feature_spec import LABEL
+from transform.example_keys import LABEL
 from transform.signature_names import SERVING_SIGNATURE
 
 Scores = npt.NDArray[np.float64]

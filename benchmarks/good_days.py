@@ -33,7 +33,7 @@ from pipeline.simulator.store import Store
 from pipeline.simulator.tables import catalog_table, impressions_table, users_table
 from transform.config.config import Config, load_config
 from transform.config.drift import Drift
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "app_store.yaml"
 _WEEKEND = (2, 3)  # day numbers modulo 7; day 1 is a Thursday, so these are Fridays and Saturdays

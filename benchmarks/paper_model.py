@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from transform.combinations import Cross
 from transform.config import settings
-from transform.feature_spec import LABEL, Cross, Feature, FeatureSpec, Vocabulary, transformed_name
+from transform.example_keys import LABEL
+from transform.feature import Feature, Vocabulary
+from transform.feature_spec import FeatureSpec, transformed_name
 
 NUM_CATEGORICAL = 36
 NUM_NUMERIC = 20

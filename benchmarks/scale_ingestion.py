@@ -45,7 +45,7 @@ from tests.components.ingestion.row_by_row.transforms import IngestImpressions
 from transform.config.component_configs import for_ingestion
 from transform.config.config import Config, load_config
 from transform.errors import UserError
-from transform.tfrecords import read_records
+from transform.files.tfrecords import read_records
 
 NUM_IMPRESSIONS, IMPRESSIONS_PER_USER, NUM_APPS = 200_000, 10, 5_000
 FORMATS = ("csv", "parquet", "jsonl", "tfrecord")

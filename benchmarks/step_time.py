@@ -24,7 +24,8 @@ from trainer.optimizers import JointOptimizer
 from trainer.training.step import train_step
 from trainer.wide_deep.model import WideDeep
 from transform.config import settings
-from transform.feature_spec import Feature, FeatureSpec, Vocabulary, transformed_name
+from transform.feature import Feature, Vocabulary
+from transform.feature_spec import FeatureSpec, transformed_name
 
 SMALL_ROWS = 10_000
 LARGE_ROWS = 1_000_000

@@ -18,8 +18,8 @@ from tfx.types.standard_component_specs import TrainerSpec
 
 from components.artifact_types import Catalog
 from components.execution_types import recorded_as
-from transform.catalog import CATALOG_KEY
-from transform.trainer_predictions import RAW_EVAL_FILES_KEY
+from transform.files.catalog import CATALOG_KEY
+from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY
 
 
 class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]

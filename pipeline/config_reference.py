@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from components.fingerprint import ROOT
-from transform import derived_times, feature_spec
+from transform import combinations, derived_times, feature
 from transform.config import beam as beam_settings
 from transform.config import drift as drift_settings
 from transform.config import evaluation as evaluation_settings
@@ -171,7 +171,8 @@ def _child(node: JsonSchema) -> tuple[type | None, str]:
                     quality_settings,
                     schedule_settings,
                     sources,
-                    feature_spec,
+                    feature,
+                    combinations,
                     derived_times,
                 )
                 return next(getattr(module, name) for module in modules if hasattr(module, name)), suffix

@@ -28,17 +28,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from transform.feature_spec import (
-    FOLD,
-    LATE_LABEL,
-    NO_FOLD,
-    NO_SPAN,
-    NUM_COUNT_BUCKETS,
-    NUM_FOLDS,
-    SPAN,
-    FeatureSpec,
-    transformed_name,
-)
+from transform.combinations import NUM_COUNT_BUCKETS
+from transform.example_keys import FOLD, LATE_LABEL, NO_FOLD, NO_SPAN, NUM_FOLDS, SPAN
+from transform.feature_spec import FeatureSpec, transformed_name
 
 #: The width of a bucket of shares, in logits.
 SHARE_BUCKET_WIDTH = 0.5

@@ -17,8 +17,10 @@ from sklearn.linear_model import LogisticRegression
 
 from trainer.training.data import EVAL_BATCH_SIZE, Withheld, read_records
 from trainer.training.setup import TrainingSetup
-from transform.feature_spec import LABEL, WEIGHT, Feature, FeatureSpec, missing_number, transformed_name
-from transform.reference_scores import CONSTANT, ITEM_MEAN, LOGISTIC_REGRESSION, ReferenceScores
+from transform.example_keys import LABEL, WEIGHT
+from transform.feature import Feature, missing_number
+from transform.feature_spec import FeatureSpec, transformed_name
+from transform.files.reference_scores import CONSTANT, ITEM_MEAN, LOGISTIC_REGRESSION, ReferenceScores
 
 #: The most training rows that the reference models are fitted on: some 5 s for a logistic regression.
 MAX_ROWS = 100_000

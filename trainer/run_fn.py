@@ -23,13 +23,13 @@ from trainer.training.progress import log_stage
 from trainer.training.report import TRAINING_REPORT_FILE, TrainingReport
 from trainer.training.setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start.warm_start import save_warm_start
-from transform.catalog import CATALOG_KEY
 from transform.config.config import Config
 from transform.config.tuning import with_values
+from transform.files.catalog import CATALOG_KEY
+from transform.files.reference_scores import write_reference_scores
+from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY, write_trainer_predictions
 from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
-from transform.reference_scores import write_reference_scores
-from transform.trainer_predictions import RAW_EVAL_FILES_KEY, write_trainer_predictions
 
 #: The wide part's weights, in readable form; in the folder that contains the SavedModel's, beside the training report.
 WIDE_WEIGHTS_FILE = "wide_weights.md"

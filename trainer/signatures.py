@@ -26,10 +26,10 @@ from trainer.transform_output.state import TransformState
 from trainer.wide_deep.model import WideDeep
 from trainer.wide_deep.tables import Table
 from transform.config.config import Config
-from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SPAN
+from transform.example_keys import FOLD, NO_FOLD, NO_SPAN, SPAN
+from transform.graph.raw_rules import raw_rules
+from transform.graph.raw_texts import clean
 from transform.ranking import absent_signatures
-from transform.raw_rules import raw_rules
-from transform.raw_texts_graph import clean
 from transform.schema import SERVING, raw_schema
 from transform.signature_names import (
     CLASSES_OUTPUT,

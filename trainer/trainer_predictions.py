@@ -13,9 +13,11 @@ from trainer.evaluation import logits_function
 from trainer.training.data import expand_patterns, read_records
 from trainer.training.setup import TrainingSetup
 from trainer.transform_output.graph import apply_transform, load_transform
-from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT, Feature, FeatureSpec
-from transform.record_datasets import iterate_records
-from transform.trainer_predictions import TrainerPredictions
+from transform.example_keys import KNOWN_AFTERWARDS, LABEL, WEIGHT
+from transform.feature import Feature
+from transform.feature_spec import FeatureSpec
+from transform.files.record_datasets import iterate_records
+from transform.files.trainer_predictions import TrainerPredictions
 
 _UNSEEN = b"\x00never seen"
 _LARGEST = float(np.finfo(np.float32).max)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from transform.config import settings
-from transform.feature_spec import NUM_FOLDS
+from transform.example_keys import NUM_FOLDS
 
 #: An epoch has about so many steps, with batches from the smallest to the largest.
 _STEPS_PER_EPOCH = 100

@@ -2,7 +2,7 @@
 
 Whether a text is a time is decided by one regular expression for each form, which Arrow and TensorFlow (both RE2) and
 Python read alike: ingestion rejects a row with another text, and in the exported graph such a text is a missing value
-(`transform.derived_times_graph`, which alone computes the value).
+(`transform.graph.derived_times`, which alone computes the value).
 """
 
 from __future__ import annotations

@@ -8,30 +8,15 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from transform.combinations import CROSS_SEPARATOR, Cross
 from transform.config.config import Config
-from transform.derived_times_graph import with_derived
-from transform.feature_spec import (
-    CROSS_SEPARATOR,
-    FOLD,
-    LABEL,
-    LATE_LABEL,
-    MISSING_QUANTILE,
-    MISSING_TOKEN,
-    NO_FOLD,
-    NO_SPAN,
-    SHARES_LABEL,
-    SPAN,
-    WEIGHT,
-    Cross,
-    Feature,
-    FeatureSpec,
-    Vocabulary,
-    transformed_name,
-    vocabulary_file_name,
-)
-from transform.raw_rules import raw_rules
-from transform.raw_texts_graph import clean
-from transform.standardized import standardized
+from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NO_SPAN, SHARES_LABEL, SPAN, WEIGHT
+from transform.feature import MISSING_QUANTILE, MISSING_TOKEN, Feature, Vocabulary
+from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
+from transform.graph.derived_times import with_derived
+from transform.graph.raw_rules import raw_rules
+from transform.graph.raw_texts import clean
+from transform.graph.standardized import standardized
 
 #: The key of `custom_config` that holds the config, as `Config.to_json` writes it.
 CONFIG_KEY = "config"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from transform.config.config import Config
 from transform.config.sources import Table
-from transform.feature_spec import IMPRESSIONS, Feature
+from transform.feature import IMPRESSIONS, Feature
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_SIGNATURE
 
 #: The ranking signatures, in the order in which messages list them.

@@ -6,7 +6,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from transform.config.config import Config
-from transform.feature_spec import (
+from transform.example_keys import (
     FOLD,
     IMPRESSION_ID,
     LABEL,
@@ -16,8 +16,8 @@ from transform.feature_spec import (
     SPAN,
     TIMESTAMP,
     WEIGHT,
-    Feature,
 )
+from transform.feature import Feature
 
 SERVING = "SERVING"
 TRAINING = "TRAINING"

@@ -17,7 +17,8 @@ import tensorflow as tf
 from pydantic import TypeAdapter, ValidationError
 
 from transform.errors import InputError
-from transform.feature_spec import MEMORY_SPANS, FeatureSpec
+from transform.feature import MEMORY_SPANS
+from transform.feature_spec import FeatureSpec
 
 #: The file in a VocabularyMemory artifact.
 MEMORY_FILE = "memory.json"

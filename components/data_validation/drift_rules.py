@@ -16,7 +16,7 @@ from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.findings import ENOUGH_SPANS, finding, spans_before
 from components.gate_records import Finding, Severity
 from transform.config.drift import Drift
-from transform.feature_spec import LABEL
+from transform.example_keys import LABEL
 
 #: The name of the distribution of the timestamps' hours, in addition to those of the features.
 HOUR_OF_DAY = "hour of timestamp"

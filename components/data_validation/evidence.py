@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from components.data_validation.distributions import Distribution
 from components.ingestion.evidence import Evidence, Log
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 _STRICT = ConfigDict(extra="forbid")
 

@@ -18,7 +18,8 @@ from components.ingestion.evidence import Evidence
 from transform.config.config import Config
 from transform.config.sources import Installs
 from transform.derived_times import TimePart
-from transform.feature_spec import IMPRESSIONS, Feature, FeatureSpec
+from transform.feature import IMPRESSIONS, Feature
+from transform.feature_spec import FeatureSpec
 
 #: The sizes of the sketches of rows and of keys in a gate record, which is stored for years.
 _NUM_ROWS, _NUM_KEYS = 500, 200

@@ -22,9 +22,10 @@ from components.evaluation.scoring.scores import BATCH_SIZE as SCORED_AT_ONCE
 from components.evaluation.scoring.scores import compute_scores
 from components.examples.reading import split_files
 from transform.config.config import Config
-from transform.derived_times_graph import derived
-from transform.feature_spec import LABEL, REQUEST_ID, Feature
-from transform.record_datasets import iterate_records
+from transform.example_keys import LABEL, REQUEST_ID
+from transform.feature import Feature
+from transform.files.record_datasets import iterate_records
+from transform.graph.derived_times import derived
 from transform.schema import raw_schema
 
 #: The largest number of them that the serving model scores. With 5 % of label 1, the 2,500 positives determine its

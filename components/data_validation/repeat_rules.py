@@ -8,7 +8,7 @@ from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.findings import finding
 from components.gate_records import Finding
 from transform.config.drift import Drift
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: The largest share of a span's time that may overlap with an earlier span.
 _MAX_TIME_OVERLAP = 0.5

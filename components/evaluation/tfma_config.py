@@ -14,7 +14,7 @@ from components.evaluation.component import ColumnEvaluator
 from components.fingerprint import code_fingerprint
 from transform.config.config import Config
 from transform.config.evaluation import AT_K, Evaluation, k_of, kind_of
-from transform.feature_spec import LABEL, REQUEST_ID, WEIGHT
+from transform.example_keys import LABEL, REQUEST_ID, WEIGHT
 from transform.signature_names import SERVING_SIGNATURE
 
 _WHOLE = config_pb2.SlicingSpec()

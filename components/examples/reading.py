@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from components import storage
 from transform.errors import InputError
-from transform.record_datasets import refuse_empty_files
-from transform.tfrecords import read_batches, read_records
+from transform.files.record_datasets import refuse_empty_files
+from transform.files.tfrecords import read_batches, read_records
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,6 +1,6 @@
 """Writes files compressed with gzip, TFRecord files among them.
 
-A file's bytes follow from its contents, as far as `transform.gzip_files.compressor` says.
+A file's bytes follow from its contents, as far as `transform.files.gzip_files.compressor` says.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import pyarrow.compute as pc
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from transform.gzip_files import compressor
-from transform.tfrecords import MASK_DELTA, masked_checksum
+from transform.files.gzip_files import compressor
+from transform.files.tfrecords import MASK_DELTA, masked_checksum
 
 
 def framed(records: pa.Array) -> bytes:

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from transform.catalog import table_rows
 from transform.config.config import Config
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
+from transform.files.catalog import table_rows
 from transform.ranking import item_tables
 
 #: The least number of items of the catalog in each request, if the catalog has as many.

@@ -12,7 +12,7 @@ from tfx import types
 from tfx.types import artifact_utils
 
 from components.examples.reading import example_records, split_files
-from transform.feature_spec import KNOWN_AFTERWARDS, LABEL, WEIGHT
+from transform.example_keys import KNOWN_AFTERWARDS, LABEL, WEIGHT
 
 
 def select_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:

@@ -25,6 +25,7 @@ from components.infra_validation.skew import (
 from components.infra_validation.verdict import Comparison, Measurements, Verdict
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
+from transform.files.trainer_predictions import TrainerPredictions, read_trainer_predictions
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
 from transform.signature_names import (
     EXPLAIN_ITEMS_SIGNATURE,
@@ -33,7 +34,6 @@ from transform.signature_names import (
     RANK_SIGNATURE,
     SERVING_SIGNATURE,
 )
-from transform.trainer_predictions import TrainerPredictions, read_trainer_predictions
 from transform.version_layout import CANDIDATE_COUNTS
 
 #: The number of candidate items in the request that is timed.

@@ -15,7 +15,7 @@ from components import storage
 from components.artifacts import COUNTS_FILE
 from transform.config.settings import Ingestion
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: The key of a count that ingestion's transforms emit together with a number: ("read", source), ("rejected", source,
 #: reason),

@@ -12,7 +12,8 @@ import pyarrow as pa
 from components.examples import encoding
 from components.ingestion.layout import Entry, Layout
 from transform.config.config import Config
-from transform.feature_spec import FOLD, IMPRESSIONS, LABEL, LATE_LABEL, SHARES_LABEL, SPAN
+from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN
+from transform.feature import IMPRESSIONS
 
 
 class ExampleEncoder:

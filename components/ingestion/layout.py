@@ -11,10 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from transform.config.config import KIND_OF_FEATURE, ColumnKind, Config, column_of
-from transform.feature_spec import (
+from transform.example_keys import (
     FOLD,
     IMPRESSION_ID,
-    IMPRESSIONS,
     LABEL,
     NUM_FOLDS,
     REQUEST_ID,
@@ -23,8 +22,8 @@ from transform.feature_spec import (
     TABLE_KEY,
     TIMESTAMP,
     WEIGHT,
-    Feature,
 )
+from transform.feature import IMPRESSIONS, Feature
 
 
 class Entry(NamedTuple):

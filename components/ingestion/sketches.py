@@ -27,7 +27,7 @@ from components.ingestion.layout import Layout
 from components.ingestion.spans import has_dates
 from components.ingestion.typed_reader import to_lists
 from transform.config.config import Config
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: The number of rows of a log, and of keys of a table, that a sketch keeps.
 NUM_ROWS, NUM_KEYS = 2000, 400

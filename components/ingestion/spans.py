@@ -14,7 +14,7 @@ from components import storage
 from components.ingestion.formats.files import is_gzip
 from transform.config.config import Config
 from transform.errors import InputError, UnreadableError
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 _GONE = "the file cannot be read: it is a link to nothing, or went away"
 

@@ -46,7 +46,7 @@ from components.ingestion.stages.task import (
 )
 from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
 from transform.config.config import Config
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: Bytes of log files whose keys meet in one bucket: some 700,000 rows. Keys in larger hash tables cost more each, as
 #: fewer of the tables' places are in the processor's cache.

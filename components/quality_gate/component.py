@@ -30,8 +30,8 @@ from components.quality_gate.judgement import GATE
 from components.quality_gate.rules import decide
 from transform.config.config import Config
 from transform.errors import InputError
-from transform.feature_spec import REQUEST_ID
-from transform.reference_scores import read_reference_scores
+from transform.example_keys import REQUEST_ID
+from transform.files.reference_scores import read_reference_scores
 
 
 class QualityGateSpec(ComponentSpec):  # type: ignore[misc]

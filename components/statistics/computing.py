@@ -23,8 +23,8 @@ from components.artifacts import ESTIMATED, UNCOUNTED
 from components.statistics.decoding import Decoder
 from components.statistics.value_counts import MAX_VALUES, ValueCounts
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSION_ID, REQUEST_ID
-from transform.tfrecords import read_batches
+from transform.example_keys import IMPRESSION_ID, REQUEST_ID
+from transform.files.tfrecords import read_batches
 
 #: Rows that are decoded at once.
 BATCH_SIZE = 8192

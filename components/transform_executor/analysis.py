@@ -32,7 +32,7 @@ from components.transform_executor.traced_graph import (
     find_results,
 )
 from transform.errors import InputError
-from transform.tfrecords import masked_checksum
+from transform.files.tfrecords import masked_checksum
 
 #: Tokens that are written to a vocabulary's file at once.
 _TOKENS_AT_ONCE = 100_000

@@ -22,7 +22,7 @@ from transform.config.config import Config, column_of
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 INPUT_FORMATS = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".parquet": "parquet"}
 

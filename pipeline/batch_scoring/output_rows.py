@@ -15,7 +15,7 @@ from components.ingestion.columns.rows import RawRow, StoredTime
 from pipeline.batch_scoring.input_rows import InputRows
 from transform.config.config import Config, column_of
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 SCORE = "score"
 OUTPUT_FORMATS = ("csv", "tsv", "jsonl")

@@ -12,11 +12,11 @@ import tensorflow as tf
 from components.ingestion.columns.rows import RowError, RowParser
 from components.ingestion.formats.readers import read_rows
 from components.ingestion.layout import put_value
-from transform.catalog import table_rows
 from transform.config.config import KIND_OF_FEATURE, Column, Config, column_of
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS, Feature
+from transform.feature import IMPRESSIONS, Feature
+from transform.files.catalog import table_rows
 from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 
 

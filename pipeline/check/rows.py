@@ -15,7 +15,7 @@ from pipeline.check.source_report import Rejections, SourceReport, most_frequent
 from pipeline.first_rows import FirstRows, value_counts
 from transform.config.config import Config
 from transform.errors import InputError, UnusableLogsError
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 
 def check_files(config: Config, found: SpanFiles) -> None:

@@ -12,7 +12,7 @@ from components.ingestion.spans import NoSpanError, SpanFiles, has_spans, resolv
 from pipeline.first_rows import FirstRows, value_counts
 from transform.config.config import Config
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS, Feature
+from transform.feature import IMPRESSIONS, Feature
 
 #: Maximum number of spans to read before the span being checked.
 _MAX_EARLIER_SPANS = 13
@@ -136,7 +136,7 @@ def _counts(texts: pa.Array, feature: Feature) -> Mapping[str, int]:
     if feature.derive is None or not counts:
         return counts
     # Imported here only: it imports TensorFlow, which a check of other features does not need.
-    from transform.derived_times_graph import derived
+    from transform.graph.derived_times import derived
 
     parts, is_time = (tensor.numpy() for tensor in derived(list(counts), feature.derive))
     of_parts: collections.Counter[str] = collections.Counter()

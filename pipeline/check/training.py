@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.check.source_report import SourceReport
 from trainer.training_size import SMALLEST_BATCH
 from transform.config.config import Config
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: With fewer steps than this, most weights are still near where they began.
 _FEWEST_STEPS = 500

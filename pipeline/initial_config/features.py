@@ -14,7 +14,8 @@ from typing import Literal
 from components.ingestion.columns.rows import MAX_FLOAT
 from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, is_number, shown
 from pipeline.initial_config.times import parts_of_times
-from transform.feature_spec import RESERVED_NAMES, Side
+from transform.example_keys import RESERVED_NAMES
+from transform.feature import Side
 
 #: Separators of the values of a list.
 _SEPARATORS = ("|", ";", ",")

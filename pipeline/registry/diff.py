@@ -17,7 +17,7 @@ from components.model_store.versions import version_path, versions
 from pipeline.registry.progressive import ProgressiveValidation
 from transform.config.renamed_keys import in_json
 from transform.errors import InputError
-from transform.tfrecords import read_records
+from transform.files.tfrecords import read_records
 from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 
 #: Shown where a version lacks a value.

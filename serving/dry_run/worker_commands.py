@@ -17,8 +17,8 @@ from serving.dry_run.explaining import explained_scores
 from serving.dry_run.latency import milliseconds
 from serving.dry_run.loading import ModelError, in_a_line, load
 from serving.dry_run.ranking import inputs_of, scores_in_order
+from transform.files.tfrecords import read_records
 from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, SERVING_SIGNATURE
-from transform.tfrecords import read_records
 
 #: About this many candidates are ranked per call: one request of the paper's size, or several with few candidates.
 _CANDIDATES_PER_CALL = 200

@@ -19,9 +19,9 @@ from serving.rank_service.bodies import RankRequest
 from serving.ranking_client.candidates import Candidate
 from serving.ranking_client.features import Features
 from transform.errors import InputError
-from transform.feature_spec import TABLE_KEY
+from transform.example_keys import TABLE_KEY
+from transform.files.tfrecords import read_records
 from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, RANK_SIGNATURE
-from transform.tfrecords import read_records
 from transform.version_layout import CATALOG_FOLDER, EXTRA_ASSETS, WARMUP_FILE
 
 #: A request's context and candidates.

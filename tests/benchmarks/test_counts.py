@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.counts import config_of, few_rows, longer_windows, no_signal, read_label_counts, trained
-from transform.feature_spec import NO_FOLD, NUM_FOLDS
+from transform.example_keys import NO_FOLD, NUM_FOLDS
 
 
 @pytest.mark.parametrize("num_spans", [1, 2])

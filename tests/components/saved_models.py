@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from transform.trainer_predictions import TrainerPredictions, write_trainer_predictions
+from transform.files.trainer_predictions import TrainerPredictions, write_trainer_predictions
 
 #: The width of the matrices that a model multiplies to spend time, and the number of multiplications.
 _WIDTH, _WORK = 200, {"works": 40, "slow": 400}

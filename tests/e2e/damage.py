@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from transform.feature_spec import LABEL
-from transform.trainer_predictions import read_trainer_predictions, write_trainer_predictions
+from transform.example_keys import LABEL
+from transform.files.trainer_predictions import read_trainer_predictions, write_trainer_predictions
 
 #: Changes scores, float32 `[batch]`, given the serialized raw tf.Examples, string `[batch]`.
 Scores = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]

@@ -17,7 +17,7 @@ from pipeline.config_reference import BEGIN, END, PAGE, rewritten
 from pipeline.create import RunSettings, create_pipeline
 from pipeline.workspace import Workspace
 from tests.pipeline.tutorial_configs import TUTORIAL, yaml_examples
-from transform import derived_times, feature_spec
+from transform import combinations, derived_times, feature
 from transform.config import beam as beam_settings
 from transform.config import drift as drift_settings
 from transform.config import evaluation as evaluation_settings
@@ -43,11 +43,11 @@ PLACES: dict[type, str] = {
     sources.LabelRule: "`sources.impressions.label_rule`",
     sources.Installs: "`sources.installs`",
     sources.Table: "`sources.tables.NAME`",
-    feature_spec.Feature: "`features[]`",
+    feature.Feature: "`features[]`",
     derived_times.Derive: "`features[].derive`",
-    feature_spec.Vocabulary: "`features[].vocabulary`",
-    feature_spec.Cross: "`crosses[]`",
-    feature_spec.CountEncoding: "`count_encodings[]`",
+    feature.Vocabulary: "`features[].vocabulary`",
+    combinations.Cross: "`crosses[]`",
+    combinations.CountEncoding: "`count_encodings[]`",
     settings.Ingestion: "`ingestion`",
     settings.Model: "`model`",
     settings.Training: "`training`",
@@ -107,13 +107,14 @@ def test_the_places_are_all_dataclasses_of_a_config() -> None:
             quality_settings,
             schedule_settings,
             sources,
-            feature_spec,
+            feature,
+            combinations,
             derived_times,
         )
         for _, thing in inspect.getmembers(module, dataclasses.is_dataclass)
         if thing.__module__ == module.__name__
     }
-    assert declared - {sources.Source, sources.DelimitedText, feature_spec.FeatureSpec} == set(PLACES)
+    assert declared - {sources.Source, sources.DelimitedText} == set(PLACES)
 
 
 def test_every_field_is_in_its_table_and_nothing_else_is() -> None:

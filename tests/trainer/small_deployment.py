@@ -13,7 +13,7 @@ import tensorflow as tf
 from components.transform_executor.materialization import Materialization
 from tests.transform.transformed import learn, select_parsing, write_rows
 from transform.config.config import Config, parse_config
-from transform.feature_spec import FOLD, NUM_FOLDS, SHARES_LABEL, SPAN
+from transform.example_keys import FOLD, NUM_FOLDS, SHARES_LABEL, SPAN
 from transform.preprocessing import CONFIG_KEY
 
 Row = dict[str, list[Any]]

@@ -15,7 +15,7 @@ import tensorflow as tf
 from trainer.counts import MIDDLE_BUCKET, Cells, CountTables, Rows, count_rows, rows_bucket, share_bucket
 from trainer.training.data import counted_rows
 from transform.config.config import Config, parse_config
-from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, NUM_FOLDS, SPAN
+from transform.example_keys import FOLD, NO_FOLD, NO_SPAN, NUM_FOLDS, SPAN
 
 NAME = "count_of_user_x_app"
 KEY, SHARE, ROWS = f"{NAME}_key_xf", f"{NAME}_share_xf", f"{NAME}_rows_xf"

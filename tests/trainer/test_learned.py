@@ -9,7 +9,7 @@ import tensorflow_transform as tft
 from tests.trainer.small_deployment import Span
 from trainer.transform_output.graph import apply_transform
 from trainer.transform_output.state import _boundaries, read_transform_state
-from transform.feature_spec import Feature
+from transform.feature import Feature
 
 
 def test_boundaries_are_where_the_graph_goes_to_the_next_quantile(first_span: Span) -> None:

@@ -15,7 +15,7 @@ from tests.trainer.conftest import FIRST_APPS
 from tests.trainer.small_deployment import Row, Span, make_config, make_rows, transform_span
 from trainer.reference_models import reference_scores
 from trainer.training.setup import TrainingSetup, Window, prepare
-from transform.reference_scores import REFERENCE_MODELS, read_reference_scores, write_reference_scores
+from transform.files.reference_scores import REFERENCE_MODELS, read_reference_scores, write_reference_scores
 
 
 def setup_of(span: Span) -> TrainingSetup:

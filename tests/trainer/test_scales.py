@@ -23,7 +23,7 @@ from trainer.wide_deep.model import WideDeep, numeric_columns
 from trainer.wide_deep.tables import InputBlock
 from trainer.wide_deep.token_dropout import TokenDropout
 from transform.config.config import Config
-from transform.feature_spec import MISSING_QUANTILE, MISSING_STANDARDIZED, Scale
+from transform.feature import MISSING_QUANTILE, MISSING_STANDARDIZED, Scale
 
 #: By scale: the value for a missing number, and what the deep part reads in its place.
 MISSING: dict[Scale, tuple[float, float]] = {

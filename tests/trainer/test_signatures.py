@@ -16,7 +16,9 @@ from tests.trainer.small_deployment import Row, Span, to_example
 from trainer.signatures import export_model, serving_feature_spec
 from trainer.training import data
 from trainer.wide_deep.model import WideDeep
-from transform.feature_spec import LABEL, MISSING_QUANTILE, MISSING_ROW, vocabulary_file_name
+from transform.example_keys import LABEL
+from transform.feature import MISSING_QUANTILE, MISSING_ROW
+from transform.feature_spec import vocabulary_file_name
 from transform.signature_names import EXAMPLES_INPUT, SCORES_OUTPUT, SERVING_SIGNATURE, TRANSFORM_SIGNATURE
 
 NOT_SERVED = ("label", "request_id")

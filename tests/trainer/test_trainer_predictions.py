@@ -17,7 +17,7 @@ from trainer.trainer_predictions import changed_rows, trainer_predictions
 from trainer.training.data import expand_patterns, read_records
 from trainer.training.setup import TrainingSetup, prepare
 from transform.config.infra_validation import Skew
-from transform.trainer_predictions import RAW_EVAL_FILES_KEY, TrainerPredictions, read_trainer_predictions
+from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY, TrainerPredictions, read_trainer_predictions
 
 NUM_ROWS = 40
 

@@ -16,8 +16,8 @@ from trainer.training_size import sized
 from trainer.transform_output.state import TransformState
 from trainer.warm_start.warm_start import WarmStartReport, save_warm_start, warm_start
 from trainer.wide_deep.model import WideDeep
+from transform.combinations import NUM_COUNT_BUCKETS
 from transform.config.config import Config
-from transform.feature_spec import NUM_COUNT_BUCKETS
 
 Vocabularies = dict[str, list[bytes]]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.transform.transformed import Row, Transformed
 from transform.config.config import Config, parse_config
-from transform.feature_spec import FOLD, NO_FOLD, NO_SPAN, SHARES_LABEL, SPAN
+from transform.example_keys import FOLD, NO_FOLD, NO_SPAN, SHARES_LABEL, SPAN
 
 
 def config_of(*counts: dict[str, Any]) -> Config:

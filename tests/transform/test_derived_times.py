@@ -20,8 +20,9 @@ from tests.transform.time_oracle import ODD_ENDS, TEXTS, first_value
 from transform.config.component_configs import for_data_validation, for_ingestion
 from transform.config.config import Column, Config
 from transform.derived_times import FIRST_YEAR, Derive, TimeForm, zone_offsets
-from transform.derived_times_graph import derived
-from transform.feature_spec import Feature, FeatureSpec
+from transform.feature import Feature
+from transform.feature_spec import FeatureSpec
+from transform.graph.derived_times import derived
 
 PARTS = ("year", "month", "day", "weekday", "hour")
 ZONES = ("UTC", "Europe/Berlin", "America/St_Johns", "Asia/Kathmandu", "Africa/Casablanca", "Australia/Lord_Howe")

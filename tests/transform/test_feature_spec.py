@@ -5,14 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.transform.small_config import REMOVED, small_config
-from transform.feature_spec import (
-    MAX_COMBINATION_NAME,
-    CountEncoding,
-    Cross,
-    Vocabulary,
-    transformed_name,
-    vocabulary_file_name,
-)
+from transform.combinations import MAX_COMBINATION_NAME, CountEncoding, Cross
+from transform.feature import Vocabulary
+from transform.feature_spec import transformed_name, vocabulary_file_name
 
 
 def test_names() -> None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tests.transform.transformed import Row, Transformed
 from transform.config.config import parse_config
-from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW, MISSING_STANDARDIZED
+from transform.feature import MISSING_QUANTILE, MISSING_ROW, MISSING_STANDARDIZED
 
 CONFIG = parse_config(
     {

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainer.explanations.integrated_gradients import mean_gradients
 from trainer.wide_deep.model import Features, WideDeep, read_batch_size
-from transform.feature_spec import middle_number
+from transform.feature import middle_number
 
 
 class DeepPart(NamedTuple):

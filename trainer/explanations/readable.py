@@ -10,8 +10,10 @@ import tensorflow as tf
 from trainer.explanations.wide_weights import row_names
 from trainer.transform_output.state import TransformState
 from trainer.wide_deep.tables import RowKeys
-from transform.derived_times_graph import with_derived
-from transform.feature_spec import COUNT_INPUTS, NUM_COUNT_BUCKETS, Feature, FeatureSpec, transformed_name
+from transform.combinations import COUNT_INPUTS, NUM_COUNT_BUCKETS
+from transform.feature import Feature
+from transform.feature_spec import FeatureSpec, transformed_name
+from transform.graph.derived_times import with_derived
 from transform.preprocessing import as_column, single_value
 
 #: The text for no value.

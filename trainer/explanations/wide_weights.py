@@ -12,7 +12,7 @@ from trainer.counts import MIDDLE_BUCKET, SHARE_BUCKET_WIDTH
 from trainer.transform_output.state import TransformState
 from trainer.wide_deep.model import WideDeep
 from trainer.wide_deep.tables import RowKeys, Table
-from transform.feature_spec import CROSS_SEPARATOR, NUM_COUNT_BUCKETS
+from transform.combinations import CROSS_SEPARATOR, NUM_COUNT_BUCKETS
 
 #: For each table, this many of the most positive and of the most negative weights are listed.
 NUM_STRONGEST = 20

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.rank_export.encoders import Rows
-from transform.catalog import table_rows
 from transform.config.config import Config
+from transform.files.catalog import table_rows
 from transform.ranking import absent_signatures, item_tables
 from transform.signature_names import RANK_SIGNATURE
 

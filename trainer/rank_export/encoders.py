@@ -14,9 +14,10 @@ from trainer.rank_export.pairs import CrossLookup
 from trainer.rank_export.partial_logits import BOTH, CONTEXT, ITEM, PartialLogits, Sides, find_sides, input_sides
 from trainer.transform_output.graph import apply_transform, pruned
 from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
-from transform.feature_spec import Feature, FeatureSpec, Side, transformed_name
-from transform.raw_rules import RawRule
-from transform.raw_texts_graph import clean
+from transform.feature import Feature, Side
+from transform.feature_spec import FeatureSpec, transformed_name
+from transform.graph.raw_rules import RawRule
+from transform.graph.raw_texts import clean
 
 #: The encodings of some contexts or items: tensors and RaggedTensors, each `[rows, …]`.
 Rows = dict[str, Any]

@@ -21,15 +21,10 @@ from trainer.rank_export.limits import bounded
 from trainer.rank_export.partial_logits import BOTH
 from trainer.transform_output.state import read_vocabulary
 from trainer.wide_deep.model import WeightsOf, WideDeep
-from transform.derived_times_graph import with_derived
-from transform.feature_spec import (
-    CROSS_SEPARATOR,
-    MISSING_TOKEN,
-    Cross,
-    FeatureSpec,
-    Side,
-    transformed_name,
-)
+from transform.combinations import CROSS_SEPARATOR, Cross
+from transform.feature import MISSING_TOKEN, Side
+from transform.feature_spec import FeatureSpec, transformed_name
+from transform.graph.derived_times import with_derived
 from transform.preprocessing import combine_values, single_value
 
 _SIDES: tuple[Side, ...] = ("context", "item")

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from trainer.wide_deep.model import Features, WeightsOf, WideDeep
 from trainer.wide_deep.tables import InputBlock
-from transform.feature_spec import COUNT_INPUTS, FeatureSpec, Side, transformed_name
+from transform.combinations import COUNT_INPUTS
+from transform.feature import Side
+from transform.feature_spec import FeatureSpec, transformed_name
 
 #: The sides that a model input depends on.
 Sides = frozenset[Side]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from trainer.rank_export.catalog import Catalog
 from trainer.rank_export.encoders import FIRST_SUM, WIDE, Encoders, Rows
 from trainer.wide_deep.model import WideDeep
-from transform.feature_spec import Feature
+from transform.feature import Feature
 from transform.preprocessing import as_column
 from transform.signature_names import (
     DEEP_LOGITS_OUTPUT,

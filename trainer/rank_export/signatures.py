@@ -7,7 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from transform.feature_spec import Feature, FeatureSpec, Side
+from transform.feature import Feature, Side
+from transform.feature_spec import FeatureSpec
+from transform.graph.sparse_values import from_dense
 from transform.signature_names import (
     CONTEXT_INPUT,
     ITEM_IDS,
@@ -16,7 +18,6 @@ from transform.signature_names import (
     RANK_NAMED_SIGNATURE,
     RANK_SIGNATURE,
 )
-from transform.sparse_values import from_dense
 
 #: Takes the contexts' raw features, the item ids, and the items' tf.Examples, empty for the catalog's.
 Rank = Callable[[Mapping[str, tf.SparseTensor], tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]

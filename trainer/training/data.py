@@ -16,19 +16,9 @@ import tensorflow as tf
 from trainer.counts import CountTables, Rows
 from trainer.training_size import read_batch_size
 from transform.config import settings
-from transform.feature_spec import (
-    FOLD,
-    LABEL,
-    LATE_LABEL,
-    NO_FOLD,
-    NUM_FOLDS,
-    SHARES_LABEL,
-    SPAN,
-    WEIGHT,
-    FeatureSpec,
-    transformed_name,
-)
-from transform.record_datasets import refuse_empty_files
+from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NUM_FOLDS, SHARES_LABEL, SPAN, WEIGHT
+from transform.feature_spec import FeatureSpec, transformed_name
+from transform.files.record_datasets import refuse_empty_files
 
 #: Features by transformed name, labels float32 `[batch]`, and weights float32 `[batch]`: ones if the examples have no
 #: weight.

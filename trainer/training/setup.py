@@ -23,7 +23,8 @@ from trainer.transform_output.state import TransformState, read_transform_state
 from trainer.warm_start.warm_start import WarmStartReport, warm_start
 from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
-from transform.feature_spec import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT, FeatureSpec
+from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT
+from transform.feature_spec import FeatureSpec
 from transform.preprocessing import CONFIG_KEY
 
 _logger = logging.getLogger(__name__)

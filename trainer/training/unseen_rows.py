@@ -18,7 +18,8 @@ from trainer.warm_start import array_files
 from trainer.wide_deep.model import Features, WideDeep
 from trainer.wide_deep.tables import Table
 from transform.config import settings
-from transform.feature_spec import middle_number, missing_number, transformed_name
+from transform.feature import middle_number, missing_number
+from transform.feature_spec import transformed_name
 
 
 def fill_unseen_rows(

@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 from tensorflow.python.eager import wrap_function
 from tensorflow_transform import tf2_utils
 
-from transform.feature_spec import KNOWN_AFTERWARDS
+from transform.example_keys import KNOWN_AFTERWARDS
 
 _loaded: weakref.WeakKeyDictionary[tft.TFTransformOutput, Any] = weakref.WeakKeyDictionary()
 

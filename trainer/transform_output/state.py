@@ -13,7 +13,8 @@ import tensorflow_transform as tft
 from trainer.transform_output.graph import apply_transform, load_transform
 from trainer.transform_output.tokens import Tokens
 from trainer.wide_deep.tables import counted_vocabularies
-from transform.feature_spec import Feature, FeatureSpec, transformed_name, vocabulary_file_name
+from transform.feature import Feature
+from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 
 #: The largest float32's bit pattern, read as an integer.
 _LARGEST = int(np.finfo(np.float32).max.view(np.int32))

@@ -10,7 +10,7 @@ import numpy as np
 
 from trainer.transform_output.tokens import Tokens, rows_of
 from trainer.wide_deep.tables import InputBlock, RowKeys
-from transform.feature_spec import CROSS_SEPARATOR
+from transform.combinations import CROSS_SEPARATOR
 
 
 @dataclasses.dataclass(frozen=True)

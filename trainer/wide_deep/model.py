@@ -11,15 +11,10 @@ import tf_keras
 from trainer.wide_deep.hidden_layers import HiddenLayers
 from trainer.wide_deep.tables import InputBlock, Table, deep_layout, embedding_tables, wide_tables
 from trainer.wide_deep.token_dropout import TokenDropout
+from transform.combinations import NUM_COUNT_BUCKETS
 from transform.config import settings
-from transform.feature_spec import (
-    NUM_COUNT_BUCKETS,
-    FeatureSpec,
-    Scale,
-    middle_number,
-    missing_number,
-    transformed_name,
-)
+from transform.feature import Scale, middle_number, missing_number
+from transform.feature_spec import FeatureSpec, transformed_name
 
 #: Features by transformed name, as `transform.preprocessing.preprocessing_fn` outputs them.
 Features = Mapping[str, tf.Tensor | tf.SparseTensor]

@@ -9,17 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from transform.combinations import NUM_COUNT_BUCKETS, CountInput, Cross
 from transform.config import settings
-from transform.feature_spec import (
-    MISSING_ROW,
-    NUM_COUNT_BUCKETS,
-    CountInput,
-    Cross,
-    Feature,
-    FeatureSpec,
-    Scale,
-    transformed_name,
-)
+from transform.feature import MISSING_ROW, Feature, Scale
+from transform.feature_spec import FeatureSpec, transformed_name
 
 
 @dataclasses.dataclass(frozen=True)

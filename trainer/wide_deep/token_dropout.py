@@ -11,7 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 
 import tensorflow as tf
 
-from transform.feature_spec import MISSING_ROW, FeatureSpec, missing_number, transformed_name
+from transform.feature import MISSING_ROW, missing_number
+from transform.feature_spec import FeatureSpec, transformed_name
 
 #: Features by transformed name.
 Features = Mapping[str, tf.Tensor | tf.SparseTensor]

@@ -9,7 +9,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
-from transform.feature_spec import STRICT
+from transform.feature import STRICT
 
 Option = Annotated[str, Field(max_length=10_000)]
 

@@ -13,7 +13,8 @@ from transform.config.evaluation import Evaluation, Threshold
 from transform.config.quality import Quality
 from transform.config.schedule import Schedule
 from transform.derived_times import Derive
-from transform.feature_spec import Feature, FeatureSpec, Vocabulary
+from transform.feature import Feature, Vocabulary
+from transform.feature_spec import FeatureSpec
 
 _ANY_EVALUATION = Evaluation(thresholds={"auc": Threshold(min=0.0)})
 

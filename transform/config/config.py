@@ -30,7 +30,9 @@ from transform.config.quality import Quality
 from transform.config.schedule import Schedule
 from transform.derived_times import TimeForm
 from transform.errors import ConfigError
-from transform.feature_spec import IMPRESSIONS, LABEL, STRICT, Feature, FeatureSpec, Name
+from transform.example_keys import LABEL
+from transform.feature import IMPRESSIONS, STRICT, Feature, Name
+from transform.feature_spec import FeatureSpec
 from transform.raw_texts import null_words, trimmed
 
 MAX_CONFIG_BYTES = 1_000_000

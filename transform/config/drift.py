@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from transform.feature_spec import STRICT, Name
+from transform.feature import STRICT, Name
 
 #: A Jensen-Shannon divergence, to the base 2: 0 for equal distributions, 1 for those that share no value.
 Divergence = Annotated[float, Field(gt=0, le=1)]

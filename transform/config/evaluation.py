@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.config.settings import FiniteFloat, NonNegativeFloat, PositiveInt
-from transform.feature_spec import STRICT, Name
+from transform.feature import STRICT, Name
 
 #: Whether a higher value of a metric is better; None if neither a higher nor a lower value is better in itself.
 HIGHER_IS_BETTER: dict[str, bool | None] = {

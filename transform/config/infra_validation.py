@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from transform.config.settings import PositiveFloat
-from transform.feature_spec import STRICT
+from transform.feature import STRICT
 
 Ratio = Annotated[float, Field(ge=1, allow_inf_nan=False)]
 

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.config.settings import PositiveFloat
-from transform.feature_spec import STRICT
+from transform.feature import STRICT
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from transform.config.settings import PositiveFloat
 from transform.config.sources import RelativePath
-from transform.feature_spec import STRICT, Name
+from transform.feature import STRICT, Name
 
 #: The file that a store writes last, when its logs are complete.
 SUCCESS_MARKER = "_SUCCESS"

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from transform.config.settings import FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
-from transform.feature_spec import IMPRESSIONS, STRICT, Name
+from transform.feature import IMPRESSIONS, STRICT, Name
 from transform.raw_texts import null_words, trimmed
 
 DEFAULT_LIST_SEPARATOR = "|"

@@ -18,7 +18,7 @@ from absl import logging
 from components.evaluation.metrics.bootstrap import Array
 from components.evaluation.scoring.columns import Columns
 from transform.errors import InputError
-from transform.tfrecords import masked_checksum
+from transform.files.tfrecords import masked_checksum
 
 _CHECKSUM_BYTES = 4
 

@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from components.evaluation.scoring.scoring_graph import ScoringGraph
 from components.examples.reading import example_batches, split_files
 from transform.errors import UserError
-from transform.feature_spec import LABEL, WEIGHT
+from transform.example_keys import LABEL, WEIGHT
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

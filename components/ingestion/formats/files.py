@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from components import storage
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
-from transform.gzip_files import DecompressedFile
+from transform.files.gzip_files import DecompressedFile
 
 
 def is_gzip(path: str) -> bool:

@@ -16,7 +16,7 @@ from components.ingestion.formats.text_records import DelimitedRecords, Lines, d
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError, UnreadableError
-from transform.gzip_files import GZIP_ERRORS
+from transform.files.gzip_files import GZIP_ERRORS
 
 #: The formats whose rows are lines of text.
 TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl"})

@@ -18,7 +18,7 @@ from components.ingestion.columns.rows import MAX_KEPT_CHARACTERS, OddValue, Raw
 from components.ingestion.formats.files import check_columns, check_unique, open_file
 from components.ingestion.formats.nested import flat_batch, list_leaves, members_in, why_no_member
 from transform.errors import InputError
-from transform.tfrecords import HEAD_BYTES, TAIL_BYTES, Lengths, masked_checksum
+from transform.files.tfrecords import HEAD_BYTES, TAIL_BYTES, Lengths, masked_checksum
 
 #: A batch of a Parquet file has at most so many rows, and no more than have these bytes in the file, uncompressed.
 PARQUET_BATCH_ROWS, PARQUET_BATCH_BYTES = 10_000, 32 << 20

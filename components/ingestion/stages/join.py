@@ -33,7 +33,7 @@ from components.ingestion.stages.task import (
     repeated_rows,
     values_of,
 )
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: The rows of a part whose ids earlier rows have, as `FindRepeated` gives them.
 Repeated = npt.NDArray[np.int64]

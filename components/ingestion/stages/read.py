@@ -19,7 +19,7 @@ from components.ingestion.stages.span_end import count_minutes
 from components.ingestion.stages.task import EVIDENCE, INSTALL_LOG, LOCATIONS, TIMES, Partition, Task, counted
 from components.ingestion.typed_reader import TypedBlock, TypedReader, typed_table
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: A part, which is held in memory, ends with the block with which it has so many rows or bytes of values.
 PART_ROWS, PART_BYTES = 1 << 17, 256 << 20

@@ -20,7 +20,7 @@ from components.ingestion.stages import scratch
 from components.ingestion.stages.scratch import BatchLocation
 from components.ingestion.stages.tail import shared_folds
 from components.ingestion.stages.task import ROWS_AT_ONCE, Order, Partition, Task
-from transform.feature_spec import NO_FOLD
+from transform.example_keys import NO_FOLD
 
 #: The bits of a row's number in the key by which rows are shuffled; the file's rank has the others.
 _ROW_BITS = 40

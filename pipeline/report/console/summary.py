@@ -17,7 +17,7 @@ from pipeline.report.console.quality_table import quality_rows
 from pipeline.report.run_report import RunResult
 from trainer.training.report import TrainingReport
 from trainer.warm_start.warm_start import TableReport
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 from transform.ranking import absence_words
 
 

@@ -21,7 +21,7 @@ from pipeline.report.page.sections.verdict import TONES, title
 from pipeline.report.run_report import RunReport, read_report
 from pipeline.workspace import Workspace
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 INDEX_FILE = "index.html"
 

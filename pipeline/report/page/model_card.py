@@ -9,7 +9,7 @@ from pipeline.report.page import numbers
 from pipeline.report.page.parts import cut
 from pipeline.report.page.sections.verdict import serving_words, title
 from pipeline.report.page.sources import RunSources
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: Maximum number of slices.
 _MAX_SLICES = 30

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from serving.model_server.engine import examples, servable
 from serving.model_server.engine.servable import DEFAULT_SIGNATURE, Servable
 from serving.model_server.errors import invalid
-from transform.tfrecords import read_records
+from transform.files.tfrecords import read_records
 from transform.version_layout import EXTRA_ASSETS, WARMUP_FILE
 
 #: The most records, as in TF Serving.

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.examples.writing import framed, masked_checksums
-from transform.tfrecords import masked_checksum
+from transform.files.tfrecords import masked_checksum
 
 RECORDS = pa.array([b"", b"a", b"b" * 1000, b"\x00\xff", b"a", b"c" * 300_000], pa.large_binary())
 

@@ -28,7 +28,7 @@ from trainer.trainer_predictions import trainer_predictions
 from trainer.training.setup import prepare
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
-from transform.trainer_predictions import write_trainer_predictions
+from transform.files.trainer_predictions import write_trainer_predictions
 
 NAMES = ["country", "installed", "age", "app", "tags", "price", "rating"]
 CONFIG = store_config(NAMES)

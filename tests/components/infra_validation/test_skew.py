@@ -26,7 +26,7 @@ from trainer.training.setup import TrainingSetup, prepare
 from trainer.transform_output.graph import apply_transform
 from transform.config.config import Config
 from transform.config.infra_validation import InfraValidation
-from transform.trainer_predictions import TrainerPredictions, write_trainer_predictions
+from transform.files.trainer_predictions import TrainerPredictions, write_trainer_predictions
 
 pytestmark = pytest.mark.slow
 

@@ -29,7 +29,7 @@ from tests.components.ingestion.row_by_row.span_end import EndOfLog as EndOfTime
 from tests.components.ingestion.row_by_row.span_end import LeaveOutUnknown
 from tests.components.ingestion.row_by_row.transforms import ReadRows
 from transform.config.config import Config
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 Files = Mapping[str, Mapping[str, tuple[str, ...]]]
 

@@ -26,7 +26,7 @@ from tests.components.saved_models import example, export
 from tests.transform.small_config import small_config
 from transform.config.component_configs import for_quality_gate
 from transform.config.config import Config
-from transform.reference_scores import ReferenceScores, write_reference_scores
+from transform.files.reference_scores import ReferenceScores, write_reference_scores
 
 CONFIG = for_quality_gate(small_config(("evaluation.thresholds.auc", {"min": 0.65})))
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from transform.config.config import Config
-from transform.feature_spec import FOLD, LABEL, NUM_FOLDS, SHARES_LABEL, SPAN, WEIGHT
+from transform.example_keys import FOLD, LABEL, NUM_FOLDS, SHARES_LABEL, SPAN, WEIGHT
 from transform.schema import raw_schema
 
 #: Tokens besides those that are frequent: empty, with white space or the end of a line, not UTF-8, of equal counts.

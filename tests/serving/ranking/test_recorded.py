@@ -14,7 +14,7 @@ from serving.load_test.recorded import read_catalog, read_recorded
 from serving.ranking_client.features import encode_example
 from serving.ranking_client.messages import string_tensor
 from transform.errors import InputError
-from transform.feature_spec import TABLE_KEY
+from transform.example_keys import TABLE_KEY
 
 
 def write_version(folder: Path, records: list[prediction_log_pb2.PredictionLog], catalog: dict[str, float]) -> str:

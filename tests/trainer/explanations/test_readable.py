@@ -11,7 +11,8 @@ import tensorflow as tf
 from tests.transform.small_config import small_config
 from trainer.explanations.readable import Readable
 from trainer.transform_output.state import TransformState
-from transform.feature_spec import Feature, FeatureSpec
+from transform.feature import Feature
+from transform.feature_spec import FeatureSpec
 
 CONFIG = small_config(
     (

@@ -12,8 +12,8 @@ from tests.trainer.trained_model import Trained, build
 from trainer.explanations.wide_weights import NUM_STRONGEST, non_zero_rows, row_names, to_markdown
 from trainer.transform_output.state import TransformState
 from trainer.wide_deep.tables import RowKeys
+from transform.combinations import NUM_COUNT_BUCKETS
 from transform.config.config import Config
-from transform.feature_spec import NUM_COUNT_BUCKETS
 
 LEARNED = TransformState(
     {

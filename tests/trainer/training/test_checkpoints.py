@@ -33,7 +33,7 @@ from trainer.training.position import Epoch, TrainingProgress
 from trainer.training.report import TrainingReport, read_training_report
 from trainer.training_size import read_num_epochs
 from trainer.wide_deep.model import WideDeep
-from transform.feature_spec import LABEL
+from transform.example_keys import LABEL
 
 POSITION = TrainingProgress(
     step=7,

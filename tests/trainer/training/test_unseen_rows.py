@@ -14,7 +14,7 @@ from trainer.training.unseen_rows import fill_unseen_rows
 from trainer.warm_start import array_files
 from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
-from transform.feature_spec import MISSING_QUANTILE
+from transform.feature import MISSING_QUANTILE
 
 
 def test_rows_that_no_example_has_are_the_mean_of_the_others_weighted_by_their_examples(config: Config) -> None:

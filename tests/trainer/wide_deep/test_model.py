@@ -13,7 +13,7 @@ import tf_keras
 
 from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
-from transform.feature_spec import MISSING_QUANTILE
+from transform.feature import MISSING_QUANTILE
 
 SIZES = {"app": 3, "country": 2, "installed_x_app": 5}
 

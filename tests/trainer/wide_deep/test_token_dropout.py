@@ -16,7 +16,7 @@ from trainer.wide_deep.model import WideDeep
 from trainer.wide_deep.token_dropout import TokenDropout
 from transform.config import settings
 from transform.config.config import Config
-from transform.feature_spec import MISSING_QUANTILE, MISSING_ROW
+from transform.feature import MISSING_QUANTILE, MISSING_ROW
 
 #: Four standard deviations of a share of 0.1 or less of all examples: 4 · √(0.1 · 0.9 / 20,000).
 TOLERANCE = 0.009

@@ -21,7 +21,7 @@ from components.data_validation.evidence import SpanEvidence
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
 from pipeline.report.page.sources import RunSources
-from transform.feature_spec import LABEL
+from transform.example_keys import LABEL
 
 #: Charts of single features, values of a categorical one, and bars of a numeric one.
 _MAX_CHARTS, _MAX_VALUES, _NUM_BINS = 12, 10, 20

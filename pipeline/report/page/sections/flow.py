@@ -8,7 +8,7 @@ from components.ingestion.counts import Counts
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
 from pipeline.report.page.sources import RunSources
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 
 def section(run: RunSources) -> Section:

@@ -10,7 +10,7 @@ from pipeline.report.page import numbers
 from pipeline.report.page.parts import Card, Note, Tone
 from pipeline.report.page.sources import RunSources
 from pipeline.report.run_report import RunReport
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: The metrics in the head, if they were measured.
 _DECIDING = ("auc", "logloss", "calibration")

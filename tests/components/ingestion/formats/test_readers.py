@@ -15,7 +15,7 @@ from components.ingestion.formats.readers import LineTally, read_header, read_ro
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError, UnreadableError
-from transform.gzip_files import GZIP_ERRORS
+from transform.files.gzip_files import GZIP_ERRORS
 
 LIMIT = 1_000_000
 

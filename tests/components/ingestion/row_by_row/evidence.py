@@ -11,7 +11,7 @@ from components.ingestion.evidence import File, SketchValue
 from components.ingestion.layout import Layout
 from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, FilePart, key_hash, sketch_value
 from transform.config.config import Config
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 _SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
 

@@ -10,10 +10,9 @@ import tensorflow as tf
 
 from components.ingestion.layout import Layout as Columns
 from components.ingestion.layout import put_value
-from transform.feature_spec import (
+from transform.example_keys import (
     FOLD,
     IMPRESSION_ID,
-    IMPRESSIONS,
     LABEL,
     NO_FOLD,
     NUM_FOLDS,
@@ -24,6 +23,7 @@ from transform.feature_spec import (
     TIMESTAMP,
     WEIGHT,
 )
+from transform.feature import IMPRESSIONS
 
 
 def split_of_key(key: str, eval_fraction: float) -> str:

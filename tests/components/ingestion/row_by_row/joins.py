@@ -12,7 +12,7 @@ from apache_beam import pvalue
 from components.ingestion.columns.rows import Rejection, kept_text
 from tests.components.ingestion.row_by_row.examples import Impression
 from transform.config import sources
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 
 #: A row that was read: its split, its file, its number in the file, and its values by position. No NamedTuple: Beam
 #: pickles those between workers, and encodes plain tuples faster.

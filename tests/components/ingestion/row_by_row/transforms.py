@@ -28,7 +28,7 @@ from tests.components.ingestion.row_by_row.span_end import EndOfLog, LeaveOutUnk
 from transform.config import sources
 from transform.config.config import Config
 from transform.errors import InputError
-from transform.feature_spec import IMPRESSIONS
+from transform.feature import IMPRESSIONS
 from transform.ranking import snapshot_tables
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from transform.feature_spec import TABLE_KEY
-from transform.record_datasets import iterate_records, refuse_empty_files
+from transform.example_keys import TABLE_KEY
+from transform.files.record_datasets import iterate_records, refuse_empty_files
 
 #: The key of the Trainer's `custom_config` with the folder of the catalog's snapshot, one folder per table.
 CATALOG_KEY = "catalog"

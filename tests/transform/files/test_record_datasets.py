@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import tensorflow as tf
 
-from transform.record_datasets import iterate_records
+from transform.files.record_datasets import iterate_records
 
 
 @pytest.mark.parametrize("number", [0, 1, 1024, 2500])

@@ -4,7 +4,7 @@ import gzip
 import io
 import random
 
-from transform.gzip_files import DecompressedFile, compressor
+from transform.files.gzip_files import DecompressedFile, compressor
 
 CONTENTS = b"com.store.app1,us,20\n" * 5_000
 

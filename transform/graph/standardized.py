@@ -7,7 +7,7 @@ from typing import Literal
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from transform.feature_spec import MAX_STANDARDIZED, MISSING_STANDARDIZED
+from transform.feature import MAX_STANDARDIZED, MISSING_STANDARDIZED
 
 #: Numbers whose deviation is below this share of their mean are all the same: what is left is rounding, since 32-bit
 #: numbers that differ do so by 6e-8 of themselves or more, and a mean of 64-bit numbers is exact to 1e-12.

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from transform.raw_rules import RawRule
-from transform.sparse_values import with_values
+from transform.graph.raw_rules import RawRule
+from transform.graph.sparse_values import with_values
 
 
 def clean(inputs: Mapping[str, Any], rules: Mapping[str, RawRule]) -> dict[str, Any]:

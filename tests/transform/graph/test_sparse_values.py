@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transform.sparse_values import from_dense, with_values
+from transform.graph.sparse_values import from_dense, with_values
 
 ROWS = st.lists(st.lists(st.sampled_from("abc-"), max_size=4), max_size=5)
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from transform.catalog import table_rows
 from transform.errors import InputError
-from transform.feature_spec import TABLE_KEY
+from transform.example_keys import TABLE_KEY
+from transform.files.catalog import table_rows
 
 
 def test_the_rows_of_all_files_are_read_whatever_the_folder_is_called(tmp_path: Path) -> None:

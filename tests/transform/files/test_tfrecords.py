@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from transform import tfrecords
 from transform.errors import InputError
-from transform.tfrecords import masked_checksum, read_batches, read_records
+from transform.files import tfrecords
+from transform.files.tfrecords import masked_checksum, read_batches, read_records
 
 RECORDS = [b"", b"a", b"b" * 1000, b"c" * 300_000, b"d", b"e" * 255]
 

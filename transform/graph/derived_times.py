@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from transform.derived_times import MONTHS, OFFSET, WEEKDAYS, Derive, TimeFormat, zone_offsets
-from transform.feature_spec import Feature
-from transform.sparse_values import with_values
+from transform.feature import Feature
+from transform.graph.sparse_values import with_values
 
 _SECONDS_PER_DAY = 86_400
 
@@ -32,7 +32,7 @@ def with_derived(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
     """The values of a categorical feature from its texts.
 
     Args:
-      raw: The texts, cleaned (`transform.raw_texts_graph`), a SparseTensor `[batch, any]` of string.
+      raw: The texts, cleaned (`transform.graph.raw_texts`), a SparseTensor `[batch, any]` of string.
       feature: The feature.
 
     Returns:

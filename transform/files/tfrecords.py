@@ -10,7 +10,7 @@ from typing import IO, cast
 import google_crc32c
 
 from transform.errors import InputError
-from transform.gzip_files import GZIP_ERRORS, DecompressedFile
+from transform.files.gzip_files import GZIP_ERRORS, DecompressedFile
 
 #: The bytes before a record, its length and the length's checksum; those after it, its checksum.
 HEAD_BYTES, TAIL_BYTES = 12, 4

@@ -1,0 +1,28 @@
+"""The keys of the tf.Examples that are not features, and the values of those that say where a row is from."""
+
+from __future__ import annotations
+
+#: Keys of a raw tf.Example that are not features.
+LABEL = "label"
+WEIGHT = "weight"
+REQUEST_ID = "request_id"
+IMPRESSION_ID = "impression_id"
+TIMESTAMP = "timestamp"
+TABLE_KEY = "table_key"
+SPAN = "span"
+FOLD = "fold"
+SHARES_LABEL = "shares_label"
+
+#: The number of spans, 0 if the key is missing, after the end of its own span by whose end an example's label was known
+#: (`components.late_labels`).
+LATE_LABEL = "late_label"
+
+#: The keys that a logged example has but a request does not, and that the model does not read.
+KNOWN_AFTERWARDS = (LABEL, WEIGHT, SPAN, FOLD, SHARES_LABEL, LATE_LABEL)
+RESERVED_NAMES = frozenset({*KNOWN_AFTERWARDS, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
+
+#: The number of folds; rows that can share an install are in the same fold.
+NUM_FOLDS = 8
+
+#: The value for "no span" or "no fold".
+NO_SPAN = NO_FOLD = -1
