@@ -3,7 +3,7 @@
 Trains the wide part alone, the deep part alone and both jointly, with several seeds each, on Frappe and on the
 simulated store; prints AUC and logistic loss on the examples held out for evaluation. On Frappe, these examples also
 choose the epoch (`training.patience`; with count encodings, no training examples are held out), in every row of the
-table: its metrics are somewhat too good. The store's epochs are fixed. The features are divided as in
+table: its metrics are optimistic. The store's epochs are fixed. The features are divided as in
 the paper's figure 4: crosses and counts, which memorize combinations, belong to the wide part only, and the single
 features to the deep part only. Each config is also trained unchanged. Frappe's data, the files that
 docs/tutorials/your_own_logs.md names, is read from DIR; the store is simulated.
