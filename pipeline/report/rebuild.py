@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.list import model_names
-from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.page.outcome import PageOutcome
 from pipeline.report.page.write import write_page
+from pipeline.report.result.read import read_run
 from pipeline.report.run_report import read_report
 from pipeline.workspace import Workspace
 from transform.errors import InputError
@@ -35,8 +37,8 @@ def rebuild(workspace: Workspace, run_id: str | None) -> PageOutcome:
     report = read_report(files[names.index(run)])
     connection = workspace.metadata_connection()
     name, executions = _executions(connection, run)
-    pipeline = name or report.pipeline or _only_model(workspace)
-    return write_page(workspace, connection, RunRecord(pipeline, run, executions, report))
+    named = dataclasses.replace(report, pipeline=name or report.pipeline or _only_model(workspace))
+    return write_page(workspace, read_run(workspace, connection, run, executions, named))
 
 
 def _executions(connection: metadata_store_pb2.ConnectionConfig, run_id: str) -> tuple[str, dict[str, int]]:

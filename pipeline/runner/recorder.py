@@ -6,22 +6,23 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from absl import logging
 from filelock import FileLock
 from ml_metadata.proto import metadata_store_pb2
 
-from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line, sentence
 from pipeline.outages import outage
 from pipeline.report.exports.mlflow_tracking import track
-from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.run_result import read_run_result
-from pipeline.report.write import Written, remove_pages, write_pages, write_report
+from pipeline.report.write import Written, remove_pages, write_failure, write_report
 from pipeline.workspace import Workspace
 from transform.errors import GateError, InputError, UserError
+
+_Report = TypeVar("_Report", bound=RunReport)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ class RunRecorder:
           executions: By node, its execution.
         """
         found = read_run_result(self.connection, executions)
-        run_result = dataclasses.replace(found, span=self.span, pipeline=self.pipeline_name)
+        run_result = self._named(dataclasses.replace(found, span=self.span))
         written = self._write(executions, run_result)
         places = {**run_result.places, "report": written.page.words}
         return dataclasses.replace(run_result, places=places), written.report
@@ -92,21 +93,18 @@ class RunRecorder:
         It does not replace the report that another node of the run has written of the run's end.
         """
         why = sentence(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
-        ended = self._ended(executions, RunReport.failed(self.span, node, _writable(why)))
+        report = self._named(RunReport.failed(self.span, node, _writable(why)))
         with self._locked():
             if not self._file.exists() or read_report(self._file).status == "failed":
-                storage.write_text(str(self._file), ended.report.to_json())
-                write_pages(self.workspace, self.connection, ended)
+                write_failure(self.workspace, self.connection, self.run_id, executions, report)
 
-    def _ended(self, executions: Mapping[str, int], report: RunReport) -> RunRecord:
-        named = dataclasses.replace(report, pipeline=self.pipeline_name)
-        return RunRecord(self.pipeline_name, self.run_id, executions, named)
+    def _named(self, report: _Report) -> _Report:
+        return dataclasses.replace(report, pipeline=self.pipeline_name)
 
     def _write(self, executions: Mapping[str, int], report: RunReport) -> Written:
-        ended = self._ended(executions, report)
         with self._locked():
-            written = write_report(self.workspace, self.connection, ended)
-        track(self.workspace, ended)  # without the reports' lock, for which other nodes of the run may wait
+            written = write_report(self.workspace, self.connection, self.run_id, executions, self._named(report))
+        track(self.workspace, written.run)  # without the reports' lock, for which other nodes of the run may wait
         return written
 
     @property

@@ -20,6 +20,9 @@ MIN_APPS = 100  # so that a user with 25 apps can still be shown 10 other apps o
 _ORGANIC_PER_IMPRESSION = 0.01
 _USERS_PER_PART = 250_000
 
+#: The least values of the sizes; of the others, 1.
+_LEAST = {"seed": 0, "num_apps": MIN_APPS}
+
 
 @dataclass(frozen=True)
 class DayCounts:
@@ -70,19 +73,12 @@ def simulate(
     Raises:
       ValueError: An argument is not allowed, or one of the days already exists.
     """
-    for name, value, least in (
-        ("num_days", num_days, 1),
-        ("impressions_per_day", impressions_per_day, 1),
-        ("seed", seed, 0),
-        ("num_users", num_users, 1),
-        ("num_apps", num_apps, MIN_APPS),
-        ("first_day", first_day, 1),
-    ):
-        if value < least:
-            raise ValueError(f"`{name}` must be at least {least}. Received: {value}.")
+    _check_sizes(
+        num_days=num_days, impressions_per_day=impressions_per_day, seed=seed, num_users=num_users, num_apps=num_apps,
+        first_day=first_day,
+    )  # fmt: skip
     last_day = first_day + num_days - 1
     _check_output(out, format, compress, range(first_day, last_day + 1))
-
     store = Store(seed, num_users, num_apps)
     pending = Installs.none()
     while True:
@@ -96,6 +92,12 @@ def simulate(
         if store.day == last_day:
             return
         store.advance()
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < (least := _LEAST.get(name, 1)):
+            raise ValueError(f"`{name}` must be at least {least}. Received: {value}.")
 
 
 def _check_output(out: Path, file_format: str, compress: bool, days: range) -> None:

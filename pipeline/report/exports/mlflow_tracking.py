@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from absl import logging
 
-from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.page.outcome import card_path, page_path
+from pipeline.report.result.run import Run as EndedRun
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 
@@ -46,7 +46,7 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOU
 _MAX_TAG, _MAX_BATCH = 5000, 1000
 
 
-def track(workspace: Workspace, ended: RunRecord) -> None:
+def track(workspace: Workspace, ended: EndedRun) -> None:
     """Sends a run if the environment names a tracking server; a failure is logged and not raised.
 
     Args:
@@ -72,7 +72,7 @@ def _without_credentials(text: str) -> str:
     return re.sub(r"//[^/\s]*@", "//", text)
 
 
-def _send(workspace: Workspace, ended: RunRecord) -> None:
+def _send(workspace: Workspace, ended: EndedRun) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient()
@@ -98,7 +98,7 @@ def _find_or_create_run(client: MlflowClient, experiment_name: str, name: str) -
     return found[0] if found else client.create_run(experiment_id, run_name=name, tags={RUN_TAG: name})
 
 
-def _tags(ended: RunRecord) -> dict[str, str]:
+def _tags(ended: EndedRun) -> dict[str, str]:
     report = ended.report
     return {
         "wdr.pipeline": ended.pipeline_name,

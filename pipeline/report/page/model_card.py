@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import cut
 from pipeline.report.page.sections.verdict import serving_words, title
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 from transform.feature import IMPRESSIONS
 
 #: Maximum number of slices.
@@ -18,12 +18,12 @@ _MAX_SLICES = 30
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~&!{}"})
 
 
-def model_card(run: RunSources) -> str:
+def model_card(run: Run) -> str:
     """Returns the model card of a run; every text from the data is plain."""
     return "\n".join(_lines(run)) + "\n"
 
 
-def _lines(run: RunSources) -> Iterator[str]:
+def _lines(run: Run) -> Iterator[str]:
     report, training = run.report, run.report.training
     yield f"# Model card: {plain(run.pipeline_name)}, span {report.span}\n"
     yield f"{plain(title(report))}. {plain(serving_words(run))}\n"
@@ -39,7 +39,7 @@ def _lines(run: RunSources) -> Iterator[str]:
     yield f"- training: {numbers.plural(training.num_epochs, 'epoch')}, {training.num_steps:,} steps"
     yield f"- signatures: {plain(', '.join(training.signatures))}\n"
     yield "## Data\n"
-    counts = run.counts()
+    counts = run.contents.counts.get()
     yield f"- spans: {', '.join(map(str, report.spans))}"
     if report.missing_spans:
         yield f"- {plain(report.missing_spans_words)}"

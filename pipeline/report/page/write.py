@@ -8,12 +8,10 @@ from pathlib import Path
 import tensorflow as tf
 from absl import logging
 from google.protobuf.message import DecodeError
-from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line
-from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.page.index import write_index
 from pipeline.report.page.model_card import model_card
 from pipeline.report.page.outcome import PageOutcome, card_path, page_path
@@ -32,7 +30,7 @@ from pipeline.report.page.sections import (
     vocabularies,
     weights,
 )
-from pipeline.report.page.sources import RunSources, read_sources
+from pipeline.report.result.run import Run
 from pipeline.workspace import Workspace
 from trainer.warm_start.files import WarmStartError
 from transform.errors import UserError
@@ -41,7 +39,7 @@ from transform.errors import UserError
 ASSETS = ".assets"
 
 #: The sections in the page's order: the anchor and the title that a section has if its input cannot be read.
-_SECTIONS: Sequence[tuple[str, str, Callable[[RunSources], Section]]] = (
+_SECTIONS: Sequence[tuple[str, str, Callable[[Run], Section]]] = (
     ("gates", "Verdicts of the gates", gates.section),
     ("data", "The way of the data", flow.section),
     ("quality", "Quality", quality.section),
@@ -59,39 +57,37 @@ _SECTIONS: Sequence[tuple[str, str, Callable[[RunSources], Section]]] = (
 _UNREADABLE = (OSError, UserError, ValueError, KeyError, DecodeError, tf.errors.OpError, WarmStartError)
 
 
-def write_page(workspace: Workspace, connection: metadata_store_pb2.ConnectionConfig, ended: RunRecord) -> PageOutcome:
+def write_page(workspace: Workspace, run: Run) -> PageOutcome:
     """Writes the page of a run and its model card, which replace earlier ones, and the index of all runs.
 
     Args:
       workspace: The run's workspace.
-      connection: The connection to ML Metadata.
-      ended: The run.
+      run: The run.
 
     Returns:
       The page's file, and a problem for each section whose input could not be read, and for the index.
     """
-    run = read_sources(workspace, connection, ended)
-    path = page_path(workspace, ended.run_id)
+    path = page_path(workspace, run.run_id)
     sections, problems = render_sections(run)
     storage.write_text(str(path), render_run_page(run, sections, workspace.reports / ASSETS))
-    storage.write_text(str(card_path(workspace, ended.run_id)), model_card(run))
+    storage.write_text(str(card_path(workspace, run.run_id)), model_card(run))
     try:
         write_index(workspace, workspace.reports / ASSETS)
     except LostClaimError:  # another process writes this run's report
         raise
     except _UNREADABLE as error:  # such as a damaged version of another model
-        logging.exception("the index of all runs was not written after the run %s", ended.run_id)
+        logging.exception("the index of all runs was not written after the run %s", run.run_id)
         problems = (*problems, f"Index of all runs: {first_line(error)}")
     return PageOutcome(path, problems)
 
 
-def render_run_page(run: RunSources, sections: Sequence[Section], cache: Path) -> str:
+def render_run_page(run: Run, sections: Sequence[Section], cache: Path) -> str:
     """Returns a run's page as HTML; `cache` is as in `render_page`."""
     values = {"run": run, "head": verdict.head(run), "sections": sections}
     return render_page("run.html", cache, values, collect_figures(sections))
 
 
-def render_sections(run: RunSources) -> tuple[list[Section], tuple[str, ...]]:
+def render_sections(run: Run) -> tuple[list[Section], tuple[str, ...]]:
     """Returns the sections of a run's page, and why some of them could not be made.
 
     A section whose input cannot be read consists of the sentence that says so.

@@ -6,7 +6,9 @@ from typing import Any
 
 from components.infra_validation.verdict import Verdict
 from components.ingestion.counts import Counts
-from pipeline.report.run_report import RunResult
+from pipeline.report.result.read import read_contents
+from pipeline.report.result.run import Run
+from pipeline.report.run_report import RunReport, RunResult
 from trainer.evaluation import Metrics
 from trainer.training.report import TrainingReport
 from trainer.warm_start.warm_start import WarmStartReport
@@ -31,6 +33,13 @@ TRAINING = TrainingReport(
     seconds=2.0,
     examples_per_second=50.0,
 )
+
+
+def ended(report: RunReport, **changes: Any) -> Run:
+    """Returns a run of the pipeline `store` that has ended; `changes` are fields that differ."""
+    contents = read_contents(report, changes.get("nodes", ()))
+    fields: dict[str, Any] = {"run_id": "a-run", "pipeline_name": "store", "nodes": (), "manifests": {}, "existing": ()}
+    return Run(report=report, contents=contents, **fields | changes)
 
 
 def run_result(**changes: Any) -> RunResult:

@@ -14,12 +14,11 @@ from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from pipeline.cli.main import cli
 from pipeline.metadata.handle import Metadata
-from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.page.write import write_page
 from pipeline.report.rebuild import _executions, rebuild
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
-from tests.pipeline.report.run_results import run_result
+from tests.pipeline.report.run_results import ended, run_result
 from transform.errors import InputError
 from transform.version_layout import MANIFEST_PATH
 
@@ -62,7 +61,7 @@ def test_an_index_that_cannot_be_written_leaves_the_page(workspace: Workspace) -
     other = workspace.serving("other")
     add_version(str(other), lambda folder: storage.write_text(f"{folder}/x", "x"), Manifest())
     (other / "1" / MANIFEST_PATH).write_text("{")
-    outcome = write_page(workspace, workspace.metadata_connection(), RunRecord("store", "b", {}, run_result()))
+    outcome = write_page(workspace, ended(run_result(), run_id="b"))
     assert outcome.path == workspace.reports / "b.html"
     assert outcome.path.exists()
     assert [problem.split(":")[0] for problem in outcome.problems] == ["Index of all runs"]

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from components.infra_validation.verdict import Measurements, Verdict
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 
 _CANDIDATE, _SERVING = "candidate", "serving model"
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
     verdict = run.report.infra
     blocks = [Note(run.absent("The model was not run: the run ended before infra validation."), "quiet")]

@@ -1,25 +1,17 @@
-"""The section on scores: ROC, precision and recall, calibration and the scores' distribution, of both models.
-
-They come from the histogram of scores that the Evaluator stores for TFMA's calibration plot: 1,000 buckets of equal
-width, so a curve has a point for every thousandth of the score.
-"""
+"""The section on scores: ROC, precision and recall, calibration and the scores' distribution, of both models."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-import numpy.typing as npt
-import tensorflow_model_analysis as tfma
 
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.charts import Datum
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
-from pipeline.report.page.sources import RunSources
-
-_CANDIDATE, _SERVING = "candidate", "serving model"
+from pipeline.report.result.run import Run
+from pipeline.report.result.scores import SERVING, Floats, Histogram
 
 #: Points of the calibration curve, fewer if there are few positives, and bars of the distribution.
 _NUM_GROUPS, _POSITIVES_PER_GROUP, _NUM_BINS = 15, 20, 40
@@ -27,33 +19,10 @@ _NUM_GROUPS, _POSITIVES_PER_GROUP, _NUM_BINS = 15, 20, 40
 #: Rows of a curve's table.
 _TABLE_ROWS = 11
 
-Floats = npt.NDArray[np.float64]
 
-
-@dataclasses.dataclass(frozen=True)
-class Histogram:
-    """Weighted examples by bucket of the score, ascending.
-
-    Attributes:
-      examples: The examples' weight, float64 `[buckets]`.
-      positives: The weight of those with label 1, float64 `[buckets]`.
-      scores: The weighted sum of their scores, float64 `[buckets]`.
-    """
-
-    examples: Floats
-    positives: Floats
-    scores: Floats
-
-    @property
-    def negatives(self) -> Floats:
-        """The weight of the examples with label 0, float64 `[buckets]`."""
-        return self.examples - self.positives
-
-
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
-    uri = run.uri("evaluator", "ModelEvaluation")
-    histograms = read_histograms(uri) if uri and run.report.metrics else {}
+    histograms = run.contents.histograms.get()
     words = run.absent("There are no scores to draw: the model was not evaluated.")
     blocks: list[Block] = [Note(words, "quiet")]
     if histograms:
@@ -61,27 +30,8 @@ def section(run: RunSources) -> Section:
     return Section("scores", "Scores", blocks)
 
 
-def read_histograms(evaluation_uri: str) -> dict[str, Histogram]:
-    """Reads the scores over all examples; by `candidate` and, if there was one, `serving model`."""
-    found = {}
-    for record in tfma.load_plots(evaluation_uri):
-        if record.slice_key.single_slice_keys:
-            continue
-        for entry in record.plot_keys_and_values:
-            buckets = [b for b in entry.value.calibration_histogram_buckets.buckets if b.num_weighted_examples.value]
-            if buckets:
-                name = _SERVING if entry.key.model_name == tfma.BASELINE_KEY else _CANDIDATE
-                columns = (
-                    [b.num_weighted_examples.value for b in buckets],
-                    [b.total_weighted_label.value for b in buckets],
-                    [b.total_weighted_refined_prediction.value for b in buckets],
-                )
-                found[name] = Histogram(*(np.asarray(column, np.float64) for column in columns))
-    return {name: found[name] for name in (_CANDIDATE, _SERVING) if name in found}
-
-
 def _blocks(histograms: Mapping[str, Histogram]) -> Iterator[Block]:
-    if _SERVING not in histograms:
+    if SERVING not in histograms:
         yield Note("No serving model was scored on these examples: the curves are the candidate's only.", "quiet")
     judged = {name: h for name, h in histograms.items() if h.positives.sum() > 0 and h.negatives.sum() > 0}
     if judged:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
@@ -17,21 +16,14 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.artifacts import ESTIMATED, UNCOUNTED
 from components.data_validation.distributions import divergence, divergence_by_chance
-from components.data_validation.evidence import SpanEvidence
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
+from pipeline.report.result.statistics import Statistics
 from transform.example_keys import LABEL
 
 #: Charts of single features, values of a categorical one, and bars of a numeric one.
 _MAX_CHARTS, _MAX_VALUES, _NUM_BINS = 12, 10, 20
-
-#: Earlier spans against which the divergence is shown.
-_MAX_SPANS = 7
-
-_STATISTICS_FILE = os.path.join("Split-train", "FeatureStats.pb")
-
-_Statistics = Mapping[str, statistics_pb2.FeatureNameStatistics]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,31 +41,28 @@ class Drift:
     chance: float
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
     return Section("features", "Features and drift", list(_blocks(run)))
 
 
-def _blocks(run: RunSources) -> Iterator[Block]:
+def _blocks(run: Run) -> Iterator[Block]:
     drift = _drift(run)
     if drift:
         yield from _drift_chart(drift)
     else:
         yield Note("Drift is not shown: no earlier span was measured, or the run did not come to the gate on data.")
-    uri = run.uri("statistics_gen", "ExampleStatistics")
-    if uri is None:
+    statistics = run.contents.statistics.get()
+    if statistics is None:
         yield Note("There are no statistics: the run did not come to them, or they were removed.", "quiet")
         return
     shown = _shown(run)
-    now = {name: feature for name, feature in read_statistics(uri).items() if shown is None or name in shown}
+    now = {name: feature for name, feature in statistics.items() if shown is None or name in shown}
     if not now:
         yield Note("The training examples of the span have no statistics.", "quiet")
         return
-    before_span, before = None, {}
-    if run.earlier_statistics is not None:
-        before_span, earlier_uri = run.earlier_statistics
-        before = read_statistics(earlier_uri)
-    else:
+    before_span, before = run.contents.earlier_statistics.get() or (None, {})
+    if before_span is None:
         yield Note("There are no statistics of an earlier span to draw beside this span's.", "quiet")
     yield from _tables(now, drift)
     order = sorted(now.keys() - {LABEL}, key=lambda name: (-(drift[name].nearest if name in drift else -1.0), name))
@@ -85,21 +74,19 @@ def _blocks(run: RunSources) -> Iterator[Block]:
         yield Note(f"{len(order) - _MAX_CHARTS} more features, with less drift, are in the tables only.", "quiet")
 
 
-def _shown(run: RunSources) -> set[str] | None:
+def _shown(run: Run) -> set[str] | None:
     """Returns the config's features and the label; None if the gate on data has no record of them.
 
     Examples have more columns, such as an impression's id, whose statistics say nothing.
     """
-    record = run.data_record()
-    return None if record is None else {*SpanEvidence.from_inputs(record.inputs).features, LABEL}
+    evidence = run.contents.evidence.get()
+    return None if evidence is None else {*evidence.features, LABEL}
 
 
-def _drift(run: RunSources) -> dict[str, Drift]:
-    record, earlier = run.data_record(), run.earlier_evidence(_MAX_SPANS)
-    if record is None or not earlier:
-        return {}
+def _drift(run: Run) -> dict[str, Drift]:
+    evidence, earlier = run.contents.evidence.get(), run.contents.earlier_evidence.get()
     found = {}
-    for name, distribution in SpanEvidence.from_inputs(record.inputs).features.items():
+    for name, distribution in evidence.features.items() if evidence else ():
         of_spans = [(e.span, e.features[name]) for e in earlier if name in e.features]
         if of_spans:
             distances = [divergence(distribution, other) for _, other in of_spans]
@@ -128,21 +115,7 @@ def _drift_chart(drift: Mapping[str, Drift]) -> Iterator[Block]:
     yield Figure("Drift", words, spec, data, is_wide=True)
 
 
-def read_statistics(uri: str) -> dict[str, statistics_pb2.FeatureNameStatistics]:
-    """Reads the statistics of a span's training examples, by feature; empty if there are none.
-
-    Args:
-      uri: The folder of an ExampleStatistics artifact.
-    """
-    path = os.path.join(uri, _STATISTICS_FILE)
-    if not os.path.exists(path):
-        return {}
-    with open(path, "rb") as file:
-        datasets = statistics_pb2.DatasetFeatureStatisticsList.FromString(file.read()).datasets
-    return {".".join(f.path.step) or f.name: f for dataset in datasets for f in dataset.features}
-
-
-def _tables(now: _Statistics, drift: Mapping[str, Drift]) -> Iterator[Block]:
+def _tables(now: Statistics, drift: Mapping[str, Drift]) -> Iterator[Block]:
     numeric: list[tuple[str, ...]] = []
     textual: list[tuple[str, ...]] = []
     for name, feature in sorted(now.items(), key=lambda item: -(drift[item[0]].nearest if item[0] in drift else -1.0)):
@@ -210,7 +183,7 @@ def _chart(
     return _categorical_chart(name, named) if now.HasField("string_stats") else None
 
 
-def _numeric_chart(name: str, named: _Statistics) -> Figure | None:
+def _numeric_chart(name: str, named: Statistics) -> Figure | None:
     histograms = {series: _buckets(feature) for series, feature in named.items()}
     histograms = {series: buckets for series, buckets in histograms.items() if buckets}
     if not histograms:
@@ -255,7 +228,7 @@ def _rebinned(buckets: Sequence[tuple[float, float, float]], edges: npt.NDArray[
     return [float(s) for s in np.diff(below)]
 
 
-def _categorical_chart(name: str, named: _Statistics) -> Figure | None:
+def _categorical_chart(name: str, named: Statistics) -> Figure | None:
     shares = {}
     for series, feature in named.items():
         total = _common(feature).tot_num_values

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from components.ingestion.counts import Counts
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 from transform.feature import IMPRESSIONS
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
     return Section("data", "The way of the data", list(_blocks(run)))
 
 
-def _blocks(run: RunSources) -> Iterator[Block]:
-    counts = run.counts()
+def _blocks(run: Run) -> Iterator[Block]:
+    counts = run.contents.counts.get()
     if not counts.read:
         yield Note("No rows were counted: the run ended before its logs were read.", "quiet")
         return
@@ -57,7 +57,7 @@ def _rejected(counts: Counts) -> Block:
     return Table.bounded("Rejected rows by reason", ("source", "reason", "#rows", "#share"), rejected)
 
 
-def _steps(run: RunSources, counts: Counts) -> Iterator[tuple[str, int, str]]:
+def _steps(run: Run, counts: Counts) -> Iterator[tuple[str, int, str]]:
     """Yields each step: its name, its number of rows, and what happened."""
     read = counts.read.get(IMPRESSIONS, 0)
     yield "impressions read", read, f"span {counts.span}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from components.gate_records import Finding
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Block, Note, Section, Table
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 
 _WORDS = {
     "stop": "stops the run",
@@ -17,16 +17,16 @@ _WORDS = {
 }
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
     return Section("gates", "Verdicts of the gates", list(_blocks(run)))
 
 
-def _blocks(run: RunSources) -> Iterator[Block]:
+def _blocks(run: Run) -> Iterator[Block]:
     report = run.report
     if report.status == "skipped":
         yield Note(f"{report.skipped_by} stopped the run: {report.reason}", "bad")
-    record = run.data_record()
+    record = run.contents.data_record.get()
     data = report.data_findings or (record.findings if record else ())
     yield from _findings("The gate on data", data, was_judged=record is not None or bool(data))
     verdict = report.infra

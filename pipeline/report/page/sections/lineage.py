@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.data_validation.evidence import SpanEvidence
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Facts, Figure, Note, Section, Table
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 
 
-def times(run: RunSources) -> Section:
+def times(run: Run) -> Section:
     """Returns the section on times."""
     if not run.nodes:
         blocks: list[Block] = [Note("ML Metadata has no execution of this run.", "quiet")]
@@ -19,7 +18,7 @@ def times(run: RunSources) -> Section:
     return Section("times", "Times of the components", blocks)
 
 
-def _times(run: RunSources) -> Iterator[Block]:
+def _times(run: Run) -> Iterator[Block]:
     first = min(node.started for node in run.nodes)
     rows = [(node.name, node.state, f"{node.started:%H:%M:%S}", f"{node.seconds:,.1f}") for node in run.nodes]
     data = Table.bounded(
@@ -37,12 +36,12 @@ def _times(run: RunSources) -> Iterator[Block]:
     yield Figure("Times", words, charts.timeline(values), data, is_wide=True)
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section on lineage."""
     return Section("lineage", "Lineage", list(_blocks(run)))
 
 
-def _blocks(run: RunSources) -> Iterator[Block]:
+def _blocks(run: Run) -> Iterator[Block]:
     report = run.report
     started = min((node.started for node in run.nodes), default=None)
     yield Facts([
@@ -67,10 +66,11 @@ def _blocks(run: RunSources) -> Iterator[Block]:
         yield Table.bounded("Artifacts", ("component", "type", "folder"), made)
 
 
-def _files(run: RunSources) -> Block:
-    record = run.data_record()
-    if record is None:
+def _files(run: Run) -> Block:
+    evidence = run.contents.evidence.get()
+    if evidence is None:
         return Note("The log files were not recorded: the run did not come to the gate on data.", "quiet")
-    files = SpanEvidence.from_inputs(record.inputs).ingested.files
-    rows = [(file.source, file.path, numbers.count(file.num_rows), file.sha256[:12]) for file in files]
+    rows = [
+        (file.source, file.path, numbers.count(file.num_rows), file.sha256[:12]) for file in evidence.ingested.files
+    ]
     return Table.bounded("Log files of the span", ("source", "file", "#rows", "SHA-256, first digits"), rows)

@@ -6,13 +6,11 @@ import math
 from collections.abc import Iterator
 
 from components.evaluation.results import EvaluationResult
-from components.gate_records import read_record
-from components.quality_gate.inputs import QualityInputs, ReferenceResult
-from pipeline.create import QUALITY_GATE
+from components.quality_gate.inputs import ReferenceResult
 from pipeline.report.console.quality_table import not_beaten
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport
 
 #: The metrics of a slice, if they were measured.
@@ -22,7 +20,7 @@ _SHOWN = ("auc", "logloss", "calibration")
 _MAX_POINTS = 24
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
     report = run.report
     if not report.metrics:
@@ -36,11 +34,11 @@ def section(run: RunSources) -> Section:
     return Section("quality", "Quality", blocks)
 
 
-def _whole(run: RunSources) -> Iterator[Block]:
+def _whole(run: Run) -> Iterator[Block]:
     report = run.report
     if not report.baseline:
         yield Note("No serving model was evaluated on the same examples, so no change is known.", "quiet")
-    whole = _measured(run)
+    whole = run.contents.measured.get()
     rows = [
         (name, numbers.plus_minus(value, whole.candidate(name).half_width if whole else math.nan),
          numbers.metric(report.baseline.get(name, math.nan)),
@@ -80,12 +78,6 @@ def _reference_cells(found: ReferenceResult, metric: str) -> tuple[str, str]:
         numbers.metric(found.metrics.get(metric, math.nan)),
         "–" if gain is None else f"{numbers.signed(gain.value)} ± {numbers.metric(gain.half_width)}",
     )
-
-
-def _measured(run: RunSources) -> EvaluationResult | None:
-    """Returns the result over all examples with its standard errors, which the report lacks; None without a record."""
-    uri = run.uri(QUALITY_GATE, "GateRecord")
-    return QualityInputs.from_json(read_record(uri).inputs).slices[""] if uri else None
 
 
 def _unseen(report: RunReport) -> list[Block]:

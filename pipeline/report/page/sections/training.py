@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Facts, Figure, Note, Section, Table
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 from trainer.training.position import Epoch
 from trainer.training.report import TrainingReport
 
 _TRAINING, _VALIDATION = "training loss", "validation logloss"
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
     training = run.report.training
     if training is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Card, Note, Tone
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport
 from transform.feature import IMPRESSIONS
 
@@ -38,7 +38,7 @@ class Head:
     cards: Sequence[Card]
 
 
-def head(run: RunSources) -> Head:
+def head(run: Run) -> Head:
     """Returns the head of a run's page."""
     report = run.report
     return Head(report.status, TONES[report.status], title(report), list(_sentences(run)), list(_cards(run)))
@@ -57,7 +57,7 @@ def title(report: RunReport) -> str:
             return f"Failed in {report.failed_node}" if report.failed_node else "Failed"
 
 
-def _sentences(run: RunSources) -> Iterator[Note]:
+def _sentences(run: Run) -> Iterator[Note]:
     report = run.report
     if report.reason:
         yield Note(report.reason, "warn" if report.status == "skipped" else "bad")
@@ -72,7 +72,7 @@ def _sentences(run: RunSources) -> Iterator[Note]:
         yield Note(f"The model was held against: {report.held_against}.")
 
 
-def serving_words(run: RunSources) -> str:
+def serving_words(run: Run) -> str:
     """Says what serves when the page is written."""
     if not run.existing:
         return "No version serves: nothing was pushed yet."
@@ -85,8 +85,8 @@ def serving_words(run: RunSources) -> str:
     return f"Version {version} serves{trained}{pushed}.{own}"
 
 
-def _cards(run: RunSources) -> Iterator[Card]:
-    report, counts = run.report, run.counts()
+def _cards(run: Run) -> Iterator[Card]:
+    report, counts = run.report, run.contents.counts.get()
     for name in _DECIDING:
         if name in report.metrics:
             yield Card(name, numbers.metric(report.metrics[name]), _change(report, name))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
-from pipeline.report.page.sources import RunSources
+from pipeline.report.result.run import Run
 from trainer.training.report import TrainingReport
 
 _SERIES = ("kept", "new", "dropped")
@@ -15,7 +15,7 @@ _SERIES = ("kept", "new", "dropped")
 _MAX_BARS = 20
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
     training = run.report.training
     if training is None:

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Block, Note, Section, Table
-from pipeline.report.page.sources import RunSources
-from trainer.explanations.wide_weights import row_names, strongest_rows
-from trainer.transform_output.state import TransformState
-from trainer.warm_start.array_files import read
-from trainer.warm_start.files import SavedTable, read_files
-from trainer.wide_deep.tables import RowKeys
-from transform.stateful_vocabulary import MEMORY_FILE, Seen, read_vocabulary_state
-
-#: Rows of each table, of each sign, and the number of tables.
-_NUM_STRONGEST, _MAX_TABLES = 8, 12
+from pipeline.report.result.run import Run
+from pipeline.report.result.wide_weights import WeightTable, WideWeights
 
 
-def section(run: RunSources) -> Section:
+def section(run: Run) -> Section:
     """Returns the section."""
-    model = run.uri("trainer", "Model")
-    folder = os.path.join(model, "warm_start") if model else None
-    if folder is None or not os.path.isdir(folder):
+    weights = run.contents.wide_weights.get()
+    if weights is None:
         words = "There are no weights to show: no model was trained, or its files were removed."
         return Section("weights", "Strongest weights", [Note(words, "quiet")])
-    return Section("weights", "Strongest weights of the wide part", list(_blocks(run, folder)))
+    return Section("weights", "Strongest weights of the wide part", list(_blocks(weights)))
 
 
-def _blocks(run: RunSources, folder: str) -> Iterator[Block]:
-    state = read_files(folder)
-    wide = {name: table for name, table in state.tables.items() if name.startswith("wide/")}
-    if not wide:
+def _blocks(weights: WideWeights) -> Iterator[Block]:
+    if not weights.tables:
         yield Note("The model has no wide part.", "quiet")
         return
     yield Note(
@@ -42,48 +30,25 @@ def _blocks(run: RunSources, folder: str) -> Iterator[Block]:
         "odds by e^w. Counts are of the training examples with the row's key; those of earlier spans count less, "
         "the older they are."
     )
-    memory = run.uri("transform", "VocabularyMemory")
-    seen: Mapping[str, Mapping[bytes, Seen]] = {}
-    if memory is not None and os.path.exists(os.path.join(memory, MEMORY_FILE)):
-        seen = read_vocabulary_state(memory).vocabularies
-    else:
+    if not weights.has_counts:
         yield Note("The vocabularies' counts were removed, so no count is shown.", "quiet")
-    crosses_first = sorted(wide.items(), key=lambda item: (len(item[1].keys.features) < 2, item[0]))
-    for name, table in crosses_first[:_MAX_TABLES]:
-        yield _strongest(name, table, state.transform_state, seen)
-    if len(crosses_first) > _MAX_TABLES:
-        left = len(crosses_first) - _MAX_TABLES
-        yield Note(f"{left} more tables are in wide_weights.md, beside the model.", "quiet")
+    yield from map(_strongest, weights.tables)
+    if weights.num_more:
+        yield Note(f"{weights.num_more} more tables are in wide_weights.md, beside the model.", "quiet")
 
 
-def _strongest(
-    name: str, table: SavedTable, state: TransformState, seen: Mapping[str, Mapping[bytes, Seen]]
-) -> Table | Note:
-    weights, keys = read(table.variable.values).reshape(-1), table.keys
-    title = " × ".join(keys.features) or name.removeprefix("wide/")
-    highest, lowest = strongest_rows(keys, weights, state, _NUM_STRONGEST)
-    rows = highest + lowest[::-1]
-    if not rows:
-        return Note(f"{title}: all {numbers.count(weights.size)} weights are zero.", "quiet")
+def _strongest(table: WeightTable) -> Table | Note:
+    if not table.strongest:
+        return Note(f"{table.title}: all {numbers.count(table.num_weights)} weights are zero.", "quiet")
     cells = [
         (
-            " × ".join(filter(None, row_names(keys, row, state))),
-            numbers.signed(float(weights[row])),
-            f"{np.exp(weights[row]):.3g}",
-            _count(keys, row, state, seen),
+            " × ".join(row.names),
+            numbers.signed(row.weight),
+            f"{np.exp(np.float32(row.weight)):.3g}",
+            "–" if row.count is None else numbers.count(row.count),
         )
-        for row in rows
+        for row in table.strongest
     ]
-    non_zero = numbers.count(int(np.count_nonzero(weights)))
-    caption = f"{title}: {non_zero} of {numbers.count(weights.size)} weights are not zero"
-    return Table(caption, (title, "#weight", "#odds ×", "#count"), cells, is_half=True)
-
-
-def _count(keys: RowKeys, row: int, state: TransformState, seen: Mapping[str, Mapping[bytes, Seen]]) -> str:
-    """Returns how often a row's key occurred; a dash for a row that is no single key, or one that has no count."""
-    if keys.kind != "vocabulary":
-        return "–"
-    tokens, counts = state.vocabularies[keys.vocabulary or ""], seen.get(keys.vocabulary or "", {})
-    if row >= len(tokens) or tokens[row] not in counts:
-        return "–"
-    return numbers.count(counts[tokens[row]].count)
+    non_zero = numbers.count(table.num_non_zero)
+    caption = f"{table.title}: {non_zero} of {numbers.count(table.num_weights)} weights are not zero"
+    return Table(caption, (table.title, "#weight", "#odds ×", "#count"), cells, is_half=True)

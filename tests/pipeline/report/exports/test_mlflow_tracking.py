@@ -12,10 +12,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from pipeline.report.exports.mlflow_tracking import track
-from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
-from tests.pipeline.report.run_results import TRAINING, run_result
+from tests.pipeline.report.run_results import TRAINING, ended, run_result
 from trainer.evaluation import Metrics
 from trainer.training.position import Epoch
 
@@ -51,7 +50,7 @@ def test_a_run_with_its_metrics_verdict_and_files(
 ) -> None:
     uri = (tmp_path / "mlflow").as_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    track(workspace, RunRecord("store", "night", {}, REPORT))
+    track(workspace, ended(REPORT, run_id="night"))
     (run,) = runs(uri, "store")
     assert (run.info.run_name, run.info.status) == ("night", "FINISHED")
     assert run.data.metrics == {
@@ -80,10 +79,10 @@ def test_a_report_that_is_written_again_updates_its_run(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "ranking")
     refused = dataclasses.replace(REPORT, status="refused", version=None, refusals=("auc: too low",))
     for report in (refused, REPORT):
-        track(workspace, RunRecord("store", "night", {}, report))
+        track(workspace, ended(report, run_id="night"))
     (run,) = runs(uri, "ranking")
     assert (run.info.status, run.data.tags["wdr.status"], run.data.tags["wdr.reason"]) == ("FINISHED", "pushed", "")
-    track(workspace, RunRecord("store", "next-night", {}, refused))
+    track(workspace, ended(refused, run_id="next-night"))
     newest = runs(uri, "ranking")[0]
     assert (newest.info.status, newest.data.tags["wdr.reason"]) == ("FINISHED", "auc: too low")
     curve = MlflowClient(uri).get_metric_history(run.info.run_id, "epoch_training_loss")
@@ -96,7 +95,7 @@ def test_a_run_that_goes_on_after_a_gate_stopped_it_has_its_metrics(
     uri = (tmp_path / "mlflow").as_uri()
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     for report in (RunReport.skipped(1, "row_gate", "too few rows"), REPORT, REPORT):
-        track(workspace, RunRecord("store", "night", {}, report))
+        track(workspace, ended(report, run_id="night"))
     (run,) = runs(uri, "store")
     assert run.data.tags["wdr.status"] == "pushed"
     assert run.data.metrics["candidate_auc"] == 0.75
@@ -112,7 +111,7 @@ def test_a_server_that_cannot_be_reached_is_logged(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:se@cret@127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with caplog.at_level(logging.ERROR, logger="absl"):
-        track(workspace, RunRecord("store", "night", {}, REPORT))
+        track(workspace, ended(REPORT, run_id="night"))
     assert "the run night was not sent to MLflow: MlflowException: " in caplog.text
     assert f"127.0.0.1:{port}" in caplog.text
     assert "cret" not in caplog.text
@@ -125,5 +124,5 @@ def test_without_the_variable_nothing_is_sent(
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.chdir(workspace.root)
     before = sorted(workspace.root.rglob("*"))
-    track(workspace, RunRecord("store", "night", {}, REPORT))
+    track(workspace, ended(REPORT, run_id="night"))
     assert (sorted(workspace.root.rglob("*")), caplog.text) == (before, "")

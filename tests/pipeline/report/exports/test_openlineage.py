@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.server
 import json
 import logging
@@ -17,6 +18,8 @@ import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
 from pipeline.report.exports.openlineage import send_lineage
+from pipeline.report.result.read import read_run
+from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 
 Execution, Event = mlmd_pb2.Execution, mlmd_pb2.Event
@@ -72,7 +75,11 @@ def executions(tmp_path: Path) -> dict[str, int]:
 
 
 def send(tmp_path: Path, executions: dict[str, int]) -> None:
-    send_lineage(Workspace.at(tmp_path).metadata_connection(), "store", "day-1", executions)
+    workspace, report = (
+        Workspace.at(tmp_path),
+        dataclasses.replace(RunReport.skipped(1, "row_gate", ""), pipeline="store"),
+    )
+    send_lineage(read_run(workspace, workspace.metadata_connection(), "day-1", executions, report))
 
 
 def test_each_node_from_what_it_read_to_what_it_made(

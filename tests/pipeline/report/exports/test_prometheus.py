@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from pathlib import Path
@@ -16,7 +17,6 @@ from components import storage
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
-from pipeline.report.exports.prometheus import RunRecord
 from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.write import Written, write_report
 from pipeline.workspace import Workspace
@@ -27,13 +27,12 @@ COUNTS = Counts(span=7, read={"impressions": 100, "apps": 7}, rejected={"impress
 
 
 def result(version: int | None) -> RunResult:
-    return run_result(
-        status="refused" if version is None else "pushed", span=7, counts=COUNTS, baseline={"auc": 0.5}, version=version
-    )
+    status = "refused" if version is None else "pushed"
+    return run_result(status=status, pipeline="store", span=7, counts=COUNTS, baseline={"auc": 0.5}, version=version)
 
 
 def skipped() -> RunReport:
-    return RunReport.skipped(7, "row_gate", "too few rows")
+    return dataclasses.replace(RunReport.skipped(7, "row_gate", "too few rows"), pipeline="store")
 
 
 def samples(workspace: Workspace) -> dict[tuple[str, ...], float]:
@@ -57,7 +56,7 @@ def write(workspace: Workspace, report: RunReport) -> Written:
     with metadata.Metadata(connection) as handle:
         type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
         (execution,) = handle.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
-    return write_report(workspace, connection, RunRecord("store", "a-run", {"trainer": execution}, report))
+    return write_report(workspace, connection, "a-run", {"trainer": execution}, report)
 
 
 def test_a_run_that_pushed(workspace: Workspace) -> None:

@@ -25,14 +25,14 @@ from pipeline.report.page.model_card import model_card, plain
 from pipeline.report.page.parts import Table
 from pipeline.report.page.render import chart_script
 from pipeline.report.page.sections import curves, features, flow
-from pipeline.report.page.sections.curves import Histogram
-from pipeline.report.page.sources import Node, Output, RunSources
 from pipeline.report.page.write import render_run_page, render_sections
+from pipeline.report.result.run import Node, Output, Run
+from pipeline.report.result.scores import Histogram
 from pipeline.report.run_report import RunReport
 from tests.once import made_once
 from tests.pipeline.report.console.summaries import trained
 from tests.pipeline.report.page.page_elements import Elements
-from tests.pipeline.report.run_results import run_result
+from tests.pipeline.report.run_results import ended, run_result
 from trainer.evaluation import Metrics
 from trainer.training.position import Epoch
 from trainer.warm_start.warm_start import TableReport, WarmStartReport
@@ -50,15 +50,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "chart_script", chart_script)
 
 
-def sources(report: RunReport, **changes: object) -> RunSources:
-    fields: dict[str, object] = {
-        "run_id": "a-run", "pipeline_name": "store", "report": report, "nodes": (), "earlier_statistics": None,
-        "manifests": {}, "existing": (), "serving_root": "/nowhere/serving/store",
-    }  # fmt: skip
-    return RunSources(**fields | changes)  # type: ignore[arg-type]
-
-
-def page(run: RunSources, cache: Path) -> str:
+def page(run: Run, cache: Path) -> str:
     sections, problems = render_sections(run)
     assert problems == ()
     return render_run_page(run, sections, cache)
@@ -107,20 +99,20 @@ def full_report(name: str) -> RunReport:
     ids=["second", "first", "refused", "skipped", "failed"],
 )
 def test_every_section_is_there_and_says_something(report: RunReport, cache: Path) -> None:
-    elements = Elements(page(sources(report), cache))
+    elements = Elements(page(ended(report), cache))
     assert [attributes["id"] for tag, attributes in elements.tags if tag == "section"] == ["verdict", *SECTIONS]
     headings = {name: text.split("\n") for name, text in elements.text.items() if name}
     assert {name: bool("".join(lines[3:]).strip()) for name, lines in headings.items()} == dict.fromkeys(headings, True)
 
 
 def test_it_says_how_a_run_ended() -> None:
-    skipped = sources(RunReport.skipped(3, "row_gate", "too few rows"), existing=(4,), manifests={4: Manifest()})
+    skipped = ended(RunReport.skipped(3, "row_gate", "too few rows"), existing=(4,), manifests={4: Manifest()})
     text = "".join(line for line in _texts(skipped))
     assert "Version 4 serves. It is not this run's." in text
     assert "row_gate stopped the run: too few rows" in text
 
 
-def _texts(run: RunSources) -> list[str]:
+def _texts(run: Run) -> list[str]:
     from pipeline.report.page.sections.verdict import head
 
     sections, _ = render_sections(run)
@@ -130,7 +122,7 @@ def _texts(run: RunSources) -> list[str]:
 
 def test_the_page_of_a_failed_run_denies_nothing_that_the_run_did() -> None:
     """It failed in the push, after all of them; its report has none."""
-    found = _texts(sources(RunReport.failed(3, "push", "the disk is full")))
+    found = _texts(ended(RunReport.failed(3, "push", "the disk is full")))
     assert found.count("Not in this report: the run failed in push.") == 7
     for denial in ("No model was trained", "Infra validation did not run", "The model was not", "on quality did not"):
         assert not [text for text in found if denial in text]
@@ -139,8 +131,8 @@ def test_the_page_of_a_failed_run_denies_nothing_that_the_run_did() -> None:
 def test_a_hostile_text_is_text_only(cache: Path) -> None:
     made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     node = Node(HOSTILE, "done", made, 3.0, (Output(HOSTILE, HOSTILE, 2),))
-    run = sources(full_report(HOSTILE), run_id=HOSTILE, pipeline_name=HOSTILE, nodes=(node,))
-    hostile, harmless = Elements(page(run, cache)), Elements(page(sources(full_report("in"), nodes=(node,)), cache))
+    run = ended(full_report(HOSTILE), run_id=HOSTILE, pipeline_name=HOSTILE, nodes=(node,))
+    hostile, harmless = Elements(page(run, cache)), Elements(page(ended(full_report("in"), nodes=(node,)), cache))
     assert {tag for tag, _ in hostile.tags} == {tag for tag, _ in harmless.tags}
     assert sum(tag == "script" for tag, _ in hostile.tags) == 3  # the charts' data, Vega, and the page's own
     assert not [name for _, attributes in hostile.tags for name in attributes if name.startswith("on")]
@@ -151,13 +143,13 @@ def test_a_hostile_text_is_text_only(cache: Path) -> None:
 
 
 def test_a_hostile_text_is_text_only_in_the_model_card() -> None:
-    card = model_card(sources(full_report(HOSTILE), pipeline_name=HOSTILE))
+    card = model_card(ended(full_report(HOSTILE), pipeline_name=HOSTILE))
     assert "<" not in card.replace("\\<", "")
     assert plain("a|b\n# *c*") == "a\\|b \\# \\*c\\*"
 
 
 def test_a_page_fetches_nothing(cache: Path) -> None:
-    text = page(sources(full_report("in")), cache)
+    text = page(ended(full_report("in")), cache)
     assert "default-src 'none'" in text
     elements = Elements(text)
     assert [a for _, a in elements.tags if "src" in a] == []
@@ -175,8 +167,8 @@ def test_its_size_is_bounded(cache: Path) -> None:
         training=trained(vocabulary_sizes=dict.fromkeys(names, 1)),
     )
     script = len(chart_script(cache))
-    assert len(page(sources(report), cache)) - script < 1_500_000
-    small = len(page(sources(full_report("in")), cache)) - script
+    assert len(page(ended(report), cache)) - script < 1_500_000
+    small = len(page(ended(full_report("in")), cache)) - script
     assert small < 100_000
 
 
@@ -184,7 +176,7 @@ def test_a_section_whose_artifact_is_damaged_says_so_and_the_others_are_made(tmp
     (tmp_path / "gate_record.json").write_text("{")
     made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     node = Node("data_validation", "done", made, 3.0, (Output("GateRecord", str(tmp_path), 2),))
-    sections, problems = render_sections(sources(run_result(), nodes=(node,)))
+    sections, problems = render_sections(ended(run_result(), nodes=(node,)))
     assert len(sections) == len(SECTIONS)
     assert [problem.split(":")[0] for problem in problems] == ["Verdicts of the gates", "Features and drift", "Lineage"]
     assert all("gate_record.json" in problem or "schema version" in problem for problem in problems)
@@ -195,7 +187,7 @@ def test_damaged_statistics_cost_their_section_only(tmp_path: Path) -> None:
     (tmp_path / "Split-train" / "FeatureStats.pb").write_bytes(b"\xff\xff\xff")
     made = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     node = Node("statistics_gen", "done", made, 3.0, (Output("ExampleStatistics", str(tmp_path), 2),))
-    sections, problems = render_sections(sources(run_result(), nodes=(node,)))
+    sections, problems = render_sections(ended(run_result(), nodes=(node,)))
     assert len(sections) == len(SECTIONS)
     assert [problem.split(":")[0] for problem in problems] == ["Features and drift"]
 
@@ -289,22 +281,22 @@ def test_numbers(text: str, expected: str) -> None:
 def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> None:
     beaten = ReferenceResult(900, {"auc": 0.5, "logloss": 0.3}, {"logloss": PairedDifference(-0.05, 0.01)})
     better = ReferenceResult(900, {"auc": 0.8, "logloss": 0.2}, {"logloss": PairedDifference(0.05, 0.01)})
-    text = page(sources(run_result(references={"constant": beaten, "item_mean": better})), cache)
+    text = page(ended(run_result(references={"constant": beaten, "item_mean": better})), cache)
     assert "The candidate model is not better than the item mean: logloss 0.2000, gain -0.0500 ± 0.0196." in text
     assert "not better than the constant" not in text
-    alone = page(sources(run_result(references={"constant": beaten})), cache)
+    alone = page(ended(run_result(references={"constant": beaten})), cache)
     assert "The candidate model is better than each reference model." in alone
 
 
 def test_the_way_of_the_data_names_the_models_that_scored() -> None:
     counts = Counts(span=1, read={"impressions": 120}, labels={"train": {"0": 70, "1": 10}})
     for baseline, who in (({}, "the candidate model"), ({"auc": 0.7}, "both models")):
-        steps = list(flow._steps(sources(run_result(counts=counts, baseline=baseline)), counts))
+        steps = list(flow._steps(ended(run_result(counts=counts, baseline=baseline)), counts))
         assert steps[-1] == ("evaluated", 20, f"evaluation examples that {who} scored")
 
 
 def test_a_window_that_lacks_spans_is_told_with_the_data_and_in_the_model_card(cache: Path) -> None:
-    run = sources(dataclasses.replace(full_report("in"), span=5, spans=(5, 3), missing_spans=(4,)))
+    run = ended(dataclasses.replace(full_report("in"), span=5, spans=(5, 3), missing_spans=(4,)))
     reported = "window (ingestion.window_spans) lacks span 4; the run's log says why"
     assert f"The {reported}." in Elements(page(run, cache)).text["data"]
     assert plain(reported) in model_card(run)
