@@ -64,10 +64,6 @@ UNCOUNTED = "uncounted_frequencies"
 #: components.infra_validation.verdict.
 CHECKSUMS_FILE = "checksums.json"
 
-#: The same as a plain JSON object, the only form before release 0.2.0: written for one more release, read
-#: for ever, since cached artifacts have no other.
-FIRST_CHECKSUMS_FILE = "sha256.json"
-
 #: A custom property of an InfraBlessing and of a PushedModel: the id of the model.
 MODEL_ID = "model_id"
 

@@ -355,9 +355,8 @@ def _has_rows_of(current: types.Artifact, source: metadata_store_pb2.Artifact) -
     properties = source.custom_properties
     if properties["span"].int_value != _span(current):
         return False
-    # Examples of an earlier release have no split rule.
-    rules = {properties[SPLIT_RULE].string_value, current.get_string_custom_property(SPLIT_RULE)} - {""}
-    return len(rules) > 1 or are_same_rows(current.mlmd_artifact.custom_properties, properties)
+    is_split_anew = properties[SPLIT_RULE].string_value != current.get_string_custom_property(SPLIT_RULE)
+    return is_split_anew or are_same_rows(current.mlmd_artifact.custom_properties, properties)
 
 
 def _is_of_earlier_spans(current: types.Artifact, manifest: Manifest) -> bool:

@@ -458,7 +458,7 @@ def _quality_gate(
         records=_all_runs_channel(GateRecord, "record"),
     ).with_id("earlier_quality")
     trained_by = [
-        component_configs.for_trainer(config).identity_json(),
+        component_configs.for_trainer(config).to_json(),
         code_fingerprint(RankingTrainer, RUN_FN, PREPROCESSING_FN),
     ]
     gate = QualityGate(

@@ -19,7 +19,7 @@ from tests.documented_runs import Reader, copy_checkout
 from tests.e2e import earlier_workspace, store
 from tests.pages import FENCE, PAGES, ROOT, name_of, text_of
 
-ARCHIVE = store.ROOT / "tests" / "e2e" / "workspace-of-0.1.tar.xz"
+ARCHIVE = store.ROOT / "tests" / "e2e" / "workspace-of-0.2.tar.xz"
 
 BY_PAGE = {page: commands(page) for page in PAGES}
 ALL = [command for found in BY_PAGE.values() for command in found]

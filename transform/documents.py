@@ -1,15 +1,14 @@
 """JSON documents: each is a frozen dataclass with a `schema_version`, written and read through one validator.
 
 A document's dataclass has the field `schema_version: Literal[n] = n` and the config `CONFIG`. Its `Document` converts
-it to JSON and back, and migrates the form that releases before 0.2.0 wrote, which has no version. The JSON schemas are
-in `docs/reference/schemas/`, written by `python -m pipeline.schema_reference --write`.
+it to JSON and back. The JSON schemas are in `docs/reference/schemas/`, written by
+`python -m pipeline.schema_reference --write`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from typing import Annotated, Any, Final, Generic, TypeVar
 
 import pydantic_core
@@ -33,13 +32,7 @@ _VERSION = "schema_version"
 #: The most characters of a received value in a message.
 _MAX_RECEIVED = 80
 
-Plain = dict[str, Any]
 T = TypeVar("T")
-
-
-def with_same_keys(plain: Plain) -> Plain:
-    """Migrates a document whose form without a version has the keys of version 1."""
-    return plain
 
 
 class Document(Generic[T]):
@@ -48,8 +41,6 @@ class Document(Generic[T]):
     Args:
       cls: The document's dataclass.
       name: What a message calls it, with its article, such as `a run's report`.
-      migrated: Returns a document without a version, as releases before 0.2.0 wrote it, as one of version 1; None if
-        there is none. It gets a JSON object whose values nothing has checked yet.
       error_type: The type of the error for a document that is damaged.
       omits_none: Whether a document is written without the keys whose value is None.
     """
@@ -58,14 +49,12 @@ class Document(Generic[T]):
         self,
         cls: type[T],
         name: str,
-        migrated: Callable[[Plain], Plain] | None = None,
         *,
         error_type: type[InputError] = InputError,
         omits_none: bool = False,
     ) -> None:
         self._adapter: TypeAdapter[T] = TypeAdapter(cls)
         self._name = name
-        self._migrated = migrated
         self._error_type = error_type
         self._omits_none = omits_none
         fields: Any = dataclasses.fields(cls)  # type: ignore[arg-type]
@@ -91,23 +80,20 @@ class Document(Generic[T]):
             raise self._error_type(f"{self._name} must be JSON. Received: {error} ({where})") from error
         if not isinstance(plain, dict):
             raise self._error_type(f"{self._name} must be a JSON object. Received: {_shortened(plain)} ({where})")
-        plain = self._migrate(plain, where)
+        self._check_version(plain, where)
         try:
             # Strict validation of Python values takes no list for a tuple; strict validation of JSON does.
             return self._adapter.validate_json(pydantic_core.to_json(plain, inf_nan_mode="constants"), strict=True)
         except ValidationError as error:
             raise self._error_type(f"{self._name} {_first_mistake(error)} ({where})") from error
 
-    def _migrate(self, plain: Plain, where: str) -> Plain:
-        """Migrates a document without a version; raises InputError if its version is not one that is read."""
-        if _VERSION not in plain and self._migrated is not None:
-            return self._migrated(plain) | {_VERSION: 1}
+    def _check_version(self, plain: dict[str, Any], where: str) -> None:
+        """Raises InputError if a document has another version than the one that is read, or none."""
         version = plain.get(_VERSION)
         if type(version) is not int or version != self._version:
-            allowed = str(self._version) + (", or none, as before release 0.2.0" if self._migrated else "")
             received = _shortened(version) if _VERSION in plain else "none"
-            raise self._error_type(f"{self._name} must have `{_VERSION}` {allowed}. Received: {received} ({where})")
-        return plain
+            rule = f"{self._name} must have `{_VERSION}` {self._version}"
+            raise self._error_type(f"{rule}. Received: {received} ({where})")
 
 
 def _first_mistake(error: ValidationError) -> str:

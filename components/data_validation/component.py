@@ -31,7 +31,6 @@ from components.ingestion.evidence import read_evidence
 from components.model_store.served_models import find_version, why_not_comparable
 from transform.config.config import Config
 from transform.config.drift import Drift
-from transform.errors import InputError
 
 _SETTINGS = TypeAdapter(Drift)
 
@@ -78,10 +77,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                     scores = score(serialized, path_utils.serving_model_path(model.uri))
                 except ScoringError as error:  # then only other rules judge
                     not_compared = str(error)
-        ingested = read_evidence(quarantine.uri)
-        if ingested is None:
-            raise InputError(f"ingestion must leave evidence of the span. There is none in {quarantine.uri}")
-        current = measure(to_columns(serialized, config), scores, ingested, config)
+        current = measure(to_columns(serialized, config), scores, read_evidence(quarantine.uri), config)
         records = read_records(artifact.uri for artifact in input_dict.get("earlier_records") or [])
         earlier = [SpanEvidence.from_inputs(record.inputs) for record in records]
         found = decide(current, earlier, _SETTINGS.validate_json(exec_properties["settings"]))

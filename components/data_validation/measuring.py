@@ -109,11 +109,11 @@ def label_recipe(config: Config) -> str:
 
 
 def _installs(config: Config) -> dict[str, Any]:
-    """Returns the settings of the installs by their first names, so that renaming a key changes no recipe.
+    """Returns the settings of the installs.
 
     Late labels are left out: they are of other examples than a span's own, of which the label rates are.
     """
-    found: dict[str, Any] = json.loads(config.identity_json())["sources"]["installs"]
+    found: dict[str, Any] = json.loads(config.to_json())["sources"]["installs"]
     return {name: value for name, value in found.items() if name != "late_labels"}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -11,8 +10,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from components import storage
-from components.artifacts import CHECKSUMS_FILE, FIRST_CHECKSUMS_FILE, VERDICT_FILE
-from transform.documents import CONFIG, Document, with_same_keys
+from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE
+from transform.documents import CONFIG, Document
 from transform.errors import InputError
 from transform.signature_names import SERVING_SIGNATURE
 
@@ -143,8 +142,8 @@ class Checksums:
         return _CHECKSUMS.from_json(text, where)
 
 
-_VERDICT = Document(Verdict, "the dry run's verdict", with_same_keys)
-_CHECKSUMS = Document(Checksums, "the dry run's checksums", lambda plain: {"sha256": plain})
+_VERDICT = Document(Verdict, "the dry run's verdict")
+_CHECKSUMS = Document(Checksums, "the dry run's checksums")
 
 
 def write_verdict(uri: str, verdict: Verdict, sha256: Mapping[str, str]) -> None:
@@ -157,7 +156,6 @@ def write_verdict(uri: str, verdict: Verdict, sha256: Mapping[str, str]) -> None
     """
     storage.write_text(os.path.join(uri, VERDICT_FILE), verdict.to_json())
     storage.write_text(os.path.join(uri, CHECKSUMS_FILE), Checksums(sha256).to_json())
-    storage.write_text(os.path.join(uri, FIRST_CHECKSUMS_FILE), json.dumps(dict(sha256), indent=2) + "\n")
 
 
 def read_verdict(uri: str) -> Verdict:
@@ -170,12 +168,9 @@ def read_verdict(uri: str) -> Verdict:
 
 
 def read_checksums(uri: str) -> Mapping[str, str]:
-    """Reads the SHA-256 by file from an InfraBlessing artifact; raises InputError if there is none, or it is damaged.
-
-    Releases before 0.2.0 wrote them as a plain object, into a file of another name.
-    """
-    for name in (CHECKSUMS_FILE, FIRST_CHECKSUMS_FILE):
-        path = os.path.join(uri, name)
-        if (text := storage.read_text(path)) is not None:
-            return Checksums.from_json(text, path).sha256
-    raise InputError(f"a dry run must leave checksums of the model's files. Received: no {CHECKSUMS_FILE} in {uri}")
+    """Reads the SHA-256 by file from an InfraBlessing artifact; raises InputError if it has none or a damaged one."""
+    path = os.path.join(uri, CHECKSUMS_FILE)
+    text = storage.read_text(path)
+    if text is None:
+        raise InputError(f"a dry run must leave checksums of the model's files. Received: no file {path}")
+    return Checksums.from_json(text, path).sha256

@@ -99,7 +99,7 @@ class ImpressionExampleGenDriver(PortableDriver):
         examples.custom_properties[INPUT_FINGERPRINT].string_value = found.fingerprint
         examples.custom_properties[SPAN_FINGERPRINT].string_value = found.span_fingerprint
         examples.custom_properties[SPLIT_RULE].string_value = split_rule(config, found.span_fingerprint)
-        recipe = "\0".join([config.identity_json(), properties["data_root"], properties["code_fingerprint"]])
+        recipe = "\0".join([config.to_json(), properties["data_root"], properties["code_fingerprint"]])
         examples.custom_properties[RECIPE].string_value = hashlib.sha256(recipe.encode()).hexdigest()
         examples.custom_properties[LOG_BYTES].int_value = found.num_bytes
         examples.custom_properties[GZIP_BYTES].int_value = found.num_gzip_bytes

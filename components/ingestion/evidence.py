@@ -136,16 +136,16 @@ class Evidence:
 _ADAPTER = TypeAdapter(Evidence)
 
 
-def read_evidence(quarantine_uri: str) -> Evidence | None:
-    """Reads the evidence of a Quarantine artifact; None if an earlier version of this code wrote the artifact.
+def read_evidence(quarantine_uri: str) -> Evidence:
+    """Reads the evidence of a Quarantine artifact.
 
     Raises:
-      InputError: If the evidence does not follow the schema of this code.
+      InputError: If there is none, or it does not follow the schema of this code.
     """
     path = os.path.join(quarantine_uri, EVIDENCE_FILE)
     text = storage.read_text(path)
     if text is None:
-        return None
+        raise InputError(f"ingestion must leave evidence of the span. There is none in {quarantine_uri}")
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError as error:

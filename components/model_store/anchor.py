@@ -10,21 +10,17 @@ from collections.abc import Mapping
 from components.model_store.manifest import Manifest
 
 
-def find_anchor(manifests: Mapping[int, Manifest], before: int | None = None) -> str | None:
+def find_anchor(manifests: Mapping[int, Manifest]) -> str | None:
     """Returns the URI of the model that is the anchor; None if nothing was pushed.
 
     The manifest of the version that serves names it. A rollback copies the manifest of the version that it restores,
-    and so restores that version's anchor. A version without an anchor in its manifest, pushed by an older release, is
-    the anchor itself.
+    and so restores that version's anchor.
 
     Args:
       manifests: The manifests by version, oldest first, as returned by `history`.
-      before: If given, only versions before this one count.
     """
-    of_pushes = [
-        m for version, m in manifests.items() if m.model_uri is not None and (before is None or version < before)
-    ]
-    return (of_pushes[-1].anchor or of_pushes[-1].model_uri) if of_pushes else None
+    of_pushes = [manifest for manifest in manifests.values() if manifest.model_uri is not None]
+    return of_pushes[-1].anchor if of_pushes else None
 
 
 def list_versions(manifests: Mapping[int, Manifest], model_uri: str) -> list[int]:

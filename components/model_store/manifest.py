@@ -10,14 +10,11 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from components import storage
-from transform.documents import Document, FloatOrNaN, with_same_keys
-from transform.version_layout import MANIFEST_PATH, SHA256, DamagedVersionError
+from transform.documents import Document, FloatOrNaN
+from transform.version_layout import MANIFEST_PATH, DamagedVersionError
 
 #: In a manifest's schema, keys with a default are optional: those whose value is None are not written.
 _CONFIG = ConfigDict(extra="forbid")
-
-#: A JSON object without any of these keys is of other software. Releases before 0.2.0 wrote no `schema_version`.
-_OWN_KEYS = {"schema_version", SHA256}
 
 
 @dataclass(frozen=True, config=_CONFIG)
@@ -70,8 +67,7 @@ class Manifest:
       model_id: The model's id in ML Metadata.
       run_id: The run that pushed it.
       spans: The spans that the model was trained on in its run.
-      config_fingerprint: The SHA-256 of the config with the first name of each key (`Config.identity_json`), in
-        hexadecimal.
+      config_fingerprint: The SHA-256 of the config's JSON (`Config.to_json`), in hexadecimal.
       code_fingerprint: The fingerprint of the project's code.
       baseline: The model that it was compared with; None if no model served.
       signatures: The names of the model's signatures.
@@ -120,7 +116,7 @@ class Manifest:
         return _DOCUMENT.to_json(self)
 
 
-_DOCUMENT = Document(Manifest, "a manifest", with_same_keys, error_type=DamagedVersionError, omits_none=True)
+_DOCUMENT = Document(Manifest, "a manifest", error_type=DamagedVersionError, omits_none=True)
 
 
 def read_manifest(version_path: str) -> Manifest:
@@ -149,4 +145,4 @@ def _is_of_other_software(text: str) -> bool:
         found = json.loads(text)
     except ValueError:  # described by `Document.from_json`
         return False
-    return isinstance(found, dict) and not found.keys() & _OWN_KEYS
+    return isinstance(found, dict) and "schema_version" not in found

@@ -33,8 +33,7 @@ class Pins:
         return _DOCUMENT.to_json(self)
 
 
-#: Releases before 0.2.0 wrote the reasons alone.
-_DOCUMENT = Document(Pins, "the file of pins", lambda plain: {"reasons": plain})
+_DOCUMENT = Document(Pins, "the file of pins")
 
 
 def pins(root: str) -> dict[int, str]:

@@ -28,7 +28,6 @@ from components.lineage import producer
 from components.model_store.identity import has_files, is_model_of, own_files, version_before, versions_with
 from components.model_store.manifest import Manifest
 from components.model_store.versions import history, models_folder, verify, version_path, versions
-from transform.config import renamed_keys
 from transform.version_layout import CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError
 
 #: Never changes: workspaces have it on record, as the first release named it.
@@ -157,7 +156,7 @@ def _lacking_features(root: str, version: int, features: Collection[str]) -> lis
 def _find_lacking(config_json: str, features: Collection[str]) -> list[str]:
     """Returns the features that a model trained with a config reads and the examples lack."""
     # Not parsed as a Config: a release may drop a key.
-    spec = renamed_keys.in_json(json.loads(config_json)).get("spec", {})
+    spec = json.loads(config_json).get("spec", {})
     combined = {
         name
         for kind in ("crosses", "count_encodings")

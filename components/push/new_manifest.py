@@ -49,7 +49,7 @@ def new_manifest(
         model_id=model.id,
         run_id=run_id,
         spans=list_spans(input_dict["examples"]),
-        config_fingerprint=hashlib.sha256(config.identity_json().encode()).hexdigest(),
+        config_fingerprint=hashlib.sha256(config.to_json().encode()).hexdigest(),
         code_fingerprint=exec_properties["code_fingerprint"],
         baseline=_baseline(input_dict.get("baseline_model", []), exec_properties["serving_root"]),
         signatures=tuple(sorted(list_signatures(path_utils.serving_model_path(model.uri)))),

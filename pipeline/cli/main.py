@@ -12,7 +12,17 @@ from pipeline.cli.explaining import explain
 from pipeline.cli.gates import gates
 from pipeline.cli.init import init
 from pipeline.cli.models import models
-from pipeline.cli.options import AS_JSON, DEBUG_HELP, PLAIN, SPAN, Group, print_document, quiet_imports, read_config
+from pipeline.cli.options import (
+    AS_JSON,
+    DATA,
+    DEBUG_HELP,
+    PLAIN,
+    SPAN,
+    Group,
+    print_document,
+    quiet_imports,
+    read_config,
+)
 from pipeline.cli.ranking import COMMANDS as RANKING_COMMANDS
 from pipeline.cli.report import report as report_command
 from pipeline.cli.run import run
@@ -92,21 +102,14 @@ def simulate(
 
 @cli.command()
 @click.argument("config", type=click.Path())
-@click.option("--data", type=click.Path(exists=True, file_okay=False), help="The folder that holds the logs.")
+@DATA
 @SPAN
 @click.option(
     "--rows", "max_rows", type=click.IntRange(min=1), default=100_000, help="Number of rows to read from each source."
 )
-@click.option("--migrate", is_flag=True, help="Rewrite old names of keys in CONFIG first; needs no --data.")
 @AS_JSON
-def check(config: str, data: str | None, span: int | None, max_rows: int, migrate: bool, as_json: bool) -> None:
+def check(config: str, data: str, span: int | None, max_rows: int, as_json: bool) -> None:
     """Read config and data and say what is wrong, before anything runs."""
-    if migrate:
-        _migrate(config, to_stderr=as_json)
-    if data is None:
-        if migrate:
-            return
-        raise click.MissingParameter(param_type="option", param_hint="'--data'")
     loaded = read_config(config)
     with quiet_imports():
         from components.ingestion.spans import resolve_span
@@ -143,16 +146,6 @@ def check(config: str, data: str | None, span: int | None, max_rows: int, migrat
         from pipeline.json_output import CheckResult
 
         print_document(CheckResult(config, found.span, reports, columns, joins, values, training))
-
-
-def _migrate(config: str, *, to_stderr: bool) -> None:
-    from transform.config.file_migration import migrate_file
-
-    changes = migrate_file(config)
-    for change in changes:
-        click.echo(f"{config}: {change}", err=to_stderr)
-    if not changes:
-        click.echo(f"{config} has no old names of keys", err=to_stderr)
 
 
 @cli.command()

@@ -56,10 +56,10 @@ PLAIN = click.option(
 
 
 def read_config(path: str) -> Config:
-    """Reads a config file; prints a warning on stderr for each old name of a key."""
+    """Reads a config file."""
     from transform.config.config import load_config
 
-    return load_config(path, warn=lambda sentence: click.echo(f"warning: {sentence}", err=True))
+    return load_config(path)
 
 
 def print_document(found: Any) -> None:

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from components.ingestion.spans import SPAN_TOKENS
 from transform.config.config import Config
 from transform.config.schedule import SUCCESS_MARKER, Pod, Schedule
-from transform.documents import CONFIG, Document, with_same_keys
+from transform.documents import CONFIG, Document
 from transform.errors import InputError
 
 _EPOCH = datetime.date(1970, 1, 1)
@@ -150,7 +150,7 @@ def _asked(pod: Pod) -> str:
     return f"cpu {pod.cpu}, memory {pod.memory}, node_selector {pod.node_selector}"
 
 
-_DOCUMENT = Document(Topology, "a compiled pipeline's topology", with_same_keys)
+_DOCUMENT = Document(Topology, "a compiled pipeline's topology")
 
 
 def marker_path(schedule: CompiledSchedule, data_root: str, span: int) -> str:

@@ -15,7 +15,6 @@ from components.model_store.identity import is_same_model
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.versions import version_path, versions
 from pipeline.registry.progressive import ProgressiveValidation
-from transform.config.renamed_keys import in_json
 from transform.errors import InputError
 from transform.files.tfrecords import read_records
 from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
@@ -134,7 +133,7 @@ def contents(folder: Path) -> dict[str, str]:
         found[f"table {table.name}"] = f"{_num_records(table):,} rows"
     config = extra / CONFIG_FILE
     if config.exists():
-        keys = in_json(json.loads(config.read_text(encoding="utf-8")))
+        keys = json.loads(config.read_text(encoding="utf-8"))
         keys |= keys.pop("spec")  # features and crosses: a config file has them at its top level
         found |= {f"config {place}": text for place, text in _flat((), keys)}
     return found

@@ -18,7 +18,7 @@ from components.late_labels.counts import LateCounts
 from components.quality_gate.inputs import ReferenceResult
 from pipeline.registry.progressive import ProgressiveValidation
 from trainer.training.report import TrainingReport
-from transform.documents import CONFIG, Document, FloatOrNaN, Plain
+from transform.documents import CONFIG, Document, FloatOrNaN
 from transform.errors import InputError
 
 #: `pushed`: the model serves. `refused`: a gate or the push refused the model. `skipped`: a gate stopped the run on the
@@ -143,19 +143,7 @@ class RunResult(RunReport):
     infra: Verdict = Field()
 
 
-def _of_first_form(plain: Plain) -> Plain:
-    """Returns a report without a version, as releases before 0.2.0 wrote it, as one of version 1.
-
-    A skipped span's had the keys `span`, `skipped_by` and `reason` only. Others had neither `status` nor `span`.
-    """
-    if "skipped_by" in plain:
-        return {"status": "skipped", "counts": {"span": plain.get("span")}, **plain}
-    counts = plain.get("counts")
-    span = counts.get("span") if isinstance(counts, dict) else None
-    return {"status": "refused" if plain.get("version") is None else "pushed", "span": span, **plain}
-
-
-_DOCUMENT = Document(RunReport, "a run's report", _of_first_form)
+_DOCUMENT = Document(RunReport, "a run's report")
 
 
 def read_report(file: Path) -> RunReport:

@@ -128,7 +128,7 @@ def test_a_model_that_both_bless_is_pushed_with_its_lineage(execute: Any, model:
         "model_id": 7,
         "run_id": "monday",
         "spans": [3, 4],
-        "config_fingerprint": hashlib.sha256(CONFIG.identity_json().encode()).hexdigest(),
+        "config_fingerprint": hashlib.sha256(CONFIG.to_json().encode()).hexdigest(),
         "code_fingerprint": "f",
         "signatures": ["serving_default"],
         "absent_signatures": {},

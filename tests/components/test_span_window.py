@@ -185,7 +185,7 @@ def test_what_a_person_accepted_stays_in_the_window_if_the_rows_are_ingested_aga
 
 
 def test_what_a_person_accepted_is_known_by_the_sentence_of_ingestion(lineage: Lineage) -> None:
-    """The sentence of real counts, with the numbers of another ingestion of the rows, and as 0.1.0 wrote it."""
+    """The sentence of real counts, with the numbers of another ingestion of the rows, and as 0.2.0 wrote it."""
 
     def examples(num_bad: int, quarantine: str = "") -> Any:
         counts = Counts(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -24,28 +22,19 @@ from tests.components.serving_folder import add
 from transform.errors import InputError
 from transform.version_layout import DamagedVersionError
 
-ARCHIVE = Path(__file__).parents[1] / "e2e" / "workspace-of-0.1.tar.xz"
+MANIFEST = Manifest(
+    model_uri="/m/1",
+    spans=(7,),
+    baseline=Baseline("/m/0", 3),
+    metrics=Metrics({"auc": 0.75}),
+    forced=Forced("ann", "a test", ("auc is low",)),
+    restores=1,
+    rollback_of=2,
+    rollback_by="ann",
+    rollback_reason="a test",
+)
 
-#: A manifest as release 0.1 wrote it, of a forced push; the first one of that release's workspace has the same keys.
-OF_0_1: dict[str, Any] = {
-    "absent_signatures": {"rank": "no item table"},
-    "anchor": "/m/18",
-    "baseline": {"model_uri": "/m/18", "version": None},
-    "code_fingerprint": "c2cb",
-    "config_fingerprint": "65f6",
-    "forced": {"by": "root", "reason": "a holiday", "refusals": ["auc is low"]},
-    "metrics": {"baseline": {"auc": 0.5}, "candidate": {"auc": 1, "gauc": math.nan}},
-    "model_id": 83,
-    "model_uri": "/m/79",
-    "pushed_at": "2026-11-27T23:03:41+00:00",
-    "run_id": None,
-    "sha256": {"saved_model.pb": "812c"},
-    "signatures": ["rank_items", "serving_default"],
-    "spans": [3, 4],
-    "version": 4,
-}
-
-OTHER_VERSION = "must have `schema_version` 1, or none, as before release 0.2.0."
+OTHER_VERSION = "must have `schema_version` 1."
 
 
 def written(folder: Path, text: str) -> str:
@@ -54,64 +43,11 @@ def written(folder: Path, text: str) -> str:
     return str(folder)
 
 
-def test_a_manifest_of_release_0_1_is_read(tmp_path: Path) -> None:
-    found = read_manifest(written(tmp_path, json.dumps(OF_0_1)))
-    assert found.metrics is not None
-    assert math.isnan(found.metrics.candidate.pop("gauc"))
-    assert found == Manifest(
-        model_uri="/m/79",
-        model_id=83,
-        spans=(3, 4),
-        config_fingerprint="65f6",
-        code_fingerprint="c2cb",
-        baseline=Baseline("/m/18", None),
-        signatures=("rank_items", "serving_default"),
-        absent_signatures={"rank": "no item table"},
-        anchor="/m/18",
-        metrics=Metrics({"auc": 1.0}, {"auc": 0.5}),
-        forced=Forced("root", "a holiday", ("auc is low",)),
-        version=4,
-        pushed_at="2026-11-27T23:03:41+00:00",
-        sha256={"saved_model.pb": "812c"},
-    )
-    assert found.newest_span == 4
-
-
-def test_the_serving_folder_of_release_0_1_is_read(tmp_path: Path) -> None:
-    """The manifests and pins of a real workspace: a rollback, a forced push and a pin."""
-    with tarfile.open(ARCHIVE) as archive:
-        for member in archive:
-            if member.name.endswith(("assets.extra/manifest.json", ".pins.json")):
-                archive.extract(member, tmp_path, filter="data")
-    root = str(tmp_path / "workspace" / "serving" / "small_store")
-    assert {v: (m.spans, m.restores, m.baseline and m.baseline.version) for v, m in history(root).items()} == {
-        1: ((1,), None, None),
-        2: ((1, 2), None, 1),
-        3: ((1,), 1, None),
-        4: ((4,), None, 3),
-    }
-    forced = history(root)[4].forced
-    assert forced is not None
-    assert forced.reason == "the threshold is a typing error"
-    assert pins(root) == {2: "shown to the press"}
-
-
 def test_a_manifest_is_read_as_it_was_written(tmp_path: Path) -> None:
-    manifest = Manifest(
-        model_uri="/m/1",
-        spans=(7,),
-        baseline=Baseline("/m/0", 3),
-        metrics=Metrics({"auc": 0.75}),
-        forced=Forced("ann", "a test", ("auc is low",)),
-        restores=1,
-        rollback_of=2,
-        rollback_by="ann",
-        rollback_reason="a test",
-    )
-    text = manifest.to_json()
+    text = MANIFEST.to_json()
     assert json.loads(text)["schema_version"] == 1
     assert "anchor" not in json.loads(text)
-    assert read_manifest(written(tmp_path, text)) == manifest
+    assert read_manifest(written(tmp_path, text)) == MANIFEST
 
 
 @pytest.mark.parametrize("text", ["{}", '{"name": "half_plus_two", "version": "1.0", "files": []}'])
@@ -137,7 +73,7 @@ def test_a_manifest_of_other_software_is_none_of_a_push(tmp_path: Path, text: st
     ],
 )
 def test_a_damaged_manifest_is_described_in_one_sentence(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
-    folder = written(tmp_path, json.dumps({**OF_0_1, **change}))
+    folder = written(tmp_path, json.dumps({**json.loads(MANIFEST.to_json()), **change}))
     with pytest.raises(DamagedVersionError) as error:
         read_manifest(folder)
     assert str(error.value) == f"a manifest {sentence.replace('PATH', f'{folder}/assets.extra/manifest.json')}"
@@ -159,11 +95,11 @@ def test_a_manifest_that_is_no_json_object_is_damaged(tmp_path: Path, text: str,
     assert str(error.value) == sentence.replace("PATH", str(path))
 
 
-def test_pins_of_release_0_1_are_read_and_written_with_a_schema_version(tmp_path: Path) -> None:
+def test_pins_are_read_as_they_were_written(tmp_path: Path) -> None:
     root = str(tmp_path)
     for _ in range(3):
         add(root)
-    (tmp_path / ".pins.json").write_text('{"2": "shown to the press"}')
+    pin(root, 2, "shown to the press")
     assert pins(root) == {2: "shown to the press"}
     pin(root, 1, "")
     assert json.loads((tmp_path / ".pins.json").read_text()) == {
@@ -176,7 +112,10 @@ def test_pins_of_release_0_1_are_read_and_written_with_a_schema_version(tmp_path
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ('{"1": 2}', "must follow its schema: `reasons.1`: input should be a valid string. Received: 2 (PATH)"),
+        (
+            '{"reasons": {"1": 2}, "schema_version": 1}',
+            "must follow its schema: `reasons.1`: input should be a valid string. Received: 2 (PATH)",
+        ),
         ("[]", "must be a JSON object. Received: [] (PATH)"),
         ('{"1"', "must be JSON. Received: EOF while parsing an object at line 1 column 4 (PATH)"),
         (

@@ -24,7 +24,7 @@ from transform.stateful_vocabulary import Seen, read_vocabulary_state
 
 pytestmark = pytest.mark.slow
 
-ARCHIVE = store.ROOT / "tests" / "e2e" / "workspace-of-0.1.tar.xz"
+ARCHIVE = store.ROOT / "tests" / "e2e" / "workspace-of-0.2.tar.xz"
 
 
 def scores(path: Path) -> list[float]:
@@ -53,8 +53,8 @@ def renamed(config: Path) -> dict[str, Any]:
     sections: dict[str, Any] = yaml.safe_load(config.read_text())
     country = next(feature for feature in sections["features"] if feature["name"] == "country")
     country.update(name="land", column="country", renamed_from="country")
-    assert sections["counts"] == [{"features": ["country", "app_id"]}]
-    sections["counts"] = [{"features": ["land", "app_id"]}]
+    assert sections["count_encodings"] == [{"features": ["country", "app_id"]}]
+    sections["count_encodings"] = [{"features": ["land", "app_id"]}]
     return sections
 
 

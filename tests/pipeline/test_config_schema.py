@@ -12,7 +12,6 @@ import yaml
 
 from pipeline.config_reference import SCHEMA, json_schema, schema_text
 from tests.pipeline.tutorial_configs import TUTORIAL_PAGE, yaml_examples
-from transform.config.renamed_keys import RENAMED_KEYS
 
 CONFIGS = sorted(SCHEMA.parent.rglob("*.yaml"))
 VALIDATOR = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text(encoding="utf-8")))
@@ -77,12 +76,6 @@ def test_a_key_that_is_missing_and_a_value_out_of_bounds_do_not_follow_it() -> N
     del document["features"][0]["kind"]
     document["model"]["dropout"] = 1
     assert len(errors(document)) == 2
-
-
-def test_no_old_name_is_in_the_schema() -> None:
-    properties = {name for node in definitions().values() for name in node["properties"]}
-    assert {key.new for key in RENAMED_KEYS if "." not in key.new} <= properties
-    assert {key.old for key in RENAMED_KEYS} & properties == set()
 
 
 def test_every_key_has_a_description() -> None:

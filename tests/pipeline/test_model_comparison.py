@@ -35,7 +35,7 @@ def three_days(store: Store, tmp_path: Path) -> Store:
 
 def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) -> None:
     examples = [store.ingest(span, tmp_path) for span in (1, 2)]
-    feature = {"name": "price", "quantiles": 10, "parts": ["wide", "deep"]}  # as an earlier release wrote it
+    feature = {"name": "price", "num_quantiles": 10, "parts": ["wide", "deep"]}
     config = {"model": {"dropout": 0.0, "hidden_units": [8, 4]}, "spec": {"features": [feature], "crosses": []}}
     store.push(examples[:1], config, code_fingerprint="f", metrics={"candidate": {"auc": 0.75, "logloss": 0.5}})
     config = {
@@ -69,16 +69,6 @@ def test_diff_names_what_changed_and_nothing_else(store: Store, tmp_path: Path) 
     ]
     assert wdr(store, "diff", "2", "2") == "versions 2 and 2 do not differ"
     assert refused(store, "diff", "1", "7").startswith("a version to compare must be one of [1, 2]. Received: 7")
-
-
-def test_a_key_s_new_name_is_no_difference(store: Store, tmp_path: Path) -> None:
-    examples = [store.ingest(span, tmp_path) for span in (1, 2)]
-    for name in ("oov_buckets", "num_oov_buckets"):
-        vocabulary = {"min_count": 2, name: 3}
-        store.push(examples, {"spec": {"features": [{"name": "app", "vocabulary": vocabulary}]}})
-    differences = wdr(store, "diff", "1", "2").splitlines()
-    assert [line for line in differences if line.startswith("config")] == []
-    assert "model /m/1 /m/2" in differences
 
 
 def test_diff_compares_metrics_on_the_span_that_was_new_to_both(three_days: Store) -> None:

@@ -18,7 +18,7 @@ from pipeline.runner.recorder import RunRecorder
 from pipeline.runner.window import spans_to_ingest
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
-from tests.earlier_documents import text_of
+from tests.pipeline.report.run_results import run_result
 from transform.config.config import Config, load_config
 from transform.errors import GateError, InputError
 
@@ -128,8 +128,8 @@ def test_a_run_that_failed_has_not_ended(tmp_path: Path, caplog: pytest.LogCaptu
     def write(name: str, text: str) -> None:
         (tmp_path / f"{name}.json").write_text(text)
 
-    write("store.a.1", text_of("report_skipped"))  # of span 3
-    write("store.b.1", text_of("report_pushed"))  # of span 1
+    write("store.a.1", RunReport.skipped(3, "row_gate", "x").to_json())
+    write("store.b.1", run_result(span=1).to_json())
     write("store.c.1", RunReport.failed(5, "trainer", "x").to_json())
     write("other.d.1", RunReport.skipped(6, "row_gate", "x").to_json())
     assert [span for span in range(8) if has_ended(tmp_path, "store", span)] == [1, 3]

@@ -56,4 +56,4 @@ def test_no_component_sees_it() -> None:
         scopes.for_infra_validation, scopes.for_quality_gate, scopes.for_push,
     ):  # fmt: skip
         assert scope(other).to_json() == scope(config).to_json()
-    assert other.identity_json() != config.identity_json()
+    assert other.to_json() != config.to_json()

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 from trainer.evaluation import Metrics
 from trainer.training.position import Epoch
 from trainer.warm_start.warm_start import WarmStartReport
-from transform.documents import CONFIG, Document, FloatOrNaN, with_same_keys
+from transform.documents import CONFIG, Document, FloatOrNaN
 from transform.errors import InputError
 
 #: The report's file name, in the folder that contains the SavedModel's.
@@ -82,7 +82,7 @@ class TrainingReport:
         return _DOCUMENT.from_json(text, where)
 
 
-_DOCUMENT = Document(TrainingReport, "a training report", with_same_keys)
+_DOCUMENT = Document(TrainingReport, "a training report")
 
 
 def read_training_report(model_uri: str) -> TrainingReport:

@@ -25,7 +25,6 @@ from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT
 from transform.feature_spec import FeatureSpec
-from transform.preprocessing import CONFIG_KEY
 
 _logger = logging.getLogger(__name__)
 
@@ -232,7 +231,5 @@ def resumable_folder(fn_args: Any) -> str | None:
         return None
     remove_stale_folders(root)
     graph, base_model = fn_args.transform_graph_path, fn_args.base_model
-    config = Config.from_json(fn_args.custom_config[CONFIG_KEY])
-    custom_config = {**fn_args.custom_config, CONFIG_KEY: config.identity_json()}
-    determinants = [custom_config, graph, base_model, fn_args.hyperparameters]
+    determinants = [fn_args.custom_config, graph, base_model, fn_args.hyperparameters]
     return checkpoint_folder(root, determinants, data.expand_patterns([*fn_args.train_files, *fn_args.eval_files]))

@@ -26,8 +26,6 @@ from trainer.wide_deep.tables import InputBlock, RowKeys
 from transform.derived_times import meaning_of
 
 FORMAT = 4
-#: In format 3, a missing number was in the middle quantile: it had no row, and no column in the deep part's input.
-READABLE_FORMATS = (3, 4)
 INDEX_FILE = "index.json"
 _FOLDER = "warm_start"
 
@@ -151,9 +149,8 @@ def read_files(directory: str) -> SavedState:
         text = file.read()
     try:
         index = json.loads(text)
-        if index["format"] not in READABLE_FORMATS:
-            formats = " or ".join(map(str, READABLE_FORMATS))
-            raise WarmStartError(f"warm-start files must be of format {formats}. Received: {index['format']} ({path})")
+        if index["format"] != FORMAT:
+            raise WarmStartError(f"warm-start files must be of format {FORMAT}. Received: {index['format']} ({path})")
         boundaries = {name: np.array(values, np.float32) for name, values in index["boundaries"].items()}
         vocabularies = {}
         for name, size in index["vocabularies"].items():
@@ -171,7 +168,7 @@ def read_files(directory: str) -> SavedState:
             file_name = _table_file(name)
             variable = _unflatten(_stored(directory, file_name), "values", "slot.", entry, file_name)
             tables[name] = SavedTable(variable, _ROW_KEYS.validate_python(entry["keys"]))
-            _check_rows(name, tables[name], transform_state, index["format"])
+            _check_rows(name, tables[name], transform_state)
         arrays = _stored(directory, "dense.npz") if index["dense"] else {}
         dense = {
             name: _unflatten(arrays, name, f"{name}.slot.", entry, "dense.npz")
@@ -198,20 +195,20 @@ def _without_default_scale(block: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in block.items() if (key, value) != ("scale", "quantile")}
 
 
-def _check_rows(name: str, table: SavedTable, transform_state: TransformState, file_format: int) -> None:
+def _check_rows(name: str, table: SavedTable, transform_state: TransformState) -> None:
     received = table.variable.values.shape[0]
-    rows = _num_rows(table.keys, transform_state, file_format)
+    rows = _num_rows(table.keys, transform_state)
     if rows is not None and received != rows:
         raise WarmStartError(f"`{name}` must have {rows} rows, as its keys have. Received: {received}")
 
 
-def _num_rows(keys: RowKeys, transform_state: TransformState, file_format: int) -> int | None:
+def _num_rows(keys: RowKeys, transform_state: TransformState) -> int | None:
     """The number of rows that a table with these keys must have; None if any number is valid."""
     match keys.kind:
         case "vocabulary":
             return len(transform_state.vocabularies[keys.vocabulary or ""]) + keys.oov_buckets
         case "quantiles":
-            return int(transform_state.boundaries[keys.features[0]].size + (1 if file_format == 3 else 2))
+            return int(transform_state.boundaries[keys.features[0]].size + 2)
         case _:
             return None
 

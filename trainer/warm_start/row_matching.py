@@ -161,8 +161,7 @@ def match_rows(
         return copied_rows(np.arange(new_size), np.arange(old_size))
     if new.kind == "quantiles":
         ((_, rows),) = old_quantiles.items()
-        existing = np.flatnonzero(rows < old_size)  # before format 4, missing values had no row
-        return copied_rows(existing, rows[existing])
+        return copied_rows(np.arange(rows.size), rows)
     if new.kind == "hash":
         if old.quantiles != new.quantiles:
             return no_rows(f"the crossed features' quantiles changed from {old.quantiles} to {new.quantiles}")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import warnings
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,10 +18,9 @@ from pydantic.dataclasses import dataclass
 from yaml.constructor import ConstructorError
 
 from transform.config import infra_validation as infra_settings
-from transform.config import renamed_keys, settings, tuning
+from transform.config import settings, tuning
 from transform.config import sources as source_sections
 from transform.config import validation_errors as mistakes
-from transform.config.added_keys import without_added_keys
 from transform.config.beam import Beam
 from transform.config.drift import Drift
 from transform.config.evaluation import OF_GROUPS, Evaluation, kind_of, split_slice
@@ -305,19 +303,10 @@ class Config:
         """The whole config as canonical JSON, which `from_json` reads back."""
         return json.dumps(_ADAPTER.dump_python(self, mode="json"), sort_keys=True)
 
-    def identity_json(self) -> str:
-        """The whole config as canonical JSON with the first name of each key, and without later keys it does not use.
-
-        It is for hashes and comparisons with what an earlier release recorded: neither a new name nor a new key's
-        default changes a config.
-        """
-        plain = without_added_keys(_ADAPTER.dump_python(self, mode="json"))
-        return json.dumps(renamed_keys.first_names(plain), sort_keys=True)
-
     @classmethod
     def from_json(cls, text: str) -> Config:
-        """Reads the JSON that `to_json` of this or an earlier release wrote."""
-        return _ADAPTER.validate_json(json.dumps(renamed_keys.in_json(json.loads(text))))
+        """Reads the JSON that `to_json` wrote, which may lack keys that have been added since."""
+        return _ADAPTER.validate_json(text)
 
 
 _ADAPTER = TypeAdapter(Config)
@@ -358,16 +347,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
             raise ConstructorError(None, None, what, node.start_mark) from error
 
 
-def _warn(sentence: str) -> None:
-    warnings.warn(sentence, FutureWarning, stacklevel=4)  # of the caller of `load_config`
-
-
-def load_config(path: str | Path, warn: Callable[[str], None] = _warn) -> Config:
+def load_config(path: str | Path) -> Config:
     """Reads and validates a YAML file.
 
     Args:
       path: The file.
-      warn: Called with a sentence for each old name of a key that the file has.
 
     Returns:
       The config.
@@ -375,7 +359,7 @@ def load_config(path: str | Path, warn: Callable[[str], None] = _warn) -> Config
     Raises:
       ConfigError: If the file cannot be read, is not YAML, or breaks a rule.
     """
-    return parse_config(parse_yaml(read_text(path), path), str(path), warn)
+    return parse_config(parse_yaml(read_text(path), path), str(path))
 
 
 def read_text(path: str | Path) -> str:
@@ -406,13 +390,12 @@ def parse_yaml(text: str, where: str | Path) -> dict[str, Any]:
     return raw
 
 
-def parse_config(raw: dict[str, Any], where: str, warn: Callable[[str], None] = _warn) -> Config:
+def parse_config(raw: Mapping[str, Any], where: str) -> Config:
     """Validates a config that is already a mapping.
 
     Args:
       raw: The mapping.
-      where: Its origin, for errors and warnings.
-      warn: Called with a sentence for each old name of a key.
+      where: Its origin, for errors.
 
     Returns:
       The config.
@@ -420,13 +403,11 @@ def parse_config(raw: dict[str, Any], where: str, warn: Callable[[str], None] = 
     Raises:
       ConfigError: If it breaks a rule.
     """
-    raw, found = renamed_keys.in_file(dict(raw), where)
-    for old in found:
-        warn(renamed_keys.warning_of(old, where))
     if "spec" in raw:
         raise ConfigError(f"`spec` is not a known key; did you mean `features`? ({where})")
-    raw["spec"] = {key: raw.pop(key) for key in mistakes.SPEC_KEYS if key in raw}
+    sections = {key: value for key, value in raw.items() if key not in mistakes.SPEC_KEYS}
+    sections["spec"] = {key: value for key, value in raw.items() if key in mistakes.SPEC_KEYS}
     try:
-        return _ADAPTER.validate_python(raw)
+        return _ADAPTER.validate_python(sections)
     except ValidationError as error:
-        raise ConfigError("\n".join(mistakes.sentences(error, raw, where, _ADAPTER.json_schema()))) from error
+        raise ConfigError("\n".join(mistakes.sentences(error, sections, where, _ADAPTER.json_schema()))) from error

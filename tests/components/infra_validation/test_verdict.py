@@ -1,4 +1,4 @@
-"""The dry run's documents come back as they were written; those of release 0.1 are read."""
+"""The dry run's documents come back as they were written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from components.artifacts import CHECKSUMS_FILE, FIRST_CHECKSUMS_FILE, VERDICT_FILE
+from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE
 from components.infra_validation.verdict import (
     Comparison,
     Latency,
@@ -18,7 +18,6 @@ from components.infra_validation.verdict import (
     read_verdict,
     write_verdict,
 )
-from tests.earlier_documents import text_of
 from transform.errors import InputError
 
 MEASURED = Measurements(0.9, 30.0, 700.0, 100.0, (Latency(200, 1, 20.0, 21.0, 22.0),), "rank")
@@ -35,38 +34,14 @@ def test_both_come_back_as_they_were_written(tmp_path: Path) -> None:
     assert json.loads((tmp_path / CHECKSUMS_FILE).read_text()) == {"sha256": SHA256, "schema_version": 1}
 
 
-def test_the_checksums_are_there_in_their_first_form_too(tmp_path: Path) -> None:
-    write_verdict(str(tmp_path), VERDICT, SHA256)
-    assert json.loads((tmp_path / FIRST_CHECKSUMS_FILE).read_text()) == SHA256
-    (tmp_path / CHECKSUMS_FILE).unlink()
-    assert read_checksums(str(tmp_path)) == SHA256
-
-
-def test_the_verdict_of_an_earlier_release_is_read(tmp_path: Path) -> None:
-    (tmp_path / VERDICT_FILE).write_text(text_of("verdict"))
-    verdict = read_verdict(str(tmp_path))
-    assert (verdict.schema_version, verdict.problems) == (1, ())
-    assert verdict.candidate is not None
-    assert verdict.candidate.latency[2] == Latency(50, 4, 8.884711998689454, 14.941589446607393, 18.017250023694963)
-    assert verdict.largest_change == 2.2321266161155933
-    assert verdict.catalog_skew["rank"] == Comparison(2244, 0, 5.21540641784668e-08, "")
-
-
-def test_the_checksums_of_an_earlier_release_are_read(tmp_path: Path) -> None:
-    (tmp_path / FIRST_CHECKSUMS_FILE).write_text(text_of("sha256"))
-    found = read_checksums(str(tmp_path))
-    assert found["fingerprint.pb"] == "f2e6bdc97de232523f0166536cd0442e5280acf35f682a250fea0820b1f36bd8"
-    assert found == json.loads(text_of("sha256"))
-
-
 def test_what_is_missing_or_damaged_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"^a dry run must leave its verdict\. Received: no file {tmp_path}"):
         read_verdict(str(tmp_path))
     with pytest.raises(InputError, match=r"^a dry run must leave checksums of the model's files\. Received: no "):
         read_checksums(str(tmp_path))
-    (tmp_path / VERDICT_FILE).write_text(text_of("verdict").replace('"num_rows": 1000', '"num_rows": "1000"'))
+    (tmp_path / VERDICT_FILE).write_text(VERDICT.to_json().replace('"num_rows": 7', '"num_rows": "7"', 1))
     with pytest.raises(InputError, match=r"^the dry run's verdict must follow its schema: `row_skew\.num_rows`: "):
         read_verdict(str(tmp_path))
-    (tmp_path / FIRST_CHECKSUMS_FILE).write_text('{"saved_model.pb": "../x"}')
+    (tmp_path / CHECKSUMS_FILE).write_text('{"sha256": {"saved_model.pb": "../x"}, "schema_version": 1}')
     with pytest.raises(InputError, match=r"^the dry run's checksums must follow its schema: `sha256\.saved_model\.pb`"):
         read_checksums(str(tmp_path))

@@ -151,7 +151,8 @@ def test_a_table_keeps_the_values_of_some_keys() -> None:
 
 
 def test_evidence_survives_its_file(tmp_path: Path) -> None:
-    assert read_evidence(str(tmp_path)) is None
+    with pytest.raises(InputError, match=f"ingestion must leave evidence of the span. There is none in {tmp_path}"):
+        read_evidence(str(tmp_path))
     evidence = Evidence(
         span=4,
         files=(File("impressions", "log.csv", "00", 5),),

@@ -52,7 +52,7 @@ def lose_features(directory: Path) -> None:
         (lambda directory: (directory / "index.json").write_text("{"), "the warm-start index is damaged"),
         (
             lambda directory: (directory / "index.json").write_text('{"format": 1}'),
-            "must be of format 3 or 4. Received: 1",
+            "must be of format 4. Received: 1",
         ),
         (lambda directory: (directory / "dense.npz").unlink(), "cannot be read: .*dense.npz"),
         (truncate, "cannot be read: .*table.embedding.app.npz"),

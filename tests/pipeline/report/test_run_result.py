@@ -1,0 +1,26 @@
+"""The spans of the configured window that a run was not trained on; `test_first_day.py` reads the result of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tfx.types import standard_artifacts
+
+from components.artifacts import LATE
+from components.lineage import ingested_examples
+from pipeline.report.run_result import _missing_spans
+from tests.components.mlmd_lineage import Lineage
+
+
+def test_the_spans_that_a_window_lacks(tmp_path: Path) -> None:
+    lineage = Lineage(tmp_path)
+    ingested = [lineage.examples(span) for span in (2, 3, 5, 6)]
+    two, three, _, six = (artifact.mlmd_artifact for artifact in ingested)
+    tail = lineage.put(standard_artifacts.Examples, ingested[2], span=5, **{LATE: 1}).mlmd_artifact
+    known = ingested_examples(lineage.store, six.id)
+    assert {a.id for a in known} == {a.id for a in ingested}
+    # Span 4 had no logs, and span 5 was stopped: its completed tail does not count. Span 1 was never ingested.
+    assert _missing_spans([six, tail, three, two], 6, 9, known) == (5, 4)
+    assert _missing_spans([six, three, two], 6, 2, known) == (5,)
+    assert _missing_spans([six], 6, 1, known) == ()
+    assert _missing_spans([two], 2, 9, known) == ()
