@@ -32,7 +32,7 @@ ON_TWO_CORES := -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 # Where it is set, as in many images, each of the processes that the tests start would compile the project's code again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: environment setup run airflow client test test-all soak lint lock docs clean
+.PHONY: environment setup run airflow client quick test test-all soak lint lock docs clean
 
 setup: $(INSTALLED)
 
@@ -69,6 +69,10 @@ airflow: setup
 # The wheel of the ranking client alone.
 client: setup
 	$(BIN)/python deploy/client/build.py --out dist
+
+# While one works on a change: what the change touches, against the branch that it will land on.
+quick: setup
+	$(BIN)/python -m tests.quick
 
 test: setup
 	$(BIN)/python -m pytest $(ON_TWO_CORES) -m "not slow"

@@ -68,6 +68,7 @@ class LeftOut:
 
 LEFT_OUT = (
     LeftOut(r"make (setup|lint|test|test-all)\b", "`.ci/run`, which CI runs, is `make lint test-all`, after `setup`."),
+    LeftOut(r"make quick$", "It runs tests; `tests/test_quick.py` shows which."),
     LeftOut(r"make run$", "It takes minutes; the commands that it calls are run on a small store."),
     LeftOut(r"make docs$", "`tests/test_docs.py` builds the site with the same options of Sphinx."),
     LeftOut(r"make airflow$", "It runs until Ctrl-C; `tests/soak/airflow.py` runs the DAG in a real Airflow."),

@@ -6,14 +6,13 @@ import ast
 import graphlib
 import importlib.metadata
 import re
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 
 import pytest
 
 from components.fingerprint import PACKAGES, imported_names
+from tests.imports import ROOT, files_of, find_sources, imports_of
 
-ROOT = Path(__file__).parents[1]
 OURS = (*PACKAGES, "benchmarks", "deploy", "tests")
 
 #: What each package may import of the project besides itself: packages or single modules.
@@ -45,10 +44,6 @@ def forbidden(modules: Iterable[str], package: str) -> list[str]:
     """The modules that the package must not import."""
     ours = [name for name in modules if name.split(".")[0] in OURS and name.split(".")[0] != package]
     return sorted(n for n in ours if not any(f"{n}.".startswith(f"{allowed}.") for allowed in ALLOWED[package]))
-
-
-def files_of(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -83,26 +78,8 @@ def test_a_wrong_import_is_seen(package: str, source: str, expected: list[str]) 
     assert forbidden(imported_names(source.encode(), package), package.split(".")[0]) == expected
 
 
-def imports_of(sources: Mapping[str, tuple[bytes, str]]) -> dict[str, set[str]]:
-    """The modules that each module imports, for type checkers alone too, by (source, package) of each module."""
-    found = {}
-    for module, (source, package) in sources.items():
-        prefixes = {name for full in imported_names(source, package) for name in (full, full.rpartition(".")[0])}
-        found[module] = {name for name in prefixes if name in sources and name != module}
-    return found
-
-
 def test_no_module_imports_itself_by_way_of_others() -> None:
-    sources = {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts): (
-            path.read_bytes(),
-            ".".join(path.relative_to(ROOT).parent.parts),
-        )
-        for package in PACKAGES
-        for path in files_of(package)
-        if path.name != "__init__.py"
-    }
-    imports = imports_of(sources)
+    imports = imports_of(find_sources(PACKAGES))
     assert imports["transform.graph.raw_rules"] >= {"transform.config.config", "transform.raw_texts"}
     graphlib.TopologicalSorter(imports).prepare()  # raises CycleError, which names the modules
 
