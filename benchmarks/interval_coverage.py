@@ -18,7 +18,7 @@ from rich.table import Table
 
 from components.evaluation.metrics import replicates
 from components.evaluation.metrics.bootstrap import Array, standard_errors, unit_hash
-from components.evaluation.metrics.ranking import Measure, measure_group
+from components.evaluation.metrics.ranking import Measure, measure_groups
 from components.evaluation.results import Z
 from pipeline.cli.display import console_for
 
@@ -79,17 +79,14 @@ UNITS: dict[str, Callable[[Pair], tuple[Array, Array]]] = {
 def changes(pair: Pair) -> dict[tuple[str, str], tuple[float, float]]:
     """Returns, by metric and unit, the estimated change and half the width of its 95 % interval."""
     labels, weights, scores = pair.labels.ravel(), np.ones(pair.labels.size), pair.scores.reshape(-1, 2)
-    values = np.array(
-        [
-            [measure_group(_MEASURES, of_request, of_model, np.ones(_SIZE)) for of_model in of_models.T]
-            for of_request, of_models in zip(pair.labels, pair.scores, strict=True)
-        ]
-    )
+    group = np.repeat(np.arange(len(pair.users)), _SIZE)
+    of_models = [measure_groups(_MEASURES, group, len(pair.users), labels, of_model, weights) for of_model in scores.T]
+    values, of_values = (np.stack(arrays, axis=1) for arrays in zip(*of_models, strict=True))
     result = {}
     for unit, hashes in UNITS.items():
         of_rows, of_requests = hashes(pair)
         found = replicates.of_rows(of_rows, labels, weights, scores)
-        means = replicates.mean_of_groups(of_requests, values[..., 0], values[..., 1])
+        means = replicates.mean_of_groups(of_requests, values, of_values)
         found |= {measure.name: means[..., number] for number, measure in enumerate(_MEASURES)}
         for name in METRICS:
             difference = found[name][:, 0] - found[name][:, 1]

@@ -21,7 +21,6 @@ OTHER_JSON = {
     "benchmarks/serving_load.py": "the output of `wdr load-test`",
     "components/data_validation/measuring.py": "its own config, with the first names of its keys",
     "components/evaluation/executor.py": "an execution's property with the names of splits",
-    "components/evaluation/extractors.py": "the settings of a metric, in TFMA's config",
     "components/evaluation/plan.py": "the settings of a metric, in TFMA's config",
     "components/evaluation/results.py": "its own output, as plain values",
     "components/infra_validation/process.py": "answers of the dry run's process",

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.wide_deep.model import Features, WideDeep
+from transform.auc import auc
 
 FloatArray = np.ndarray
 
@@ -71,10 +72,7 @@ def evaluate(compute_logits: Callable[[Features], tf.Tensor], dataset: tf.data.D
 
 
 def measure(logits: FloatArray, labels: FloatArray, weights: FloatArray | None = None) -> Metrics:
-    """AUC and logistic loss of logits.
-
-    AUC is the weight of the pairs of a positive and a negative in which the positive's logit is higher, with ties
-    counted half, divided by the weight of all such pairs; a pair's weight is the product of its two examples' weights.
+    """Measures the AUC and the logistic loss of logits.
 
     Args:
       logits: float32 `[n]`.
@@ -88,16 +86,4 @@ def measure(logits: FloatArray, labels: FloatArray, weights: FloatArray | None =
     w = np.ones_like(wide) if weights is None else weights.astype(np.float64)
     losses = np.maximum(wide, 0) - wide * labels + np.log1p(np.exp(-np.abs(wide)))
     logloss = float((w * losses).sum() / w.sum()) if w.any() else None
-    return Metrics(int(logits.size), _auc(logits, labels > 0.5, w), logloss)
-
-
-def _auc(logits: FloatArray, positive: np.ndarray, weights: FloatArray) -> float | None:
-    all_pairs = weights[positive].sum() * weights[~positive].sum()
-    if all_pairs == 0 or not np.isfinite(logits).all():
-        return None
-    order = np.argsort(logits, kind="stable")
-    starts = np.flatnonzero(np.diff(logits[order], prepend=-np.inf))  # of each group of ties
-    positives = np.add.reduceat((weights * positive)[order], starts)
-    negatives = np.add.reduceat((weights * ~positive)[order], starts)
-    lower = np.cumsum(negatives) - negatives
-    return float((positives * (lower + negatives / 2)).sum() / all_pairs)
+    return Metrics(int(logits.size), auc(logits, labels > 0.5, w), logloss)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from components.data_validation.columns import Columns, Floats, Ints, Tokens
+from components.data_validation.columns import Columns, Ints, Tokens
+from transform.auc import auc
 
 #: A value's label share is smoothed toward the overall share by this many pseudo-examples.
 _PRIOR_EXAMPLES = 5.0
@@ -25,18 +26,6 @@ def label_aucs(columns: Columns) -> dict[str, float]:
         return {}
     fold = (columns.request * 2_654_435_761 >> 7) & 1  # by request, whose rows are correlated
     return {name: _auc_of(tokens, columns.label, fold) for name, tokens in _as_tokens(columns)}
-
-
-def auc(scores: Floats, label: Ints) -> float | None:
-    """Returns the AUC, counting ties as a half; None without positives or without negatives."""
-    positives = int(label.sum())
-    negatives = len(label) - positives
-    if not positives or not negatives:
-        return None
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ends = np.cumsum(counts)
-    ranks = (ends - (counts - 1) / 2)[inverse]
-    return float((ranks[label == 1].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
 def _as_tokens(columns: Columns) -> Iterator[tuple[str, Tokens]]:
@@ -67,6 +56,7 @@ def _auc_of(tokens: Tokens, label: Ints, fold: Ints) -> float:
     total = np.bincount(rows, weights=scores, minlength=tokens.num_rows)
     mean = total / np.bincount(rows, minlength=tokens.num_rows)
     # The halves' scores come from different overall shares, so scores are compared within a half only.
-    found = [auc(mean[fold == f], label[fold == f]) for f in (0, 1)]
+    halves = (fold == 0, fold == 1)
+    found = [auc(mean[half], label[half] == 1, np.ones(half.sum())) for half in halves]
     known = [a for a in found if a is not None]
     return float(np.mean(known)) if known else 0.5

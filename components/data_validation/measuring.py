@@ -13,8 +13,9 @@ import numpy as np
 from components.data_validation.columns import Columns, Floats, Ints, Tokens
 from components.data_validation.distributions import Distribution, count_tokens, measure_numbers, measure_tokens
 from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
-from components.data_validation.label_aucs import auc, label_aucs
+from components.data_validation.label_aucs import label_aucs
 from components.ingestion.evidence import Evidence
+from transform.auc import auc
 from transform.config.config import Config
 from transform.config.sources import Installs
 from transform.derived_times import TimePart
@@ -151,7 +152,7 @@ def _labelled(label: Ints, scores: Floats | None) -> Labelled:
 def _of_model(label: Ints, scores: Floats) -> ModelEvidence:
     is_scored = ~np.isnan(scores)
     label, scores = label[is_scored], scores[is_scored]
-    return ModelEvidence(_labelled(label, scores), auc(scores, label))
+    return ModelEvidence(_labelled(label, scores), auc(scores, label == 1, np.ones(len(label))))
 
 
 def _slices(columns: Columns) -> dict[str, np.ndarray]:

@@ -10,11 +10,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 
-from components.evaluation.extractors import BELOW, NOT_BELOW
-from components.evaluation.inputs import make_key
 from components.evaluation.metrics.bootstrap import Array, key_hash, unit_hash
 from components.evaluation.plan import Plan
-from components.evaluation.scoring.columns import Columns, Members
+from components.evaluation.scoring.columns import BELOW, NOT_BELOW, Columns, Members
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer
 from components.examples.reading import example_batches, split_files
 from transform.config.evaluation import split_slice
@@ -131,6 +129,12 @@ class _Values:
         is_first = indices[:, 1] == 0
         self.first = self.row[is_first], self.value[is_first]
         self.is_single = bool(is_first.all())
+
+
+def make_key(feature: str, value: Any) -> bytes:
+    """Returns the key of a bootstrap unit or a group, given a feature and its value, bytes or a number."""
+    text = value if isinstance(value, bytes) else str(value).encode()
+    return feature.encode() + b"=" + text
 
 
 def _hashes(feature: str, values: Array, hash_function: Callable[[bytes], int]) -> Array:

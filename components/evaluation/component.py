@@ -41,7 +41,6 @@ class ColumnEvaluator(base_beam_component.BaseBeamComponent):  # type: ignore[mi
         baseline_model: types.BaseChannel,
         schema: types.BaseChannel,
         eval_config: config_pb2.EvalConfig,
-        module_path: str,
         code_fingerprint: str,
         earlier_evaluation: types.BaseChannel | None = None,
     ):
@@ -53,7 +52,6 @@ class ColumnEvaluator(base_beam_component.BaseBeamComponent):  # type: ignore[mi
           baseline_model: The model that it is compared with, or none.
           schema: The examples' schema.
           eval_config: What is measured.
-          module_path: The dotted path of the module with `custom_extractors`, which TFX's executor calls.
           code_fingerprint: The fingerprint of the code that measures; part of the cache key.
           earlier_evaluation: An evaluation on the same split, which has kept the scores of its models; None if there is
             none.
@@ -66,7 +64,6 @@ class ColumnEvaluator(base_beam_component.BaseBeamComponent):  # type: ignore[mi
                 schema=schema,
                 eval_config=eval_config,
                 example_splits=json.dumps(["eval"]),
-                module_path=module_path,
                 code_fingerprint=code_fingerprint,
                 evaluation=types.Channel(type=standard_artifacts.ModelEvaluation),
                 blessing=types.Channel(type=standard_artifacts.ModelBlessing),

@@ -1,4 +1,4 @@
-"""The Evaluator's executor: TFX's, with columns in place of TFMA's extracts."""
+"""The Evaluator's executor, with columns in place of TFMA's extracts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its 
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.components.evaluator.executor import Executor
+from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
@@ -36,11 +36,11 @@ Artifacts = dict[str, list[types.Artifact]]
 _DTYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
 
-class ColumnExecutor(Executor):  # type: ignore[misc]
+class ColumnExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     """Does what TFX's executor of the Evaluator does, at a fraction of its cost.
 
     It keeps a few numbers of each example, in place of TFMA's extracts, and measures all of them at once. What is
-    written is TFMA's. An EvalConfig that asks for more than this project's metrics is left to TFX's executor.
+    written is TFMA's.
     """
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
@@ -52,10 +52,6 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
         has_baseline = bool(input_dict.get(BASELINE))
         evaluation = artifact_utils.get_single_uri(output_dict["evaluation"])
         plan = make_plan(_eval_config(exec_properties["eval_config"], has_baseline))
-        if plan is None or not input_dict.get("schema"):
-            logging.info("the metrics are not all of this project: TFX's executor evaluates")
-            super().Do(input_dict, output_dict, exec_properties)
-            return
         problems = {}
         scores = _model_scores(plan, input_dict, exec_properties)
         try:
@@ -68,7 +64,6 @@ class ColumnExecutor(Executor):  # type: ignore[misc]
             logging.warning("the baseline is not measured: %s", problem)
             problems = {BASELINE: problem}
             alone = make_plan(_eval_config(exec_properties["eval_config"], has_baseline=False))
-            assert alone is not None
             scores = _model_scores(alone, input_dict, exec_properties)
             self._evaluate(alone, scores, input_dict, evaluation, exec_properties)
         write_measured(evaluation, read_measured(evaluation), problems)

@@ -6,7 +6,6 @@ from typing import Any
 
 import tensorflow_model_analysis as tfma
 
-from components.evaluation.extractors import BELOW
 from components.evaluation.results import Estimate, EvaluationResult
 from components.evaluation.row_metrics import (
     NUM_EXAMPLES,
@@ -16,6 +15,7 @@ from components.evaluation.row_metrics import (
     change_error_name,
     error_name,
 )
+from components.evaluation.scoring.columns import BELOW
 from transform.config.evaluation import HIGHER_IS_BETTER, kind_of, split_slice
 
 _SHOWN = (*HIGHER_IS_BETTER, "mean_label")

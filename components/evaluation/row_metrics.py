@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,6 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import MetricKey
 from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 
-from components.evaluation.inputs import ExampleRow, Rows
 from components.evaluation.metrics import replicates
 from components.evaluation.metrics.bootstrap import Array, standard_errors
 
@@ -29,6 +27,11 @@ def error_name(metric: str) -> str:
 def change_error_name(metric: str) -> str:
     """Returns the name of the standard error of a metric's change, a difference of two models (`is_diff`)."""
     return f"{metric}_change_standard_error"
+
+
+def not_by_tfma() -> list[Any]:
+    """TFMA's evaluator would call it; `column_evaluator` measures in its place."""
+    raise NotImplementedError("the project's metrics are measured by `components.evaluation.column_evaluator`")
 
 
 class RowMetrics(tfma.metrics.Metric):  # type: ignore[misc]
@@ -51,31 +54,7 @@ class RowMetrics(tfma.metrics.Metric):  # type: ignore[misc]
         accuracy_threshold: float = replicates.ACCURACY_THRESHOLD,
         name: str = "row_metrics",
     ):
-        super().__init__(_row_metrics, unit_keys=unit_keys, accuracy_threshold=accuracy_threshold, name=name)
-
-
-def _row_metrics(
-    unit_keys: Sequence[str],
-    accuracy_threshold: float,
-    name: str,
-    eval_config: config_pb2.EvalConfig,
-    model_names: Sequence[str],
-    example_weighted: bool,
-) -> list[Any]:
-    del unit_keys, name  # the extractors read the keys
-    keys = Keys(eval_config, model_names, example_weighted)
-    measure = functools.partial(_of_table, keys, accuracy_threshold)
-    return [
-        tfma.metrics.MetricComputation(
-            keys=[*keys.metric_keys(replicates.ROW_METRICS), *keys.count_keys()],
-            preprocessors=[ExampleRow(model_names, example_weighted)],
-            combiner=Rows(3 + len(model_names), measure),
-        )
-    ]
-
-
-def _of_table(keys: Keys, accuracy_threshold: float, rows: Array) -> dict[MetricKey, float]:
-    return measured(keys, rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:], accuracy_threshold)
+        super().__init__(not_by_tfma, unit_keys=unit_keys, accuracy_threshold=accuracy_threshold, name=name)
 
 
 def measured(
@@ -118,10 +97,6 @@ class Keys:
     def count_keys(self) -> list[MetricKey]:
         """Returns the keys of `COUNTS`, which are the same for every model."""
         return [self._key(name, self._candidate) for name in COUNTS]
-
-    def metric_keys(self, names: Sequence[str]) -> list[MetricKey]:
-        """Returns all keys of the given metrics, in the order of `values`."""
-        return [key for name in names for key in self._of_metric(name)]
 
     def _of_metric(self, name: str) -> list[MetricKey]:
         models = range(len(self._model_names))

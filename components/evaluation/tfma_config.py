@@ -9,7 +9,7 @@ from google.protobuf.wrappers_pb2 import BoolValue
 from tensorflow_model_analysis.proto import config_pb2  # TFMA 0.52.0 lacks its documented `tfma.EvalConfig`
 from tfx.types import BaseChannel
 
-from components.evaluation import extractors, ranking_metrics, row_metrics
+from components.evaluation import ranking_metrics, row_metrics
 from components.evaluation.component import ColumnEvaluator
 from components.fingerprint import code_fingerprint
 from transform.config.config import Config
@@ -99,7 +99,6 @@ def make_evaluator(
         baseline_model=baseline_model,
         schema=schema,
         eval_config=settings,
-        module_path=extractors.__name__,
-        code_fingerprint=code_fingerprint(component, extractors.__name__, *sorted(metrics)),
+        code_fingerprint=code_fingerprint(component, *sorted(metrics)),
         earlier_evaluation=earlier_evaluation,
     )

@@ -14,7 +14,6 @@ import apache_beam as beam
 import ml_metadata
 import pytest
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
 import tf_keras
 import uvicorn
 from apache_beam.runners.portability import job_server
@@ -149,11 +148,6 @@ def _one_name_for_all_steps(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(dsl, "container_component", unnamed)
 
 
-def _extractors_backwards(patch: pytest.MonkeyPatch) -> None:
-    extractors = tfma.default_extractors
-    patch.setattr(tfma, "default_extractors", lambda **how: extractors(**how)[::-1])
-
-
 async def _startup_without_sockets(self: Any) -> None:
     """uvicorn's `startup` without its parameter."""
 
@@ -199,7 +193,6 @@ MOVES: dict[str, list[Move]] = {
             _without(standard_component_specs.EvaluatorSpec, "example_splits"),
         ),
     ],
-    "check_default_extractors": [_extractors_backwards],
     "check_calibration_plot": [gone(metrics_for_slice_pb2, "CalibrationHistogramBuckets")],
     "check_metrics_validator": [
         now(metrics_validator, "validate_metrics", lambda metrics, config: types.SimpleNamespace(validation_ok=True))

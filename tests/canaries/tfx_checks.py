@@ -45,7 +45,6 @@ from tfx_bsl import sketches
 
 from components.artifact_types import Catalog, VocabularyMemory
 from components.evaluation.component import ColumnEvaluator
-from components.evaluation.extractors import custom_extractors
 from components.evaluation.metrics.calibration import calibration_buckets
 from components.execution_types import recorded_as
 from components.stateful_transform import StatefulTransform
@@ -331,13 +330,8 @@ def _check_do(executor: type) -> None:
 
 
 def check_evaluator_executor() -> None:
-    """The Evaluator's executor takes its extractors from `custom_extractors`, called with these arguments."""
+    """The Evaluator's executor is called with artifacts and properties."""
     _check_do(evaluator_executor.Executor)
-    source = inspect.getsource(evaluator_executor.Executor.Do)
-    assert "fn_name='custom_extractors'" in source
-    call = source.split("extractors = custom_extractors(")[1].split(")")[0]
-    named = {part.split("=")[0].strip() for part in call.split(",") if "=" in part}
-    assert named == set(inspect.signature(custom_extractors).parameters)
 
 
 def check_evaluator_spec() -> None:
@@ -348,7 +342,6 @@ def check_evaluator_spec() -> None:
         "baseline_model": _channel(standard_artifacts.Model),
         "schema": _channel(standard_artifacts.Schema),
         "eval_config": config_pb2.EvalConfig(metrics_specs=[config_pb2.MetricsSpec(query_key="request_id")]),
-        "module_path": "a.b",
     }
     stock = tfx_components.Evaluator(example_splits=["eval"], **common)
     evaluations = _channel(standard_artifacts.ModelEvaluation)
@@ -378,14 +371,6 @@ def check_metrics_validator() -> None:
     for count, is_kept in ((2.0, False), (4.0, True)):
         key = tfma.metrics.MetricKey("example_count")
         assert metrics_validator.validate_metrics(((), {key: count}), config).validation_ok is is_kept
-
-
-def check_default_extractors() -> None:
-    """TFMA's last extractor is the one that extracts slice keys."""
-    config = config_pb2.EvalConfig(model_specs=[config_pb2.ModelSpec(label_key="label")])
-    extractors = tfma.default_extractors(eval_config=config)
-    assert [e.stage_name for e in extractors].index("ExtractSliceKeys") == len(extractors) - 1
-    assert isinstance(extractors[-1].ptransform, beam.PTransform)
 
 
 def check_eval_config() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from components.splitmix import GOLDEN_GAMMA, finalized
+
 Array = np.ndarray[Any, np.dtype[Any]]
 
 #: With 200 replicates, a standard error varies by 1 / √(2 · 200) = 5 % with the draw of the replicates.
@@ -37,14 +39,6 @@ def unit_hash(key: bytes) -> int:
     return key_hash(key) >> (64 - HASH_BITS)
 
 
-def _mixed(values: Array) -> Array:
-    """Applies SplitMix64's finalizer (Steele et al., 2014): uint64 to uint64; each bit depends on all input bits."""
-    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed: Array = values ^ (values >> np.uint64(31))
-    return mixed
-
-
 def replicate_weights(hashes: Array, replicates: range) -> Array:
     """Returns how often each unit occurs in each of the given replicates.
 
@@ -55,8 +49,8 @@ def replicate_weights(hashes: Array, replicates: range) -> Array:
     Returns:
       float64 `[num_units, len(replicates)]`: 1 in the column of replicate 0, and Poisson(1) in the others.
     """
-    streams = _mixed(np.array(replicates, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15))
-    uniform = (_mixed(hashes.astype(np.uint64)[:, None] ^ streams) >> np.uint64(11)) * 2.0**-53
+    streams = finalized(np.array(replicates, dtype=np.uint64) * GOLDEN_GAMMA)
+    uniform = (finalized(hashes.astype(np.uint64)[:, None] ^ streams) >> np.uint64(11)) * 2.0**-53
     weights = np.searchsorted(_CUMULATIVE, uniform, side="right").astype(np.float64)
     weights[:, [number == 0 for number in replicates]] = 1
     return weights

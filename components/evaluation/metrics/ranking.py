@@ -199,11 +199,3 @@ def measure_groups(
         values[:, number] = np.where(has_value, np.where(has_nan, np.nan, found), 0.0)
         of_values[:, number] = np.where(has_value, weight, 0.0)
     return values, of_values
-
-
-def measure_group(
-    measures: Sequence[Measure], labels: Array, scores: Array, weights: Array
-) -> list[tuple[float, float]]:
-    """Measures one group, of at least one row; returns each measure's value and weight. See `measure_groups`."""
-    values, of_values = measure_groups(measures, np.zeros(len(labels), np.int64), 1, labels, scores, weights)
-    return list(zip(values[0].tolist(), of_values[0].tolist(), strict=True))

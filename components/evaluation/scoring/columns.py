@@ -11,6 +11,9 @@ import numpy as np
 
 from components.evaluation.metrics.bootstrap import Array
 
+#: The values of a slice with a bound, such as `age_days < 7`.
+BELOW, NOT_BELOW = "true", "false"
+
 
 @dataclasses.dataclass(frozen=True)
 class Members:

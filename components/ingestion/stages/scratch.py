@@ -17,6 +17,7 @@ import pyarrow as pa
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from components.splitmix import mixed
 from components.storage import is_remote
 
 Array = npt.NDArray[Any]
@@ -114,15 +115,6 @@ def write_buckets(
     return locations
 
 
-def mixed(numbers: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Maps integers to pseudo-random ones, different integers to different ones (SplitMix64; Steele et al., 2014)."""
-    with np.errstate(over="ignore"):
-        z = numbers + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return z ^ (z >> np.uint64(31))
-
-
 def buckets_of_texts(texts: pa.Array, num_buckets: int) -> Array:
     """Returns a bucket for each text, from its bytes alone."""
     if num_buckets == 1:
@@ -144,7 +136,6 @@ def _hashes(texts: pa.Array) -> npt.NDArray[np.uint64]:
     data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)[offsets[0] : offsets[-1]]
     offsets = offsets - offsets[0]
     positions = (np.arange(len(data)) - np.repeat(offsets[:-1], np.diff(offsets))).astype(np.uint64)
-    with np.errstate(over="ignore"):
-        terms = mixed(positions * np.uint64(256) + data)
-        sums = np.concatenate([[np.uint64(0)], np.cumsum(terms, dtype=np.uint64)])
-        return mixed(sums[offsets[1:]] - sums[offsets[:-1]])
+    terms = mixed(positions * np.uint64(256) + data)
+    sums = np.concatenate([[np.uint64(0)], np.cumsum(terms, dtype=np.uint64)])
+    return mixed(sums[offsets[1:]] - sums[offsets[:-1]])

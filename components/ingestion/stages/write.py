@@ -20,6 +20,7 @@ from components.ingestion.stages import scratch
 from components.ingestion.stages.scratch import BatchLocation
 from components.ingestion.stages.tail import shared_folds
 from components.ingestion.stages.task import ROWS_AT_ONCE, Order, Partition, Task
+from components.splitmix import mixed
 from transform.example_keys import NO_FOLD
 
 #: The bits of a row's number in the key by which rows are shuffled; the file's rank has the others.
@@ -46,7 +47,7 @@ class ShufflePart(beam.DoFn):  # type: ignore[misc]
         for marked in groups["marked"]:
             shares[marked] = 1
         location = (np.uint64(order[0]) << np.uint64(_ROW_BITS)) + np.asarray(rows["number"]).astype(np.uint64)
-        keys = scratch.mixed(location)
+        keys = mixed(location)
         tables = [f"t{at}" for at in range(len(self._task.config.sources.tables))]
         sent = rows.select([*(f"c{at}" for at in self._positions), "label", *tables])
         sent = sent.append_column("fold", pa.array(self._folds(partition, rows, is_eval), pa.int8()))

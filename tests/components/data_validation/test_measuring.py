@@ -10,7 +10,7 @@ import pytest
 
 from components.data_validation.columns import Columns, Tokens, read_numbers, read_tokens
 from components.data_validation.evidence import Labelled
-from components.data_validation.label_aucs import auc, label_aucs
+from components.data_validation.label_aucs import label_aucs
 from components.data_validation.measuring import ids, label_recipe, measure, of_calendar, with_overlaps
 from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
 from tests.components.data_validation.store_config import CONFIG
@@ -100,14 +100,6 @@ def test_a_record_has_smaller_sketches_of_the_same_rows_and_keys(config: Config)
     found = measure(columns(), None, ingested, config).ingested
     assert found.logs["impressions"].sketch == tuple(range(500))
     assert sorted(found.tables["apps"].keys) == list(range(200))
-
-
-def test_an_auc_is_that_by_pairs() -> None:
-    rng = np.random.default_rng(1)
-    scores, label = rng.integers(0, 5, 60).astype(float), rng.integers(0, 2, 60)
-    pairs = [(p > n) + 0.5 * (p == n) for p in scores[label == 1] for n in scores[label == 0]]
-    assert auc(scores, label) == pytest.approx(sum(pairs) / len(pairs))
-    assert auc(scores, np.ones(60, dtype=np.int64)) is None
 
 
 def test_a_feature_that_is_the_label_tells_it_and_one_of_ids_tells_nothing() -> None:

@@ -13,12 +13,15 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_model_analysis.proto import config_pb2
 from tfx.types import artifact_utils, standard_artifacts
 
-from components.evaluation import extractors
+from components.evaluation.executor import ColumnExecutor
+from components.evaluation.metrics_files import read_measured
+from components.evaluation.results import EvaluationResult
 from pipeline.beam_options import LOCAL_BEAM_ARGS
+from tests.components.evaluation import stock_metrics
 
 #: The features that every row has once, and those that a row may have several times or not.
 ALWAYS = {"request_id": "BYTES", "label": "INT", "weight": "FLOAT", "candidate": "FLOAT", "baseline": "FLOAT"}
-SOMETIMES = {"user_id": "BYTES", "country": "BYTES", "tags": "BYTES", "age_days": "FLOAT"}
+SOMETIMES = {"user_id": "BYTES", "country": "BYTES", "category": "BYTES", "tags": "BYTES", "age_days": "FLOAT"}
 
 SCHEMA = "".join(
     f'feature {{ name: "{name}" type: {kind} presence {{ min_fraction: 1 }} shape {{ dim {{ size: 1 }} }} }}\n'
@@ -118,7 +121,18 @@ class Inputs:
             {
                 "eval_config": json_format.MessageToJson(eval_config, preserving_proto_field_name=True),
                 "example_splits": json.dumps(["eval"]),
-                "module_path": extractors.__name__,
+                "module_path": stock_metrics.__name__,
             },
         )
         return Path(evaluation.uri)
+
+
+def measured(
+    rows: Sequence[Row],
+    eval_config: config_pb2.EvalConfig,
+    folder: Path,
+    models: Sequence[str] = ("candidate", "baseline"),
+) -> dict[str, EvaluationResult]:
+    """Runs the project's executor on rows, in a folder; returns the results by slice."""
+    folder.mkdir(exist_ok=True)
+    return read_measured(str(Inputs(folder, rows, models).evaluate(ColumnExecutor, eval_config, "evaluation")))

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from components.evaluation.metrics import replicates
-from components.evaluation.metrics_files import read_measured
 from components.evaluation.tfma_config import eval_config
-from tests.components.evaluation import tfma_runs
+from tests.components.evaluation import executor_runs
 from tests.components.evaluation.metrics import plain
 from trainer.evaluation import measure
 from transform.config.evaluation import Evaluation, Threshold
@@ -32,8 +31,7 @@ def test_auc_of_scores_near_4_in_100_000_is_the_share_of_pairs_in_order(tmp_path
         for i, (label, score, weight) in enumerate(zip(labels, scores, weights, strict=True))
     ]  # fmt: skip
     config = eval_config(Evaluation({"auc": Threshold(min=0.5)}), weighted=True, has_requests=True)
-    tfma_runs.run(rows, tfma_runs.with_models(config, paired=False, weighted=True), tmp_path)
-    found = read_measured(str(tmp_path))[""].metrics["auc"]
+    found = executor_runs.measured(rows, config, tmp_path, models=("candidate",))[""].metrics["auc"]
     assert found == pytest.approx(plain.auc(labels, scores, weights), abs=1e-9)
 
 

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from components.ingestion import transforms
-from components.ingestion.stages.scratch import buckets_of_texts, mixed
+from components.ingestion.stages.scratch import buckets_of_texts
 from tests.components.ingestion.logs import store_config
 from tests.components.ingestion.without_beam import Files, in_batches, records
 from transform.config.config import Config
@@ -88,9 +88,3 @@ def test_equal_texts_have_the_same_bucket_and_each_bucket_has_its_share() -> Non
     assert np.abs(np.bincount(buckets) - 1000).max() < 114
     for start in (3, 4090):  # the second slice has texts of two blocks
         assert (buckets_of_texts(texts.slice(start, 10), 5) == buckets[start : start + 10]).all()
-
-
-def test_different_numbers_are_mixed_to_different_numbers() -> None:
-    # The first output of SplitMix64 seeded with 0.
-    assert mixed(np.array([0], np.uint64)).tolist() == [0xE220A8397B1DCDAF]
-    assert len(set(mixed(np.arange(10_000, dtype=np.uint64)).tolist())) == 10_000

@@ -1,4 +1,4 @@
-"""A TFMA run with the Evaluator's config: its measurements, and the gate on quality's findings in them."""
+"""A run of the Evaluator: its measurements, and the gate on quality's findings in them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from components.evaluation.metrics_files import read_measured
 from components.evaluation.results import EvaluationResult
 from components.evaluation.tfma_config import eval_config
 from components.quality_gate.judgement import findings, refusals
-from tests.components.evaluation import tfma_runs
+from tests.components.evaluation import executor_runs
 from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 
 pytestmark = pytest.mark.slow
@@ -60,11 +59,10 @@ NO_WORSE = {
 def evaluated(
     found: list[dict[str, Any]], folder: Path, *, paired: bool = True, user: str | None = None, **sections: Any
 ) -> tuple[list[str], dict[str, EvaluationResult]]:
-    """Runs TFMA; returns the refusals' sentences, and the measurements."""
+    """Evaluates; returns the refusals' sentences, and the measurements."""
     evaluation = Evaluation(**{"thresholds": NO_WORSE, "top_ks": (2,), **sections})
     config = eval_config(evaluation, weighted=False, has_requests=True, user=user)
-    tfma_runs.run(found, tfma_runs.with_models(config, paired=paired), folder)
-    measured = read_measured(str(folder))
+    measured = executor_runs.measured(found, config, folder, ("candidate", "baseline") if paired else ("candidate",))
     return refusals(findings(measured, evaluation)), measured
 
 
