@@ -15,8 +15,6 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingestion.columns.batch_parser import without
-
 #: The tags of the fields of the messages Example, Features, its map's entries, Feature and the lists.
 FEATURES = ENTRY = KEY = VALUES = b"\x0a"
 VALUE = b"\x12"
@@ -94,8 +92,9 @@ def _fixed(prefix: bytes, contents: npt.NDArray[np.uint8], values: pa.Array) -> 
     rows[:, : len(prefix)] = np.frombuffer(prefix, np.uint8)
     rows[:, len(prefix) :] = contents
     offsets = np.arange(0, (number + 1) * length, length, dtype=np.int32)[: number + 1]
-    array = pa.Array.from_buffers(pa.binary(), number, [None, pa.py_buffer(offsets), pa.py_buffer(rows)])
-    return without(array, np.asarray(values.is_null()))
+    is_valid = np.packbits(np.asarray(values.is_valid()), bitorder="little") if values.null_count else None
+    validity = None if is_valid is None else pa.py_buffer(is_valid)
+    return pa.Array.from_buffers(pa.binary(), number, [validity, pa.py_buffer(offsets), pa.py_buffer(rows)])
 
 
 def int_entries(name: str, numbers: npt.NDArray[Any]) -> pa.Array:

@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 class Layout:
-    """The position of each value in a row of its source, as `RowParser` and `BatchParser` order them."""
+    """The position of each value in a row of its source, as `Parser` orders them."""
 
     def __init__(self, config: Config):
         self._config = config

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.ingestion.columns.typed_values import to_lists
 from components.ingestion.counts import CountKey
 from components.ingestion.evidence import (
     Evidence,
@@ -25,7 +26,6 @@ from components.ingestion.evidence import (
 )
 from components.ingestion.layout import Layout
 from components.ingestion.spans import has_dates
-from components.ingestion.typed_reader import to_lists
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from components.ingestion.columns.batch_parser import TYPES, BatchParser
-from components.ingestion.columns.rows import RawRow, Rejection, RowError, RowParser, kept_text
+from components.ingestion.columns.parser import Parser
+from components.ingestion.columns.rejections import Rejection, RowError, kept_text
 from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.formats.blocks import RawBlock
+from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.formats.readers import LineTally, Progress, reported_as_user_error, unit_of
 from components.ingestion.formats.record_blocks import read_parquet_blocks, read_tfrecord_blocks
 from components.ingestion.formats.text_blocks import read_delimited_blocks, read_jsonl_blocks
@@ -27,7 +27,7 @@ class TypedBlock(NamedTuple):
     """Rows of a file.
 
     Attributes:
-      values: The rows that were not rejected: columns in the order of the source's, of the types in `TYPES`.
+      values: The rows that were not rejected: columns in the order of the source's, of the types in `KINDS`.
       numbers: Their numbers in the file, as in `RawRow`, ascending.
       rejections: The other rows, ascending.
       num_rows: Number of rows read.
@@ -57,8 +57,7 @@ class TypedReader:
         self._name, self._format, self._text, self._limits = name, source.format, source.text, limits
         self._columns = columns
         self._names = list(dict.fromkeys(name for c in columns for name in c.names))
-        self._batches = BatchParser(columns, source.null_values, source.list_separator, limits)
-        self._rows = RowParser(columns, source.null_values, source.list_separator, limits)
+        self._parser = Parser(columns, source.null_values, source.list_separator, limits)
 
     def read(self, path: str, tally: LineTally) -> Iterator[TypedBlock]:
         """Yields the file's rows; `tally` counts the lines that are part of none; raises errors as `read_rows`."""
@@ -87,7 +86,7 @@ class TypedReader:
 
     def typed(self, block: RawBlock, path: str, texts: TextCounts | None = None) -> TypedBlock:
         """Parses the rows of a file; counts in `texts` what the rules for texts change."""
-        values, fallback = self._batches.parse(block.raw)
+        values, fallback = self._parser.parse_block(block.raw)
         if texts is not None:
             texts.add_columns(self._columns, block.raw, values, fallback)
         positions = np.flatnonzero(fallback)
@@ -123,7 +122,7 @@ class TypedReader:
         reason, detail = raw.reason, raw.detail
         if raw.values is not None:
             try:
-                return self._rows.parse(raw.values)
+                return self._parser.parse_row(raw.values)
             except RowError as error:
                 reason, detail = error.reason, error.detail
         text = raw.text if raw.values is None else repr(dict(raw.values))
@@ -142,32 +141,3 @@ def _merged(
         for array, column in zip(values, more, strict=True)
     ]
     return merged, all_numbers[order]
-
-
-def to_lists(values: Sequence[pa.Array]) -> list[list[Any]]:
-    """Returns typed columns as Python values: the values of `RowParser`."""
-    return [_to_list(array) for array in values]
-
-
-def _to_list(array: pa.Array) -> list[Any]:
-    if pa.types.is_list(array.type):
-        items = array.flatten().to_numpy(zero_copy_only=False).tolist()
-        bounds = [0, *np.cumsum(np.asarray(pc.fill_null(array.value_lengths(), 0))).tolist()]
-        return [tuple(items[start:end]) or None for start, end in itertools.pairwise(bounds)]
-    if array.null_count and not pa.types.is_string(array.type):
-        result: list[Any] = array.to_pylist()
-        return result
-    result = array.to_numpy(zero_copy_only=False).tolist()
-    return result
-
-
-def typed_table(columns: Sequence[Column], values: Sequence[pa.Array], numbers: npt.NDArray[Any]) -> pa.Table:
-    """Returns typed columns as a table: the columns `c0`, `c1`, and so on, by their position, and `number`."""
-    fields = [pa.field(f"c{at}", TYPES[column.kind]) for at, column in enumerate(columns)]
-    schema = pa.schema([*fields, pa.field("number", pa.int64())])
-    return pa.Table.from_arrays([*values, pa.array(numbers, pa.int64())], schema=schema)
-
-
-def empty_table(columns: Sequence[Column]) -> pa.Table:
-    """Returns a table as `typed_table` does, without rows."""
-    return typed_table(columns, [pa.array([], TYPES[column.kind]) for column in columns], np.zeros(0, np.int64))

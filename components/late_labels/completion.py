@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion.columns.batch_parser import Mask
+from components.ingestion.formats.blocks import Mask
 from components.ingestion.stages.lookups import InstallTimes, sharing
 from components.ingestion.tail import EVALUATED, INSTALLS, end_of_logs, times_between
 from components.late_labels.counts import LateCounts

@@ -7,9 +7,9 @@ import itertools
 from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
-from components.ingestion.columns.rows import RawRow
 from components.ingestion.formats.files import close_names
 from components.ingestion.formats.nested import flat, has_column, is_path
+from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.formats.readers import (
     PLAIN_TEXT,
     read_header,

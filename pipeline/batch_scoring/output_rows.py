@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from components.ingestion.columns.rows import RawRow, StoredTime
+from components.ingestion.formats.raw_rows import RawRow, StoredTime
 from pipeline.batch_scoring.input_rows import InputRows
 from transform.config.config import Config, column_of
 from transform.errors import InputError

@@ -9,7 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from components.ingestion.columns.rows import RowError, RowParser
+from components.ingestion.columns.parser import Parser
+from components.ingestion.columns.rejections import RowError
 from components.ingestion.formats.readers import read_rows
 from components.ingestion.layout import put_value
 from transform.config.config import KIND_OF_FEATURE, Column, Config, column_of
@@ -71,8 +72,8 @@ class ExampleMaker:
         Raises:
           InputError: If a feature's column is not in the rows and no table can supply it.
         """
-        self._parsers: list[tuple[RowParser, list[Feature]]] = []
-        self._lookups: list[tuple[RowParser, Mapping[str, tf.train.Features]]] = []
+        self._parsers: list[tuple[Parser, list[Feature]]] = []
+        self._lookups: list[tuple[Parser, Mapping[str, tf.train.Features]]] = []
         for source in (IMPRESSIONS, *config.sources.tables):
             features = config.features_of(source)
             found = {f.name: _column_in_rows(config, f, columns, may_lack) for f in features}
@@ -92,7 +93,7 @@ class ExampleMaker:
             key = dataclasses.replace(_key(config, IMPRESSIONS, table.log_column), required=False)
             limits = config.ingestion
             nulls = config.sources.impressions.null_values
-            self._lookups.append((RowParser([key], nulls, DEFAULT_LIST_SEPARATOR, limits), tables[source]))
+            self._lookups.append((Parser([key], nulls, DEFAULT_LIST_SEPARATOR, limits), tables[source]))
         parsers = [parser for parser, _ in (*self._parsers, *self._lookups)]
         self.columns = tuple(dict.fromkeys(name for parser in parsers for c in parser.columns for name in c.names))
         self.absent = tuple(name for name in self.columns if name not in columns)
@@ -101,10 +102,10 @@ class ExampleMaker:
         """Returns the row as a serialized tf.Example; raises RowError if a value breaks its column's rule."""
         example = tf.train.Example()
         for parser, features in self._parsers:
-            for feature, value in zip(features, parser.parse(row), strict=True):
+            for feature, value in zip(features, parser.parse_row(row), strict=True):
                 put_value(example.features.feature, feature, value)
         for parser, rows in self._lookups:
-            (key,) = parser.parse(row)
+            (key,) = parser.parse_row(row)
             if key in rows:
                 example.features.MergeFrom(rows[key])
         serialized: bytes = example.SerializeToString(deterministic=True)
@@ -131,10 +132,10 @@ def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str], ma
     return by_name or (own if is_own else None)
 
 
-def _parser(config: Config, source: str, columns: Sequence[Column]) -> RowParser:
+def _parser(config: Config, source: str, columns: Sequence[Column]) -> Parser:
     """Returns a parser of the columns of a source's features."""
     where = config.sources.of(source)
-    return RowParser(columns, where.null_values, where.list_separator, config.ingestion)
+    return Parser(columns, where.null_values, where.list_separator, config.ingestion)
 
 
 def _key(config: Config, source: str, name: str) -> Column:
@@ -151,7 +152,7 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
     of_features = [column_of(f) for f in features]
     parser = _parser(config, name, of_features)
     key = _key(config, name, table.key)
-    key_parser = RowParser([key], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion)
+    key_parser = Parser([key], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion)
     columns = list(dict.fromkeys([table.key, *(column_name for c in of_features for column_name in c.names)]))
     rows: dict[str, tf.train.Features] = {}
     for path in paths:
@@ -159,7 +160,7 @@ def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.
             if raw.values is None:
                 continue
             try:
-                (key,), values = key_parser.parse(raw.values), parser.parse(raw.values)
+                (key,), values = key_parser.parse_row(raw.values), parser.parse_row(raw.values)
             except RowError:
                 continue
             entry = tf.train.Features()

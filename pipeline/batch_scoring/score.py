@@ -12,7 +12,8 @@ from typing import Any, TextIO
 import numpy as np
 import tensorflow as tf
 
-from components.ingestion.columns.rows import RawRow, RowError
+from components.ingestion.columns.rejections import RowError
+from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
 from pipeline.batch_scoring.input_rows import InputRows, infer_format, input_rows

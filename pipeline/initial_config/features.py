@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Sequence
 from typing import Literal
 
-from components.ingestion.columns.rows import MAX_FLOAT
+from components.ingestion.columns.rule import MAX_FLOAT
 from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, is_number, shown
 from pipeline.initial_config.times import parts_of_times
 from transform.example_keys import RESERVED_NAMES

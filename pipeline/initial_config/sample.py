@@ -19,8 +19,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.ingestion.columns.rows import BadMember
 from components.ingestion.formats.nested import flat_batch, list_leaves, members_in, names_in, values_of
+from components.ingestion.formats.raw_rows import BadMember
 from components.ingestion.formats.record_readers import to_python
 from components.ingestion.formats.text_records import Lines, json_records
 from transform.config.settings import Ingestion

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from components.ingestion.columns.rows import RowParser
+from components.ingestion.columns.parser import Parser
 from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
 from trainer.run_fn import run_fn
@@ -37,10 +37,10 @@ CONFIG = make_config(
 
 def ingested(config: Config, log: list[tuple[str, str]]) -> list[Row]:
     """The log's rows as ingestion's tf.Examples contain them."""
-    parser, layout = RowParser(config.columns["impressions"], ("",), "|", config.ingestion), Layout(config)
+    parser, layout = Parser(config.columns["impressions"], ("",), "|", config.ingestion), Layout(config)
     rows = []
     for label, weight in log:
-        values = parser.parse({"app": "chess", "r": "r1", "clicked": label, "importance": weight})
+        values = parser.parse_row({"app": "chess", "r": "r1", "clicked": label, "importance": weight})
         impression = Impression("log.csv", 1, "train", values, int(label), {})
         features = tf.train.Example.FromString(layout.serialized_example(impression, 0)).features.feature
         lists = {

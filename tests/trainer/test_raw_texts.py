@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.ingestion.columns.rows import RowError
+from components.ingestion.columns.rejections import RowError
 from pipeline.batch_scoring.raw_rows import ExampleMaker
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
 from trainer.signatures import export_model

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingestion.columns.batch_parser import FastColumn, Mask
+from components.ingestion.formats.blocks import FastColumn, Mask
 from transform.config.config import Column
 from transform.raw_texts import WHITE_SPACE, trimmed
 
@@ -30,7 +30,7 @@ class TextCounts:
     def add_columns(
         self, columns: Sequence[Column], raw: Callable[[Column], FastColumn], values: Sequence[pa.Array], fallback: Mask
     ) -> None:
-        """Adds rows as `BatchParser` gets and returns them, without those that it leaves to `RowParser`."""
+        """Adds rows as `Parser.parse_block` gets and returns them, without those that it leaves to `parse_row`."""
         for column, parsed in zip(columns, values, strict=True):
             if column.one_hot:
                 continue
@@ -43,7 +43,7 @@ class TextCounts:
             self.null[column.name] += int(np.count_nonzero(~fallback & is_null & (lengths > 0)))
 
     def add_row(self, columns: Sequence[Column], raw: Mapping[str, Any], values: Sequence[Any]) -> None:
-        """Adds a row as `RowParser` gets and returns it."""
+        """Adds a row as `Parser.parse_row` gets and returns it."""
         for column, value in zip(columns, values, strict=True):
             text = None if column.one_hot else raw.get(column.name)
             if isinstance(text, bytes):

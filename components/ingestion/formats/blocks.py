@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion.columns.batch_parser import FastColumn
-from components.ingestion.columns.rows import RawRow
+from components.ingestion.formats.raw_rows import RawRow
 from transform.config.config import Column
+
+Mask = npt.NDArray[np.bool_]
+
+
+class FastColumn(NamedTuple):
+    """A column's values; `fallback` marks those that must be parsed one by one, whose value here means nothing."""
+
+    values: pa.Array
+    fallback: Mask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,10 +28,10 @@ class RawBlock:
     """Rows of a file.
 
     Attributes:
-      numbers: The numbers of the plain rows, ascending, as in `RawRow`.
-      raw: Returns a column of the plain rows, as for `BatchParser.parse`.
-      rows: Returns the raw values of some plain rows, by their positions, as in `RawRow`.
-      fallback_rows: The rows that are not plain, ascending.
+      numbers: The numbers of the rows on the fast path, ascending, as in `RawRow`.
+      raw: Returns a column of these rows, as for `Parser.parse_block`.
+      rows: Returns the raw values of some of these rows, by their positions, as in `RawRow`.
+      fallback_rows: The other rows, ascending.
     """
 
     numbers: npt.NDArray[Any]
@@ -63,9 +71,10 @@ def rows_of(columns: Mapping[str, Sequence[Any]]) -> list[Mapping[str, Any]]:
 
 
 def json_column(values: Sequence[Any]) -> FastColumn:
-    """Returns a column of values as `json.loads` returns them, or bytes; values not of the most frequent type are odd.
+    """Returns a column of values as `json.loads` returns them, or bytes.
 
-    Integers and floats are one type here. A text or an item of a list that is not UTF-8 is odd too.
+    Only values of the most frequent type are fast. Integers and floats are one type here. A text or an item of a list
+    that is not UTF-8 needs the fallback too.
     """
     kinds = set(map(type, values))
     kinds.discard(type(None))
@@ -123,7 +132,7 @@ def checked_texts(values: pa.Array) -> tuple[pa.Array, Any]:
 
 
 def _lists(values: Sequence[list[Any] | None]) -> tuple[pa.Array, Any]:
-    """Returns lists of texts; a list with anything else but null is odd."""
+    """Returns lists of texts; a list with anything else but null needs the fallback."""
     fallback = np.array(
         [
             value is not None

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingestion.columns.rows import BadMember
+from components.ingestion.formats.raw_rows import BadMember
 
 #: The members of objects within objects are listed up to this number of keys in a path; a config may name longer paths.
 MAX_LISTED_DEPTH = 8

@@ -9,8 +9,8 @@ from typing import Literal
 
 import pyarrow as pa
 
-from components.ingestion.columns.rows import RawRow
 from components.ingestion.formats.files import Contents, check_columns, open_file, read_file_contents
+from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.formats.record_readers import parquet_members, parquet_names, read_parquet, read_tfrecord
 from components.ingestion.formats.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
 from transform.config.settings import Ingestion

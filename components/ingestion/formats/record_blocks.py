@@ -15,9 +15,8 @@ import pyarrow as pa
 # tfx-bsl 1.21.0 has no public decoder outside of Beam.
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.ingestion.columns.batch_parser import FastColumn
-from components.ingestion.columns.rows import RawRow
-from components.ingestion.formats.blocks import RawBlock, checked_texts, rows_of
+from components.ingestion.formats.blocks import FastColumn, RawBlock, checked_texts, rows_of
+from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.formats.record_readers import (
     can_be_decoded,
     example_row,
@@ -62,7 +61,7 @@ def _parquet_block(batch: pa.RecordBatch, number: int, columns: Sequence[str]) -
 
 
 def _arrow_column(column: pa.Array) -> FastColumn:
-    """Returns a column of texts, numbers or lists; values of another type are odd."""
+    """Returns a column of texts, numbers or lists; values of another type need the fallback."""
     kind = column.type
     no_fallback = np.zeros(len(column), bool)
     if pa.types.is_dictionary(kind):
@@ -185,7 +184,7 @@ def _have_other_types(types: Sequence[Mapping[str, str]]) -> npt.NDArray[np.bool
 
 
 def _list_column(lists: pa.Array) -> FastColumn:
-    """Returns lists of texts; null where there is no text. Lists of numbers are odd."""
+    """Returns lists of texts; null where there is no text. Lists of numbers need the fallback."""
     if pa.types.is_null(lists.type):
         return FastColumn(lists, np.zeros(len(lists), bool))
     if not pa.types.is_large_binary(lists.type.value_type):
@@ -195,7 +194,7 @@ def _list_column(lists: pa.Array) -> FastColumn:
 
 
 def _first_values(lists: pa.Array) -> FastColumn:
-    """Returns the values of lists with one; null where there is none. Several are left to `RowParser`."""
+    """Returns the values of lists with one; null where there is none. Several need the fallback."""
     if pa.types.is_null(lists.type):
         return FastColumn(lists, np.zeros(len(lists), bool))
     lengths = _lengths(lists)

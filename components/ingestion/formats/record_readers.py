@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from google.protobuf.message import DecodeError
 
-from components.ingestion.columns.rows import MAX_KEPT_CHARACTERS, OddValue, RawRow, StoredTime
 from components.ingestion.formats.files import check_columns, check_unique, open_file
 from components.ingestion.formats.nested import flat_batch, list_leaves, members_in, why_no_member
+from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, OddValue, RawRow, StoredTime
 from transform.errors import InputError
 from transform.files.tfrecords import HEAD_BYTES, TAIL_BYTES, Lengths, masked_checksum
 

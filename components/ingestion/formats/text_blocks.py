@@ -1,6 +1,6 @@
-"""Reads text files in blocks of rows: plain lines are split column by column, the others record by record.
+"""Reads text files in blocks of rows: fast lines are split column by column, the others record by record.
 
-A line is plain if it is a row by itself in any reading: it is UTF-8, not too long, has the header's number of fields,
+A line is fast if it is a row by itself in any reading: it is UTF-8, not too long, has the header's number of fields,
 and each quote in it opens or closes a whole field. `text_records` reads each other line, and the lines that it runs
 over, as it reads a whole file.
 """
@@ -18,11 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion.columns.batch_parser import FastColumn, Mask
-from components.ingestion.columns.rows import RawRow
-from components.ingestion.formats.blocks import RawBlock, json_column, rows_of
+from components.ingestion.formats.blocks import FastColumn, Mask, RawBlock, json_column, rows_of
 from components.ingestion.formats.files import check_columns, open_file
 from components.ingestion.formats.nested import flat, values_of
+from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.formats.readers import LineTally
 from components.ingestion.formats.text_records import (
     BYTE_ORDER_MARK,
@@ -163,7 +162,7 @@ class _DelimitedBlocks:
             raise self._chunks.error
 
     def _read_fallback(self, split: _Split) -> tuple[list[RawRow], int, Exception | None]:
-        """Reads the lines that are not plain.
+        """Reads the lines that are not fast.
 
         Returns:
           Their rows, the number of lines of the block that are read, and the stream's error if a record runs into it.
@@ -214,7 +213,7 @@ class _Split:
     Attributes:
       num_lines: Number of lines.
       is_blank: The lines without a field.
-      needs_fallback: The lines, neither plain nor blank, that `text_records` must read.
+      needs_fallback: The lines, neither fast nor blank, that `text_records` must read.
     """
 
     def __init__(self, data: bytes, delimiter: int, num_fields: int, limits: Ingestion, may_quote: bool):
@@ -252,7 +251,7 @@ class _Split:
         return _Block(self._data, error)
 
     def _take_returns(self, newlines: _Positions) -> None:
-        """Takes a carriage return before a newline as part of the line's end; a line with any other one is odd."""
+        """Takes a carriage return before a newline as part of the line's end; any other one needs the fallback."""
         returns = np.flatnonzero(self._bytes == _RETURN)
         if not len(returns):
             return
@@ -277,7 +276,7 @@ class _Split:
                     self.needs_fallback[line] = True
 
     def _take_quotes(self, delimiter: int) -> None:
-        """Ignores delimiters between quotes; a line is odd if its quotes do anything but enclose whole fields."""
+        """Ignores delimiters between quotes; quotes that do not enclose whole fields need the fallback."""
         quotes = np.flatnonzero(self._bytes == _QUOTE)
         lines = self._line_of(quotes)
         num_before = np.searchsorted(quotes, self._starts)  # the number of quotes before each line
@@ -292,7 +291,7 @@ class _Split:
         self._delimiters = self._delimiters[~inside]
 
     def fields(self, is_fast: Mask, positions: Sequence[int]) -> list[pa.Array]:
-        """Returns the texts at some positions in the plain lines."""
+        """Returns the texts at some positions in the fast lines."""
         starts, ends = self._starts[is_fast], self._ends[is_fast]
         between = self._delimiters[np.repeat(is_fast, self._numbers)].reshape(len(starts), self._num_fields - 1)
         bounds = np.concatenate([starts[:, np.newaxis] - 1, between, ends[:, np.newaxis]], axis=1)

@@ -8,9 +8,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
 
-from components.ingestion.columns.rows import MAX_KEPT_CHARACTERS, RawRow
 from components.ingestion.formats.files import as_text, check_unique
 from components.ingestion.formats.nested import flat
+from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError

@@ -12,7 +12,8 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
 from components.examples.writing import write_records
-from components.ingestion.columns.rows import Rejection
+from components.ingestion.columns.rejections import Rejection
+from components.ingestion.columns.typed_values import empty_table
 from components.ingestion.example_rows import ExampleEncoder
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout
@@ -29,7 +30,6 @@ from components.ingestion.stages.task import (
     to_columns,
     values_of,
 )
-from components.ingestion.typed_reader import empty_table
 
 
 class FindRepeated(beam.DoFn):  # type: ignore[misc]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingestion.columns.batch_parser import Mask
+from components.ingestion.formats.blocks import Mask
 from components.ingestion.stages.scratch import hashes_of_texts
 
 Positions = npt.NDArray[Any]

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 from apache_beam import pvalue
 
+from components.ingestion.columns.typed_values import typed_table
 from components.ingestion.counts import LineCounts
 from components.ingestion.formats.readers import TEXT_FORMATS, LineTally, read_contents
 from components.ingestion.layout import Layout
@@ -17,7 +18,7 @@ from components.ingestion.sketches import FileSketch
 from components.ingestion.stages import scratch
 from components.ingestion.stages.span_end import count_minutes
 from components.ingestion.stages.task import EVIDENCE, INSTALL_LOG, LOCATIONS, TIMES, Partition, Task, counted
-from components.ingestion.typed_reader import TypedBlock, TypedReader, typed_table
+from components.ingestion.typed_reader import TypedBlock, TypedReader
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS
 

@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from components.ingestion.columns.typed_values import to_lists
 from components.ingestion.example_rows import ExampleEncoder
 from components.ingestion.layout import Layout, assign_folds
 from components.ingestion.stages import scratch
 from components.ingestion.stages.lookups import join_keys
 from components.ingestion.stages.task import INSTALL_LOG, Partition, Task
 from components.ingestion.tail import EVALUATED, INSTALLS, write_open, write_times
-from components.ingestion.typed_reader import to_lists
 
 
 def shared_folds(rows: pa.Table, layout: Layout) -> npt.NDArray[np.int8]:

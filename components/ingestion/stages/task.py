@@ -20,9 +20,9 @@ from apache_beam import pvalue
 from apache_beam.io.filesystems import FileSystems
 
 from components.examples.writing import write_compressed
-from components.ingestion.columns.rows import Rejection, kept_text
+from components.ingestion.columns.rejections import Rejection, kept_text
+from components.ingestion.columns.typed_values import to_lists
 from components.ingestion.counts import CountKey
-from components.ingestion.typed_reader import to_lists
 from transform.config.config import Config
 
 #: The tags of the side outputs.
@@ -112,7 +112,7 @@ def counted(key: CountKey, number: int | np.signedinteger[Any]) -> pvalue.Tagged
 
 
 def values_of(rows: pa.Table, num_columns: int) -> list[tuple[Any, ...]]:
-    """Returns the typed values of rows, as `RowParser` returns them.
+    """Returns the typed values of rows, as `Parser.parse_row` returns them.
 
     Args:
       rows: Rows with the columns `c0`, `c1`, …

@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, event, settings
 
-from components.ingestion.columns.rows import Rejection, RowError, RowParser, kept_text
+from components.ingestion.columns.parser import Parser
+from components.ingestion.columns.rejections import Rejection, RowError, kept_text
+from components.ingestion.columns.typed_values import to_lists
 from components.ingestion.formats import record_blocks, record_readers, text_blocks
 from components.ingestion.formats.readers import PLAIN_TEXT, LineTally, read_rows
-from components.ingestion.typed_reader import TypedReader, to_lists
+from components.ingestion.typed_reader import TypedReader
 from transform.config.config import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Source
@@ -45,7 +47,7 @@ def settings_of(examples: int) -> settings:
 
 def one_by_one(path: Path, source: Source, columns: tuple[Column, ...], limits: Ingestion) -> Outcome:
     """Returns the rows, the rejections, the counts of lines, and the error, from the row reader and the row parser."""
-    parser = RowParser(columns, source.null_values, source.list_separator, limits)
+    parser = Parser(columns, source.null_values, source.list_separator, limits)
     names = list(dict.fromkeys(name for c in columns for name in c.names))
     rows, rejections, tally, error = [], [], LineTally(), ""
     num_rows = num_lines = num_multi_line = 0
@@ -56,7 +58,7 @@ def one_by_one(path: Path, source: Source, columns: tuple[Column, ...], limits: 
             reason, detail = raw.reason, raw.detail
             if raw.values is not None:
                 try:
-                    rows.append((raw.number, *parser.parse(raw.values)))
+                    rows.append((raw.number, *parser.parse_row(raw.values)))
                     continue
                 except RowError as found:
                     reason, detail = found.reason, found.detail

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from components.artifacts import EVIDENCE_FILE
-from components.ingestion.columns.batch_parser import TYPES
+from components.ingestion.columns.parser import KINDS
 from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence, read_evidence
 from components.ingestion.sketches import NUM_ROWS, FilePart, FileSketch, bounded, combine_evidence, compute_hash
 from tests.components.ingestion.logs import store_config
@@ -41,7 +41,7 @@ def part_of(rows: Sequence[tuple[object, ...]], path: str = "log") -> FilePart:
 
 def as_columns(source: str, rows: Sequence[tuple[object, ...]]) -> list[pa.Array]:
     columns = CONFIG.columns[source]
-    return [pa.array(values, TYPES[c.kind]) for values, c in zip(zip(*rows, strict=True), columns, strict=True)]
+    return [pa.array(values, KINDS[c.kind].type) for values, c in zip(zip(*rows, strict=True), columns, strict=True)]
 
 
 def log_of(*parts: FilePart) -> Log:
@@ -74,7 +74,7 @@ def test_rows_with_features_of_the_log_s_time_have_the_same_sketch_on_another_da
     )
 
     def sketch_of(day: float, prefix: str) -> tuple[int, ...]:
-        columns = [(c.name, TYPES[c.kind]) for c in config.columns["impressions"]]
+        columns = [(c.name, KINDS[c.kind].type) for c in config.columns["impressions"]]
         rows = []
         for i in range(3000):
             texts = {"impression": f"{prefix}{i}", "request": f"{prefix}r{i}", "app": f"a{i % 13}", "clicked": i % 2}

@@ -18,8 +18,8 @@ import tensorflow as tf
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from components.ingestion.columns.rows import RawRow
 from components.ingestion.formats import record_blocks, record_readers, text_blocks
+from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.formats.readers import TEXT_FORMATS, LineTally
 from components.ingestion.typed_reader import TypedReader
 from tests.components.ingestion.compared_readers import (

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.data_validation.reading import to_columns
-from components.ingestion.columns.rows import RowError, RowParser, StoredTime
+from components.ingestion.columns.parser import Parser
+from components.ingestion.columns.rejections import RowError
+from components.ingestion.formats.raw_rows import StoredTime
 from tests.components.ingestion.compared_readers import assert_the_same, blocks_of, in_blocks, one_by_one, settings_of
 from tests.components.ingestion.ingested import ingest
 from tests.trainer.small_deployment import to_example
@@ -94,8 +96,8 @@ def test_another_value_is_rejected_in_a_sentence(form: TimeForm | None, value: A
 
 
 def _parse(value: Any, form: TimeForm | None) -> Any:
-    parser = RowParser([Column("x", "string", False, form=form)], ("", "none", "99", "-0.5"), "|", Ingestion())
-    return parser.parse({"x": value})[0]
+    parser = Parser([Column("x", "string", False, form=form)], ("", "none", "99", "-0.5"), "|", Ingestion())
+    return parser.parse_row({"x": value})[0]
 
 
 _TEXTS = st.one_of(*(st.tuples(st.sampled_from(ODD_ENDS), texts).map("".join) for texts in TEXTS.values()))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from components.ingestion.columns.rows import RowError, RowParser
+from components.ingestion.columns.parser import Parser
+from components.ingestion.columns.rejections import RowError
 from tests.components.ingestion.logs import write_rows
 from tests.components.ingestion.without_beam import in_batches, row_by_row
 from transform.config.config import Column, Config, parse_config
@@ -19,7 +20,7 @@ GENRES = Column("genres", "one_hot", False, one_hot=("action", "drama", "war"))
 
 def parse(raw: dict[str, Any], column: Column = GENRES, max_list_values: int = 3) -> Any:
     limits = Ingestion(max_field_bytes=20, max_list_values=max_list_values)
-    (value,) = RowParser([column], ("", "unknown", "99"), "|", limits).parse(raw)
+    (value,) = Parser([column], ("", "unknown", "99"), "|", limits).parse_row(raw)
     return value
 
 

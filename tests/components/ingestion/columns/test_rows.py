@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from components.ingestion.columns.rows import MAX_KEPT_CHARACTERS, RowError, RowParser, StoredTime, kept_text
+from components.ingestion.columns.parser import Parser
+from components.ingestion.columns.rejections import RowError, kept_text
+from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, StoredTime
 from transform.config.config import Column, ColumnKind
 from transform.config.settings import Ingestion
 from transform.config.sources import LabelRule
@@ -16,8 +18,8 @@ LIMITS = Ingestion(max_field_bytes=20, max_list_values=3)
 
 
 def parse(kind: ColumnKind, value: Any, *, required: bool = False) -> Any:
-    parser = RowParser([Column("x", kind, required)], ("", "unknown ", "99", "-0.1"), "|", LIMITS)
-    (result,) = parser.parse({"x": value})
+    parser = Parser([Column("x", kind, required)], ("", "unknown ", "99", "-0.1"), "|", LIMITS)
+    (result,) = parser.parse_row({"x": value})
     return result
 
 
@@ -56,12 +58,12 @@ LIKED = LabelRule(at_least=4)
 )
 def test_a_label_rule(rule: LabelRule, value: Any, expected: int | str) -> None:
     columns = [Column("x", "label", True, label_rule=rule)]
-    parser = RowParser(columns, ("", "unknown", "99"), "|", LIMITS)
+    parser = Parser(columns, ("", "unknown", "99"), "|", LIMITS)
     if isinstance(expected, int):
-        assert parser.parse({"x": value}) == (expected,)
+        assert parser.parse_row({"x": value}) == (expected,)
         return
     with pytest.raises(RowError) as caught:
-        parser.parse({"x": value})
+        parser.parse_row({"x": value})
     assert str(caught.value) == expected
 
 
@@ -141,8 +143,8 @@ def test_a_label_rule(rule: LabelRule, value: Any, expected: int | str) -> None:
 )
 def test_a_good_value_is_typed(kind: ColumnKind, value: Any, expected: Any) -> None:
     if len(str(value)) > 20 and isinstance(value, str):
-        parser = RowParser([Column("x", kind, False)], ("",), "|", Ingestion())
-        (result,) = parser.parse({"x": value})
+        parser = Parser([Column("x", kind, False)], ("",), "|", Ingestion())
+        (result,) = parser.parse_row({"x": value})
     else:
         result = parse(kind, value)
     assert result == expected
@@ -243,22 +245,22 @@ def test_a_required_column_needs_a_value(kind: ColumnKind, value: Any) -> None:
     ],
 )
 def test_a_column_whose_spaces_count_is_read_as_it_is(kind: ColumnKind, value: Any, expected: Any) -> None:
-    parser = RowParser([Column("x", kind, False, trim=False)], ("unknown ",), "|", LIMITS)
-    assert parser.parse({"x": value}) == (expected,)
+    parser = Parser([Column("x", kind, False, trim=False)], ("unknown ",), "|", LIMITS)
+    assert parser.parse_row({"x": value}) == (expected,)
 
 
 def test_a_null_value_spells_one_second() -> None:
     """Times are float64: the numbers of float32 around this one are 128 apart."""
-    parser = RowParser([Column("x", "timestamp", False)], ("1700000000",), "|", LIMITS)
-    assert parser.parse({"x": 1_700_000_000.0}) == (None,)
-    assert parser.parse({"x": 1_700_000_001.0}) == (1_700_000_001.0,)
+    parser = Parser([Column("x", "timestamp", False)], ("1700000000",), "|", LIMITS)
+    assert parser.parse_row({"x": 1_700_000_000.0}) == (None,)
+    assert parser.parse_row({"x": 1_700_000_001.0}) == (1_700_000_001.0,)
 
 
 def test_values_stand_in_the_order_of_the_columns() -> None:
     columns = [Column("b", "float", False), Column("a", "string", False), Column("b", "string", False)]
-    parser = RowParser(columns, ("",), "|", LIMITS)
-    assert parser.parse({"a": "1", "b": "2", "c": "3"}) == (2.0, "1", "2")
-    assert parser.parse({}) == (None, None, None)
+    parser = Parser(columns, ("",), "|", LIMITS)
+    assert parser.parse_row({"a": "1", "b": "2", "c": "3"}) == (2.0, "1", "2")
+    assert parser.parse_row({}) == (None, None, None)
 
 
 def test_what_the_quarantine_keeps_is_utf_8_and_bounded() -> None:

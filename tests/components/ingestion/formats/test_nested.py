@@ -11,7 +11,6 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from components.ingestion.columns.rows import BadMember
 from components.ingestion.formats.nested import (
     MAX_LISTED_DEPTH,
     flat,
@@ -22,6 +21,7 @@ from components.ingestion.formats.nested import (
     values_of,
     why_no_member,
 )
+from components.ingestion.formats.raw_rows import BadMember
 from components.ingestion.formats.readers import read_rows
 from transform.config.settings import Ingestion
 from transform.errors import InputError

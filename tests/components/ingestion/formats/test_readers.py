@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from components.ingestion.columns.rows import MAX_KEPT_CHARACTERS, RawRow
 from components.ingestion.formats import files
+from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, RawRow
 from components.ingestion.formats.readers import LineTally, read_header, read_rows
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
-from components.ingestion.columns.rows import MAX_KEPT_CHARACTERS, RawRow
+from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, RawRow
 from components.ingestion.formats.readers import read_header, read_rows
 from components.ingestion.formats.record_readers import parquet_batches
 from transform.config.settings import Ingestion

@@ -8,7 +8,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 
-from components.ingestion.columns.rows import Rejection, RowError, RowParser, kept_text
+from components.ingestion.columns.parser import Parser
+from components.ingestion.columns.rejections import Rejection, RowError, kept_text
 from components.ingestion.counts import LineCounts
 from components.ingestion.formats.readers import TEXT_FORMATS, LineTally, read_contents, read_rows, unit_of
 from tests.components.ingestion.row_by_row.evidence import FileSketch
@@ -44,7 +45,7 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
         source, limits = self._source, self._config.ingestion
         columns = self._config.columns[self._name]
         self._columns = list(dict.fromkeys(name for c in columns for name in c.names))
-        self._parser = RowParser(columns, source.null_values, source.list_separator, limits)
+        self._parser = Parser(columns, source.null_values, source.list_separator, limits)
 
     def process(self, element: tuple[str, str]) -> Iterator[Any]:
         split, path = element
@@ -60,7 +61,7 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
                 reason, detail = raw.reason, raw.detail
                 if raw.values is not None:
                     try:
-                        values = self._parser.parse(raw.values)
+                        values = self._parser.parse_row(raw.values)
                         sketch.add(values)
                         yield split, path, raw.number, values
                         continue

@@ -1,0 +1,95 @@
+"""The rule of timestamps: seconds since 1970, or ISO 8601."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import re
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from components.ingestion.columns.numbers import number_from, numbers_in
+from components.ingestion.columns.rule import Rule, SourceRules, null_in, true_in, without
+from components.ingestion.formats.blocks import FastColumn, Mask
+from transform.config.config import Column
+
+#: 2100-01-01; a later time is more likely milliseconds, and is rejected.
+MAX_TIMESTAMP = 4_102_444_800
+
+#: 20260115 is an ISO 8601 date that could also be read as seconds since 1970.
+_BASIC_DATE = r"^(19|20)\d{6}$"
+
+#: An ISO 8601 time of day or of a second, in UTC.
+_PLAIN_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}|\.[0-9]{6})?(Z|\+00:00)?$"
+_TIME_LENGTH = len("2026-01-31T23:59:59")
+
+
+class Timestamp(Rule):
+    """Seconds since 1970, or an ISO 8601 date or time, in UTC if it names no zone."""
+
+    def __init__(self, column: Column, source: SourceRules):
+        super().__init__(column, source)
+        self._nulls = np.array(sorted(source.null_times))
+
+    def one(self, value: Any) -> float | None:
+        seconds = None if isinstance(value, str) and re.match(_BASIC_DATE, value) else number_from(value)
+        if seconds is None and not isinstance(value, bool):
+            with contextlib.suppress(ValueError):  # rejected below
+                time = datetime.datetime.fromisoformat(str(value))
+                seconds = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)).timestamp()
+        if seconds in self.source.null_times:
+            return None
+        if seconds is None or not 0 <= seconds < MAX_TIMESTAMP:
+            raise self.error("bad_type", "seconds since 1970 or ISO 8601", value)
+        return seconds
+
+    def many(self, raw: pa.Array) -> FastColumn:
+        times, fallback = _times(raw)
+        seconds = np.asarray(pc.fill_null(times, 0.0))
+        return FastColumn(pa.array(seconds, mask=null_in(times) | np.isin(seconds, self._nulls)), fallback)
+
+
+def _times(raw: pa.Array) -> FastColumn:
+    times = np.zeros(len(raw), bool)
+    if pa.types.is_string(raw.type):
+        times = true_in(pc.match_substring_regex(raw, _PLAIN_TIME))
+    if times.any():
+        texts = raw.filter(pa.array(times))
+        seconds, is_valid = _seconds(texts)
+        fast = _times(without(raw, times))
+        values, fallback = np.array(fast.values.fill_null(0.0)), fast.fallback
+        values[times] = seconds
+        fallback[times] = ~is_valid
+        return FastColumn(pa.array(values, mask=null_in(raw)), fallback)
+    fast = numbers_in(raw, lambda numbers: (numbers >= 0) & (numbers < MAX_TIMESTAMP))
+    if pa.types.is_string(raw.type):
+        return FastColumn(fast.values, fast.fallback | true_in(pc.match_substring_regex(raw, _BASIC_DATE)))
+    return fast
+
+
+def _seconds(texts: pa.Array) -> tuple[npt.NDArray[np.float64], Mask]:
+    """Returns the seconds since 1970 of texts of the form `_PLAIN_TIME`, and which of them name a time that exists."""
+    heads = pc.binary_slice(texts.cast(pa.binary()), 0, _TIME_LENGTH)
+    joined = pc.binary_join(pa.array([heads.to_numpy(zero_copy_only=False).tolist()], pa.list_(pa.binary())), b"")
+    digits = np.frombuffer(joined[0].as_py(), np.uint8).reshape(-1, _TIME_LENGTH).astype(np.int64) - ord("0")
+
+    def number(start: int, length: int) -> npt.NDArray[Any]:
+        return digits[:, start : start + length] @ 10 ** np.arange(length - 1, -1, -1)
+
+    year, month, day = number(0, 4), number(5, 2), number(8, 2)
+    hour, minute, second = number(11, 2), number(14, 2), number(17, 2)
+    is_valid = (year >= 1970) & (year < 2100) & (month >= 1) & (month <= 12) & (day >= 1)
+    months = (np.clip(year, 1970, 2100) - 1970) * 12 + np.clip(month, 1, 12) - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    is_valid &= (day <= after - first) & (hour < 24) & (minute < 60) & (second < 60)
+    # With an end, since pyarrow 18.1 fails without one, "Negative buffer resize".
+    rest = pc.binary_slice(texts.cast(pa.binary()), _TIME_LENGTH, 2 * _TIME_LENGTH).cast(pa.string())
+    fractions = pc.binary_join_element_wise("0", pc.replace_substring_regex(rest, r"(Z|\+00:00)$", ""), "")
+    micro = np.rint(np.asarray(fractions.cast(pa.float64())) * 1e6)
+    whole = ((first + day - 1) * 86_400 + hour * 3600 + minute * 60 + second) * 1_000_000 + micro.astype(np.int64)
+    return whole / 1_000_000, is_valid
