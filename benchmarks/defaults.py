@@ -37,8 +37,8 @@ from sklearn.preprocessing import MultiLabelBinarizer, OneHotEncoder, OrdinalEnc
 from benchmarks.shapes import SHAPES, Shape
 from benchmarks.transformed import Transformed, newest, serving_model_dir, transform_span
 from pipeline.cli.display import console_for
-from pipeline.create import EXAMPLE_GEN
 from pipeline.initial_config.config_text import initial_config
+from pipeline.nodes.names import EXAMPLE_GEN
 from pipeline.workspace import Workspace
 from trainer.training.data import expand_patterns, read_records
 from transform.config.config import Config, parse_config, parse_yaml

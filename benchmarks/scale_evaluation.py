@@ -146,7 +146,7 @@ def in_other_process(function: Any, *arguments: Any) -> Any:
 
 def prepared(folder: Path, num_impressions: int) -> Path:
     """Simulates a store and runs the pipeline once; returns the workspace."""
-    from pipeline.create import RunSettings
+    from pipeline.nodes.settings import RunSettings
     from pipeline.workspace import Workspace, new_run_id
 
     simulate(folder / "data", num_days=1, impressions_per_day=num_impressions, num_users=NUM_USERS, num_apps=NUM_APPS)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmarks.model_server import MODEL, free_port, push, running
 from pipeline.batch_scoring.raw_rows import model_config
-from pipeline.create import RunSettings
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.run import run
 from pipeline.simulator import simulate
 from pipeline.workspace import Workspace, new_run_id

@@ -27,7 +27,7 @@ from components.examples.writing import write_records
 from components.transform_executor.batches import BATCH_SIZE
 from components.transform_executor.materialization import Materialization, serialized
 from pipeline.cli.display import console_for
-from pipeline.create import EXAMPLE_GEN
+from pipeline.nodes.names import EXAMPLE_GEN
 from pipeline.simulator import simulate
 from transform.config.config import Config, load_config
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import tensorflow_transform as tft
 from tfx.components.trainer.fn_args_utils import FnArgs
 
-from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
+from pipeline.create import create_pipeline
+from pipeline.nodes.names import EXAMPLE_GEN
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace, new_run_id

@@ -18,7 +18,8 @@ from components.fingerprint import ROOT
 from pipeline.beam_options import check_beam, make_beam_args
 from pipeline.claim.lock import claimed
 from pipeline.compile.ir import with_node_runs
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace

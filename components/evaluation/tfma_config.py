@@ -12,7 +12,7 @@ from tfx.types import BaseChannel
 from components.evaluation import ranking_metrics, row_metrics
 from components.evaluation.component import ColumnEvaluator
 from components.fingerprint import code_fingerprint
-from transform.config.config import Config
+from transform.config.component_configs import Evaluators
 from transform.config.evaluation import AT_K, Evaluation, k_of, kind_of
 from transform.example_keys import LABEL, REQUEST_ID, WEIGHT
 from transform.signature_names import SERVING_SIGNATURE
@@ -75,30 +75,27 @@ def _metric(class_name: str, module: str = "", **settings: Any) -> config_pb2.Me
 
 def make_evaluator(
     component: type[ColumnEvaluator],
-    config: Config,
+    settings: Evaluators,
     examples: BaseChannel,
     model: BaseChannel,
     baseline_model: BaseChannel,
     schema: BaseChannel,
     earlier_evaluation: BaseChannel | None = None,
 ) -> ColumnEvaluator:
-    """Creates an Evaluator for the evaluation split, with the metrics of a config.
+    """Creates an Evaluator for the evaluation split, with the metrics of `settings`.
 
     It takes the scores of models that `earlier_evaluation` has scored on the same split from there.
     """
-    settings = eval_config(
-        config.evaluation,
-        weighted=config.sources.impressions.weight is not None,
-        has_requests=config.sources.impressions.request_id is not None,
-        user=config.user,
+    measured = eval_config(
+        settings.evaluation, weighted=settings.weighted, has_requests=settings.has_requests, user=settings.user
     )
-    metrics = {metric.module for spec in settings.metrics_specs for metric in spec.metrics if metric.module}
+    metrics = {metric.module for spec in measured.metrics_specs for metric in spec.metrics if metric.module}
     return component(
         examples=examples,
         model=model,
         baseline_model=baseline_model,
         schema=schema,
-        eval_config=settings,
+        eval_config=measured,
         code_fingerprint=code_fingerprint(component, *sorted(metrics)),
         earlier_evaluation=earlier_evaluation,
     )

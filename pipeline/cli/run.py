@@ -172,7 +172,7 @@ def _run_once(
             from absl import logging
 
             from components.model_store.versions import versions
-            from pipeline.create import RunSettings
+            from pipeline.nodes.settings import RunSettings
             from pipeline.outages import outage
             from pipeline.report.console.headline import headline
             from pipeline.report.console.summary import summary

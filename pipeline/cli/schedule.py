@@ -118,7 +118,7 @@ def run_node_command(
 def kubeflow_step(nodes: tuple[str, ...], executor_input: str) -> None:
     """Run one node, or several, as a step of Kubeflow Pipelines."""
     with quiet_imports():
-        from pipeline.create import EXAMPLE_GEN
+        from pipeline.nodes.names import EXAMPLE_GEN
         from pipeline.runner.kubeflow_step import Step, staging_root
     step = Step(executor_input, staging_root())
     if EXAMPLE_GEN in nodes:

@@ -24,7 +24,9 @@ from components import storage
 from components.fingerprint import fingerprint_of_all_code
 from pipeline.compile.ir import compile_ir
 from pipeline.compile.topology import CompiledSchedule, Node, Topology, check_pods, grouped
-from pipeline.create import EXAMPLE_GEN, OPTIONAL_NODES, QUALITY_GATE, SCHEMA_GEN, RunSettings, create_pipeline
+from pipeline.create import create_pipeline
+from pipeline.nodes.names import EXAMPLE_GEN, OPTIONAL_NODES, QUALITY_GATE, SCHEMA_GEN
+from pipeline.nodes.settings import RunSettings
 from pipeline.workspace import Workspace
 from transform.config.config import Config
 from transform.errors import InputError

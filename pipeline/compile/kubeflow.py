@@ -13,7 +13,7 @@ from typing import Any
 from kfp import compiler, dsl, kubernetes
 
 from pipeline.compile.topology import Topology
-from pipeline.create import EXAMPLE_GEN
+from pipeline.nodes.names import EXAMPLE_GEN
 
 #: The folder at which the persistent volume is mounted in each step.
 STORAGE = "/storage"

@@ -20,8 +20,8 @@ from components.model_store.served_models import IMPORTED_FROM, baseline_words
 from components.push.component import FORCE_REASON, NOTE, REFUSAL
 from components.quality_gate import judgement as quality
 from components.quality_gate.inputs import QualityInputs, ReferenceResult
-from pipeline.create import DATA_VALIDATION, LATE_LABELS, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.metadata.handle import Metadata
+from pipeline.nodes.names import DATA_VALIDATION, LATE_LABELS, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.registry.progressive import progress_problem, read_progress
 from pipeline.report.run_report import RunResult
 from trainer.run_fn import WIDE_WEIGHTS_FILE

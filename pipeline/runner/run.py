@@ -11,8 +11,10 @@ from components.model_store.versions import history
 from pipeline.beam_options import check_beam, make_beam_args
 from pipeline.check.rows import check_span
 from pipeline.claim.lock import claimed
-from pipeline.create import EXAMPLE_GEN, RunSettings, create_pipeline
+from pipeline.create import create_pipeline
 from pipeline.metadata.handle import allow_long_values
+from pipeline.nodes.names import EXAMPLE_GEN
+from pipeline.nodes.settings import RunSettings
 from pipeline.report.run_report import RunResult
 from pipeline.runner.launch import NodeEvent, compile_pipeline, run_nodes
 from pipeline.runner.lost_metadata import reserve_ids

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from components.model_store import rollback, served_models
 from pipeline.claim import owner
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner import lost_metadata
 from pipeline.workspace import Workspace
 from transform.config.config import load_config

@@ -16,7 +16,7 @@ import pytest
 import tensorflow as tf
 
 from components.model_store.versions import checksums
-from pipeline.create import RunSettings
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import NodeEvent
 from pipeline.runner.run import run
 from pipeline.workspace import Workspace, new_run_id

@@ -15,7 +15,8 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 
 from pipeline.beam_options import LOCAL_BEAM_ARGS, check_beam, make_beam_args
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.workspace import Workspace
 from tests.canaries.tiny_pipeline import connection

@@ -13,7 +13,8 @@ import yaml
 from tfx.dsl.components.common.resolver import Resolver
 
 from components.fingerprint import PACKAGES, ROOT, SourceTree
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
+from pipeline.nodes.settings import RunSettings
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
 from transform.config.config import parse_config

@@ -24,8 +24,9 @@ from pipeline.compile.compiled import (
 )
 from pipeline.compile.targets import AIRFLOW_DAG
 from pipeline.compile.topology import CompiledSchedule, marker_path
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
 from pipeline.metadata.connection import METADATA_URL
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG

@@ -14,7 +14,8 @@ from components.ingestion.spans import resolve_span
 from pipeline.check.rows import check_files, check_rows
 from pipeline.cli.main import cli
 from pipeline.config_reference import BEGIN, END, PAGE, rewritten
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
+from pipeline.nodes.settings import RunSettings
 from pipeline.workspace import Workspace
 from tests.pipeline.tutorial_configs import TUTORIAL, yaml_examples
 from transform import combinations, derived_times, feature

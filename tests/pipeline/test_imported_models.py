@@ -12,8 +12,9 @@ from components import storage
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.served_models import import_version
 from components.model_store.versions import add_version, version_path
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
 from pipeline.metadata.handle import Metadata
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG, NAME

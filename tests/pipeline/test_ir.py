@@ -15,7 +15,8 @@ from tfx.proto.orchestration import pipeline_pb2
 from tfx.types import Channel, standard_artifacts
 
 from pipeline.compile.ir import compile_ir
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG

@@ -12,8 +12,9 @@ import pytest
 from components.artifacts import COMPLETED_BY, TAIL_OF
 from components.late_labels.counts import LateCounts, read_label_counts
 from pipeline.compile.compiled import RunEnvironment, write_compiled
-from pipeline.create import RunSettings, create_pipeline
+from pipeline.create import create_pipeline
 from pipeline.metadata.store import open_store
+from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline, run_nodes
 from pipeline.runner.run_node import run_node
 from pipeline.runner.window import ingested_files

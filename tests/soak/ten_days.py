@@ -38,7 +38,7 @@ from tfx.utils import path_utils
 
 from components.evaluation.metrics.paired import compute_metrics
 from components.evaluation.scoring.scores import compute_scores, read_rows
-from pipeline.create import RunSettings
+from pipeline.nodes.settings import RunSettings
 from pipeline.registry.gates_replay import recorded, replay
 from pipeline.runner.run import run
 from pipeline.workspace import Workspace, new_run_id

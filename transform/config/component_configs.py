@@ -19,6 +19,29 @@ from transform.feature_spec import FeatureSpec
 _ANY_EVALUATION = Evaluation(thresholds={"auc": Threshold(min=0.0)})
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluators:
+    """What the evaluators measure.
+
+    Attributes:
+      evaluation: The metrics and slices.
+      weighted: Whether the examples have weights.
+      has_requests: Whether the examples have request ids.
+      user: The feature that is the user's id; None if there is none.
+    """
+
+    evaluation: Evaluation
+    weighted: bool
+    has_requests: bool
+    user: str | None
+
+
+def for_evaluators(config: Config) -> Evaluators:
+    """The metrics, and what they need of the examples."""
+    log = config.sources.impressions
+    return Evaluators(config.evaluation, log.weight is not None, log.request_id is not None, config.user)
+
+
 def for_ingestion(config: Config) -> Config:
     """The sources, the rules for rows and how each feature is read; not how it is transformed or modelled."""
     return Config(

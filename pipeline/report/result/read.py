@@ -18,8 +18,8 @@ from components.ingestion.counts import Counts, read_counts
 from components.lineage import artifacts_of_pipeline, producer, read_artifacts
 from components.model_store.versions import history, versions
 from components.quality_gate.inputs import QualityInputs
-from pipeline.create import DATA_VALIDATION, EXAMPLE_GEN, QUALITY_GATE
 from pipeline.metadata.handle import Metadata
+from pipeline.nodes.names import DATA_VALIDATION, EXAMPLE_GEN, QUALITY_GATE
 from pipeline.registry.record import files_of
 from pipeline.report.result.run import Contents, Node, Output, Reading, Run
 from pipeline.report.result.scores import Histogram, read_histograms

@@ -1,0 +1,119 @@
+"""Settings of the nodes, derived from a config and from what a runner supplies."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from tfx.orchestration.data_types import RuntimeParameter
+
+from pipeline.schema_file import schema_path
+from pipeline.workspace import Workspace
+from transform.config import component_configs
+from transform.config.config import Config
+from transform.config.drift import Drift
+
+
+@dataclasses.dataclass(frozen=True)
+class RunSettings:
+    """The settings that a runner supplies.
+
+    Attributes:
+      data_root: The folder below which the config's sources lie.
+      workspace: The folder for everything that the run writes.
+      span: The span; None takes the latest.
+      force_reason: Why a model is pushed although the gate on quality, or the push, refuses it; empty if it is not.
+      accept_reason: Why findings of the gates on data do not stop the run; empty if they do. In a compiled pipeline, a
+        runtime parameter.
+    """
+
+    data_root: str
+    workspace: Workspace
+    span: int | None = None
+    force_reason: str = ""
+    accept_reason: str | RuntimeParameter = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class NodeSettings:
+    """What the nodes are given: each the sections of the config that it reads, so that others keep its cached result.
+
+    Attributes:
+      data_root: The folder below which the config's sources lie.
+      span: The span; None takes the latest.
+      accept_reason: As in `RunSettings`.
+      force_reason: As in `RunSettings`.
+      schema_file: The file with the schema that the examples must fit.
+      serving_root: The folder of versions.
+      checkpoint_root: The folder of the trainer's checkpoints.
+      has_late_labels: Whether a span's last labels are completed by the next span.
+      window_spans: Number of spans to train on.
+      reference_spans: Number of earlier spans that a span's data are compared with.
+      pool_spans: Number of spans whose records the gate on quality pools.
+      num_kept_versions: Number of pushed versions that are kept.
+      features: The names of the features in examples.
+      ingestion: The config's part for the ingestion, and for the completion of late labels.
+      data_validation: Its part for measuring a span.
+      drift: The bounds of the gate on data.
+      transform: Its part for Transform, as JSON.
+      trainer: Its part for the trainer, as JSON.
+      tuner: Its part for the search of settings, as JSON; None without one.
+      evaluators: Its part for the evaluators.
+      infra_validation: Its part for the dry run.
+      quality: Its part for the gate on quality, as JSON.
+      push: Its part that a pushed version records, as JSON.
+    """
+
+    data_root: str
+    span: int | RuntimeParameter | None
+    accept_reason: str | RuntimeParameter
+    force_reason: str
+    schema_file: str
+    serving_root: str
+    checkpoint_root: str
+    has_late_labels: bool
+    window_spans: int
+    reference_spans: int
+    pool_spans: int
+    num_kept_versions: int
+    features: list[str]
+    ingestion: Config
+    data_validation: Config
+    drift: Drift
+    transform: str
+    trainer: str
+    tuner: str | None
+    evaluators: component_configs.Evaluators
+    infra_validation: Config
+    quality: str
+    push: str
+
+
+def derive_settings(
+    config: Config, settings: RunSettings, span_parameter: RuntimeParameter | None = None
+) -> NodeSettings:
+    """Derives the settings of all nodes; `span_parameter` is as in `create_pipeline`."""
+    return NodeSettings(
+        data_root=settings.data_root,
+        span=span_parameter or settings.span,
+        accept_reason=settings.accept_reason,
+        force_reason=settings.force_reason,
+        schema_file=str(schema_path(config, settings.workspace)),
+        serving_root=str(settings.workspace.serving(config.name)),
+        checkpoint_root=str(settings.workspace.checkpoints),
+        has_late_labels=config.sources.has_late_labels,
+        window_spans=config.ingestion.window_spans,
+        reference_spans=config.drift.reference_spans,
+        pool_spans=config.quality.pool_spans,
+        num_kept_versions=config.push.num_kept_versions,
+        features=sorted(config.spec.example_names),
+        drift=config.drift,
+        ingestion=component_configs.for_ingestion(config),
+        data_validation=component_configs.for_data_validation(config),
+        transform=component_configs.for_transform(config).to_json(),
+        trainer=component_configs.for_trainer(config).to_json(),
+        tuner=None if config.tuning is None else component_configs.for_tuner(config).to_json(),
+        infra_validation=component_configs.for_infra_validation(config),
+        quality=component_configs.for_quality_gate(config).to_json(),
+        push=component_configs.for_push(config).to_json(),
+        evaluators=component_configs.for_evaluators(config),
+    )
