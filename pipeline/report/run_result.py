@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from ml_metadata.proto import metadata_store_pb2
 
 from components.artifact_types import GateRecord, GateVerdict
 from components.artifacts import LATE
-from components.evaluation.results import EvaluationResult
-from components.gate_records import Finding, read_record
+from components.gate_records import GateRecord as Record
+from components.gate_records import read_record
 from components.infra_validation.verdict import read_verdict
 from components.ingestion.counts import read_counts
 from components.late_labels.counts import LateCounts, read_label_counts
@@ -19,7 +19,7 @@ from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, ingested_ex
 from components.model_store.served_models import IMPORTED_FROM, baseline_words
 from components.push.component import FORCE_REASON, NOTE, REFUSAL
 from components.quality_gate import judgement as quality
-from components.quality_gate.inputs import QualityInputs, ReferenceResult
+from components.quality_gate.inputs import QualityInputs
 from pipeline.metadata.handle import Metadata
 from pipeline.nodes.names import DATA_VALIDATION, LATE_LABELS, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.registry.progressive import progress_problem, read_progress
@@ -27,6 +27,9 @@ from pipeline.report.run_report import RunResult
 from trainer.run_fn import WIDE_WEIGHTS_FILE
 from trainer.training.report import read_training_report
 from transform.config.config import Config
+
+#: The output artifacts, by node.
+_Outputs: TypeAlias = Mapping[str, list[metadata_store_pb2.Artifact]]
 
 
 def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> RunResult:
@@ -43,69 +46,81 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         (push,) = handle.store.get_executions_by_id([executions["push"]])
         ingested = ingested_examples(handle.store, _only(outputs["example_gen"], "Examples").id)
     config = Config.from_json(push.custom_properties["config"].string_value)
-    quarantine = _only(outputs["example_gen"], "Quarantine")
-    model = _only(outputs["trainer"], "Model")
-    evaluation_artifact = _only(outputs["evaluator"], "ModelEvaluation")
-    infra = _only(outputs["infra_validation"], "InfraBlessing")
-    pushed = _only(outputs["push"], "PushedModel")
-    version = None
-    places = {
-        "quarantine": quarantine.uri,
-        "model": model.uri,
-        "strongest weights": os.path.join(model.uri, WIDE_WEIGHTS_FILE),
-    }
-    if TUNER in outputs:
-        places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
-    verdict = read_verdict(infra.uri)
+    window, model = outputs["span_window"], _only(outputs["trainer"], "Model")
+    counts = read_counts(_only(outputs["example_gen"], "Quarantine").uri)
+    verdict = read_verdict(_only(outputs["infra_validation"], "InfraBlessing").uri)
+    # A model that infra validation refused did not come to the Evaluator.
+    record = None if verdict.problems else read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri)
     reasons = [f"infra validation: {problem}" for problem in verdict.problems]
-    measured = {"": EvaluationResult(num_examples=0, metrics={}, baseline={}, changes={})}
-    references: Mapping[str, ReferenceResult] = {}
-    references_problem = ""
-    findings: list[Finding] = []
-    if not reasons:  # otherwise the Evaluator did not get the model
-        record = read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri)
-        inputs = QualityInputs.from_json(record.inputs)
-        measured, references, references_problem = inputs.slices, inputs.references, inputs.references_problem
-        findings = list(record.findings)
-        reasons = quality.refusals(findings)
-        places["evaluation"] = evaluation_artifact.uri
-    whole = measured[""]
-    if refusal := pushed.custom_properties[REFUSAL].string_value:
-        reasons.append(refusal)
-    forced = pushed.custom_properties[FORCE_REASON].string_value
-    if pushed.custom_properties["pushed"].int_value:
-        version = pushed.custom_properties["version"].int_value
-        places["pushed model"] = pushed.custom_properties["pushed_destination"].string_value
-    counts = read_counts(quarantine.uri)
+    if record is not None:
+        reasons = quality.refusals(list(record.findings))
     return RunResult(
-        status="refused" if version is None else "pushed",
         span=counts.span,
         counts=counts,
-        spans=_spans(outputs["span_window"], late=False),
-        missing_spans=_missing_spans(outputs["span_window"], counts.span, config.ingestion.window_spans, ingested),
-        late_spans=_spans(outputs["span_window"], late=True),
+        spans=_spans(window, late=False),
+        missing_spans=_missing_spans(window, counts.span, config.ingestion.window_spans, ingested),
+        late_spans=_spans(window, late=True),
         late=_late_counts(outputs.get(LATE_LABELS, [])),
         data_findings=read_record(_only(outputs[DATA_VALIDATION], "GateRecord").uri).findings,
         progress=progress,
         progress_problem=problem,
         training=read_training_report(model.uri),
-        metrics=whole.metrics,
-        baseline=whole.baseline,
-        changes={name: (change.low, change.high) for name, change in whole.changes.items()},
-        num_eval_examples=whole.num_examples,
-        slices={name: in_slice for name, in_slice in sorted(measured.items()) if name},
-        references=references,
-        references_problem=references_problem,
-        findings=tuple(findings),
         infra=verdict,
-        refusals=() if version is not None and not forced else tuple(reasons),
-        forced=forced,
-        version=version,
+        **_evaluation_fields(record),
+        **_push_fields(_only(outputs["push"], "PushedModel"), reasons),
         held_against=_held_against(push, config, model, outputs["serving_model"]),
-        push_note=pushed.custom_properties[NOTE].string_value,
-        places=places,
+        places=_places(outputs, was_evaluated=record is not None),
         accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
     )
+
+
+def _evaluation_fields(record: Record | None) -> dict[str, Any]:
+    """Returns the report's fields on the candidate model's quality, from the record of the gate on quality."""
+    if record is None:
+        return {}
+    inputs = QualityInputs.from_json(record.inputs)
+    whole = inputs.slices[""]
+    return {
+        "metrics": whole.metrics,
+        "baseline": whole.baseline,
+        "changes": {name: (change.low, change.high) for name, change in whole.changes.items()},
+        "num_eval_examples": whole.num_examples,
+        "slices": {name: in_slice for name, in_slice in sorted(inputs.slices.items()) if name},
+        "references": inputs.references,
+        "references_problem": inputs.references_problem,
+        "findings": tuple(record.findings),
+    }
+
+
+def _push_fields(pushed: metadata_store_pb2.Artifact, reasons: Sequence[str]) -> dict[str, Any]:
+    """Returns the report's fields on the push; `reasons` are the gates' refusals."""
+    properties = pushed.custom_properties
+    version = properties["version"].int_value if properties["pushed"].int_value else None
+    forced = properties[FORCE_REASON].string_value
+    refusals = [*reasons, *filter(None, [properties[REFUSAL].string_value])]
+    return {
+        "status": "refused" if version is None else "pushed",
+        "version": version,
+        "forced": forced,
+        "refusals": () if version is not None and not forced else tuple(refusals),
+        "push_note": properties[NOTE].string_value,
+    }
+
+
+def _places(outputs: _Outputs, *, was_evaluated: bool) -> dict[str, str]:
+    model, pushed = _only(outputs["trainer"], "Model").uri, _only(outputs["push"], "PushedModel").custom_properties
+    places = {
+        "quarantine": _only(outputs["example_gen"], "Quarantine").uri,
+        "model": model,
+        "strongest weights": os.path.join(model, WIDE_WEIGHTS_FILE),
+    }
+    if TUNER in outputs:
+        places["trials of the search"] = _only(outputs[TUNER], "TunerResults").uri
+    if was_evaluated:
+        places["evaluation"] = _only(outputs["evaluator"], "ModelEvaluation").uri
+    if pushed["pushed"].int_value:
+        places["pushed model"] = pushed["pushed_destination"].string_value
+    return places
 
 
 def _spans(window: Sequence[metadata_store_pb2.Artifact], *, late: bool) -> tuple[int, ...]:

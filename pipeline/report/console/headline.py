@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.console import RenderableType
 from rich.markup import escape
-from rich.table import Table
 
 from components.infra_validation.verdict import Measurements
 from pipeline.report.console.quality_table import against, not_beaten
+from pipeline.report.console.summary import two_columns
 from pipeline.report.run_report import RunResult
 from trainer.warm_start.warm_start import NO_FILES
 
@@ -30,12 +30,9 @@ def headline(run_result: RunResult, serving: int | None, seconds: float, report:
       seconds: The run's time.
       report: The run's report, as JSON; it is shown in place of a page that is missing or incomplete.
     """
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
     page, problem = _page(run_result, report)
     problems = (problem,) if problem else ()
-    for what, text in (
+    return two_columns((
         ("verdict", _verdict(run_result)),
         ("serves", _serves(run_result, serving)),
         ("reason", escape(_reason(run_result))),
@@ -43,9 +40,7 @@ def headline(run_result: RunResult, serving: int | None, seconds: float, report:
         *(("warning", f"[yellow]{escape(sentence)}[/yellow]") for sentence in (*warnings(run_result), *problems)),
         ("time", f"{seconds:.0f} s"),
         ("report", escape(page)),
-    ):
-        table.add_row(what, text)
-    return table
+    ))  # fmt: skip
 
 
 def _page(run_result: RunResult, report: Path) -> tuple[str, str]:

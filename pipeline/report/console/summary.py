@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -20,102 +20,136 @@ from trainer.warm_start.warm_start import TableReport
 from transform.feature import IMPRESSIONS
 from transform.ranking import absence_words
 
+#: What, and how much or where.
+Row: TypeAlias = tuple[str, RenderableType]
+
 
 def summary(run_result: RunResult) -> RenderableType:
     """Returns the run's result as a table of two columns: what, and how much or where."""
+    return two_columns((
+        *_ingestion_rows(run_result),
+        *_late_rows(run_result),
+        *_data_rows(run_result),
+        *_start_rows(run_result.training),
+        *_training_rows(run_result),
+        *_progress_rows(run_result),
+        *quality_rows(run_result),
+        *infra_rows(run_result.infra),
+        *_push_rows(run_result),
+        *((what, escape(where)) for what, where in run_result.places.items()),
+    ))  # fmt: skip
+
+
+def two_columns(rows: Iterable[Row]) -> Table:
+    """Returns a table of rows: what, and how much or where."""
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    counts, training = run_result.counts, run_result.training
-    spans = ", ".join(str(span) for span in run_result.spans)
-    table.add_row("span", f"{counts.span}")
-    table.add_row("rows", _rows(run_result))
+    for what, content in rows:
+        table.add_row(what, content)
+    return table
+
+
+def _ingestion_rows(run_result: RunResult) -> Iterator[Row]:
+    counts = run_result.counts
+    yield "span", f"{counts.span}"
+    yield "rows", _rows(run_result)
     for source in sorted(set(counts.read) - {IMPRESSIONS}):
-        table.add_row(f"  {source}", _table_rows(run_result, source))
-    table.add_row("examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items())))
+        yield f"  {source}", _table_rows(run_result, source)
+    yield "examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items()))
     if counts.unknown_labels:
-        table.add_row(
-            "  left out", f"{counts.unknown_labels:,} impressions, the last ones, whose labels are not known yet"
+        yield "  left out", f"{counts.unknown_labels:,} impressions, the last ones, whose labels are not known yet"
+
+
+def _late_rows(run_result: RunResult) -> Iterator[Row]:
+    late = run_result.late
+    if late is None:
+        return
+    yield "late labels", _late(late)
+    trained = ", ".join(str(span) for span in run_result.late_spans)
+    yield "  trained on", f"those of span {trained}" if trained else "none"
+    if late.lost:
+        yield (
+            "  lost",
+            f"[yellow]{late.lost:,} impressions of span {late.span}: the files that had them are gone[/yellow]",
         )
-    if late := run_result.late:
-        table.add_row("late labels", _late(late))
-        trained = ", ".join(str(span) for span in run_result.late_spans)
-        table.add_row("  trained on", f"those of span {trained}" if trained else "none")
-        if late.lost:
-            words = f"[yellow]{late.lost:,} impressions of span {late.span}: the files that had them are gone[/yellow]"
-            table.add_row("  lost", words)
-        if late.completed and late.span not in run_result.late_spans:
-            words = "its rows are unfit, or a gate on data stopped the run on them"
-            table.add_row("  left out", f"[yellow]span {late.span} is not learned from: {words}[/yellow]")
+    if late.completed and late.span not in run_result.late_spans:
+        words = "its rows are unfit, or a gate on data stopped the run on them"
+        yield "  left out", f"[yellow]span {late.span} is not learned from: {words}[/yellow]"
+
+
+def _data_rows(run_result: RunResult) -> Iterator[Row]:
     if run_result.missing_spans:
-        table.add_row("window", f"[yellow]{run_result.missing_spans_words}[/yellow]")
+        yield "window", f"[yellow]{run_result.missing_spans_words}[/yellow]"
     for finding in run_result.data_findings:
         if finding.severity == "warn":
-            table.add_row("data", f"[yellow]{escape(finding.sentence)}[/yellow]")
+            yield "data", f"[yellow]{escape(finding.sentence)}[/yellow]"
         elif finding.severity == "cannot_judge":
-            table.add_row("data", escape(finding.sentence))
+            yield "data", escape(finding.sentence)
     for sentence in run_result.accepted:
-        table.add_row("accepted", f"[yellow]{escape(sentence)}[/yellow]")
-    sizes = training.vocabulary_sizes
-    table.add_row("vocabularies", ", ".join(f"{name} {size:,}" for name, size in sizes.items()))
-    start = f"warm, from {training.warm_started_from}" if training.warm_started_from else _cold(training)
-    table.add_row("start", escape(start))
+        yield "accepted", f"[yellow]{escape(sentence)}[/yellow]"
+
+
+def _start_rows(training: TrainingReport) -> Iterator[Row]:
+    yield "vocabularies", ", ".join(f"{name} {size:,}" for name, size in training.vocabulary_sizes.items())
     if training.warm_started_from:
-        table.add_row("  carried", _transferred(training.warm_start.tables))
+        yield "start", escape(f"warm, from {training.warm_started_from}")
+        yield "  carried", _transferred(training.warm_start.tables)
         for sentence in training.warm_start.not_carried:
-            table.add_row("  not carried", escape(sentence))
+            yield "  not carried", escape(sentence)
+    else:
+        yield "start", escape("; ".join(["cold", *training.warm_start.not_carried]))
     if tuned := training.tuned:
-        table.add_row("tuned", escape(", ".join(f"{place} {_short(value)}" for place, value in tuned.items())))
-    table.add_row(
+        yield "tuned", escape(", ".join(f"{place} {_short(value)}" for place, value in tuned.items()))
+
+
+def _training_rows(run_result: RunResult) -> Iterator[Row]:
+    training = run_result.training
+    spans = ", ".join(str(span) for span in run_result.spans)
+    yield (
         "training",
         f"{training.num_examples:,} examples of span {spans}: {training.num_epochs} epochs, "
         f"{training.num_steps:,} steps in {training.seconds:.0f} s, "
         f"{training.examples_per_second:,.0f} examples/s",
     )
     if withheld := training.num_withheld_examples:
-        sentence = (
-            f"{withheld:,} training examples that can share their label with an evaluation example of the run's span"
+        yield (
+            "  left out",
+            f"{withheld:,} training examples that can share their label with an evaluation example of the run's span",
         )
-        table.add_row("  left out", sentence)
     if held_out := training.num_held_out_examples:
-        table.add_row("  held out", f"{held_out:,} training examples of this span, on which early stopping validates")
+        yield "  held out", f"{held_out:,} training examples of this span, on which early stopping validates"
     if training.num_trained_examples < training.num_examples * training.num_epochs:
-        table.add_row("  drawn", f"{training.num_trained_examples:,} examples in all epochs together")
+        yield "  drawn", f"{training.num_trained_examples:,} examples in all epochs together"
     if steps := training.resumed_at:
-        table.add_row("  resumed", f"after a kill, at step {', '.join(f'{step:,}' for step in steps)}")
+        yield "  resumed", f"after a kill, at step {', '.join(f'{step:,}' for step in steps)}"
     if sizes := training.wide_table_sizes:
         non_zero = sum(training.wide_non_zero_rows.values())
-        table.add_row("wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero")
-    table.add_row("signatures", ", ".join(training.signatures))
+        yield "wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero"
+    yield "signatures", ", ".join(training.signatures)
     for words in absence_words(training.absent_signatures):
-        table.add_row("", escape(words))
+        yield "", escape(words)
+
+
+def _progress_rows(run_result: RunResult) -> Iterator[Row]:
     if progress := run_result.progress:
         metrics = [f"{name} {against_baseline(progress.measured, name)}" for name in progress.measured.metrics]
-        table.add_row("unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}")
+        yield "unseen span", f"model trained to span {progress.trained_to}: {'; '.join(metrics)}"
     if run_result.progress_problem:
         problem = escape(f"not measured: {run_result.progress_problem}")
-        table.add_row("" if run_result.progress else "unseen span", problem)
+        yield "" if run_result.progress else "unseen span", problem
     if run_result.held_against:
-        table.add_row("held against", escape(run_result.held_against))
-    for what, measured in quality_rows(run_result):
-        table.add_row(what, measured)
-    for what, found in infra_rows(run_result.infra):
-        table.add_row(what, found)
-    if run_result.version is not None:
-        note = f", {escape(run_result.push_note)}" if run_result.push_note else ""
-        table.add_row("pushed", f"[green]yes[/green], as version {run_result.version}{note}")
-        if run_result.forced:
-            table.add_row("  forced", escape(f"{run_result.forced}; refused: {'; '.join(run_result.refusals)}"))
-    else:
-        table.add_row("pushed", "[red]no[/red]: " + escape("; ".join(run_result.refusals)))
-    for what, where in run_result.places.items():
-        table.add_row(what, escape(where))
-    return table
+        yield "held against", escape(run_result.held_against)
 
 
-def _cold(training: TrainingReport) -> str:
-    """Says that a training started cold, and why."""
-    return "; ".join(["cold", *training.warm_start.not_carried])
+def _push_rows(run_result: RunResult) -> Iterator[Row]:
+    if run_result.version is None:
+        yield "pushed", "[red]no[/red]: " + escape("; ".join(run_result.refusals))
+        return
+    note = f", {escape(run_result.push_note)}" if run_result.push_note else ""
+    yield "pushed", f"[green]yes[/green], as version {run_result.version}{note}"
+    if run_result.forced:
+        yield "  forced", escape(f"{run_result.forced}; refused: {'; '.join(run_result.refusals)}")
 
 
 def _short(value: Any) -> str:
