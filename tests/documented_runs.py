@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.cli.ranking import COMMANDS as RANKING_COMMANDS
+from pipeline.cli import ranking
+from pipeline.cli.main import COMMANDS
 from pipeline.cli.schedule import SKIPPED
 from tests.adapted_commands import substituted
 from tests.documented_commands import Command
@@ -33,7 +34,7 @@ _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.tar.xz", "*.png", "_build
 _START_SECONDS = 600.0
 
 #: The client commands of a model server, which do not import TensorFlow: in a process of its own, each starts fast.
-_CLIENTS = frozenset(command.name for command in RANKING_COMMANDS)
+_CLIENTS = frozenset(c.name for c in COMMANDS if c.callback and c.callback.__module__ == ranking.__name__)
 
 
 @dataclasses.dataclass(frozen=True)

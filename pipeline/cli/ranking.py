@@ -72,7 +72,7 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
     from rich.text import Text
 
     from pipeline.cli.display import console_for
-    from pipeline.cli.explaining import explanation_table, printable
+    from pipeline.cli.scoring import explanation_table, printable
     from serving.rank_service.bodies import RankResponse
     from serving.ranking_client.client import RankingClient
 
@@ -280,6 +280,3 @@ def _candidates(items: str) -> list[Candidate]:
             raise InputError(f"{where}: {first['msg']} (line {number} of {items[1:]})") from error
         candidates.append((item.id, item.features))
     return candidates
-
-
-COMMANDS = (rank, rank_service, load_test, tune_client)

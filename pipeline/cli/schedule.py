@@ -190,6 +190,3 @@ def gc(workspace: str, keep_runs: int, dry_run: bool, as_json: bool) -> None:
     if garbage.num_bytes:
         console_for(sys.stdout).print(garbage_table(garbage))
     click.echo(f"{garbage.total_mb:,.1f} MB {'would be' if dry_run else 'are'} free")
-
-
-COMMANDS = (compile_command, run_node_command, kubeflow_step, gc)

@@ -1,4 +1,4 @@
-"""Explanations at the terminal: `wdr explain`, and the tables of `wdr rank --explain`."""
+"""`wdr score` and `wdr explain`: scores of raw rows, and what they consist of; the tables of `wdr rank --explain`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import PLAIN, SPAN, quiet_imports
+from pipeline.cli.options import AS_JSON, PLAIN, SPAN, print_document, quiet_imports
 
 if TYPE_CHECKING:  # importing them imports gRPC, TensorFlow's protos and Rich
     from rich.table import Table
@@ -18,16 +18,52 @@ if TYPE_CHECKING:  # importing them imports gRPC, TensorFlow's protos and Rich
     from serving.ranking_client.ranked import Explanation
 
 
-@click.command()
-@click.option("--model", required=True, type=click.Path(exists=True, file_okay=False), help="A pushed version.")
-@click.option("--input", "input_path", required=True, type=click.Path(exists=True, dir_okay=False), help="Raw rows.")
-@click.option("--rows", type=click.IntRange(min=1), default=5, help="Explain this many rows, from the first.")
-@click.option("--strongest", type=click.IntRange(min=1), default=10, help="Print this many summands of each row.")
-@click.option(
+_MODEL = click.option("--model", required=True, type=click.Path(exists=True, file_okay=False), help="A pushed version.")
+_INPUT = click.option(
+    "--input", "input_path", required=True, type=click.Path(exists=True, dir_okay=False), help="Raw rows."
+)
+_TABLES = click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False),
     help="The data folder, from which the config's tables are read.",
 )
+
+
+@click.command()
+@_MODEL
+@_INPUT
+@click.option("--output", "output_path", required=True, type=click.Path(dir_okay=False), help="Where to write.")
+@_TABLES
+@SPAN
+@PLAIN
+@AS_JSON
+def score(
+    model: str, input_path: str, output_path: str, data: str | None, span: int | None, plain: bool, as_json: bool
+) -> None:
+    """Score raw rows with a pushed model: the input's columns, plus `score`."""
+    with quiet_imports():
+        from pipeline.batch_scoring.score import score_file
+
+    report = score_file(model, input_path, output_path, data and str(Path(data).absolute()), span, plain=plain)
+    if as_json:
+        from pipeline.json_output import ScoreResult
+
+        counts = report.num_scored, report.num_unscored
+        print_document(ScoreResult(output_path, *counts, report.problems, report.notes))
+        return
+    click.echo(f"{report.num_scored:,} rows scored ({output_path})")
+    if report.num_unscored:
+        click.echo(f"{report.num_unscored:,} rows have no score: " + "; ".join(report.problems), err=True)
+    for note in report.notes:
+        click.echo(note, err=True)
+
+
+@click.command()
+@_MODEL
+@_INPUT
+@click.option("--rows", type=click.IntRange(min=1), default=5, help="Explain this many rows, from the first.")
+@click.option("--strongest", type=click.IntRange(min=1), default=10, help="Print this many summands of each row.")
+@_TABLES
 @SPAN
 @PLAIN
 @click.option("--json", "as_json", is_flag=True, help="Print all summands, one JSON object a row.")
