@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from tfx.components import (
-    ExampleValidator,
-)
+from tfx.components import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
@@ -19,20 +17,10 @@ from components.data_validation.gates import AnomalyGate, RowGate
 from components.fingerprint import code_fingerprint
 from components.ingestion.component import ImpressionExampleGen
 from components.late_labels.component import LateLabels
-from components.resolvers import (
-    EarlierRecords,
-    LastPushedModel,
-    PrecedingSpan,
-)
+from components.resolvers import EarlierRecords, LastPushedModel, PrecedingSpan
 from components.statistics.component import ColumnStatisticsGen
 from pipeline.nodes.channels import GATES_ON_DATA, all_models, all_runs_channel
-from pipeline.nodes.names import (
-    DATA_VALIDATION,
-    EXAMPLE_GEN,
-    LATE_LABELS,
-    PRECEDING_SPAN,
-    SCHEMA_GEN,
-)
+from pipeline.nodes.names import DATA_VALIDATION, EXAMPLE_GEN, LATE_LABELS, PRECEDING_SPAN, SCHEMA_GEN
 from pipeline.nodes.settings import NodeSettings
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tfx.components import (
-    Tuner,
-)
+from tfx.components import Tuner
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.proto import trainer_pb2, transform_pb2
 from tfx.types import Channel
@@ -16,12 +14,7 @@ from components.model_store.served_models import TRAINER
 from components.stateful_transform import StatefulTransform
 from components.trainer_component import RankingTrainer
 from pipeline.nodes.data import DataNodes
-from pipeline.nodes.names import (
-    PREPROCESSING_FN,
-    RUN_FN,
-    TUNER,
-    TUNER_FN,
-)
+from pipeline.nodes.names import PREPROCESSING_FN, RUN_FN, TUNER, TUNER_FN
 from pipeline.nodes.settings import NodeSettings
 from pipeline.nodes.window import Window
 from trainer.training.checkpoints import CHECKPOINT_ROOT_KEY
@@ -44,10 +37,7 @@ def training(settings: NodeSettings, data: DataNodes, window: Window) -> Trainin
         splits_config=transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"]),
         analyzer_cache=window.analyzer_cache.outputs["candidates"],
         memory=window.vocabulary_memory.outputs["candidates"],
-        custom_config={
-            CONFIG_KEY: settings.transform,
-            CODE_KEY: code_fingerprint(StatefulTransform, PREPROCESSING_FN),
-        },
+        custom_config={CONFIG_KEY: settings.transform, CODE_KEY: code_fingerprint(StatefulTransform, PREPROCESSING_FN)},
     ).with_id("transform")
     transform.add_upstream_nodes(data.gates)
     to_train: dict[str, Any] = {
@@ -61,11 +51,7 @@ def training(settings: NodeSettings, data: DataNodes, window: Window) -> Trainin
     checkpoints = {CHECKPOINT_ROOT_KEY: settings.checkpoint_root}
     tuners = []
     if settings.tuner is not None:
-        custom_config = {
-            CONFIG_KEY: settings.tuner,
-            **checkpoints,
-            "code_fingerprint": code_fingerprint(TUNER_FN),
-        }
+        custom_config = {CONFIG_KEY: settings.tuner, **checkpoints, "code_fingerprint": code_fingerprint(TUNER_FN)}
         tuners = [Tuner(tuner_fn=TUNER_FN, custom_config=custom_config, **to_train).with_id(TUNER)]
     trainer = RankingTrainer(
         raw_examples=data.examples,

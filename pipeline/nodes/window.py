@@ -11,11 +11,7 @@ from tfx.types import Channel, standard_artifacts
 from components.artifact_types import VocabularyMemory
 from components.data_validation.gates import RowGate
 from components.late_labels.component import COMPLETED
-from components.resolvers import (
-    EarlierMemory,
-    LatestPrecedingArtifact,
-    SpanWindow,
-)
+from components.resolvers import EarlierMemory, LatestPrecedingArtifact, SpanWindow
 from pipeline.nodes.channels import GATES_ON_DATA, all_runs_channel
 from pipeline.nodes.settings import NodeSettings
 
@@ -34,11 +30,7 @@ def window(settings: NodeSettings, examples: Channel, late: list[BaseNode]) -> W
     completed = {"completed": all_runs_channel(standard_artifacts.Examples, COMPLETED)} if late else {}
     span_window = Resolver(
         strategy_class=SpanWindow,
-        config={
-            "num_spans": settings.window_spans,
-            "gates": GATES_ON_DATA,
-            "row_gate": RowGate.get_class_type(),
-        },
+        config={"num_spans": settings.window_spans, "gates": GATES_ON_DATA, "row_gate": RowGate.get_class_type()},
         examples=examples,
         history=all_runs_channel(standard_artifacts.Examples, "examples"),
         **completed,
@@ -50,8 +42,6 @@ def window(settings: NodeSettings, examples: Channel, late: list[BaseNode]) -> W
         candidates=all_runs_channel(standard_artifacts.TransformCache, "updated_analyzer_cache"),
     ).with_id("analyzer_cache")
     vocabulary_memory = Resolver(
-        strategy_class=EarlierMemory,
-        examples=examples,
-        candidates=all_runs_channel(VocabularyMemory, "updated_memory"),
+        strategy_class=EarlierMemory, examples=examples, candidates=all_runs_channel(VocabularyMemory, "updated_memory")
     ).with_id("vocabulary_memory")
     return Window(span_window, analyzer_cache, vocabulary_memory)

@@ -1,92 +1,35 @@
-"""Writes the outputs of an ended run: its report and page, metrics for monitoring, and lineage for a data catalog."""
+"""Writes the views of an ended run: its page, metrics for monitoring, and lineage for a data catalog."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 
 from absl import logging
-from ml_metadata.proto import metadata_store_pb2
 
-from components import storage
 from components.fence import LostClaimError
 from components.model_store.versions import newest_span
 from pipeline.errors import first_line
 from pipeline.report.exports.openlineage import send_lineage
 from pipeline.report.exports.prometheus import write_run_metrics
 from pipeline.report.page.outcome import PageOutcome, card_path, page_path
-from pipeline.report.result.read import read_run
 from pipeline.report.result.run import Run
-from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 
 
-@dataclasses.dataclass(frozen=True)
-class Written:
-    """What was written of a run.
-
-    Attributes:
-      run: The run.
-      report: The report's file.
-      page: The outcome of writing the page.
-    """
-
-    run: Run
-    report: Path
-    page: PageOutcome
-
-
-def write_report(
-    workspace: Workspace,
-    connection: metadata_store_pb2.ConnectionConfig,
-    run_id: str,
-    executions: Mapping[str, int],
-    report: RunReport,
-) -> Written:
-    """Writes a run's report, page and metrics, and sends its lineage.
+def write_views(workspace: Workspace, run: Run) -> PageOutcome:
+    """Writes a run's page and metrics, and sends its lineage; returns the outcome of writing the page.
 
     A run of a past span, repeated while the model of a later span serves, does not overwrite the metrics.
-
-    Args:
-      workspace: The run's workspace.
-      connection: The connection to ML Metadata.
-      run_id: The run's name.
-      executions: By node, its execution.
-      report: The run's report.
     """
-    file = _write_document(workspace, run_id, report)
-    run = read_run(workspace, connection, run_id, executions, report)
-    page = _write_pages(workspace, run_id, lambda: run)
+    page = write_pages(workspace, run.run_id, lambda: run)
     served = newest_span(run.manifests)
-    if served is None or report.span >= served:
+    if served is None or run.report.span >= served:
         write_run_metrics(workspace, run, num_page_problems=len(page.problems))
     send_lineage(run)
-    return Written(run, file, page)
+    return page
 
 
-def write_failure(
-    workspace: Workspace,
-    connection: metadata_store_pb2.ConnectionConfig,
-    run_id: str,
-    executions: Mapping[str, int],
-    report: RunReport,
-) -> None:
-    """Writes the report and page of a run that failed; its metrics and lineage wait for the run's end, after a retry.
-
-    The arguments are those of `write_report`.
-    """
-    _write_document(workspace, run_id, report)
-    _write_pages(workspace, run_id, lambda: read_run(workspace, connection, run_id, executions, report))
-
-
-def _write_document(workspace: Workspace, run_id: str, report: RunReport) -> Path:
-    file = workspace.reports / f"{run_id}.json"
-    storage.write_text(str(file), report.to_json())
-    return file
-
-
-def _write_pages(workspace: Workspace, run_id: str, read: Callable[[], Run]) -> PageOutcome:
+def write_pages(workspace: Workspace, run_id: str, read: Callable[[], Run]) -> PageOutcome:
     """Writes the page of a run, its model card, and the index of all runs.
 
     The run has ended, and its model may serve: whatever prevents a page is logged and returned, not raised. The
@@ -95,7 +38,7 @@ def _write_pages(workspace: Workspace, run_id: str, read: Callable[[], Run]) -> 
     Args:
       workspace: The run's workspace.
       run_id: The run's name.
-      read: Returns the run.
+      read: Reads the run.
     """
     try:
         from pipeline.report.page.write import write_page  # here: the packages of the charts may fail to import

@@ -6,23 +6,24 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
 
 from absl import logging
 from filelock import FileLock
 from ml_metadata.proto import metadata_store_pb2
 
+from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line, sentence
 from pipeline.outages import outage
 from pipeline.report.exports.mlflow_tracking import track
+from pipeline.report.page.outcome import PageOutcome
+from pipeline.report.result.read import read_run
+from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport, RunResult, read_report
 from pipeline.report.run_result import read_run_result
-from pipeline.report.write import Written, remove_pages, write_failure, write_report
+from pipeline.report.write import remove_pages, write_pages, write_views
 from pipeline.workspace import Workspace
 from transform.errors import GateError, InputError, UserError
-
-_Report = TypeVar("_Report", bound=RunReport)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +58,7 @@ class RunRecorder:
             raise
         except GateError as error:
             with self._logging_errors():
-                self._write(executions(), RunReport.skipped(self.span, node(), _writable(str(error))))
+                self.record(executions(), RunReport.skipped(self.span, node(), _writable(str(error))))
             raise
         except Exception as error:
             with self._logging_errors():
@@ -82,10 +83,19 @@ class RunRecorder:
           executions: By node, its execution.
         """
         found = read_run_result(self.connection, executions)
-        run_result = self._named(dataclasses.replace(found, span=self.span))
-        written = self._write(executions, run_result)
-        places = {**run_result.places, "report": written.page.words}
-        return dataclasses.replace(run_result, places=places), written.report
+        run_result = dataclasses.replace(found, span=self.span, pipeline=self.pipeline_name)
+        page = self.record(executions, run_result)
+        return dataclasses.replace(run_result, places={**run_result.places, "report": page.words}), self._file
+
+    def record(self, executions: Mapping[str, int], report: RunReport) -> PageOutcome:
+        """Writes the report of a run, and all that is made from its result; returns the outcome of writing its page."""
+        report = dataclasses.replace(report, pipeline=self.pipeline_name)
+        with self._locked():
+            storage.write_text(str(self._file), report.to_json())
+            run = self._read(executions, report)
+            page = write_views(self.workspace, run)
+        track(self.workspace, run)  # without the reports' lock, for which other nodes of the run may wait
+        return page
 
     def _record_failure(self, node: str, executions: Mapping[str, int], error: Exception) -> None:
         """Writes the report of a run that failed; its metrics and lineage wait for the run's end, after a retry.
@@ -93,19 +103,14 @@ class RunRecorder:
         It does not replace the report that another node of the run has written of the run's end.
         """
         why = sentence(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
-        report = self._named(RunReport.failed(self.span, node, _writable(why)))
+        report = dataclasses.replace(RunReport.failed(self.span, node, _writable(why)), pipeline=self.pipeline_name)
         with self._locked():
             if not self._file.exists() or read_report(self._file).status == "failed":
-                write_failure(self.workspace, self.connection, self.run_id, executions, report)
+                storage.write_text(str(self._file), report.to_json())
+                write_pages(self.workspace, self.run_id, lambda: self._read(executions, report))
 
-    def _named(self, report: _Report) -> _Report:
-        return dataclasses.replace(report, pipeline=self.pipeline_name)
-
-    def _write(self, executions: Mapping[str, int], report: RunReport) -> Written:
-        with self._locked():
-            written = write_report(self.workspace, self.connection, self.run_id, executions, self._named(report))
-        track(self.workspace, written.run)  # without the reports' lock, for which other nodes of the run may wait
-        return written
+    def _read(self, executions: Mapping[str, int], report: RunReport) -> Run:
+        return read_run(self.workspace, self.connection, self.run_id, executions, report)
 
     @property
     def _file(self) -> Path:

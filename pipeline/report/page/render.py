@@ -35,13 +35,7 @@ def render_page(template: str, cache: Path, values: Mapping[str, Any], figures: 
     scripts = [chart_script(cache), _text("page.js")] if specs else []
     policy = " ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'"
     page = _environment().get_template(template)
-    return page.render(
-        **values,
-        style=_text("style.css"),
-        scripts=scripts,
-        script_policy=policy,
-        specs=specs,
-    )
+    return page.render(**values, style=_text("style.css"), scripts=scripts, script_policy=policy, specs=specs)
 
 
 def chart_script(cache: Path) -> str:

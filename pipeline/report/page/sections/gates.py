@@ -9,12 +9,7 @@ from pipeline.report.page import numbers
 from pipeline.report.page.parts import Block, Note, Section, Table
 from pipeline.report.result.run import Run
 
-_WORDS = {
-    "stop": "stops the run",
-    "refuse": "refuses the model",
-    "warn": "warns",
-    "cannot_judge": "cannot judge",
-}
+_WORDS = {"stop": "stops the run", "refuse": "refuses the model", "warn": "warns", "cannot_judge": "cannot judge"}
 
 
 def section(run: Run) -> Section:

@@ -17,8 +17,9 @@ from components import storage
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
+from pipeline.report.page.outcome import PageOutcome
 from pipeline.report.run_report import RunReport, RunResult, read_report
-from pipeline.report.write import Written, write_report
+from pipeline.runner.recorder import RunRecorder
 from pipeline.workspace import Workspace
 from tests.e2e.store import ROOT
 from tests.pipeline.report.run_results import run_result
@@ -51,12 +52,12 @@ def workspace(tmp_path: Path) -> Workspace:
     return found
 
 
-def write(workspace: Workspace, report: RunReport) -> Written:
+def write(workspace: Workspace, report: RunReport) -> PageOutcome:
     connection = workspace.metadata_connection()
     with metadata.Metadata(connection) as handle:
         type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
         (execution,) = handle.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
-    return write_report(workspace, connection, "a-run", {"trainer": execution}, report)
+    return RunRecorder(workspace, connection, "store", "a-run", 7).record({"trainer": execution}, report)
 
 
 def test_a_run_that_pushed(workspace: Workspace) -> None:
@@ -120,14 +121,14 @@ def test_a_run_that_was_refused_or_skipped(workspace: Workspace) -> None:
 def test_a_page_that_cannot_be_written_is_counted_and_said_and_nothing_else_is_lost(workspace: Workspace) -> None:
     """A folder is in the page's place; the run, which has pushed, does not fail."""
     (workspace.reports / "a-run.html").mkdir(parents=True)
-    written = write(workspace, result(1))
-    assert written.page.path is None
-    assert written.page.words.startswith("not written: IsADirectoryError: ")
+    page = write(workspace, result(1))
+    assert page.path is None
+    assert page.words.startswith("not written: IsADirectoryError: ")
     assert samples(workspace)[("wdr_report_page_problems",)] == 1
-    assert read_report(written.report).version == 1
+    assert read_report(workspace.reports / "a-run.json").version == 1
     (workspace.reports / "a-run.html").rmdir()
-    written = write(workspace, result(1))
-    assert written.page.words == str(workspace.reports / "a-run.html")
+    page = write(workspace, result(1))
+    assert page.words == str(workspace.reports / "a-run.html")
     assert samples(workspace)[("wdr_report_page_problems",)] == 0
 
 
