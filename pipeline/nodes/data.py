@@ -28,7 +28,7 @@ def ingestion(settings: NodeSettings) -> tuple[ImpressionExampleGen, list[BaseNo
     """Returns the node that ingests a span's logs, and those that complete the labels of the span before, if any."""
     example_gen = ImpressionExampleGen(
         config=settings.ingestion,
-        data_root=settings.data_root,
+        data_root=settings.run.data_root,
         span=settings.span,
         code_fingerprint=code_fingerprint(ImpressionExampleGen),
     ).with_id(EXAMPLE_GEN)
@@ -66,7 +66,7 @@ def data_gates(settings: NodeSettings, example_gen: ImpressionExampleGen) -> Dat
     row_gate = RowGate(
         examples=examples,
         quarantine=example_gen.outputs["quarantine"],
-        accept_reason=settings.accept_reason,
+        accept_reason=settings.run.accept_reason,
         code_fingerprint=code_fingerprint(RowGate),
     ).with_id("row_gate")
     statistics_gen = ColumnStatisticsGen(examples=examples).with_id("statistics_gen")
@@ -79,7 +79,7 @@ def data_gates(settings: NodeSettings, example_gen: ImpressionExampleGen) -> Dat
     )
     anomaly_gate = AnomalyGate(
         anomalies=example_validator.outputs["anomalies"],
-        accept_reason=settings.accept_reason,
+        accept_reason=settings.run.accept_reason,
         code_fingerprint=code_fingerprint(AnomalyGate),
     ).with_id("anomaly_gate")
     pushed_model = Resolver(
@@ -90,7 +90,7 @@ def data_gates(settings: NodeSettings, example_gen: ImpressionExampleGen) -> Dat
     ).with_id("last_pushed_model")
     earlier_records = Resolver(
         strategy_class=EarlierRecords,
-        config={"gate": GATE, "num_spans": settings.reference_spans, "gates": GATES_ON_DATA},
+        config={"gate": GATE, "num_spans": settings.drift.reference_spans, "gates": GATES_ON_DATA},
         examples=examples,
         records=all_runs_channel(GateRecord, "record"),
     ).with_id("earlier_records")
@@ -107,7 +107,7 @@ def data_gates(settings: NodeSettings, example_gen: ImpressionExampleGen) -> Dat
     data_validation.add_upstream_node(anomaly_gate)
     data_gate = DataGate(
         record=data_validation.outputs["record"],
-        accept_reason=settings.accept_reason,
+        accept_reason=settings.run.accept_reason,
         code_fingerprint=code_fingerprint(DataGate),
     ).with_id("data_gate")
     nodes = [

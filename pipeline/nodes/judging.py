@@ -112,7 +112,7 @@ def model_gates_and_push(
             config=settings.push,
             serving_root=settings.serving_root,
             keep_versions=settings.num_kept_versions,
-            force_reason=settings.force_reason,
+            force_reason=settings.run.force_reason,
             code_fingerprint=code_fingerprint(
                 Pusher, ImpressionExampleGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN
             ),

@@ -38,16 +38,13 @@ class NodeSettings:
     """What the nodes are given: each the sections of the config that it reads, so that others keep its cached result.
 
     Attributes:
-      data_root: The folder below which the config's sources lie.
-      span: The span; None takes the latest.
-      accept_reason: As in `RunSettings`.
-      force_reason: As in `RunSettings`.
+      run: The runner's settings.
+      span: The span; None takes the latest. In a compiled pipeline, a runtime parameter.
       schema_file: The file with the schema that the examples must fit.
       serving_root: The folder of versions.
       checkpoint_root: The folder of the trainer's checkpoints.
       has_late_labels: Whether a span's last labels are completed by the next span.
       window_spans: Number of spans to train on.
-      reference_spans: Number of earlier spans that a span's data are compared with.
       pool_spans: Number of spans whose records the gate on quality pools.
       num_kept_versions: Number of pushed versions that are kept.
       features: The names of the features in examples.
@@ -63,16 +60,13 @@ class NodeSettings:
       push: Its part that a pushed version records, as JSON.
     """
 
-    data_root: str
+    run: RunSettings
     span: int | RuntimeParameter | None
-    accept_reason: str | RuntimeParameter
-    force_reason: str
     schema_file: str
     serving_root: str
     checkpoint_root: str
     has_late_labels: bool
     window_spans: int
-    reference_spans: int
     pool_spans: int
     num_kept_versions: int
     features: list[str]
@@ -93,16 +87,13 @@ def derive_settings(
 ) -> NodeSettings:
     """Derives the settings of all nodes; `span_parameter` is as in `create_pipeline`."""
     return NodeSettings(
-        data_root=settings.data_root,
+        run=settings,
         span=span_parameter or settings.span,
-        accept_reason=settings.accept_reason,
-        force_reason=settings.force_reason,
         schema_file=str(schema_path(config, settings.workspace)),
         serving_root=str(settings.workspace.serving(config.name)),
         checkpoint_root=str(settings.workspace.checkpoints),
         has_late_labels=config.sources.has_late_labels,
         window_spans=config.ingestion.window_spans,
-        reference_spans=config.drift.reference_spans,
         pool_spans=config.quality.pool_spans,
         num_kept_versions=config.push.num_kept_versions,
         features=sorted(config.spec.example_names),

@@ -124,14 +124,14 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
     [
         (
             "evaluator",
-            ("components.evaluation.metrics.bootstrap", "components.evaluation.progressive", "transform.feature_spec"),
+            ("components.evaluation.metrics.bootstrap", "components.evaluation.progressive", "transform.example_keys"),
         ),
         ("row_gate", ("components.artifacts", "transform.errors")),
         (
             "infra_validation",
             ("serving.dry_run.latency", "serving.dry_run.loading", "transform.config.infra_validation"),
         ),
-        ("trainer", ("components.trainer", "trainer.training.step", "transform.config.settings")),
+        ("trainer", ("components.trainer_component", "trainer.training.step", "transform.config.settings")),
         (
             "example_gen",
             (

@@ -67,11 +67,11 @@ def test_what_is_of_all_runs_is_asked_for_in_the_node_that_makes_it(found: tuple
         ("earlier_quality", "GateRecord", ("node small_store.data_validation",), ("node small_store.quality_gate",)),
         ("earlier_records", "GateRecord", ("node small_store.data_validation",), ("node small_store.quality_gate",)),
         ("last_pushed_model", "Model", ("node small_store.trainer",)),
-        ("serving_model", "Model", ("node small_store.trainer",)),
-        ("span_window", "Examples", ("node small_store.example_gen",)),
         ("previous_models", "InfraBlessing", ("node small_store.infra_validation",)),
         ("previous_models", "Model", ("node small_store.trainer",)),
         ("previous_models", "Model", ("node small_store.trainer",)),
+        ("serving_model", "Model", ("node small_store.trainer",)),
+        ("span_window", "Examples", ("node small_store.example_gen",)),
         ("vocabulary_memory", "VocabularyMemory", ("node small_store.transform",)),
     ]
 
