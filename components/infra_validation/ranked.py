@@ -80,9 +80,9 @@ def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) 
         own = list(example[item_id.name].bytes_list.value) if item_id.name in example else []
         some = list(itertools.islice(turn, per_request))
         requests.contexts.append(_serialized(context))
-        for item_id in [*some, (*own, b"")[0], _UNKNOWN, (*some, *own, b"")[0], b""]:
-            item = catalog.features_of(item_id)
-            requests.item_ids.append(item_id)
+        for candidate in [*some, (*own, b"")[0], _UNKNOWN, (*some, *own, b"")[0], b""]:
+            item = catalog.features_of(candidate)
+            requests.item_ids.append(candidate)
             requests.items.append(_serialized(item))
             requests.rows.append(_serialized({**context, **item}))
     return requests

@@ -51,6 +51,9 @@ _SAME_BYTES = (
 #: Entries of the report that are measured of the machine, or name the workspace.
 _OF_THE_MACHINE = re.compile(r"seconds|per_second|latency|_mb$|places|warm_started_from|resumed_at|budget")
 
+#: The longest value in a sentence, in characters.
+_MAX_SHOWN = 200
+
 #: Scored rows of each case's last span.
 _NUM_SCORED = 500
 
@@ -193,7 +196,7 @@ def different_values(before: Any, now: Any, where: str = "") -> Iterator[str]:
         if not both_nan and not math.isclose(before, now, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
             yield f"{where} must be {before!r}. Received: {now!r}"
     elif before != now:
-        yield f"{where} must be {before!r}. Received: {now!r}"
+        yield f"{where} must be {str(before)[:_MAX_SHOWN]}. Received: {str(now)[:_MAX_SHOWN]}"
 
 
 def last_report(workspace: Path) -> dict[str, Any]:
@@ -224,13 +227,15 @@ def scores(release: Release, case: Case, version: Path, out: Path) -> list[float
 
 def compare(case: Case, earlier: Release, this: Release, folder: Path) -> list[str]:
     """Runs a case with both releases; returns the differences, one sentence each."""
-    found, workspaces = [], {release.name: folder / release.name for release in (earlier, this)}
+    found: list[str] = []
+    workspaces = {release.name: folder / release.name for release in (earlier, this)}
     for span in case.spans:
         codes = {r.name: r.wdr(*case.run_arguments(workspaces[r.name], span)).returncode for r in (earlier, this)}
-        if len(set(codes.values())) > 1:
-            found.append(f"span {span}: the exit codes must be the same. Received: {codes}")
-        found += [f"span {span}: {sentence}" for sentence in different_files(*workspaces.values())]
         before, now = map(last_report, workspaces.values())
+        if len(set(codes.values())) > 1:
+            reasons = [report["reason"] for report in (before, now)]
+            return [*found, f"span {span}: the exit codes must be the same. Received: {codes}, {reasons}"]
+        found += [f"span {span}: {sentence}" for sentence in different_files(*workspaces.values())]
         found += [f"span {span}: {sentence}" for sentence in different_values(before, now)]
     versions = [last_version(workspace) for workspace in workspaces.values()]
     if None in versions:
