@@ -127,14 +127,9 @@ _PORT = click.IntRange(min=0, max=65535)
 )
 def serve(**options: Any) -> None:
     """Serve pushed models by TF Serving's protocol, over gRPC and REST."""
-    from serving.model_server.flags import Flags
-    from transform.errors import UserError
-
-    options["num_threads"] = options["num_threads"] or os.cpu_count() or 1
-    flags = Flags(**options)
-    if bool(flags.tls_certificate) != bool(flags.tls_key):
+    if bool(options["tls_certificate"]) != bool(options["tls_key"]):
         raise click.UsageError("`--tls-certificate` and `--tls-key` must be given together")
-    if flags.tls_client_ca and not flags.tls_certificate:
+    if options["tls_client_ca"] and not options["tls_certificate"]:
         raise click.UsageError("`--tls-client-ca` needs `--tls-certificate`")
     # The log is JSON, and TensorFlow and gRPC would write other formats. The client learns of what they would log, such
     # as a failed handshake.
@@ -146,11 +141,14 @@ def serve(**options: Any) -> None:
     import asyncio
     import logging
 
+    from serving.model_server.flags import Flags
     from serving.model_server.logs import LibraryLog
     from serving.model_server.server import serve as serve_until_stopped
+    from transform.errors import UserError
 
+    options["num_threads"] = options["num_threads"] or os.cpu_count() or 1
     logging.basicConfig(level=logging.WARNING, handlers=[LibraryLog()])
     try:
-        asyncio.run(serve_until_stopped(flags))
+        asyncio.run(serve_until_stopped(Flags(**options)))
     except UserError as error:
         raise click.ClickException(str(error)) from error

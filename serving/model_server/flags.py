@@ -7,6 +7,7 @@ import os
 from typing import TypeVar
 
 from serving.model_server.engine.models import ModelConfig, local_path
+from serving.model_server.protocol.config_files import read_models
 from transform.errors import UserError
 
 _Options = TypeVar("_Options")
@@ -61,8 +62,6 @@ class Flags:
           UserError: If an option is malformed, an option names a model that is not served, or there is no model.
         """
         if self.model_config_file is not None:
-            from serving.model_server.config_files import read_models  # imported late, since it imports protos
-
             others = {
                 "--models": self.models,
                 "--model": self.model,

@@ -9,7 +9,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 #: The most lines of one message in a window of this length; a further line then reports how many were left out.
 MAX_LINES = 20
@@ -111,6 +111,32 @@ def _write(level: str, message: str, fields: Mapping[str, object]) -> None:
     line = json.dumps({"time": now, "level": level, "message": message, **fields}, ensure_ascii=False, default=str)
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
+
+
+class FolderLog:
+    """Logs the problems of models' folders, each only once for as long as it lasts.
+
+    Use it only in the event loop's thread.
+    """
+
+    def __init__(self) -> None:
+        #: Each model, empty for all models, and message.
+        self._said: set[tuple[str, str]] = set()
+
+    def say(self, model: str, message: str, **fields: object) -> None:
+        """Logs a problem of a model's folder, or of all models' folders if `model` is empty, unless it was logged."""
+        if (model, message) not in self._said:
+            self._said.add((model, message))
+            log("error", message, **({"model": model} if model else {}), **fields)
+
+    def end(self, model: str, message: str) -> None:
+        """Ends a problem: it is logged again if it comes back."""
+        self._said.discard((model, message))
+
+    def end_all_but(self, model: str, messages: Iterable[str] = ()) -> None:
+        """Ends all problems of a model except the given ones."""
+        kept = set(messages)
+        self._said = {(name, message) for name, message in self._said if name != model or message in kept}
 
 
 class LibraryLog(logging.Handler):

@@ -805,7 +805,7 @@ PRIVATE_USES = (
         *TF,
         "the layout of strings in a tensor",
         (),
-        ("serving/model_server/engine/tensors.py",),
+        ("serving/model_server/engine/servable.py",),
         "a call of the library for each string takes too long",
         of_tensorflow.check_strings,
         ("_STRING_BYTES = 24",),
@@ -838,10 +838,10 @@ PRIVATE_USES = (
         *UVICORN,
         "`Server.startup` and `Server.capture_signals`, and the attributes that they set",
         (),
-        ("serving/model_server/server.py",),
+        ("serving/model_server/protocol/rest_server.py",),
         "uvicorn has no option for the time of a TLS handshake",
         of_uvicorn.check_server,
-        ("class _RestServer(uvicorn.Server)", "async def startup(", "def capture_signals("),
+        ("class RestServer(uvicorn.Server)", "async def startup(", "def capture_signals("),
     ),
 )
 

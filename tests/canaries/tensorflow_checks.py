@@ -25,7 +25,7 @@ from tfx_bsl.coders import example_coder
 
 from components.evaluation.scoring.scoring_graph import ScoringGraph
 from components.push.warmup import list_signatures
-from serving.model_server.engine import servable, tensors, tf_library
+from serving.model_server.engine import servable, tf_library
 from trainer.optimizers import RowwiseAdagrad, RowwiseAdam
 from trainer.transform_output.graph import pruned
 
@@ -106,7 +106,7 @@ def check_c_library() -> None:
     assert all(getattr(loaded, name) for name in tf_library._SIGNATURES)
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, float_val=[1.5, 2.5])
     proto.tensor_shape.dim.add(size=2)
-    made = tensors.to_tensor(proto)
+    made = servable.to_tensor(proto)
     assert (made.dtype, made.shape, np.frombuffer(made.raw, np.float32).tolist()) == (1, (2,), [1.5, 2.5])
 
 
@@ -115,7 +115,7 @@ def check_strings() -> None:
     values = [b"", b"de", b"x" * 22, b"x" * 23, b"x" * 5000]
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING, string_val=values)
     proto.tensor_shape.dim.add(size=len(values))
-    made = tensors.to_tensor(proto)
+    made = servable.to_tensor(proto)
     raw = made.raw
     assert len(raw) == 24 * len(values)
     for at, value in enumerate(values):
@@ -124,7 +124,7 @@ def check_strings() -> None:
             assert record[: 1 + len(value)] == bytes([4 * len(value)]) + value
         else:
             assert record[0] & 3 == 1  # stored elsewhere
-    assert tensors.to_proto(made).string_val == values
+    assert servable.to_proto(made).string_val == values
 
 
 def check_saved_model() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.model_server.engine.servable import CLASSIFY_METHOD, REGRESS_METHOD, Signature, Tensors
+from serving.model_server.engine.signatures import CLASSIFY_METHOD, REGRESS_METHOD, Inputs, Signature, Tensors
 from serving.model_server.engine.tensors import element_bytes, proto_shape, values_field
 from transform.signature_names import (
     CLASSIFY_SIGNATURE,
@@ -36,8 +36,6 @@ _BY_ROW = {
     RANK_NAMED_SIGNATURE: ITEM_IDS,
 }
 
-Inputs = Mapping[str, tensor_pb2.TensorProto]
-
 
 def key(signature: Signature, inputs: Inputs) -> Hashable:
     """The merge key: requests of a signature with equal keys can be computed as one. None: the request runs alone.
@@ -50,8 +48,8 @@ def key(signature: Signature, inputs: Inputs) -> Hashable:
     definition = signature.definition
     if not all(_has_rows(info) for info in (*definition.inputs.values(), *definition.outputs.values())):
         return None
-    shapes = [proto_shape(inputs[name]) for name in signature.feeds]
-    kinds = [_kind(inputs[name]) for name in signature.feeds]
+    shapes = [proto_shape(inputs[name]) for name in signature.inputs]
+    kinds = [_kind(inputs[name]) for name in signature.inputs]
     if len({shape[:1] for shape in shapes}) != 1 or () in shapes or None in kinds:
         return None
     return tuple((shape[1:], kind) for shape, kind in zip(shapes, kinds, strict=True))

@@ -5,11 +5,11 @@ from __future__ import annotations
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
-from serving.model_server.engine.servable import (
+from serving.model_server.engine.signatures import (
     CLASSIFY_METHOD,
     DEFAULT_SIGNATURE,
     REGRESS_METHOD,
-    Servable,
+    LoadedModel,
     Signature,
     Tensors,
 )
@@ -65,14 +65,14 @@ def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = N
     return proto
 
 
-def find_signature(servable: Servable, name: str, method: str) -> Signature:
+def find_signature(model: LoadedModel, name: str, method: str) -> Signature:
     """Finds the signature of a Classify or Regress request.
 
     Its inputs and outputs must be the method's. As by TF Serving's default, its method name is not checked, since
     TensorFlow 2 writes Predict's method name to all signatures.
 
     Args:
-      servable: The model.
+      model: The model.
       name: The signature's name; empty for the default.
       method: Classify's or Regress's method name.
 
@@ -80,9 +80,9 @@ def find_signature(servable: Servable, name: str, method: str) -> Signature:
       ServingError: If there is no such signature, or its inputs or outputs are not the method's.
     """
     name = name or DEFAULT_SIGNATURE
-    if name not in servable.signatures:
+    if name not in model.signatures:
         raise invalid(f"No signature was found with the name: {name}")
-    signature = servable.signatures[name]
+    signature = model.signatures[name]
     check_signature(signature, method)
     return signature
 
@@ -93,19 +93,19 @@ def check_signature(signature: Signature, method: str) -> None:
     Raises:
       ServingError: If it does not have them.
     """
-    feeds, fetches = signature.feeds, signature.fetches
-    if len(feeds) != 1:
+    inputs, outputs = signature.inputs, signature.outputs
+    if len(inputs) != 1:
         raise invalid("Expected one input Tensor.")
-    if method == REGRESS_METHOD and len(fetches) != 1:
+    if method == REGRESS_METHOD and len(outputs) != 1:
         raise invalid("Expected one output Tensor.")
-    if method == CLASSIFY_METHOD and len(fetches) not in (1, 2):
-        raise invalid(f"Expected one or two output Tensors, found {len(fetches)}")
+    if method == CLASSIFY_METHOD and len(outputs) not in (1, 2):
+        raise invalid(f"Expected one or two output Tensors, found {len(outputs)}")
     definition = str(signature.definition)[:_MAX_SHOWN]
-    if INPUTS not in feeds:
+    if INPUTS not in inputs:
         raise invalid(f"No {_KINDS[method]} inputs found in SignatureDef: {definition}")
-    if method == REGRESS_METHOD and OUTPUTS not in fetches:
+    if method == REGRESS_METHOD and OUTPUTS not in outputs:
         raise invalid(f"No regression outputs found in SignatureDef: {definition}")
-    if method == CLASSIFY_METHOD and not {CLASSES, SCORES} & set(fetches):
+    if method == CLASSIFY_METHOD and not {CLASSES, SCORES} & set(outputs):
         raise invalid(
             f'Expected classification signature outputs to contain at least one of "{CLASSES}" or "{SCORES}". '
             f"Signature was: {definition}"

@@ -14,18 +14,21 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from serving.model_server.engine import loading, version_files
-from serving.model_server.engine.folder_log import FolderLog
-from serving.model_server.engine.models import ModelConfig
-from serving.model_server.engine.served_versions import ServedVersions
-from serving.model_server.engine.version import AVAILABLE, END, LOADING, UNLOADING, Version
+import grpc
+
+from serving.model_server.engine import version_files
+from serving.model_server.engine.models import AVAILABLE, END, LOADING, UNLOADING, ModelConfig, ServedVersions, Version
+from serving.model_server.engine.signatures import LoadedModel
 from serving.model_server.engine.version_files import VersionFiles
 from serving.model_server.errors import ServingError
 from serving.model_server.guard import background
-from serving.model_server.guard.bounded_reads import BoundedReads
-from serving.model_server.logs import log
+from serving.model_server.logs import FolderLog, log
+from transform.errors import InputError, UserError
 
 _R = TypeVar("_R")
+
+#: Loads the version in a folder; returns when the folder last changed, in seconds since 1970, and the loaded model.
+Load = Callable[[str], tuple[float, LoadedModel]]
 
 #: The time limit for reading a folder; a local one takes milliseconds.
 _LOOK_SECONDS = 10.0
@@ -36,13 +39,11 @@ class LoadSettings:
     """How versions are loaded.
 
     Attributes:
-      num_threads: The number of threads that share a matrix product.
       retry_seconds: A version that could not be loaded is tried again after this time.
       settle_seconds: How long the files of a version without a manifest must have been unchanged.
       load_seconds: A version that takes longer to load is refused.
     """
 
-    num_threads: int
     retry_seconds: float
     settle_seconds: float
     load_seconds: float
@@ -63,19 +64,21 @@ class Loader:
     """
 
     def __init__(
-        self, served: ServedVersions, settings: LoadSettings, on_change: Callable[[], Awaitable[None]]
+        self, served: ServedVersions, load: Load, settings: LoadSettings, on_change: Callable[[], Awaitable[None]]
     ) -> None:
         """Makes a loader that has loaded nothing yet.
 
         Args:
           served: The models and versions that serve.
+          load: Loads a version, or raises an error; called in a thread of its own.
           settings: How versions are loaded.
           on_change: Called after each change of the loaded versions.
         """
         self.settings = settings
         self.folder_log = FolderLog()
-        self.reads = BoundedReads()
+        self.reads = background.BoundedReads()
         self._served = served
+        self._load_model = load
         self._on_change = on_change
         self._unloads: set[asyncio.Task[None]] = set()
 
@@ -156,15 +159,14 @@ class Loader:
                 self.settings.load_seconds,
                 "a version must load",
                 version.path,
-                loading.load_version,
+                self._load_model,
                 version.path,
-                self.settings.num_threads,
                 # At full priority if nothing serves yet.
                 behind_requests=self._served.latest(version.model) is not None,
-                discard=loading.discard,
+                discard=lambda late: background.start(late[1].close),
             )
         except Exception as error:  # whatever is wrong with a version, the server continues without it
-            version.error = error if isinstance(error, ServingError) else loading.load_error(error)
+            version.error = error if isinstance(error, ServingError) else load_error(error)
             retry_at = asyncio.get_running_loop().time() + self.settings.retry_seconds
             if replaced:
                 replaced.refused_files, replaced.retry_at = version.files, retry_at
@@ -209,3 +211,17 @@ class Loader:
     async def finish_unloads(self) -> None:
         """Waits until the versions whose unloading has started are unloaded."""
         await asyncio.gather(*self._unloads)
+
+
+def load_error(error: Exception) -> ServingError:
+    """Converts an error of a version or its folder to the one that a status request reports."""
+    if isinstance(error, InputError):
+        return ServingError(grpc.StatusCode.DATA_LOSS, str(error))
+    if isinstance(error, TimeoutError):
+        return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
+    return ServingError(grpc.StatusCode.INTERNAL, reason(error))
+
+
+def reason(error: Exception) -> str:
+    """Returns an error's text for the log."""
+    return str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"

@@ -12,12 +12,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from serving.model_server.engine import version_files
-from serving.model_server.engine.loader import Loader, LoadSettings, waits
-from serving.model_server.engine.loading import reason
-from serving.model_server.engine.models import ModelConfig
-from serving.model_server.engine.served_versions import ServedVersions
+from serving.model_server.engine.loader import Load, Loader, LoadSettings, reason, waits
+from serving.model_server.engine.models import AVAILABLE, END, ModelConfig, ServedVersions
 from serving.model_server.engine.staging import Staging, check_staged
-from serving.model_server.engine.version import AVAILABLE, END
 from transform.errors import InputError, UserError
 
 #: The log messages about all models' folders, and about one model's.
@@ -27,22 +24,13 @@ _ALL_UNREADABLE, _UNREADABLE = "the models' folders cannot be read", "a model's 
 class Manager(ServedVersions):
     """All models and their versions. Use it only in the event loop's thread."""
 
-    def __init__(
-        self,
-        find_models: Callable[[], Iterable[ModelConfig]],
-        num_threads: int,
-        retry_seconds: float,
-        settle_seconds: float,
-        load_seconds: float,
-    ) -> None:
+    def __init__(self, find_models: Callable[[], Iterable[ModelConfig]], load: Load, settings: LoadSettings) -> None:
         """Makes a manager that has loaded nothing yet.
 
         Args:
           find_models: Returns the models to serve. It is called at each poll, until `reconfigure` sets other models.
-          num_threads: The number of threads that share a matrix product.
-          retry_seconds: A version that could not be loaded is tried again after this time.
-          settle_seconds: How long the files of a version without a manifest must have been unchanged.
-          load_seconds: A version that takes longer to load is refused.
+          load: Loads a version.
+          settings: How versions are loaded.
         """
         super().__init__(find_models())
         self._find_models: Callable[[], Iterable[ModelConfig]] | None = find_models
@@ -50,8 +38,7 @@ class Manager(ServedVersions):
         self._reconfiguring = asyncio.Lock()
         #: Called after each change of the loaded versions.
         self.on_change: Callable[[], Awaitable[None]] = _nothing
-        settings = LoadSettings(num_threads, retry_seconds, settle_seconds, load_seconds)
-        self._loader = Loader(self, settings, lambda: self.on_change())
+        self._loader = Loader(self, load, settings, lambda: self.on_change())
         self._staging = Staging(self, self._loader)
 
     @property

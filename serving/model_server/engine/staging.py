@@ -11,11 +11,8 @@ from collections.abc import Iterable, Sequence
 import grpc
 
 from serving.model_server.engine import version_files
-from serving.model_server.engine.loader import Loader
-from serving.model_server.engine.loading import load_error
-from serving.model_server.engine.models import ModelConfig
-from serving.model_server.engine.served_versions import ServedVersions
-from serving.model_server.engine.version import AVAILABLE, Version
+from serving.model_server.engine.loader import Loader, load_error
+from serving.model_server.engine.models import AVAILABLE, ModelConfig, ServedVersions, Version
 from serving.model_server.engine.version_files import VersionFiles
 from serving.model_server.errors import ServingError, not_found
 from serving.model_server.guard import background

@@ -1,15 +1,15 @@
-"""Converts between TensorProtos and TensorFlow's tensors."""
+"""TensorProtos of requests and answers: their dtypes, their shapes, and the limits on their size."""
 
 from __future__ import annotations
 
-import ctypes
-import math
+import dataclasses
+from typing import Any
 
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
-from serving.model_server.engine.tf_library import Tensor, library
 from serving.model_server.errors import invalid
+from serving.model_server.guard.wire import MAX_RANK
 
 #: By DataType, the TensorProto field that has the values, and the NumPy dtype of the values in memory.
 _FIELDS: dict[int, tuple[str, str]] = {
@@ -28,14 +28,7 @@ _FIELDS: dict[int, tuple[str, str]] = {
     types_pb2.DT_BFLOAT16: ("half_val", "u2"),
 }
 
-#: Converting this many values to Python numbers takes about 0.3 ms, during which no other thread runs.
-_VALUES_AT_ONCE = 10_000
-
-#: A string in a tensor takes 24 bytes (`ctstring_internal.h` of TensorFlow 2.21.0). A short string is stored in them,
-#: with its size times four in the first byte. The last two bits of that byte say how a longer string is stored.
-_STRING_BYTES = 24
-_KIND_BITS = 3
-_SHORT = 0
+_MAX_INT64 = (1 << 63) - 1
 
 
 def dtype_name(dtype: int) -> str:
@@ -75,61 +68,60 @@ def element_bytes(dtype: int) -> int:
     Raises:
       ServingError: If the dtype is not supported.
     """
-    values_field(dtype)
-    return np.dtype(_FIELDS[dtype][1]).itemsize
+    return values_dtype(dtype).itemsize
 
 
-def to_tensor(proto: tensor_pb2.TensorProto) -> Tensor:
-    """Converts a request's tensor, whose dtype and number of elements have been checked.
+def values_dtype(dtype: int) -> np.dtype[Any]:
+    """The NumPy dtype of a numeric or boolean tensor's values in memory.
 
     Raises:
-      ServingError: If the values do not fit the shape.
+      ServingError: If the dtype is not supported.
     """
-    _check_values(proto)
-    return Tensor.from_proto(proto.SerializeToString())
+    values_field(dtype)
+    return np.dtype(_FIELDS[dtype][1])
 
 
-def _check_values(proto: tensor_pb2.TensorProto) -> None:
-    """Checks the number of values against the shape: TensorFlow would fill in missing values and drop surplus ones."""
-    num_elements, num_values = math.prod(proto_shape(proto)), len(getattr(proto, values_field(proto.dtype)))
-    if proto.tensor_content:
-        if proto.dtype == types_pb2.DT_STRING:
-            raise invalid("a string tensor's values must be in `string_val`. Received: `tensor_content`")
-        num_bytes = num_elements * np.dtype(_FIELDS[proto.dtype][1]).itemsize
-        if len(proto.tensor_content) != num_bytes:
-            raise invalid(
-                f"a tensor of {num_elements} elements must have {num_bytes} bytes. "
-                f"Received: {len(proto.tensor_content)}"
-            )
-        return
-    if num_values not in (num_elements, 1):  # a single value is repeated for all elements
-        raise invalid(f"a tensor of {num_elements} elements must have as many values, or one. Received: {num_values}")
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """The limits on an input tensor's size, by what its elements cost.
+
+    A string may be a candidate or a whole tf.Example, so strings are counted. A number costs the bytes that it takes,
+    even if a request has one value for all elements; an image has many numbers.
+
+    Attributes:
+      max_strings: The most elements of a string tensor.
+      max_bytes: The most bytes of a numeric or boolean tensor.
+    """
+
+    max_strings: int
+    max_bytes: int
+
+    def check(self, name: str, dtype: int, num_elements: int) -> None:
+        """Checks the size of an input.
+
+        Raises:
+          ServingError: If it is too large.
+        """
+        if dtype == types_pb2.DT_STRING:
+            if num_elements > self.max_strings:
+                raise invalid(
+                    f"input {name} must have at most {self.max_strings} elements, such as candidates. "
+                    f"Received: {_written(num_elements)}"
+                )
+        elif (num_bytes := num_elements * element_bytes(dtype)) > self.max_bytes:
+            raise invalid(f"input {name} must have at most {self.max_bytes} bytes. Received: {_written(num_bytes)}")
 
 
-def to_proto(tensor: Tensor) -> tensor_pb2.TensorProto:
-    """Converts an output tensor to a TensorProto with the values in its dtype's field, as TF Serving does."""
-    proto = tensor_pb2.TensorProto(dtype=tensor.dtype)
-    proto.tensor_shape.SetInParent()
-    for size in tensor.shape:
-        proto.tensor_shape.dim.add(size=size)
-    values = getattr(proto, values_field(tensor.dtype))
-    if tensor.dtype == types_pb2.DT_STRING:
-        values.extend(_strings(tensor))
-    else:
-        found = np.frombuffer(tensor.raw, _FIELDS[tensor.dtype][1])
-        for start in range(0, len(found), _VALUES_AT_ONCE):  # other threads run in between
-            values.extend(found[start : start + _VALUES_AT_ONCE].tolist())
-    return proto
+def check_rank(name: str, rank: int) -> None:
+    """Checks an input's number of dimensions against TensorFlow's limit.
+
+    Raises:
+      ServingError: If it has more.
+    """
+    if rank > MAX_RANK:
+        raise invalid(f"input {name} must have at most {MAX_RANK} dimensions. Received: {rank}")
 
 
-def _strings(tensor: Tensor) -> list[bytes]:
-    raw, address = tensor.raw, tensor.address
-    strings = []
-    for at in range(0, len(raw), _STRING_BYTES):
-        head = raw[at]
-        if head & _KIND_BITS == _SHORT:
-            strings.append(raw[at + 1 : at + 1 + (head >> 2)])
-        else:
-            size = library().TF_StringGetSize(address + at)
-            strings.append(ctypes.string_at(library().TF_StringGetDataPointer(address + at), size))
-    return strings
+def _written(number: int) -> str:
+    """Formats a number for an error message; a shape's product may have more digits than Python converts to text."""
+    return str(number) if number <= _MAX_INT64 else f"more than {_MAX_INT64}"

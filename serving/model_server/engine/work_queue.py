@@ -15,14 +15,13 @@ import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 
 import grpc
-from tensorflow.core.framework import tensor_pb2
 
 from serving.model_server.engine import batching
-from serving.model_server.engine.servable import Signature, Tensors
-from serving.model_server.engine.version import Version
+from serving.model_server.engine.models import Version
+from serving.model_server.engine.signatures import Inputs, Signature, Tensors
 from serving.model_server.errors import ServingError
 from serving.model_server.guard.fair_queue import LARGE_ELEMENTS, FairQueue
 
@@ -48,7 +47,7 @@ class Job:
 
     version: Version
     signature: Signature
-    inputs: Mapping[str, tensor_pb2.TensorProto]
+    inputs: Inputs
     requested: Sequence[str]
     deadline: float
     answer: asyncio.Future[Tensors]
@@ -93,7 +92,7 @@ class Job:
         self.elements -= self.elements * (end - start) // (rows - start)
         return None if end < rows else batching.merge(self.parts)
 
-    def compute(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> Tensors:
+    def compute(self, inputs: Inputs) -> Tensors:
         """Computes the outputs of these inputs; raises the errors that `run` raises."""
         assert self.version.servable is not None  # held by this job
         servable, large = self.version.servable, self.is_large
@@ -141,7 +140,7 @@ class WorkQueue:
         self,
         version: Version,
         signature: Signature,
-        inputs: Mapping[str, tensor_pb2.TensorProto],
+        inputs: Inputs,
         deadline: float,
         requested: Sequence[str] = (),
         caller: Hashable = None,

@@ -41,13 +41,18 @@ class Access:
         """Replaces the operators' tokens; raises InputError if one is a caller's."""
         self._operators = _distinct(tokens, self._callers)
 
+    @property
+    def asks_callers(self) -> bool:
+        """Whether callers need a token."""
+        return bool(self._callers)
+
     def is_operator(self, header: str | bytes | None) -> bool:
         """Whether a request's `authorization` header has an operator's token; takes the same time either way."""
         return _is_one_of(header, self._operators)
 
     def is_caller(self, header: str | bytes | None) -> bool:
         """Whether the header has a caller's or an operator's token, in the same way; true if callers need none."""
-        return not self._callers or _is_one_of(header, [*self._callers, *self._operators])
+        return not self.asks_callers or _is_one_of(header, [*self._callers, *self._operators])
 
 
 def _is_one_of(header: str | bytes | None, expected: Sequence[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""Parses large JSON bodies, and counts the parts of large gRPC messages, in a separate process of lower priority.
+"""Parses large messages so that they delay no other request: in a separate process of lower priority, or in turns.
 
 Python runs one thread at a time: parsing a million small values, in a body of 4 MB, would block all other requests for
 tens of milliseconds. If the parser yielded to them, they would still wait for it at each of their turns.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import importlib
 import multiprocessing
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar, TypeVarTuple
@@ -21,6 +22,7 @@ import grpc
 
 from serving.model_server.errors import ServingError
 from serving.model_server.guard import background
+from serving.model_server.guard.wire import LARGE_BYTES
 from serving.model_server.logs import log
 from serving.model_server.protos import import_protos_alone
 
@@ -37,15 +39,17 @@ _Arguments = TypeVarTuple("_Arguments")
 class ParsingProcess:
     """The parsing process. Neither its start nor a call at work ends because a caller stops waiting."""
 
-    def __init__(self, max_waiting: int, call_seconds: float) -> None:
+    def __init__(self, max_waiting: int, call_seconds: float, modules: Sequence[str] = ()) -> None:
         """Prepares the process without starting it.
 
         Args:
           max_waiting: The most bodies that may wait while one is parsed.
           call_seconds: The time limit of a call at work, after which the process is killed and started again.
+          modules: The modules of the functions that it will be called with; it imports them at its start.
         """
         self._max_waiting = max_waiting
         self._call_seconds = call_seconds
+        self._modules = modules
         self._num_waiting = 0
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -172,7 +176,8 @@ class ParsingProcess:
         return helper
 
     def _spawn(self) -> _Helper:
-        self._helper = helper = _Helper()  # set here, in the thread, since the task that waits may be cancelled
+        helper = _Helper(self._modules)
+        self._helper = helper  # set here, in the thread, since the task that waits may be cancelled
         return helper
 
     async def _in_thread(self, function: Callable[[*_Arguments], _Result], *arguments: *_Arguments) -> _Result:
@@ -202,14 +207,14 @@ class ParsingProcess:
 class _Helper:
     """A started process and the connection to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str]) -> None:
         context = multiprocessing.get_context("spawn")  # not forked: this one has threads of TensorFlow and of gRPC
         self._connection, its = context.Pipe()
         # The process inherits this thread's signal mask. Starting the resource tracker, which `spawn` needs, resets the
         # mask, so it is started first.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD_TO_ALL)
-        self._process = context.Process(target=_answer_calls, args=(its,), daemon=True)
+        self._process = context.Process(target=_answer_calls, args=(its, modules), daemon=True)
         self._process.start()
         its.close()  # so that the connection ends with the process
 
@@ -235,13 +240,12 @@ class _Helper:
         return self._process.exitcode
 
 
-def _answer_calls(connection: Connection) -> None:
+def _answer_calls(connection: Connection, modules: Sequence[str]) -> None:
     """Answers calls until the server ends, however it ends; the process runs this function."""
     background.lower_niceness()
     import_protos_alone()
-    from serving.model_server.guard import wire  # noqa: F401 - the calls' modules
-    from serving.model_server.protocol import json_requests, json_responses  # noqa: F401
-
+    for module in modules:
+        importlib.import_module(module)
     with contextlib.suppress(EOFError, OSError):
         while True:
             connection.send(_outcome(*connection.recv()))
@@ -254,3 +258,24 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[
         return None, error
     except Exception as error:  # as text, since not every error can be pickled
         return None, RuntimeError(f"{type(error).__name__}: {error}")
+
+
+class ParsingTurns:
+    """Lets the event loop parse one large message in each of its cycles, and all small ones in between.
+
+    Otherwise 150 simultaneous requests of 10,000 candidates would be parsed directly one after the other, and a small
+    request behind them would wait for a second or more.
+    """
+
+    def __init__(self) -> None:
+        self._large = asyncio.Lock()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, num_bytes: int) -> AsyncIterator[None]:
+        """Waits until a message of this size may be parsed; a small one does not wait. The block must not await."""
+        if num_bytes <= LARGE_BYTES:
+            yield
+            return
+        async with self._large:
+            await asyncio.sleep(0)  # small messages that arrived meanwhile go first
+            yield

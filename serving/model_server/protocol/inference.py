@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import TypeVar
 
 import grpc
@@ -17,21 +17,18 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server.engine import examples
-from serving.model_server.engine.manager import Manager
-from serving.model_server.engine.servable import (
+from serving.model_server.engine.inputs import check_filter, check_inputs, find_signature
+from serving.model_server.engine.models import ServedVersions, Version
+from serving.model_server.engine.signatures import (
     CLASSIFY_METHOD,
     DEFAULT_SIGNATURE,
     REGRESS_METHOD,
-    Limits,
-    Servable,
+    Inputs,
+    LoadedModel,
     Signature,
     Tensors,
-    check_filter,
-    check_inputs,
-    find_signature,
 )
-from serving.model_server.engine.version import Version
-from serving.model_server.engine.work_queue import WorkQueue
+from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.protocol.calls import Call
 
@@ -40,33 +37,34 @@ SIGNATURE_DEF = "signature_def"
 
 _Response = TypeVar("_Response")
 
+Run = Callable[[Version, Signature, Inputs, float, Sequence[str], Hashable], Awaitable[Tensors]]
+
 
 class Inference:
     """The model server's inference methods."""
 
-    def __init__(self, manager: Manager, queue: WorkQueue, max_elements: int, max_bytes: int) -> None:
+    def __init__(self, served: ServedVersions, run: Run, limits: Limits) -> None:
         """Makes the inference methods.
 
         Args:
-          manager: Resolves the version that answers.
-          queue: Runs the computations.
-          max_elements: The most elements of an input tensor of strings, and the most examples.
-          max_bytes: The most bytes of a numeric input tensor.
+          served: Resolves the version that answers.
+          run: Computes a signature's outputs, as `WorkQueue.run` does.
+          limits: The limits of an input tensor; the most strings are also the most examples.
         """
-        self.manager = manager
-        self._queue = queue
-        self.limits = Limits(max_elements, max_bytes)
+        self.served = served
+        self._run = run
+        self.limits = limits
 
     async def predict(self, request: predict_pb2.PredictRequest, call: Call) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
         requested = list(request.output_filter)
 
-        async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
+        async def compute(version: Version, servable: LoadedModel) -> predict_pb2.PredictResponse:
             signature = find_signature(servable, request.model_spec.signature_name)
             call.signature = signature.name
             check_inputs(signature, request.inputs, self.limits)
             check_filter(signature, requested)
-            outputs = await self._queue.run(version, signature, request.inputs, call.deadline, requested, call.caller)
+            outputs = await self._run(version, signature, request.inputs, call.deadline, requested, call.caller)
             response = predict_pb2.PredictResponse()
             _fill_spec(response.model_spec, version, signature.name)
             for name, proto in outputs.items():
@@ -80,7 +78,7 @@ class Inference:
     ) -> classification_pb2.ClassificationResponse:
         """PredictionService.Classify."""
 
-        async def compute(version: Version, servable: Servable) -> classification_pb2.ClassificationResponse:
+        async def compute(version: Version, servable: LoadedModel) -> classification_pb2.ClassificationResponse:
             signature = examples.find_signature(servable, request.model_spec.signature_name, CLASSIFY_METHOD)
             outputs, number = await self._run_examples(version, signature, request.input, call)
             response = classification_pb2.ClassificationResponse()
@@ -93,7 +91,7 @@ class Inference:
     async def regress(self, request: regression_pb2.RegressionRequest, call: Call) -> regression_pb2.RegressionResponse:
         """PredictionService.Regress."""
 
-        async def compute(version: Version, servable: Servable) -> regression_pb2.RegressionResponse:
+        async def compute(version: Version, servable: LoadedModel) -> regression_pb2.RegressionResponse:
             signature = examples.find_signature(servable, request.model_spec.signature_name, REGRESS_METHOD)
             outputs, number = await self._run_examples(version, signature, request.input, call)
             response = regression_pb2.RegressionResponse()
@@ -109,7 +107,7 @@ class Inference:
         """PredictionService.MultiInference: runs several of a version's signatures on the same examples."""
         spec = _common_spec(request)
 
-        async def compute(version: Version, servable: Servable) -> inference_pb2.MultiInferenceResponse:
+        async def compute(version: Version, servable: LoadedModel) -> inference_pb2.MultiInferenceResponse:
             response = inference_pb2.MultiInferenceResponse()
             signatures = [_task_signature(servable, task) for task in request.tasks]
             for task, signature in zip(request.tasks, signatures, strict=True):
@@ -134,7 +132,7 @@ class Inference:
         for field in request.metadata_field:
             if field != SIGNATURE_DEF:
                 raise invalid(f"Metadata field {field} is not supported")
-        call.version = version = self.manager.resolve(spec)
+        call.version = version = self.served.resolve(spec)
         signatures = get_model_metadata_pb2.SignatureDefMap()
         with version.used() as servable:
             for name, definition in servable.meta_graph.signature_def.items():
@@ -151,11 +149,11 @@ class Inference:
         proto = examples.to_tensor_proto(request_input, self.limits.max_strings)
         inputs = {examples.INPUTS: proto}
         check_inputs(signature, inputs, self.limits)
-        outputs = await self._queue.run(version, signature, inputs, call.deadline, caller=call.caller)
+        outputs = await self._run(version, signature, inputs, call.deadline, (), call.caller)
         return outputs, len(proto.string_val)
 
     async def _answer(
-        self, spec: model_pb2.ModelSpec, call: Call, compute: Callable[[Version, Servable], Awaitable[_Response]]
+        self, spec: model_pb2.ModelSpec, call: Call, compute: Callable[[Version, LoadedModel], Awaitable[_Response]]
     ) -> _Response:
         """Computes the answer with the version that the request asks for.
 
@@ -163,12 +161,12 @@ class Inference:
         computed again: a client never gets an answer from an older version than before.
         """
         while True:
-            call.version = version = self.manager.resolve(spec)
+            call.version = version = self.served.resolve(spec)
             with version.used() as servable:
                 response = await compute(version, servable)
             if spec.WhichOneof("version_choice") is not None:
                 return response
-            latest = self.manager.latest(spec.name)
+            latest = self.served.latest(spec.name)
             if latest is None or latest is version or not latest.answered:
                 version.answered = True
                 return response
@@ -203,7 +201,7 @@ def _common_spec(request: inference_pb2.MultiInferenceRequest) -> model_pb2.Mode
     return request.tasks[0].model_spec
 
 
-def _task_signature(servable: Servable, task: inference_pb2.InferenceTask) -> Signature:
+def _task_signature(servable: LoadedModel, task: inference_pb2.InferenceTask) -> Signature:
     name = task.model_spec.signature_name or DEFAULT_SIGNATURE
     if name not in servable.signatures:
         raise invalid(f"Requested signature not found in model graph: {name}")

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
-from serving.model_server.engine.servable import DEFAULT_SIGNATURE, Limits
+from serving.model_server.engine.signatures import DEFAULT_SIGNATURE
+from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import invalid
 from serving.model_server.protocol import json_examples, json_tensors
 from serving.model_server.protocol.json_values import MAX_SHOWN, shown, utf8

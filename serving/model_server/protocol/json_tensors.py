@@ -15,8 +15,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
-from serving.model_server.engine.servable import Limits, check_rank
-from serving.model_server.engine.tensors import dtype_name, values_field
+from serving.model_server.engine.tensors import Limits, check_rank, dtype_name, values_field
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.protocol.json_values import (
     MAX_SHOWN,

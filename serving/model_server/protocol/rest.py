@@ -9,7 +9,7 @@ import re
 import time
 import urllib.parse
 import zlib
-from collections.abc import Awaitable, Callable, Hashable, Iterator
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
 from typing import TypeVar, TypeVarTuple
 
 import grpc
@@ -23,15 +23,15 @@ from tensorflow_serving.apis import (
     model_pb2,
 )
 
-from serving.model_server.engine.servable import Limits, Signature
+from serving.model_server.engine.signatures import Signature
+from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.guard import auth
 from serving.model_server.guard.parsing_process import ParsingProcess
 from serving.model_server.guard.unfinished_bodies import UnfinishedBodies, UnfinishedBody
 from serving.model_server.protocol import json_requests, json_responses
-from serving.model_server.protocol.calls import Call, observed
+from serving.model_server.protocol.calls import Call, Metrics, observed
 from serving.model_server.protocol.inference import SIGNATURE_DEF, Inference
-from serving.model_server.protocol.metrics import Metrics
 from serving.model_server.protocol.model_service import ModelStatus
 
 _VERSION = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
@@ -145,12 +145,12 @@ class Rest:
         return Response("ok\n", media_type="text/plain")
 
     async def _ready(self, request: Request) -> Response:
-        if self._inference.manager.ready:
+        if self._inference.served.ready:
             return Response("ok\n", media_type="text/plain")
         return Response("a model has no version that answers yet\n", 503, media_type="text/plain")
 
     async def _model_ready(self, request: Request) -> Response:
-        if self._inference.manager.latest(request.path_params["model"]):
+        if self._inference.served.latest(request.path_params["model"]):
             return Response("ok\n", media_type="text/plain")
         return Response("the model has no version that answers\n", 503, media_type="text/plain")
 
@@ -198,7 +198,7 @@ class Rest:
             method = found["verb"].capitalize()
         elif found := _STATUS.fullmatch(path):
             method = "GetModelMetadata" if found["metadata"] else "GetModelStatus"
-        if found and found["name"] in self._inference.manager.by_model:  # others would make a series each
+        if found and found["name"] in self._inference.served.by_model:  # others would make a series each
             model = found["name"]
         self._metrics.count("rest", method, model, "", "", code, None)
 
@@ -232,9 +232,9 @@ class Rest:
             return json_responses.regressions(result)
         return await self._parsing.run(call.deadline, json_responses.regressions, result)
 
-    def _signatures(self, spec: model_pb2.ModelSpec) -> dict[str, Signature]:
+    def _signatures(self, spec: model_pb2.ModelSpec) -> Mapping[str, Signature]:
         """The signatures of the version that a request asks for; if it does not exist, the body is not parsed."""
-        with self._inference.manager.resolve(spec).used() as servable:
+        with self._inference.served.resolve(spec).used() as servable:
             return servable.signatures
 
     def _float_features(self, spec: model_pb2.ModelSpec) -> dict[str, frozenset[str]]:

@@ -17,7 +17,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from serving.model_server.server import listen
+from serving.model_server.protocol.rest_server import listen
 from tests.serving.model_server.requests import Hold, refusal, request
 from tests.serving.model_server.running import Server, running
 from tests.serving.model_server.tiny_models import MODEL, x_request

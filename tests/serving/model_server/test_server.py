@@ -8,14 +8,14 @@ import json
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
-from serving.model_server.guard.tls import ServerCertificate
-from serving.model_server.server import _rest_server, _start_watcher, listen
+from serving.model_server.guard.credentials import ServerCertificate
+from serving.model_server.protocol.rest_server import listen, make_server
+from serving.model_server.server import _start_watcher
 from tests.serving.certificates import make_pair
 
 
@@ -60,9 +60,8 @@ async def _tell_client(scope: Any, receive: Any, send: Any) -> None:
 @contextlib.asynccontextmanager
 async def _rest(seconds: float = 10.0, certificate: ServerCertificate | None = None) -> AsyncIterator[int]:
     """Runs a REST server of this application; yields its port."""
-    flags: Any = SimpleNamespace(timeout_seconds=seconds, max_connections=10, grace_seconds=1.0)
-    app: Any = SimpleNamespace(app=_tell_client)
-    server, listener = _rest_server(flags, app, certificate), listen("127.0.0.1", 0)
+    server = make_server(_tell_client, certificate, timeout_seconds=seconds, grace_seconds=1.0, max_connections=10)
+    listener = listen("127.0.0.1", 0)
     task = asyncio.create_task(server.serve([listener]))
     try:
         yield listener.getsockname()[1]

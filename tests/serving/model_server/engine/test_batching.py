@@ -9,7 +9,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.model_server.engine import batching
-from serving.model_server.engine.servable import Signature
+from serving.model_server.engine.signatures import Signature
 
 
 def a_key(dtype: int, sizes: list[int], **values: object) -> Hashable:
@@ -17,7 +17,7 @@ def a_key(dtype: int, sizes: list[int], **values: object) -> Hashable:
     info = meta_graph_pb2.TensorInfo(dtype=dtype)
     info.tensor_shape.dim.add(size=-1)
     definition = meta_graph_pb2.SignatureDef(inputs={"x": info}, outputs={"y": info})
-    signature = Signature("s", definition, feeds={"x": None}, fetches={"y": None})  # type: ignore[dict-item]
+    signature = Signature("s", definition, ["x"], ["y"])
     proto = tensor_pb2.TensorProto(dtype=dtype, **values)
     for size in sizes:
         proto.tensor_shape.dim.add(size=size)

@@ -6,7 +6,9 @@ import pytest
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.model_server.engine.servable import Limits, Signature, check_inputs
+from serving.model_server.engine.inputs import check_inputs
+from serving.model_server.engine.signatures import Signature
+from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError
 from serving.model_server.protocol.json_tensors import to_tensor_proto
 
@@ -21,7 +23,7 @@ def check(dtype: int, *sizes: int, limits: Limits | None = LIMITS) -> None:
     proto.tensor_shape.SetInParent()
     for size in sizes:
         proto.tensor_shape.dim.add(size=size)
-    check_inputs(Signature("s", definition, {"x": None}, {}), {"x": proto}, limits)  # type: ignore[dict-item]
+    check_inputs(Signature("s", definition, ["x"], []), {"x": proto}, limits)
 
 
 @pytest.mark.parametrize("dtype", [FLOAT, STRING])

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tensorflow_serving.apis import model_pb2
 
-from serving.model_server.engine import loading, version_files
+from serving.model_server.engine import version_files
+from serving.model_server.engine.loader import LoadSettings
 from serving.model_server.engine.manager import Manager
 from serving.model_server.engine.models import ModelConfig
 from serving.model_server.engine.version_files import VersionFiles
@@ -29,17 +31,17 @@ class Loaded:
         self.closed.set()
 
 
-@pytest.fixture
-def loaded(monkeypatch: pytest.MonkeyPatch) -> list[Loaded]:
-    """The versions that have been loaded."""
-    found: list[Loaded] = []
+SETTINGS = LoadSettings(retry_seconds=60, settle_seconds=0, load_seconds=60)
 
-    def load(path: str, num_threads: int) -> tuple[float, Loaded]:
-        found.append(Loaded(path))
-        return 0.0, found[-1]
 
-    monkeypatch.setattr(loading, "load_version", load)
-    return found
+def _manager(loaded: list[Loaded]) -> Manager:
+    """A manager without models, which adds the versions that it loads to a list."""
+
+    def load(path: str) -> tuple[float, Any]:
+        loaded.append(Loaded(path))
+        return 0.0, loaded[-1]
+
+    return Manager(list, load, SETTINGS)
 
 
 def _config(folder: Path, name: str, num_latest: int = 1) -> ModelConfig:
@@ -49,9 +51,14 @@ def _config(folder: Path, name: str, num_latest: int = 1) -> ModelConfig:
     return ModelConfig(name, str(folder / name), num_latest)
 
 
-def _reconfigured(error: type[Exception], *configs: ModelConfig, then: Callable[[Manager], None] | None = None) -> None:
+def _reconfigured(
+    error: type[Exception], *configs: ModelConfig, then: Callable[[Manager], None] | None = None
+) -> list[Loaded]:
+    """The versions that a change of the configuration loads; the change must end with an error."""
+    loaded: list[Loaded] = []
+
     async def reconfigure() -> None:
-        found = Manager(list, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        found = _manager(loaded)
         if then:
             then(found)
         with pytest.raises(error):
@@ -59,10 +66,11 @@ def _reconfigured(error: type[Exception], *configs: ModelConfig, then: Callable[
         await asyncio.sleep(0)
 
     asyncio.run(reconfigure())
+    return loaded
 
 
 def test_a_staged_version_is_freed_if_the_next_one_s_files_cannot_be_read(
-    tmp_path: Path, loaded: list[Loaded], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inspect = version_files.inspect
 
@@ -72,13 +80,12 @@ def test_a_staged_version_is_freed_if_the_next_one_s_files_cannot_be_read(
         return inspect(path, settle_seconds)
 
     monkeypatch.setattr(version_files, "inspect", fail_at_1)
-    _reconfigured(ServingError, _config(tmp_path, "a", num_latest=2))
-    (version,) = loaded
+    (version,) = _reconfigured(ServingError, _config(tmp_path, "a", num_latest=2))
     assert version.path == str(tmp_path / "a" / "2")
     assert version.closed.wait(10)
 
 
-def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: Path, loaded: list[Loaded]) -> None:
+def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: Path) -> None:
     """For example, a failure of the server itself while it stages another model."""
 
     def break_one(found: Manager) -> None:
@@ -92,14 +99,11 @@ def test_staged_versions_are_freed_after_an_error_that_nobody_expects(tmp_path: 
     async def _fail() -> None:
         raise ZeroDivisionError
 
-    _reconfigured(ZeroDivisionError, _config(tmp_path, "a"), _config(tmp_path, "b"), then=break_one)
-    (version,) = loaded
+    (version,) = _reconfigured(ZeroDivisionError, _config(tmp_path, "a"), _config(tmp_path, "b"), then=break_one)
     assert version.closed.wait(10)
 
 
-def test_a_model_that_goes_is_gone_once_the_change_is_done(
-    tmp_path: Path, loaded: list[Loaded], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_goes_is_gone_once_the_change_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The watcher started to update the model by the old configuration while the change was being prepared."""
     inspect = version_files.inspect
 
@@ -108,7 +112,7 @@ def test_a_model_that_goes_is_gone_once_the_change_is_done(
         return inspect(path, settle_seconds)
 
     async def reconfigure() -> None:
-        found = Manager(list, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        found = _manager([])
         await found.reconfigure([_config(tmp_path, "a")])
         assert found.resolve(model_pb2.ModelSpec(name="a")).number == 2
         stage = found._staging.stage
@@ -126,18 +130,18 @@ def test_a_model_that_goes_is_gone_once_the_change_is_done(
     asyncio.run(reconfigure())
 
 
-def test_a_version_that_still_loads_at_the_end_is_overdue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_that_still_loads_at_the_end_is_overdue(tmp_path: Path) -> None:
     """The process must then end without the libraries' clean-up, which would crash the thread that loads."""
     begun, end = threading.Event(), threading.Event()
 
-    def load(path: str, num_threads: int) -> tuple[float, Loaded]:
+    def load(path: str) -> tuple[float, Any]:
         begun.set()
         end.wait(60)
         return 0.0, Loaded(path)
 
     async def stop_during_the_load() -> list[str]:
         configs = [_config(tmp_path, "a")]
-        found = Manager(lambda: configs, num_threads=1, retry_seconds=60, settle_seconds=0, load_seconds=60)
+        found = Manager(lambda: configs, load, SETTINGS)
         watching = asyncio.create_task(found.watch(60))
         while not begun.is_set():
             await asyncio.sleep(0.01)
@@ -149,5 +153,4 @@ def test_a_version_that_still_loads_at_the_end_is_overdue(tmp_path: Path, monkey
             await asyncio.sleep(0.01)
         return overdue
 
-    monkeypatch.setattr(loading, "load_version", load)
     assert asyncio.run(stop_during_the_load()) == [str(tmp_path / "a" / "2")]

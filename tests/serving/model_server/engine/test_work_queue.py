@@ -13,8 +13,8 @@ import tensorflow as tf
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.model_server.engine.servable import Signature
-from serving.model_server.engine.version import Version
+from serving.model_server.engine.models import Version
+from serving.model_server.engine.signatures import Signature
 from serving.model_server.engine.work_queue import Job, WorkQueue
 from serving.model_server.errors import ServingError
 from tests.serving.model_server.tiny_models import REGRESS
@@ -41,7 +41,7 @@ def a_signature() -> Signature:
     info = meta_graph_pb2.TensorInfo()
     info.tensor_shape.dim.add(size=-1)
     definition = meta_graph_pb2.SignatureDef(inputs={"x": info}, outputs={"y": info})
-    return Signature("s", definition, feeds={"x": None}, fetches={"y": None})  # type: ignore[dict-item]
+    return Signature("s", definition, ["x"], ["y"])
 
 
 def test_an_error_that_nobody_foresaw_is_each_request_s_and_ends_no_thread() -> None:

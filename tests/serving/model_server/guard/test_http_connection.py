@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from serving.model_server.guard.http_connection import bounded_protocol
-from serving.model_server.server import listen
+from serving.model_server.protocol.rest_server import listen
 
 #: More than the kernel buffers for a client that does not read.
 _ANSWER_BYTES = 32 << 20

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from benchmarks.model_server import children
-from serving.model_server.engine.servable import Limits
+from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError
 from serving.model_server.guard.parsing_process import ParsingProcess
 from serving.model_server.protocol import json_requests

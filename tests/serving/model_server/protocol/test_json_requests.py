@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.model_server.engine.servable import Limits
+from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError
 from serving.model_server.protocol.json_requests import predict_request
 

@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.model_server.engine.servable import Limits
+from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError
 from serving.model_server.protocol.json_requests import predict_request
 

@@ -1,8 +1,9 @@
-"""Reads TF Serving's configuration files, in protobuf's text format: of the models and of monitoring."""
+"""TF Serving's configurations: of the models, in a request or in a file of text format, and of monitoring."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,17 +11,50 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, te
 from google.protobuf.message import Message
 from tensorflow_serving.config import model_server_config_pb2
 
-from serving.model_server.engine.models import ModelConfig
-from serving.model_server.errors import ServingError
+from serving.model_server.engine.models import ModelConfig, local_path
+from serving.model_server.errors import ServingError, invalid
 from serving.model_server.guard import background
 from serving.model_server.logs import log
-from serving.model_server.protocol.model_service import from_list
 from transform.errors import UserError
 
 _MAX_BYTES = 16 << 20
 
 #: TF Serving's metrics path, unless the monitoring configuration sets another.
 _PROMETHEUS_PATH = "/monitoring/prometheus/metrics"
+
+
+def from_list(configs: model_server_config_pb2.ModelConfigList) -> list[ModelConfig]:
+    """Converts the models of TF Serving's configuration.
+
+    Raises:
+      ServingError: If a model cannot be served, or is listed more than once.
+    """
+    found = [from_proto(config) for config in configs.config]
+    if len({config.name for config in found}) < len(found):
+        raise invalid("Illegal to list model multiple times in config list")
+    return found
+
+
+def from_proto(config: model_server_config_pb2.ModelConfig) -> ModelConfig:
+    """Converts one model of TF Serving's configuration.
+
+    Raises:
+      ServingError: If it cannot be served.
+    """
+    if not config.name:
+        raise invalid("a model must have a name")
+    if config.model_platform not in ("", "tensorflow"):
+        raise invalid(f"model_platform must be tensorflow. Received: {config.model_platform} ({config.name})")
+    base_path = local_path(config.base_path)
+    if not os.path.isabs(base_path):
+        raise invalid(f"Expected model {config.name} to have an absolute path; got base_path()={config.base_path}")
+    policy = config.model_version_policy
+    kind = policy.WhichOneof("policy_choice")
+    specific = tuple(policy.specific.versions) if kind == "specific" else ()
+    if kind == "specific" and not specific:
+        raise invalid(f"a `specific` version policy must name a version ({config.name})")
+    num_latest = None if kind == "all" else (policy.latest.num_versions or 1) if kind == "latest" else 1
+    return ModelConfig(config.name, base_path, num_latest, specific, dict(config.version_labels))
 
 
 def read_models(path: str) -> list[ModelConfig]:

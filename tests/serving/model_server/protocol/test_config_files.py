@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.model_server import config_files
-from serving.model_server.config_files import prometheus_path, read_models
 from serving.model_server.engine.models import ModelConfig
+from serving.model_server.protocol import config_files
+from serving.model_server.protocol.config_files import prometheus_path, read_models
 from tests.serving.model_server.answers import of
 from tests.serving.model_server.running import POLL, running, wait_for
 from tests.serving.model_server.tiny_models import push
