@@ -19,8 +19,8 @@ from pipeline.report.exports.mlflow_tracking import track
 from pipeline.report.page.outcome import PageOutcome
 from pipeline.report.result.read import read_run
 from pipeline.report.result.run import Run
+from pipeline.report.result.run_result import read_run_result
 from pipeline.report.run_report import RunReport, RunResult, read_report
-from pipeline.report.run_result import read_run_result
 from pipeline.report.write import remove_pages, write_pages, write_views
 from pipeline.workspace import Workspace
 from transform.errors import GateError, InputError, UserError

@@ -39,7 +39,7 @@ from transform.errors import UserError
 ASSETS = ".assets"
 
 #: The sections in the page's order: the anchor and the title that a section has if its input cannot be read.
-_SECTIONS: Sequence[tuple[str, str, Callable[[Run], Section]]] = (
+SECTIONS: Sequence[tuple[str, str, Callable[[Run], Section]]] = (
     ("gates", "Verdicts of the gates", gates.section),
     ("data", "The way of the data", flow.section),
     ("quality", "Quality", quality.section),
@@ -93,7 +93,7 @@ def render_sections(run: Run) -> tuple[list[Section], tuple[str, ...]]:
     A section whose input cannot be read consists of the sentence that says so.
     """
     sections, problems = [], []
-    for anchor, title, make in _SECTIONS:
+    for anchor, title, make in SECTIONS:
         try:
             sections.append(make(run))
         except _UNREADABLE as error:

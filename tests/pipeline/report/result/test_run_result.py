@@ -8,7 +8,7 @@ from tfx.types import standard_artifacts
 
 from components.artifacts import LATE
 from components.lineage import ingested_examples
-from pipeline.report.run_result import _missing_spans
+from pipeline.report.result.run_result import _missing_spans
 from tests.components.mlmd_lineage import Lineage
 
 
