@@ -13,6 +13,15 @@ from components.artifacts import INPUT_FINGERPRINT, LATE, SPAN_FINGERPRINT
 #: Custom properties of a GateVerdict: what a person accepted, why, and who; empty if there was nothing to accept.
 ACCEPTED, ACCEPT_REASON, ACCEPTED_BY = "accepted", "accept_reason", "accepted_by"
 
+#: A custom property of a PushedModel: why the push itself refused the model, forced or not.
+REFUSAL = "refusal"
+
+#: The parameter, and the custom property of a PushedModel: why a model was pushed although a gate refused it.
+FORCE_REASON = "force_reason"
+
+#: A custom property of a PushedModel: a remark about the version; empty for an ordinary push.
+NOTE = "note"
+
 _EVENT = metadata_store_pb2.Event
 _ENDED_WELL = (metadata_store_pb2.Execution.COMPLETE, metadata_store_pb2.Execution.CACHED)
 

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
+from trainer.training.position import Metrics
 from trainer.wide_deep.model import Features, WideDeep
 from transform.auc import auc
 
 FloatArray = np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Metrics:
-    """Quality on a set of weighted examples.
-
-    Attributes:
-      num_examples: The number of examples.
-      auc: The area under the ROC curve, exact; None unless both labels have weight.
-      logloss: The mean logistic loss in nats; None unless an example has weight.
-    """
-
-    num_examples: int
-    auc: float | None
-    logloss: float | None
 
 
 def logits_function(model: WideDeep) -> Callable[[Features], tf.Tensor]:

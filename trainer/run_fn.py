@@ -20,7 +20,7 @@ from trainer.training.checkpoints import remove_folder
 from trainer.training.event_files import write_event_files
 from trainer.training.loop import TrainingResult
 from trainer.training.progress import log_stage
-from trainer.training.report import TRAINING_REPORT_FILE, TrainingReport
+from trainer.training.report import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, TrainingReport
 from trainer.training.setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start.warm_start import save_warm_start
 from transform.config.config import Config
@@ -30,9 +30,6 @@ from transform.files.reference_scores import write_reference_scores
 from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY, write_trainer_predictions
 from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
-
-#: The wide part's weights, in readable form; in the folder that contains the SavedModel's, beside the training report.
-WIDE_WEIGHTS_FILE = "wide_weights.md"
 
 
 def run_fn(fn_args: Any) -> None:

@@ -22,6 +22,7 @@ from components.gate_records import GateRecord as GateRecordContent
 from components.gate_records import read_record
 from components.infra_validation.requests import raw_requests, select_latest_span
 from components.infra_validation.verdict import read_checksums, read_verdict
+from components.lineage import FORCE_REASON, NOTE, REFUSAL
 from components.model_store.versions import version_path
 from components.push.new_manifest import new_manifest
 from components.push.push_version import Candidate, Objections, Pushed, push
@@ -35,15 +36,6 @@ from components.push.refusals import (
 from components.uncached import UncachedDriver
 from transform.config.config import Config
 from transform.version_layout import CANDIDATE_COUNTS
-
-#: A custom property of a PushedModel: why the push itself refused the model, forced or not.
-REFUSAL = "refusal"
-
-#: The parameter, and the custom property of a PushedModel: why a model was pushed although a gate refused it.
-FORCE_REASON = "force_reason"
-
-#: A custom property of a PushedModel: a remark about the version; empty for an ordinary push.
-NOTE = "note"
 
 
 class PusherSpec(ComponentSpec):  # type: ignore[misc]

@@ -15,9 +15,9 @@ from tests.trainer.conftest import FIRST_APPS
 from tests.trainer.small_deployment import Span, make_rows, to_example
 from trainer.optimizers import JointOptimizer
 from trainer.pruning import PrunedTable
-from trainer.run_fn import WIDE_WEIGHTS_FILE, run_fn
+from trainer.run_fn import run_fn
 from trainer.signatures import serving_feature_spec
-from trainer.training.report import TRAINING_REPORT_FILE
+from trainer.training.report import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE
 from trainer.transform_output.graph import apply_transform
 from trainer.transform_output.state import read_transform_state
 from trainer.warm_start.array_files import read

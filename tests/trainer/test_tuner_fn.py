@@ -12,10 +12,9 @@ import pytest
 from keras_tuner.errors import FatalError
 
 from tests.trainer.small_deployment import make_config
-from trainer.evaluation import Metrics
 from trainer.hyperparameters import decoded
 from trainer.training.loop import TrainingError, TrainingResult
-from trainer.training.position import Epoch
+from trainer.training.position import Epoch, Metrics
 from trainer.tuner_fn import Search
 from transform.config.config import Config
 

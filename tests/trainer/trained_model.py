@@ -14,7 +14,8 @@ from trainer.training.data import Batch
 from trainer.training.step import train_step
 from trainer.training_size import sized
 from trainer.transform_output.state import TransformState
-from trainer.warm_start.warm_start import WarmStartReport, save_warm_start, warm_start
+from trainer.warm_start.report import WarmStartReport
+from trainer.warm_start.warm_start import save_warm_start, warm_start
 from trainer.wide_deep.model import WideDeep
 from transform.combinations import NUM_COUNT_BUCKETS
 from transform.config.config import Config

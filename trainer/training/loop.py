@@ -10,11 +10,11 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from trainer.evaluation import Metrics, evaluate, logits_function
+from trainer.evaluation import evaluate, logits_function
 from trainer.optimizers import JointOptimizer
 from trainer.training.checkpoints import Checkpoints
 from trainer.training.data import LabelCounts
-from trainer.training.position import Epoch, TrainingProgress
+from trainer.training.position import Epoch, Metrics, TrainingProgress
 from trainer.training.progress import ProgressLog, log_stage
 from trainer.training.step import steps_function
 from trainer.training_size import read_batch_size, read_num_epochs

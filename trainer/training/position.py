@@ -4,7 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from trainer.evaluation import Metrics
+
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+    """Quality on a set of weighted examples.
+
+    Attributes:
+      num_examples: The number of examples.
+      auc: The area under the ROC curve, exact; None unless both labels have weight.
+      logloss: The mean logistic loss in nats; None unless an example has weight.
+    """
+
+    num_examples: int
+    auc: float | None
+    logloss: float | None
 
 
 @dataclasses.dataclass(frozen=True)

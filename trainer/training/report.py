@@ -6,18 +6,19 @@ import os
 from collections.abc import Mapping
 from typing import Literal
 
-import tensorflow as tf
 from pydantic import JsonValue
 from pydantic.dataclasses import dataclass
 
-from trainer.evaluation import Metrics
-from trainer.training.position import Epoch
-from trainer.warm_start.warm_start import WarmStartReport
+from trainer.training.position import Epoch, Metrics
+from trainer.warm_start.report import WarmStartReport
 from transform.documents import CONFIG, Document, FloatOrNaN
 from transform.errors import InputError
 
 #: The report's file name, in the folder that contains the SavedModel's.
 TRAINING_REPORT_FILE = "training_report.json"
+
+#: The wide part's weights, in readable form; in the same folder.
+WIDE_WEIGHTS_FILE = "wide_weights.md"
 
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
@@ -87,6 +88,8 @@ _DOCUMENT = Document(TrainingReport, "a training report")
 
 def read_training_report(model_uri: str) -> TrainingReport:
     """Reads the report in a Model artifact's folder; raises InputError if there is none, or it is damaged."""
+    import tensorflow as tf  # takes 4 s, which those that only use the class should not
+
     path = os.path.join(model_uri, TRAINING_REPORT_FILE)
     if not tf.io.gfile.exists(path):
         raise InputError(f"a trained model must have a training report. Received: no file {path}")

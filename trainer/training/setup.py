@@ -20,7 +20,8 @@ from trainer.training.progress import log_stage
 from trainer.training.unseen_rows import fill_unseen_rows
 from trainer.training_size import MIN_HELD_OUT, read_num_epochs, sized, validation_fraction
 from trainer.transform_output.state import TransformState, read_transform_state
-from trainer.warm_start.warm_start import WarmStartReport, warm_start
+from trainer.warm_start.report import WarmStartReport
+from trainer.warm_start.warm_start import warm_start
 from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT

@@ -12,7 +12,7 @@ from components.infra_validation.verdict import Measurements
 from pipeline.report.console.quality_table import against, not_beaten
 from pipeline.report.console.summary import two_columns
 from pipeline.report.run_report import RunResult
-from trainer.warm_start.warm_start import NO_FILES
+from trainer.warm_start.report import NO_FILES
 
 #: The metrics shown; the latency and the skew follow.
 _METRICS = ("auc", "logloss", "calibration")

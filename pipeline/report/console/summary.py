@@ -16,7 +16,7 @@ from pipeline.report.console.cost_table import infra_rows
 from pipeline.report.console.quality_table import quality_rows
 from pipeline.report.run_report import RunResult
 from trainer.training.report import TrainingReport
-from trainer.warm_start.warm_start import TableReport
+from trainer.warm_start.report import TableReport
 from transform.feature import IMPRESSIONS
 from transform.ranking import absence_words
 

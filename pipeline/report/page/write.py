@@ -32,7 +32,6 @@ from pipeline.report.page.sections import (
 )
 from pipeline.report.result.run import Run
 from pipeline.workspace import Workspace
-from trainer.warm_start.files import WarmStartError
 from transform.errors import UserError
 
 #: The folder, in that of the reports, with the charts' script.
@@ -54,7 +53,7 @@ SECTIONS: Sequence[tuple[str, str, Callable[[Run], Section]]] = (
 )
 
 #: What reading a removed or damaged artifact raises; its section says so, and the others are shown.
-_UNREADABLE = (OSError, UserError, ValueError, KeyError, DecodeError, tf.errors.OpError, WarmStartError)
+_UNREADABLE = (OSError, UserError, ValueError, KeyError, DecodeError, tf.errors.OpError)
 
 
 def write_page(workspace: Workspace, run: Run) -> PageOutcome:

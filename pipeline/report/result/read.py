@@ -18,7 +18,6 @@ from components.ingestion.counts import Counts, read_counts
 from components.lineage import artifacts_of_pipeline, producer, read_artifacts
 from components.model_store.versions import history, versions
 from components.quality_gate.inputs import QualityInputs
-from pipeline.metadata.handle import Metadata
 from pipeline.nodes.names import DATA_VALIDATION, EXAMPLE_GEN, QUALITY_GATE
 from pipeline.registry.record import files_of
 from pipeline.report.result.run import Contents, Node, Output, Reading, Run
@@ -64,6 +63,8 @@ def read_run(
       executions: By node, its execution in ML Metadata.
       report: The run's report, which names its pipeline.
     """
+    from pipeline.metadata.handle import Metadata  # takes 4 s, which those that only read contents should not
+
     name, root = report.pipeline, str(workspace.serving(report.pipeline))
     with Metadata(connection) as handle:
         nodes = sorted(_nodes(handle.store, executions), key=lambda node: node.started)

@@ -15,17 +15,15 @@ from components.gate_records import read_record
 from components.infra_validation.verdict import read_verdict
 from components.ingestion.counts import read_counts
 from components.late_labels.counts import LateCounts, read_label_counts
-from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, ingested_examples
+from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, FORCE_REASON, NOTE, REFUSAL, ingested_examples
 from components.model_store.served_models import IMPORTED_FROM, baseline_words
-from components.push.component import FORCE_REASON, NOTE, REFUSAL
 from components.quality_gate import judgement as quality
 from components.quality_gate.inputs import QualityInputs
 from pipeline.metadata.handle import Metadata
 from pipeline.nodes.names import DATA_VALIDATION, LATE_LABELS, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.registry.progressive import progress_problem, read_progress
 from pipeline.report.run_report import RunResult
-from trainer.run_fn import WIDE_WEIGHTS_FILE
-from trainer.training.report import read_training_report
+from trainer.training.report import WIDE_WEIGHTS_FILE, read_training_report
 from transform.config.config import Config
 
 #: The output artifacts, by node.

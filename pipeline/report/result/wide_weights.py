@@ -5,15 +5,15 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainer.explanations.wide_weights import row_names, strongest_rows
-from trainer.transform_output.state import TransformState
-from trainer.warm_start.array_files import read
-from trainer.warm_start.files import SavedTable, read_files
-from trainer.wide_deep.tables import RowKeys
-from transform.stateful_vocabulary import MEMORY_FILE, Seen, read_vocabulary_state
+if TYPE_CHECKING:  # these take seconds to import, which those that only use the classes should not
+    from trainer.transform_output.state import TransformState
+    from trainer.warm_start.files import SavedTable
+    from trainer.wide_deep.tables import RowKeys
+    from transform.stateful_vocabulary import Seen
 
 #: Rows of each table, of each sign, and the number of tables.
 _NUM_STRONGEST, _MAX_TABLES = 8, 12
@@ -70,6 +70,9 @@ def read_wide_weights(model: str, memory: str | None) -> WideWeights | None:
     Returns:
       The wide part; None if its files were removed.
     """
+    from trainer.warm_start.files import read_files
+    from transform.stateful_vocabulary import MEMORY_FILE, read_vocabulary_state
+
     folder = os.path.join(model, "warm_start")
     if not os.path.isdir(folder):
         return None
@@ -85,6 +88,9 @@ def read_wide_weights(model: str, memory: str | None) -> WideWeights | None:
 def _table(
     name: str, table: SavedTable, state: TransformState, seen: Mapping[str, Mapping[bytes, Seen]]
 ) -> WeightTable:
+    from trainer.explanations.wide_weights import row_names, strongest_rows
+    from trainer.warm_start.array_files import read
+
     weights, keys = read(table.variable.values).reshape(-1), table.keys
     highest, lowest = strongest_rows(keys, weights, state, _NUM_STRONGEST)
     rows = [

@@ -9,9 +9,9 @@ from components.ingestion.counts import Counts
 from pipeline.report.result.read import read_contents
 from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport, RunResult
-from trainer.evaluation import Metrics
+from trainer.training.position import Metrics
 from trainer.training.report import TrainingReport
-from trainer.warm_start.warm_start import WarmStartReport
+from trainer.warm_start.report import WarmStartReport
 
 TRAINING = TrainingReport(
     vocabulary_sizes={"app": 3},

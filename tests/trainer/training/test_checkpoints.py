@@ -16,7 +16,6 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span
-from trainer.evaluation import Metrics
 from trainer.optimizers import JointOptimizer
 from trainer.run_fn import run_fn
 from trainer.training import data
@@ -29,7 +28,7 @@ from trainer.training.checkpoints import (
     remove_stale_folders,
 )
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
-from trainer.training.position import Epoch, TrainingProgress
+from trainer.training.position import Epoch, Metrics, TrainingProgress
 from trainer.training.report import TrainingReport, read_training_report
 from trainer.training_size import read_num_epochs
 from trainer.wide_deep.model import WideDeep

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from trainer.evaluation import Metrics
 from trainer.training.event_files import write_event_files
-from trainer.training.position import Epoch
+from trainer.training.position import Epoch, Metrics
 
 
 def test_they_have_each_epoch_s_metrics(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from tests.trainer.small_deployment import OPTIMIZERS, make_config
 from tests.trainer.trained_model import NEW, OLD, Trained, build, save, start
-from trainer.warm_start.warm_start import WarmStartReport, warm_start
+from trainer.warm_start.report import WarmStartReport
+from trainer.warm_start.warm_start import warm_start
 from transform.config.config import Config
 
 

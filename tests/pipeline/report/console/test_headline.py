@@ -16,7 +16,7 @@ from pipeline.report.console.headline import headline
 from tests.documented_outputs import shape_of
 from tests.pages import FENCE, ROOT, text_of
 from tests.pipeline.report.run_results import run_result
-from trainer.warm_start.warm_start import NO_FILES, WarmStartReport
+from trainer.warm_start.report import NO_FILES, WarmStartReport
 
 _COST = Measurements(
     load_seconds=1.0,

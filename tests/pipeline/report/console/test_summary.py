@@ -11,7 +11,7 @@ from components.late_labels.counts import LateCounts
 from pipeline.registry.progressive import ProgressiveValidation
 from tests.pipeline.report.console.summaries import lines_of, trained
 from tests.pipeline.report.run_results import TRAINING
-from trainer.warm_start.warm_start import TableReport, WarmStartReport
+from trainer.warm_start.report import TableReport, WarmStartReport
 
 
 def test_a_cold_start_and_the_wide_weights() -> None:

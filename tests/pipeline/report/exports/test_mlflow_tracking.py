@@ -15,8 +15,7 @@ from pipeline.report.exports.mlflow_tracking import track
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 from tests.pipeline.report.run_results import TRAINING, ended, run_result
-from trainer.evaluation import Metrics
-from trainer.training.position import Epoch
+from trainer.training.position import Epoch, Metrics
 
 EPOCHS = (Epoch(1, 40, 0.75, Metrics(20, 0.625, 0.5)), Epoch(2, 40, 0.5, Metrics(20, None, 0.25)))
 REPORT = run_result(

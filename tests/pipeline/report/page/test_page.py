@@ -33,9 +33,8 @@ from tests.once import made_once
 from tests.pipeline.report.console.summaries import trained
 from tests.pipeline.report.page.page_elements import Elements
 from tests.pipeline.report.run_results import ended, run_result
-from trainer.evaluation import Metrics
-from trainer.training.position import Epoch
-from trainer.warm_start.warm_start import TableReport, WarmStartReport
+from trainer.training.position import Epoch, Metrics
+from trainer.warm_start.report import TableReport, WarmStartReport
 
 HOSTILE = '</script><img src=x onerror="alert(1)"><!--{{ 7 * 7 }}'
 
