@@ -1,11 +1,10 @@
 """Measures ingestion's processor time: `python -m benchmarks.scale_ingestion [NUM_IMPRESSIONS [FORMAT ...]]`.
 
 A simulated day with all joins, labels from installs, quarantine and counts. One impression in a hundred is bad: in
-Parquet files it has no request, in other files one half of these has no request, and one half is damaged. The ingestion
-of release 0.2.0, one row at a time, is measured on the same files in the same run, and must have the same number of
-examples. For CSV, so is TFX's CsvExampleGen, on the impressions without the damaged lines, at which it stops; it has no
-joins, labels or quarantine. Each ingests a small day first, which does not count. Prints the largest size of the folder
-of exchanged files too.
+Parquet files it has no request, in other files one half of these has no request, and one half is damaged. For CSV,
+TFX's CsvExampleGen is measured in the same run, on the impressions without the damaged lines, at which it stops; it has
+no joins, labels or quarantine. Each ingests a small day first, which does not count. Prints the largest size of the
+folder of exchanged files too.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ import threading
 import time
 from pathlib import Path
 
-import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -40,11 +38,8 @@ from components.ingestion.spans import resolve_span
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.simulator import simulate
 from pipeline.simulator.writers import write_part
-from tests.components.ingestion.row_by_row.examples import Layout
-from tests.components.ingestion.row_by_row.transforms import IngestImpressions
 from transform.config.component_configs import for_ingestion
 from transform.config.config import Config, load_config
-from transform.errors import UserError
 from transform.files.tfrecords import read_records
 
 NUM_IMPRESSIONS, IMPRESSIONS_PER_USER, NUM_APPS = 200_000, 10, 5_000
@@ -186,22 +181,6 @@ def in_batches(config: Config, data: Path, out: Path) -> Measured:
     return Measured(seconds - exchanged.seconds, sum(counts.num_examples.values()), reported)
 
 
-def row_by_row(config: Config, data: Path, out: Path) -> Measured:
-    """Runs the ingestion of release 0.2.0 up to the examples."""
-    start = time.process_time()
-    found, layout = resolve_span(config, str(data)), Layout(config)
-    with beam.Pipeline(argv=list(LOCAL_BEAM_ARGS)) as pipeline:
-        ingested = pipeline | IngestImpressions(config, found.files)
-        _ = (
-            ingested["impressions"]
-            | beam.Map(layout.serialized_example, found.span).with_output_types(bytes)
-            | beam.io.WriteToTFRecord(str(out / "old" / "examples"), file_name_suffix=".gz")
-        )
-        _ = ingested["counted"] | beam.CombinePerKey(sum)
-    seconds = time.process_time() - start
-    return Measured(seconds, num_records(out / "old"))
-
-
 def csv_example_gen(data: Path, out: Path) -> Measured:
     """Runs TFX's CsvExampleGen on the impressions, without the damaged lines."""
     logs, examples = out / "impressions", standard_artifacts.Examples()
@@ -225,34 +204,25 @@ def num_records(folder: Path) -> int:
 
 
 def compare(number: int, file_format: str) -> dict[str, Measured]:
-    """Ingests a simulated day on batches and row by row.
+    """Ingests a simulated day.
 
     Args:
       number: The day's number of impressions.
       file_format: The format of its logs.
 
     Returns:
-      The ingestions by name; for CSV, TFX's too.
-
-    Raises:
-      UserError: If the two with joins do not have the same number of examples.
+      The project's ingestion, `on batches`; for CSV, TFX's too.
     """
     with tempfile.TemporaryDirectory() as folder:
         root, config = Path(folder), config_of(file_format)
         write_day(root / "data", number, file_format)
-        found = {
-            name: ingest(config, root / "data", root / "out")
-            for name, ingest in (("on batches", in_batches), ("row by row", row_by_row))
-        }
+        found = {"on batches": in_batches(config, root / "data", root / "out")}
         stock = {"CsvExampleGen": csv_example_gen(root / "data", root / "out")} if file_format == "csv" else {}
-    numbers = {name: each.num_examples for name, each in found.items()}
-    if len(set(numbers.values())) > 1:
-        raise UserError(f"both ingestions must have the same number of examples. Received: {numbers} ({file_format})")
     return found | stock
 
 
 def main() -> None:
-    """Prints impressions per processor second for each format, on batches and row by row."""
+    """Prints impressions per processor second for each format."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("number", nargs="?", type=int, default=NUM_IMPRESSIONS, help="of impressions")
     parser.add_argument(

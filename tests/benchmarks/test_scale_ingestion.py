@@ -1,4 +1,4 @@
-"""The benchmark of ingestion, in short: each bad row is rejected, and all ingestions read the same rows."""
+"""The benchmark of ingestion, in short: each bad row is rejected, and no other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("file_format", ["csv", "jsonl", "parquet", "tfrecord"])
 def test_one_row_in_a_hundred_is_rejected(file_format: str) -> None:
-    """That both ingestions have the same number of examples, `compare` requires itself."""
     found = compare(2_000, file_format)
     assert found["on batches"].reported.startswith("20 impressions rejected; ")
     if file_format == "csv":

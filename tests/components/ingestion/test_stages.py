@@ -164,7 +164,7 @@ def test_batches_give_what_rows_give(
         patch.setattr(read_stage, "PART_ROWS", size)
         patch.setattr(key_stages, "ROWS_AT_ONCE", size)
         found = in_batches(config, files, folder / "out", num_key_buckets, num_shards)
-    expected = row_by_row(config, files)
+    expected = row_by_row(config, files).result
     assert found == expected
     event(f"an example: {bool(found.train or found.eval)}")
     event(f"a rejection: {bool(found.rejected)}")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import pytest
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from components.ingestion.spans import resolve_span
 from components.ingestion.stages.span_end import EndOfLog, count_minutes
@@ -18,45 +15,30 @@ from tests.components.ingestion.expected import label_of, split_of
 from tests.components.ingestion.logs import CATALOG, GOOD, IMPRESSIONS, impression, store_config, write_store
 from tests.components.ingestion.row_by_row.examples import Impression
 from tests.components.ingestion.row_by_row.joins import LabelFromInstalls, marked
-from tests.components.ingestion.row_by_row.transforms import IngestImpressions
+from tests.components.ingestion.without_beam import RowByRow, in_batches, row_by_row
 from transform.config.config import Config
 from transform.config.sources import Installs
 
 
-def ingest(config: Config, folder: Path, **replaced: Any) -> dict[str, list[Any]]:
-    """Runs the whole ingestion on the small store; returns each output as a list of JSON values."""
-    data, out = folder / "data", folder / "out"
-    if not data.exists():
-        write_store(data, "jsonl", **replaced)
+def ingest(config: Config, folder: Path, **replaced: Any) -> RowByRow:
+    """Runs the row-by-row ingestion on the small store; the one on batches gives the same."""
+    data = folder / "data"
+    write_store(data, "jsonl", **replaced)
     files = resolve_span(config, str(data)).files
-    with beam.Pipeline(runner=FnApiRunner()) as pipeline:
-        ingested = pipeline | IngestImpressions(config, files)
-        for name in ("impressions", "rejected", "counted"):
-            _ = (
-                ingested[name]
-                | f"Json_{name}" >> beam.Map(json.dumps)
-                | f"Write_{name}" >> beam.io.WriteToText(str(out / name), shard_name_template="")
-            )
-    return {
-        name: [json.loads(line) for line in (out / name).read_text().splitlines()]
-        for name in ("impressions", "rejected", "counted")
-    }
-
-
-def by_id(impressions: list[Any]) -> dict[str, Impression]:
-    """Returns the impressions by id, with tuples again for JSON's lists."""
-    found = {}
-    for file, row, split, values, label, joined, shares_label in impressions:
-        matches = {table: None if match is None else tuple(match) for table, match in joined.items()}
-        found[values[0]] = Impression(file, row, split, tuple(values), label, matches, shares_label)
+    found = row_by_row(config, files)
+    assert in_batches(config, files, folder / "out") == found.result
     return found
+
+
+def by_id(found: RowByRow) -> dict[str, Impression]:
+    return {row.values[0]: row for row in found.impressions}
 
 
 @pytest.mark.parametrize("broadcast", [True, False], ids=["broadcast", "shuffled"])
 def test_a_join_keeps_an_impression_without_a_match(tmp_path: Path, broadcast: bool) -> None:
     out = ingest(store_config("jsonl", broadcast=broadcast), tmp_path)
-    found = by_id(out["impressions"])
-    assert len(out["impressions"]) == len(found) == GOOD
+    found = by_id(out)
+    assert len(out.impressions) == len(found) == GOOD
     for row in IMPRESSIONS[:GOOD]:
         joined = found[row["impression"]].joined
         # The first of the two rows of a1 in the catalog is joined.
@@ -72,25 +54,23 @@ def test_a_join_keeps_an_impression_without_a_match(tmp_path: Path, broadcast: b
 def test_a_join_can_reject_an_impression_without_a_match(tmp_path: Path, broadcast: bool) -> None:
     out = ingest(store_config("jsonl", broadcast=broadcast, reject=True), tmp_path)
     unmatched = {r["impression"] for r in IMPRESSIONS[:GOOD] if r["app"] in ("a3", "a4") or r["user"] == "u3"}
-    assert set(by_id(out["impressions"])) == {r["impression"] for r in IMPRESSIONS[:GOOD]} - unmatched
-    rejected = [r for r in out["rejected"] if r[3] == "unmatched_key"]
+    assert set(by_id(out)) == {r["impression"] for r in IMPRESSIONS[:GOOD]} - unmatched
+    rejected = [r for r in out.rejected if r[3] == "unmatched_key"]
     assert len(rejected) == len(unmatched)
     assert {(r[4].split(".")[0]) for r in rejected} == {
         "`app` must be a key of the table `catalog`",
         "`user` must be a key of the table `users`",
     }
-    assert not [key for (key, *_), _ in out["counted"] if key == "unmatched"]
+    assert not [key for (key, *_), _ in out.counted if key == "unmatched"]
 
 
 def test_of_two_rows_with_an_id_the_first_in_the_files_order_is_kept(tmp_path: Path) -> None:
     rows = [impression(i, "u0", "a0", 1000.0, page=f"page{i}") for i in range(30)]
     twice = [impression(i, "u0", "a0", 1000.0, page="again") for i in (5, 5, 25)]
     out = ingest(store_config("jsonl"), tmp_path, impressions=[*rows, *twice])
-    assert {key: row.values[5] for key, row in by_id(out["impressions"]).items()} == {
-        f"i{i}": f"page{i}" for i in range(30)
-    }
+    assert {key: row.values[5] for key, row in by_id(out).items()} == {f"i{i}": f"page{i}" for i in range(30)}
     duplicates = [
-        (r[2], r[4].split(";")[1]) for r in sorted(out["rejected"], key=lambda r: r[2]) if r[3] != "duplicate_key"
+        (r[2], r[4].split(";")[1]) for r in sorted(out.rejected, key=lambda r: r[2]) if r[3] != "duplicate_key"
     ]
     first = f" first in line {{}} of {tmp_path}/data/impressions/part-{{}}.jsonl"
     # Row 26 of the log is row 6 of the second file.
@@ -101,7 +81,7 @@ def test_a_request_never_straddles_the_hash_split(tmp_path: Path) -> None:
     rows = [impression(i, "u0", "a0", 1000.0, request=f"r{i % 40}") for i in range(200)]
     out = ingest(store_config("jsonl"), tmp_path, impressions=rows)
     splits: dict[str, set[str]] = {}
-    for row in by_id(out["impressions"]).values():
+    for row in by_id(out).values():
         splits.setdefault(row.values[1], set()).add(row.split)
     assert len(splits) == 40
     assert splits == {request: {split_of(request)} for request in splits}
@@ -111,7 +91,7 @@ def test_a_request_never_straddles_the_hash_split(tmp_path: Path) -> None:
 def test_a_split_by_impression_may_part_a_request(tmp_path: Path) -> None:
     rows = [impression(i, "u0", "a0", 1000.0, request="one") for i in range(60)]
     config = store_config("jsonl", ingestion={"split_by": "impression_hash", "eval_fraction": 0.5})
-    found = by_id(ingest(config, tmp_path, impressions=rows)["impressions"])
+    found = by_id(ingest(config, tmp_path, impressions=rows))
     assert {key: row.split for key, row in found.items()} == {f"i{i}": split_of(f"i{i}") for i in range(60)}
     assert {row.split for row in found.values()} == {"train", "eval"}
 
@@ -120,7 +100,7 @@ def test_a_split_by_time_takes_the_last_part_for_eval(tmp_path: Path) -> None:
     # The latest time is 1390; the last 90 seconds begin after 1300.
     rows = [impression(i, "u0", "a0", 1000.0 + 10 * i) for i in range(GOOD)]
     config = store_config("jsonl", ingestion={"split_by": "time", "eval_seconds": 90})
-    found = by_id(ingest(config, tmp_path, impressions=rows)["impressions"])
+    found = by_id(ingest(config, tmp_path, impressions=rows))
     assert {key for key, row in found.items() if row.split == "eval"} == {f"i{i}" for i in range(31, GOOD)}
     assert {row.split for row in found.values()} == {"train", "eval"}
 
@@ -206,8 +186,8 @@ def test_impressions_whose_labels_are_not_known_yet_are_left_out(tmp_path: Path,
     end = 1450.0 if late_install else 1440.0
     known = {row["impression"] for row in rows if row["time"] + 100 <= end}
     assert len(known) == (36 if late_install else 35)
-    assert set(by_id(out["impressions"])) == known
-    counted = sum(number for key, number in out["counted"] if key == ["unknown_label"])
+    assert set(by_id(out)) == known
+    counted = sum(number for key, number in out.counted if key == ("unknown_label",))
     assert counted == len(rows) - len(known)
 
 
@@ -215,7 +195,7 @@ def test_an_install_of_another_user_or_app_gives_no_label(tmp_path: Path) -> Non
     rows = [impression(i, f"u{i % 2}", f"a{i // 2}", 1000.0) for i in range(4)]
     installs = [{"user": "u0", "app": "a1", "at": 1001.0}, {"user": "u9", "app": "a0", "at": 1001.0}]
     out = ingest(store_config("jsonl"), tmp_path, impressions=rows, installs=installs)
-    assert {key: row.label for key, row in by_id(out["impressions"]).items()} == {"i0": 0, "i1": 0, "i2": 1, "i3": 0}
+    assert {key: row.label for key, row in by_id(out).items()} == {"i0": 0, "i1": 0, "i2": 1, "i3": 0}
 
 
 def shared(*impressions: tuple[str, float], window: float = 100.0) -> list[bool]:
@@ -236,8 +216,8 @@ def test_rows_of_a_log_with_labels_share_them_by_its_label_columns(tmp_path: Pat
     config = store_config("jsonl", ingestion={"eval_fraction": 0.2})
     log = dataclasses.replace(config.sources.impressions, label="clicked", label_columns=("user",))
     sources = dataclasses.replace(config.sources, installs=None, impressions=log)
-    ingested = ingest(dataclasses.replace(config, sources=sources), tmp_path, impressions=rows)["impressions"]
-    found = {row[3][2]: Impression(*row) for row in ingested}  # the id follows the label and the user
+    ingested = ingest(dataclasses.replace(config, sources=sources), tmp_path, impressions=rows).impressions
+    found = {row.values[2]: row for row in ingested}  # the id follows the label and the user
     assert len(found) == 60
     evaluated = {i % 20 for i in range(60) if found[f"i{i}"].split == "eval"}
     assert 0 < len(evaluated) < 20

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from apache_beam.pvalue import TaggedOutput
 
+from components.ingestion.columns.rejections import Rejection
 from components.ingestion.counts import Counts, counts_from_pairs
 from components.ingestion.evidence import Evidence
 from components.ingestion.formats.readers import unit_of
@@ -25,9 +26,9 @@ from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteS
 from components.ingestion.transforms import ranked
 from tests.components.ingestion.row_by_row.examples import Impression, Layout, split_of_key
 from tests.components.ingestion.row_by_row.joins import JoinBroadcast, KeepFirst, LabelFromInstalls, marked
+from tests.components.ingestion.row_by_row.reading import ReadRows
 from tests.components.ingestion.row_by_row.span_end import EndOfLog as EndOfTimes
 from tests.components.ingestion.row_by_row.span_end import LeaveOutUnknown
-from tests.components.ingestion.row_by_row.transforms import ReadRows
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS
 
@@ -43,6 +44,15 @@ class Result(NamedTuple):
     counts: Counts
     evidence: Evidence
     snapshots: dict[str, list[bytes]]
+
+
+class RowByRow(NamedTuple):
+    """The result of the row-by-row ingestion, and what it is made from."""
+
+    impressions: list[Impression]
+    rejected: list[Rejection]
+    counted: list[tuple[tuple[str, ...], int]]
+    result: Result
 
 
 class _Outputs:
@@ -154,7 +164,7 @@ def _result(
     )
 
 
-def row_by_row(config: Config, files: Files) -> Result:
+def row_by_row(config: Config, files: Files) -> RowByRow:
     """Runs the ingestion of release 0.2.0, in memory."""
     layout, outputs, log = Layout(config), _Outputs(), config.sources.impressions
 
@@ -207,7 +217,9 @@ def row_by_row(config: Config, files: Files) -> Result:
     examples = {
         split: [layout.serialized_example(i, 3) for i in impressions if i.split == split] for split in ("train", "eval")
     }
-    return _result(examples, [row.to_dict() for row in outputs.tagged[REJECTED]], outputs, config, snapshots)
+    rejected = outputs.tagged[REJECTED]
+    result = _result(examples, [row.to_dict() for row in rejected], outputs, config, snapshots)
+    return RowByRow(impressions, rejected, outputs.sums(), result)
 
 
 def _end_of(times: Iterable[float]) -> float:

@@ -114,7 +114,7 @@ def test_examples_have_the_list(tmp_path: Path, file_format: str) -> None:
         write_rows(path, file_format, rows)
         files[name] = {"": (str(path),)}
     found = in_batches(config, files, tmp_path / "out")
-    assert found == row_by_row(config, files)
+    assert found == row_by_row(config, files).result
     assert sorted((r["source"], r["reason"], r["detail"]) for r in found.rejected) == [
         ("films", "bad_type", "`drama` must be 0, 1, true or false. Received: '0.5'"),
         ("impressions", "bad_type", "`tablet` must be 0, 1, true or false. Received: '7'"),

@@ -52,19 +52,6 @@ def _place(row: ReadRow) -> tuple[str, int]:
     return path, number
 
 
-class JoinShuffled(beam.DoFn):  # type: ignore[misc]
-    """Adds a table's row to each impression, after a CoGroupByKey by the table's key."""
-
-    def __init__(self, name: str, table: sources.Table):
-        self._name, self._table = name, table
-
-    def process(self, element: tuple[str, dict[str, Any]]) -> Iterator[Any]:
-        key, groups = element
-        row = next(iter(groups["table"]), None)
-        for impression in groups["log"]:
-            yield from _joined(impression, self._name, self._table, key, row)
-
-
 class JoinBroadcast(beam.DoFn):  # type: ignore[misc]
     """Adds a table's row to each impression; the table is a side input, so every worker holds it."""
 
@@ -120,22 +107,6 @@ def marked(impressions: Iterable[Impression], time_position: int | None, seconds
         at = bisect.bisect_left(evaluated, time_of(impression) - seconds)
         is_near = at < len(evaluated) and evaluated[at] <= time_of(impression) + seconds
         yield impression._replace(shares_label=impression.split == "train" and is_near)
-
-
-class MarkSharedLabels(beam.DoFn):  # type: ignore[misc]
-    """Applies `marked` to each group, after a GroupByKey by the columns that are equal in rows that can share a label.
-
-    Args:
-      installs: The installs that labels come from; None if the log has the labels.
-      time_position: The position of the timestamp in an impression's values.
-    """
-
-    def __init__(self, installs: sources.Installs | None, time_position: int | None):
-        self._time_position = None if installs is None else time_position
-        self._seconds = 0.0 if installs is None else installs.attribution_seconds + installs.clock_skew_seconds
-
-    def process(self, element: tuple[Any, Iterable[Impression]]) -> Iterator[Impression]:
-        yield from marked(element[1], self._time_position, self._seconds)
 
 
 class LabelFromInstalls(beam.DoFn):  # type: ignore[misc]
