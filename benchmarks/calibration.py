@@ -32,7 +32,8 @@ from trainer.training.position import Metrics
 from trainer.training.setup import TrainingSetup
 from trainer.transform_output.graph import apply_transform
 from trainer.warm_start.warm_start import save_warm_start
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 from transform.example_keys import LABEL, WEIGHT
 from transform.feature import Feature
 from transform.feature_spec import FeatureSpec

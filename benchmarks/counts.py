@@ -33,7 +33,8 @@ from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.position import Metrics
 from trainer.training_size import read_batch_size, read_num_epochs, sized
 from trainer.wide_deep.model import WideDeep
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.config.settings import Parts
 from transform.example_keys import FOLD, NO_FOLD, NUM_FOLDS, SPAN
 from transform.feature_spec import transformed_name

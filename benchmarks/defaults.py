@@ -41,7 +41,8 @@ from pipeline.initial_config.config_text import initial_config
 from pipeline.nodes.names import EXAMPLE_GEN
 from pipeline.workspace import Workspace
 from trainer.training.data import expand_patterns, read_records
-from transform.config.config import Config, parse_config, parse_yaml
+from transform.config.config import Config
+from transform.config.config_file import parse_config, parse_yaml
 from transform.example_keys import LABEL
 from transform.signature_names import SERVING_SIGNATURE
 

@@ -31,7 +31,8 @@ from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, QUANTILES, key_has
 from pipeline.simulator.day import Chunk, impression_chunks
 from pipeline.simulator.store import Store
 from pipeline.simulator.tables import catalog_table, impressions_table, users_table
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 from transform.config.drift import Drift
 from transform.feature import IMPRESSIONS
 

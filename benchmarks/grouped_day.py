@@ -22,7 +22,7 @@ from rich.table import Table
 from benchmarks.machine import processor_model
 from benchmarks.tasks import CompiledDays, Task
 from pipeline.simulator import simulate
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 #: The nodes with an executor in the group that is measured; the others are resolvers.
 _WITH_EXECUTOR = ("row_gate", "schema_gen")

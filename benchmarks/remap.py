@@ -63,7 +63,7 @@ def write_vocabulary(path: Path, numbers: np.ndarray) -> None:
 
 def config_of(dim: int, optimizer: str) -> Any:
     """Returns a config with one large vocabulary and a tiny rest."""
-    from transform.config.config import parse_config
+    from transform.config.config_file import parse_config
 
     return parse_config(
         {
@@ -100,9 +100,10 @@ def prepare(folder: Path, rows: int, dim: int, optimizer: str) -> None:
     from trainer.transform_output.state import read_transform_state
     from trainer.warm_start.warm_start import save_warm_start
     from trainer.wide_deep.model import WideDeep
+    from transform.config.component_configs import for_trainer
 
     config, rng = config_of(dim, optimizer), np.random.default_rng(1)
-    (folder / _CONFIG).write_text(config.to_json(), encoding="utf-8")
+    (folder / _CONFIG).write_text(for_trainer(config).to_json(), encoding="utf-8")
     num_transferred = int(rows * _SHARE_KEPT)
     earlier = rng.permutation(rows)
     today = rng.permutation(np.concatenate([earlier[:num_transferred], rows + np.arange(rows - num_transferred)]))
@@ -177,10 +178,10 @@ def _built(folder: Path, stages: _Stages) -> Any:
     from trainer.training_size import sized
     from trainer.transform_output.state import read_transform_state
     from trainer.wide_deep.model import WideDeep
-    from transform.config.config import Config
+    from transform.config.component_settings import TrainerSettings
 
     stages.end("imports")
-    config = Config.from_json((folder / _CONFIG).read_text(encoding="utf-8"))
+    config = TrainerSettings.from_json((folder / _CONFIG).read_text(encoding="utf-8"))
     output = tft.TFTransformOutput(str(folder / "today"))
     state = read_transform_state(output, config.spec)
     stages.end("the transform graph and the vocabularies")

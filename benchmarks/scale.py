@@ -45,7 +45,8 @@ from benchmarks.machine import processor_model
 from benchmarks.tasks import CompiledDays, Task
 from pipeline.simulator import MIN_APPS, simulate
 from pipeline.simulator.day_folders import published_paths
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 from transform.config.schedule import SUCCESS_MARKER
 
 _IMPRESSIONS_PER_USER = 20

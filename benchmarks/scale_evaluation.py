@@ -32,7 +32,7 @@ from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.cli.display import console_for
 from pipeline.runner.run import run
 from pipeline.simulator import simulate
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 NUM_IMPRESSIONS = 60_000
 NUM_USERS = 3_000

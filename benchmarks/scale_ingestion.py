@@ -39,7 +39,8 @@ from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.simulator import simulate
 from pipeline.simulator.writers import write_part
 from transform.config.component_configs import for_ingestion
-from transform.config.config import Config, load_config
+from transform.config.component_settings import IngestionSettings
+from transform.config.config_file import load_config
 from transform.files.tfrecords import read_records
 
 NUM_IMPRESSIONS, IMPRESSIONS_PER_USER, NUM_APPS = 200_000, 10, 5_000
@@ -56,12 +57,12 @@ ONE_FIELD_MORE = b",one field more"
 NUM_OF_WARM_UP = 2_000
 
 
-def config_of(file_format: str) -> Config:
+def config_of(file_format: str) -> IngestionSettings:
     """Returns the simulated store's config for logs of a format."""
     raw = json.loads(for_ingestion(load_config("configs/app_store.yaml")).to_json())
     raw["sources"] = json.loads(json.dumps(raw["sources"]).replace("csv", file_format))
     raw["ingestion"]["max_rejected_fraction"] = 2 / ROWS_PER_BAD_ROW
-    return Config.from_json(json.dumps(raw))
+    return IngestionSettings.from_json(json.dumps(raw))
 
 
 def write_day(folder: Path, num_impressions: int, file_format: str) -> None:
@@ -155,7 +156,7 @@ class Measured:
     reported: str = ""
 
 
-def in_batches(config: Config, data: Path, out: Path) -> Measured:
+def in_batches(config: IngestionSettings, data: Path, out: Path) -> Measured:
     """Runs the component's executor."""
     found = resolve_span(config, str(data))
     artifacts = {"examples": standard_artifacts.Examples(), "quarantine": Quarantine(), "catalog": Catalog()}

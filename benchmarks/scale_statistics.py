@@ -28,7 +28,7 @@ from components.statistics.executor import ColumnStatisticsExecutor
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
 from tests.components.statistics.statistics_runs import run
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 EXECUTORS = {"TFX's": StockExecutor, "columns": ColumnStatisticsExecutor}
 FEW = 500

@@ -30,7 +30,8 @@ from components.transform_executor.executor import TransformExecutor
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
 from tests.components.transform_executor.transform_runs import examples, execute
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 
 SPLITS = ("train", "eval")
 

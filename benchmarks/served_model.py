@@ -18,7 +18,7 @@ from pipeline.runner.run import run
 from pipeline.simulator import simulate
 from pipeline.workspace import Workspace, new_run_id
 from serving.ranking_client.settings import ClientSettings
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 from transform.errors import UserError
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"

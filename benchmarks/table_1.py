@@ -25,7 +25,8 @@ from rich.table import Table
 from benchmarks.transformed import Transformed, transform_span
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 from transform.config.settings import Parts
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -29,7 +29,8 @@ from components.transform_executor.materialization import Materialization, seria
 from pipeline.cli.display import console_for
 from pipeline.nodes.names import EXAMPLE_GEN
 from pipeline.simulator import simulate
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 
 
 class Steps:

@@ -17,6 +17,7 @@ from pipeline.workspace import Workspace, new_run_id
 from trainer.run_fn import run_fn
 from trainer.training.report import TrainingReport, read_training_report
 from trainer.training.setup import TrainingSetup, prepare
+from transform.config.component_configs import for_trainer
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY
 
@@ -57,7 +58,7 @@ class Transformed:
                 transform_graph_path=str(self.graph),
                 base_model=base_model,
                 serving_model_dir=str(serving_model_dir(folder)),
-                custom_config={CONFIG_KEY: config.to_json()},
+                custom_config={CONFIG_KEY: for_trainer(config).to_json()},
             )
         )
         return read_training_report(str(folder))

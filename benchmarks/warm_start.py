@@ -23,7 +23,8 @@ from pipeline.simulator import simulate
 from trainer.evaluation import evaluate, logits_function
 from trainer.training.setup import TrainingSetup
 from trainer.training.step import steps_function
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
 #: The shares of the cold start's steps after which the warm start is validated.

@@ -78,9 +78,10 @@ def _schema_of_files() -> tuple[dict[str, Any], dict[str, Any]]:
     definitions: dict[str, Any] = schema["$defs"]
     spec = definitions.pop("FeatureSpec")  # its keys are at the top level of the file
     properties: dict[str, Any] = {}
-    for name, node in schema["properties"].items():
-        properties |= spec["properties"] if name == "spec" else {name: node}
-    required = [name for name in [*schema["required"], *spec["required"]] if name != "spec"]
+    for name in Config.__annotations__:  # in the order of `Config` itself; the schema has its base classes' keys first
+        properties |= spec["properties"] if name == "spec" else {name: schema["properties"][name]}
+    required = [name for name in Config.__annotations__ if name in schema["required"] and name != "spec"]
+    required += spec["required"]
     return {"properties": properties, "required": required}, definitions
 
 

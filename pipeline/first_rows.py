@@ -11,7 +11,8 @@ from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.formats.readers import LineTally
 from components.ingestion.spans import SpanFiles
 from components.ingestion.typed_reader import TypedBlock, TypedReader
-from transform.config.config import Column, Config
+from transform.config.columns import Column
+from transform.config.config import Config
 
 
 class FirstRows:

@@ -23,7 +23,7 @@ from pipeline.nodes.settings import RunSettings
 from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 from transform.errors import InputError
 
 

@@ -15,7 +15,8 @@ from click.testing import CliRunner
 
 from pipeline.cli.main import cli
 from tests.command_lines import check_call
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 from transform.ranking import absent_signatures, item_tables
 
 ROOT = Path(__file__).parents[1]

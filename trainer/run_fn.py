@@ -23,7 +23,7 @@ from trainer.training.progress import log_stage
 from trainer.training.report import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, TrainingReport
 from trainer.training.setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start.warm_start import save_warm_start
-from transform.config.config import Config
+from transform.config.component_settings import TrainerSettings
 from transform.config.tuning import with_values
 from transform.files.catalog import CATALOG_KEY
 from transform.files.reference_scores import write_reference_scores
@@ -50,7 +50,7 @@ def run_fn(fn_args: Any) -> None:
       WarmStartError: If the previous model's warm-start files cannot be read.
     """
     tuned = decoded(fn_args.hyperparameters["values"]) if fn_args.hyperparameters else {}
-    config = with_values(Config.from_json(fn_args.custom_config[CONFIG_KEY]), tuned)
+    config = with_values(TrainerSettings.from_json(fn_args.custom_config[CONFIG_KEY]), tuned)
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     prepared = prepare(config, tft_output, fn_args.train_files, fn_args.eval_files, fn_args.base_model)
     folder = resumable_folder(fn_args)
@@ -64,7 +64,8 @@ def run_fn(fn_args: Any) -> None:
     if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
         log_stage("scoring logged rows")
         write_trainer_predictions(
-            trainer_predictions(prepared, tft_output, raw_files), os.path.dirname(directory.rstrip("/"))
+            trainer_predictions(prepared, tft_output, raw_files, config.skew.num_rows),
+            os.path.dirname(directory.rstrip("/")),
         )
     log_stage("exporting the model")
     items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))

@@ -25,7 +25,7 @@ from trainer.transform_output.graph import apply_transform, load_transform
 from trainer.transform_output.state import TransformState
 from trainer.wide_deep.model import WideDeep
 from trainer.wide_deep.tables import Table
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.example_keys import FOLD, NO_FOLD, NO_SPAN, SPAN
 from transform.graph.raw_rules import raw_rules
 from transform.graph.raw_texts import clean
@@ -56,7 +56,7 @@ _KNOWN_WHEN = {
 SPARSE_COMPONENTS = ("indices", "values", "dense_shape")
 
 
-def serving_feature_spec(config: Config) -> dict[str, Any]:
+def serving_feature_spec(config: DataSettings) -> dict[str, Any]:
     """How a request's tf.Examples are parsed: features only, without the label and bookkeeping fields."""
     schema = raw_schema(config)
     served = {f.name for f in schema.feature if SERVING not in f.not_in_environment}
@@ -81,7 +81,7 @@ class _RowScorer:
         wide: Mapping[str, PrunedTable],
         transform_fn: Any,
         counts: CountTables | None,
-        config: Config,
+        config: DataSettings,
     ) -> None:
         self._model, self._wide, self._transform_fn, self._counts = model, wide, transform_fn, counts
         self._spec, self._rules, self._parsing = config.spec, raw_rules(config), serving_feature_spec(config)
@@ -146,7 +146,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         self,
         model: WideDeep,
         tft_output: tft.TFTransformOutput,
-        config: Config,
+        config: DataSettings,
         items: Mapping[bytes, bytes],
         counts: CountTables | None,
         transform_state: TransformState | None,
@@ -183,7 +183,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
 def export_model(
     model: WideDeep,
     tft_output: tft.TFTransformOutput,
-    config: Config,
+    config: DataSettings,
     directory: str,
     items: Mapping[bytes, bytes] = MappingProxyType({}),
     counts: CountTables | None = None,

@@ -24,7 +24,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 
 def trainer_predictions(
-    prepared: TrainingSetup, tft_output: tft.TFTransformOutput, raw_files: Sequence[str]
+    prepared: TrainingSetup, tft_output: tft.TFTransformOutput, raw_files: Sequence[str], num_rows: int
 ) -> TrainerPredictions:
     """Scores rows and evaluation examples with the trained model in memory.
 
@@ -34,13 +34,13 @@ def trainer_predictions(
     Args:
       prepared: The training, after it has finished.
       tft_output: What tf.Transform learned.
-      raw_files: Patterns of the raw evaluation examples. The first `skew.num_rows` of them are scored as logged, and
-        again with one value changed (`changed_rows`).
+      raw_files: Patterns of the raw evaluation examples.
+      num_rows: The number of the first ones that are scored as logged, and again with one value changed
+        (`changed_rows`): `skew.num_rows`.
 
     Returns:
       The scores.
     """
-    num_rows = prepared.config.skew.num_rows
     records = read_records(expand_patterns(raw_files)).take(num_rows)
     logged = [as_request(record) for record in iterate_records(records)]
     rows = [*logged, *changed_rows(logged, prepared.config.spec)]

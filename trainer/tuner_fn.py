@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -20,7 +19,7 @@ from trainer.hyperparameters import decoded, encoded
 from trainer.training.checkpoints import remove_folder
 from trainer.training.loop import TrainingError, TrainingResult
 from trainer.training.setup import prepare, resumable_folder
-from transform.config.config import Config
+from transform.config.component_settings import TrainingSettings, TunerSettings
 from transform.config.tuning import number_type, with_values
 from transform.config.validation_errors import rule
 from transform.preprocessing import CONFIG_KEY
@@ -33,7 +32,7 @@ _ORACLES = {
 }
 
 #: Trains by a config, with checkpoints in a folder.
-Train = Callable[[Config, str], TrainingResult]
+Train = Callable[[TrainingSettings, str], TrainingResult]
 
 
 def tuner_fn(fn_args: Any) -> TunerFnResult:
@@ -46,10 +45,10 @@ def tuner_fn(fn_args: Any) -> TunerFnResult:
       fn_args: TFX's `FnArgs`, read as in `trainer.run_fn.run_fn`; also `working_dir`, used if no folder of checkpoints
         is given.
     """
-    config = Config.from_json(fn_args.custom_config[CONFIG_KEY])
+    config = TunerSettings.from_json(fn_args.custom_config[CONFIG_KEY])
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
 
-    def train(trial_config: Config, folder: str) -> TrainingResult:
+    def train(trial_config: TrainingSettings, folder: str) -> TrainingResult:
         files = (fn_args.train_files, fn_args.eval_files)
         return prepare(trial_config, tft_output, *files, fn_args.base_model).train(folder)
 
@@ -60,15 +59,14 @@ class Search(BaseTuner):  # type: ignore[misc]
     """The trials of a config's `tuning`. KerasTuner proposes the values and keeps the records; it sees no model.
 
     Args:
-      config: The deployment; its `tuning` is set.
+      config: The settings, with the search's.
       train: Runs a trial's training.
       folder: The folder that holds the search's state while it runs.
     """
 
-    def __init__(self, config: Config, train: Train, folder: str) -> None:
-        assert config.tuning is not None  # else there is no Tuner in the pipeline
-        # Without the ranges, which would be checked against each trial's values.
-        self._config, self._train, self._folder = dataclasses.replace(config, tuning=None), train, folder
+    def __init__(self, config: TunerSettings, train: Train, folder: str) -> None:
+        self._config = TrainingSettings(config.sources, config.spec, config.model, config.training)
+        self._train, self._folder = train, folder
         self._monitor = config.training.monitor
         oracle = _ORACLES[config.tuning.search](
             objective=keras_tuner.Objective(self._monitor, direction="max" if self._monitor == "auc" else "min"),
@@ -110,7 +108,7 @@ class Search(BaseTuner):  # type: ignore[misc]
         """Prints nothing: KerasTuner's version recreates the folder, and TFX writes the same into an artifact."""
 
 
-def _make_config(config: Config, values: Mapping[str, Any]) -> Config:
+def _make_config(config: TrainingSettings, values: Mapping[str, Any]) -> TrainingSettings:
     """Returns a trial's config; raises TrainingError if the values, each of which is allowed, do not go together."""
     try:
         return with_values(config, values)
@@ -118,9 +116,8 @@ def _make_config(config: Config, values: Mapping[str, Any]) -> Config:
         raise TrainingError(f"the values do not go together: {rule(error.errors()[0])}") from error
 
 
-def search_space(config: Config) -> keras_tuner.HyperParameters:
+def search_space(config: TunerSettings) -> keras_tuner.HyperParameters:
     """The ranges of a config's `tuning` in KerasTuner's terms."""
-    assert config.tuning is not None
     space = keras_tuner.HyperParameters()
     for place, tried in config.tuning.ranges.items():
         if tried.choices is not None:

@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from transform.combinations import CROSS_SEPARATOR, Cross
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NO_SPAN, SHARES_LABEL, SPAN, WEIGHT
 from transform.feature import MISSING_QUANTILE, MISSING_TOKEN, Feature, Vocabulary
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
@@ -18,7 +18,7 @@ from transform.graph.raw_rules import raw_rules
 from transform.graph.raw_texts import clean
 from transform.graph.standardized import standardized
 
-#: The key of `custom_config` that holds the config, as `Config.to_json` writes it.
+#: The key of `custom_config` that holds the config, as `DataSettings.to_json` writes it.
 CONFIG_KEY = "config"
 
 #: The key of `custom_config` that holds the fingerprint of the code that Transform runs.
@@ -45,7 +45,7 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
       `[batch, any]`; for a count its combination's fingerprint, int64 `[batch]`, by which the trainer counts. The
       label, the span, the fold and `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.
     """
-    config = Config.from_json(custom_config[CONFIG_KEY])
+    config = DataSettings.from_json(custom_config[CONFIG_KEY])
     remembered = custom_config.get(REMEMBERED_KEY, {})
     return transform_features(clean(inputs, raw_rules(config)), config.spec, remembered)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.config.sources import Table
 from transform.feature import IMPRESSIONS, Feature
 from transform.signature_names import RANK_ITEMS_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_SIGNATURE
@@ -16,7 +16,7 @@ RANKING_SIGNATURES = (RANK_SIGNATURE, RANK_NAMED_SIGNATURE, RANK_ITEMS_SIGNATURE
 FROM_CATALOG = (RANK_SIGNATURE, RANK_NAMED_SIGNATURE)
 
 
-def item_tables(config: Config) -> dict[str, str]:
+def item_tables(config: DataSettings) -> dict[str, str]:
     """The tables with item features whose rows are found by the item's id; empty if the item id is unknown.
 
     Ingestion keeps a snapshot of them, and the exported model contains it.
@@ -50,13 +50,13 @@ def _key_feature(table: Table, item_id: Feature) -> str | None:
     return table.item_key
 
 
-def snapshot_tables(config: Config) -> tuple[str, ...]:
+def snapshot_tables(config: DataSettings) -> tuple[str, ...]:
     """The tables of which ingestion keeps a snapshot, sorted: the broadcast ones, and those of `item_tables`."""
     broadcast = {name for name, table in config.sources.tables.items() if table.broadcast}
     return tuple(sorted(broadcast | {*item_tables(config)}))
 
 
-def absent_signatures(config: Config) -> dict[str, str]:
+def absent_signatures(config: DataSettings) -> dict[str, str]:
     """Returns why a model of this config lacks a ranking signature.
 
     Args:
@@ -88,7 +88,7 @@ def absence_words(absent: Mapping[str, str]) -> list[str]:
     return [f"no {', '.join(names)}: {why}" for why, names in by_reason.items()]
 
 
-def _no_item_id(config: Config) -> str:
+def _no_item_id(config: DataSettings) -> str:
     items = [f for f in config.spec.features if f.side == "item"]
     possible = sorted(f.name for f in items if f.is_one_text and f.source == IMPRESSIONS)
     if not possible:
@@ -96,14 +96,14 @@ def _no_item_id(config: Config) -> str:
     return f"no item id: it may be any of {', '.join(possible)}; `sources.impressions.item_id` names it"
 
 
-def _unfound_features(config: Config, item_id: Feature) -> list[str]:
+def _unfound_features(config: DataSettings, item_id: Feature) -> list[str]:
     """The names of the item features that the model reads but that no row found by the item's id has."""
     tables = item_tables(config)
     others = [f for f in config.spec.features if f.side == "item" and f.name != item_id.name]
     return sorted(f.name for f in others if f.source not in tables and _is_read(config, f))
 
 
-def _is_read(config: Config, feature: Feature) -> bool:
+def _is_read(config: DataSettings, feature: Feature) -> bool:
     """Whether the model reads a feature; a feature in no part may be declared only for slices of the evaluation."""
     combinations = config.spec.combinations
     return bool(feature.parts) or any(feature.name in combination.features for combination in combinations)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.example_keys import (
     FOLD,
     IMPRESSION_ID,
@@ -23,7 +23,7 @@ SERVING = "SERVING"
 TRAINING = "TRAINING"
 
 
-def raw_schema(config: Config) -> schema_pb2.Schema:
+def raw_schema(config: DataSettings) -> schema_pb2.Schema:
     """Returns the schema that ingestion's tf.Examples must match and with which requests are parsed.
 
     The label, int64 in {0, 1}, and the weight, a float (if there is one), are expected in the TRAINING environment
@@ -76,7 +76,7 @@ def _add_feature(schema: schema_pb2.Schema, feature: Feature) -> None:
         entry.value_count.max = 1
 
 
-def schema_text(config: Config) -> str:
+def schema_text(config: DataSettings) -> str:
     """The schema as the text that ImportSchemaGen reads."""
     text: str = text_format.MessageToString(raw_schema(config))
     return text

@@ -29,7 +29,7 @@ from components.gate_records import SPAN, Finding, read_record, read_records, wr
 from components.gate_records import GateRecord as Record
 from components.ingestion.evidence import read_evidence
 from components.model_store.served_models import find_version, why_not_comparable
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.config.drift import Drift
 
 _SETTINGS = TypeAdapter(Drift)
@@ -65,7 +65,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         (examples,) = input_dict["examples"]
         (quarantine,) = input_dict["quarantine"]
         (output,) = output_dict["record"]
-        config = Config.from_json(exec_properties["config"])
+        config = DataSettings.from_json(exec_properties["config"])
         serialized = read_examples(examples)
         scores, not_compared = None, ""
         if input_dict.get("serving_model"):
@@ -102,7 +102,7 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
         quarantine: types.BaseChannel,
         serving_model: types.BaseChannel,
         earlier_records: types.BaseChannel,
-        config: Config,
+        config: DataSettings,
         settings: Drift,
         serving_root: str,
         code_fingerprint: str,

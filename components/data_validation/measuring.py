@@ -16,7 +16,7 @@ from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvi
 from components.data_validation.label_aucs import label_aucs
 from components.ingestion.evidence import Evidence
 from transform.auc import auc
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.config.sources import Installs
 from transform.derived_times import TimePart
 from transform.feature import IMPRESSIONS, Feature
@@ -33,7 +33,7 @@ _MAX_SLICES, _NEARLY_ALL = 30, 0.99
 _OF_CALENDAR: tuple[TimePart, ...] = ("year", "month", "day")
 
 
-def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config: Config) -> SpanEvidence:
+def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config: DataSettings) -> SpanEvidence:
     """Measures a span.
 
     Args:
@@ -79,12 +79,12 @@ def _for_the_record(ingested: Evidence) -> Evidence:
     return dataclasses.replace(ingested, logs=logs, tables=tables)
 
 
-def of_calendar(config: Config) -> tuple[str, ...]:
+def of_calendar(config: DataSettings) -> tuple[str, ...]:
     """Returns the features that the calendar changes: the log's that are derived as a year, a month or a day."""
     return tuple(f.name for f in config.features_of(IMPRESSIONS) if f.derive and f.derive.part in _OF_CALENDAR)
 
 
-def ids(config: Config) -> tuple[str, ...]:
+def ids(config: DataSettings) -> tuple[str, ...]:
     """Returns the features that identify users or items: the item id, and the features on which tables are joined."""
     joined = {table.log_column for table in config.sources.tables.values()}
     features = [f for f in config.spec.features if f.is_one_text or (f.is_list and f.one_hot is None)]
@@ -92,7 +92,7 @@ def ids(config: Config) -> tuple[str, ...]:
     return tuple(sorted(found | ({config.item_id.name} if config.item_id else set())))
 
 
-def label_recipe(config: Config) -> str:
+def label_recipe(config: DataSettings) -> str:
     """Returns a digest of everything in the config that determines the label.
 
     Settings with their default value are left out, so that a key added by a later version of this code changes no
@@ -109,7 +109,7 @@ def label_recipe(config: Config) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _installs(config: Config) -> dict[str, Any]:
+def _installs(config: DataSettings) -> dict[str, Any]:
     """Returns the settings of the installs.
 
     Late labels are left out: they are of other examples than a span's own, of which the label rates are.

@@ -21,7 +21,7 @@ from components.data_validation.evidence import MAX_EXAMPLES
 from components.evaluation.scoring.scores import BATCH_SIZE as SCORED_AT_ONCE
 from components.evaluation.scoring.scores import compute_scores
 from components.examples.reading import split_files
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.example_keys import LABEL, REQUEST_ID
 from transform.feature import Feature
 from transform.files.record_datasets import iterate_records
@@ -45,7 +45,7 @@ def read_examples(examples: types.Artifact) -> list[bytes]:
     return found
 
 
-def to_columns(examples: list[bytes], config: Config) -> Columns:
+def to_columns(examples: list[bytes], config: DataSettings) -> Columns:
     """Converts serialized tf.Examples to columns."""
     decoder = ExamplesToRecordBatchDecoder(raw_schema(config).SerializeToString())
     batches = [decoder.DecodeBatch(batch) for batch in _batches(examples, _BATCH_SIZE)]

@@ -20,7 +20,7 @@ from components.infra_validation.requests import raw_requests, select_latest_spa
 from components.infra_validation.validation import validate
 from components.infra_validation.verdict import write_verdict
 from components.model_store.versions import checksums
-from transform.config.config import Config
+from transform.config.component_settings import InfraSettings
 
 
 class InfraValidatorSpec(ComponentSpec):  # type: ignore[misc]
@@ -52,7 +52,7 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         model = artifact_utils.get_single_instance(input_dict["model"])
         baseline = input_dict.get("baseline_model")
         own = select_latest_span(input_dict["examples"])
-        config = Config.from_json(exec_properties["config"])
+        config = InfraSettings.from_json(exec_properties["config"])
         validated = checksums(path_utils.serving_model_path(model.uri))
         verdict = validate(
             config,
@@ -82,7 +82,7 @@ class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
         baseline_model: types.BaseChannel,
         examples: types.BaseChannel,
         catalog: types.BaseChannel,
-        config: Config,
+        config: InfraSettings,
         code_fingerprint: str,
     ):
         """Declares the component.

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.feature import IMPRESSIONS
 from transform.files.catalog import table_rows
 from transform.ranking import item_tables
@@ -56,7 +56,7 @@ class RankingRequests:
         return len(self.item_ids) // len(self.contexts)
 
 
-def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) -> RankingRequests:
+def ranking_requests(config: DataSettings, catalog_uri: str, logged: Sequence[bytes]) -> RankingRequests:
     """Makes requests whose candidates include all items of the catalog, or `_MAX_ITEMS` of them.
 
     Args:
@@ -91,7 +91,7 @@ def ranking_requests(config: Config, catalog_uri: str, logged: Sequence[bytes]) 
 class _Catalog:
     """The rows of the items' tables in a catalog snapshot."""
 
-    def __init__(self, config: Config, uri: str, item_id: str) -> None:
+    def __init__(self, config: DataSettings, uri: str, item_id: str) -> None:
         self._item_id = item_id
         self._tables = [
             (key_feature, dict(table_rows(os.path.join(uri, name))))

@@ -23,7 +23,7 @@ from components.infra_validation.skew import (
     compare_sorted,
 )
 from components.infra_validation.verdict import Comparison, Measurements, Verdict
-from transform.config.config import Config
+from transform.config.component_settings import InfraSettings
 from transform.config.infra_validation import InfraValidation
 from transform.files.trainer_predictions import TrainerPredictions, read_trainer_predictions
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
@@ -47,7 +47,7 @@ _NUM_EXPLAINED = 20
 
 
 def validate(
-    config: Config,
+    config: InfraSettings,
     model_uri: str,
     baseline_uri: str | None,
     catalog_uri: str,
@@ -179,7 +179,7 @@ def largest_change(before: np.ndarray, after: np.ndarray) -> float:
     return float(np.max(np.abs(after - old) / np.maximum(old, smallest)))
 
 
-def _check_signatures(subject: ModelProcess, config: Config) -> None:
+def _check_signatures(subject: ModelProcess, config: InfraSettings) -> None:
     """Raises DryRunError if the model lacks a ranking signature that its config requires, or has an excluded one."""
     absent = absent_signatures(config)
     for name in RANKING_SIGNATURES:

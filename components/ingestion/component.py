@@ -52,7 +52,7 @@ from components.ingestion.stages.task import Task
 from components.ingestion.tail import OPEN, TAIL
 from components.ingestion.transforms import IngestImpressions, Outputs, make_task
 from components.uncached import PortableDriver
-from transform.config.config import Config
+from transform.config.component_settings import IngestionSettings
 from transform.ranking import snapshot_tables
 
 EXAMPLES, QUARANTINE, CATALOG = "examples", "quarantine", "catalog"
@@ -87,7 +87,7 @@ class ImpressionExampleGenDriver(PortableDriver):
 
     def run(self, execution_info: ExecutionInfo) -> driver_output_pb2.DriverOutput:
         properties = execution_info.exec_properties
-        config = Config.from_json(properties["config"])
+        config = IngestionSettings.from_json(properties["config"])
         requested = int(properties["requested_span"])
         found = resolve_span(config, properties["data_root"], None if requested == LATEST else requested)
         output = driver_output_pb2.DriverOutput()
@@ -115,7 +115,7 @@ class _AllEvidence(beam.CombineFn):  # type: ignore[misc]
     The accumulator is the list, and the number of the sketches' entries that were added since it was bounded.
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: IngestionSettings) -> None:
         self._config = config
 
     def create_accumulator(self) -> tuple[list[FilePart], int]:
@@ -145,7 +145,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
         output_dict: dict[str, list[types.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        config = Config.from_json(exec_properties["config"])
+        config = IngestionSettings.from_json(exec_properties["config"])
         files = {
             source: {split: tuple(paths) for split, paths in by_split.items()}
             for source, by_split in json.loads(exec_properties[FILES]).items()
@@ -198,7 +198,7 @@ class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type
 
 
 def _write_counts(
-    folder: str, counted: list[tuple[CountKey, int]], parts: list[FilePart], config: Config, span: int
+    folder: str, counted: list[tuple[CountKey, int]], parts: list[FilePart], config: IngestionSettings, span: int
 ) -> None:
     """Writes the counts and the evidence of the quarantine."""
     counts, evidence = counts_from_pairs(counted, span), combine_evidence(parts, counted, config, span)
@@ -227,7 +227,9 @@ class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: igno
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ImpressionExampleGenExecutor)
     DRIVER_CLASS = ImpressionExampleGenDriver
 
-    def __init__(self, config: Config, data_root: str, span: int | RuntimeParameter | None, code_fingerprint: str):
+    def __init__(
+        self, config: IngestionSettings, data_root: str, span: int | RuntimeParameter | None, code_fingerprint: str
+    ):
         """Declares the component.
 
         Args:

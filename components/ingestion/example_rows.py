@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from components.examples import encoding
 from components.ingestion.layout import Entry, Layout
-from transform.config.config import Config
+from transform.config.component_settings import IngestionSettings
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN
 from transform.feature import IMPRESSIONS
 
@@ -29,7 +29,7 @@ class ExampleEncoder:
         entry, since its name may stand between those of one piece.
     """
 
-    def __init__(self, config: Config, span: int, *, late: bool = False):
+    def __init__(self, config: IngestionSettings, span: int, *, late: bool = False):
         self._late = late
         self._layout, self._tables, self._span = Layout(config), config.sources.tables, span
         self._groups = [

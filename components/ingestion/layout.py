@@ -10,7 +10,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from transform.config.config import KIND_OF_FEATURE, ColumnKind, Config, column_of
+from transform.config.columns import KIND_OF_FEATURE, ColumnKind, column_of
+from transform.config.component_settings import IngestionSettings
 from transform.example_keys import (
     FOLD,
     IMPRESSION_ID,
@@ -45,7 +46,7 @@ class Entry(NamedTuple):
 class Layout:
     """The position of each value in a row of its source, as `Parser` orders them."""
 
-    def __init__(self, config: Config):
+    def __init__(self, config: IngestionSettings):
         self._config = config
         self._index = {
             source: {(c.name, c.kind): i for i, c in enumerate(columns)} for source, columns in config.columns.items()
@@ -124,7 +125,7 @@ def put_value(entries: Any, feature: Feature, value: Any) -> None:
         entries[feature.name].bytes_list.value.append(value.encode())
 
 
-def split_rule(config: Config, fingerprint: str) -> str:
+def split_rule(config: IngestionSettings, fingerprint: str) -> str:
     """Returns a string that identifies how rows are split; equal for two ingestions that split the same rows alike.
 
     Args:

@@ -26,7 +26,7 @@ from components.ingestion.evidence import (
 )
 from components.ingestion.layout import Layout
 from components.ingestion.spans import has_dates
-from transform.config.config import Config
+from transform.config.component_settings import IngestionSettings
 from transform.feature import IMPRESSIONS
 
 #: The number of rows of a log, and of keys of a table, that a sketch keeps.
@@ -55,7 +55,7 @@ class FilePart(NamedTuple):
 class FileSketch:
     """Collects the evidence of one file of a source."""
 
-    def __init__(self, config: Config, source: str):
+    def __init__(self, config: IngestionSettings, source: str):
         columns, layout = config.columns[source], Layout(config)
         self._source = source
         self._table = config.sources.tables.get(source)
@@ -153,7 +153,7 @@ def _smallest(sketch: Mapping[int, Any], number: int) -> dict[int, Any]:
     return {key: sketch[key] for key in heapq.nsmallest(number, sketch)}
 
 
-def bounded(parts: Iterable[FilePart], config: Config) -> list[FilePart]:
+def bounded(parts: Iterable[FilePart], config: IngestionSettings) -> list[FilePart]:
     """Leaves out of the sketches what `combine_evidence` leaves out when it has combined them.
 
     So the entries of all files of a source are as many as those of one large file. `NUM_ROWS` bounds those of one file,
@@ -178,7 +178,7 @@ def bounded(parts: Iterable[FilePart], config: Config) -> list[FilePart]:
 
 
 def combine_evidence(
-    parts: Iterable[FilePart], counted: Iterable[tuple[CountKey, int]], config: Config, span: int
+    parts: Iterable[FilePart], counted: Iterable[tuple[CountKey, int]], config: IngestionSettings, span: int
 ) -> Evidence:
     """Combines the evidence of all files with the counts after the joins.
 
@@ -244,7 +244,7 @@ def _log(parts: Sequence[FilePart]) -> Log:
 
 
 def _tables(
-    config: Config,
+    config: IngestionSettings,
     parts: Mapping[str, Sequence[FilePart]],
     num_joined: int,
     unmatched: Mapping[str, int],

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from components import storage
 from components.ingestion.formats.files import is_gzip
-from transform.config.config import Config
+from transform.config.component_settings import IngestionSettings
 from transform.errors import InputError, UnreadableError
 from transform.feature import IMPRESSIONS
 
@@ -56,7 +56,7 @@ class SpanFiles:
     num_gzip_bytes: int
 
 
-def resolve_span(config: Config, data_root: str, span: int | None = None) -> SpanFiles:
+def resolve_span(config: IngestionSettings, data_root: str, span: int | None = None) -> SpanFiles:
     """Finds a span's files.
 
     Args:
@@ -121,17 +121,17 @@ def list_paths(files: Mapping[str, Mapping[str, Iterable[str]]]) -> frozenset[st
     return frozenset(path for by_split in files.values() for paths in by_split.values() for path in paths)
 
 
-def has_spans(config: Config) -> bool:
+def has_spans(config: IngestionSettings) -> bool:
     """Whether the impressions' paths name a span."""
     return any(_names_span(path) for path in config.sources.impressions.paths.values())
 
 
-def has_dates(config: Config) -> bool:
+def has_dates(config: IngestionSettings) -> bool:
     """Whether the impressions' paths name the span as a date."""
     return any("{YYYY}" in path for path in config.sources.impressions.paths.values())
 
 
-def earlier_spans(config: Config, span: int) -> range:
+def earlier_spans(config: IngestionSettings, span: int) -> range:
     """Returns the spans that a run needs before its own, whether they have logs or not; empty without spans.
 
     They are those of its window and, with late labels, the one before the window: the window's first span completes its

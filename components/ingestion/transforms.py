@@ -45,7 +45,7 @@ from components.ingestion.stages.task import (
     Task,
 )
 from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
-from transform.config.config import Config
+from transform.config.component_settings import IngestionSettings
 from transform.feature import IMPRESSIONS
 
 #: Bytes of log files whose keys meet in one bucket: some 700,000 rows. Keys in larger hash tables cost more each, as
@@ -78,7 +78,9 @@ class Outputs:
     tail: str = ""
 
 
-def make_task(config: Config, files: Mapping[str, Mapping[str, tuple[str, ...]]], span: int, folder: str) -> Task:
+def make_task(
+    config: IngestionSettings, files: Mapping[str, Mapping[str, tuple[str, ...]]], span: int, folder: str
+) -> Task:
     """Returns the task of a span; its numbers of buckets and shards depend on the sizes of the logs only.
 
     Args:
@@ -102,7 +104,7 @@ def ranked(files: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[tuple[str
     ]
 
 
-def _text_bytes(path: str, config: Config) -> int:
+def _text_bytes(path: str, config: IngestionSettings) -> int:
     length: int = tf.io.gfile.stat(path).length
     is_compressed = is_gzip(path) or config.sources.impressions.format == "parquet"
     return length * _COMPRESSION if is_compressed else length

@@ -18,7 +18,7 @@ from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.formats.readers import LineTally, Progress, reported_as_user_error, unit_of
 from components.ingestion.formats.record_blocks import read_parquet_blocks, read_tfrecord_blocks
 from components.ingestion.formats.text_blocks import read_delimited_blocks, read_jsonl_blocks
-from transform.config.config import Column
+from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import Impressions, Source
 

@@ -27,7 +27,7 @@ from components.ingestion.stages.task import ROWS_AT_ONCE
 from components.ingestion.tail import TAIL, open_shards, read_shard, shown_times
 from components.late_labels.completion import Completion, counts_of_shard
 from components.late_labels.counts import LateCounts
-from transform.config.config import Config
+from transform.config.component_settings import IngestionSettings
 
 COMPLETED = "completed"
 
@@ -67,7 +67,7 @@ class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             completed.set_int_custom_property(TAIL_OF, preceding[0].id)
         else:
             logging.info("span %d has no Examples of this config and code: nothing of its tail is completed", span)
-        config = Config.from_json(exec_properties["config"])
+        config = IngestionSettings.from_json(exec_properties["config"])
         counts = complete(config, span, preceding[0].uri if preceding else None, current.uri, completed.uri)
         if preceding:
             lost = preceding[0].get_int_custom_property(NUM_OPEN) - counts.waiting
@@ -79,7 +79,7 @@ class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         logging.info("late labels: %s", counts)
 
 
-def complete(config: Config, span: int, preceding: str | None, current: str, completed: str) -> LateCounts:
+def complete(config: IngestionSettings, span: int, preceding: str | None, current: str, completed: str) -> LateCounts:
     """Completes the tail of a span, and writes its examples in two splits, a file for each shard of the tail.
 
     Args:
@@ -151,7 +151,11 @@ class LateLabels(base_component.BaseComponent):  # type: ignore[misc]
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(LateLabelsExecutor)
 
     def __init__(
-        self, examples: types.BaseChannel, preceding: types.BaseChannel, config: Config, code_fingerprint: str
+        self,
+        examples: types.BaseChannel,
+        preceding: types.BaseChannel,
+        config: IngestionSettings,
+        code_fingerprint: str,
     ):
         """Declares the component.
 

@@ -28,7 +28,7 @@ from components.model_store.served_models import find_version, place_of, why_not
 from components.quality_gate.inputs import PairedDifference, QualityInputs, ReferenceResult, Rival, earlier_spans
 from components.quality_gate.judgement import GATE
 from components.quality_gate.rules import decide
-from transform.config.config import Config
+from transform.config.component_settings import QualitySettings
 from transform.errors import InputError
 from transform.example_keys import REQUEST_ID
 from transform.files.reference_scores import read_reference_scores
@@ -73,7 +73,7 @@ class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         artifact.set_int_custom_property(gate_records.SPAN, span)
         record = gate_records.GateRecord(GATE, span, {})
         if input_dict.get("model"):
-            config = Config.from_json(exec_properties["config"])
+            config = QualitySettings.from_json(exec_properties["config"])
             current = _measured(input_dict, config, exec_properties["recipe"], exec_properties["serving_root"])
             earlier = earlier_spans(gate_records.read_records(a.uri for a in input_dict.get("records", [])))
             found = decide(current, span, earlier, config.quality, config.evaluation)
@@ -89,7 +89,7 @@ class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 
 def _measured(
-    input_dict: dict[str, list[types.Artifact]], config: Config, recipe: str, serving_root: str
+    input_dict: dict[str, list[types.Artifact]], config: QualitySettings, recipe: str, serving_root: str
 ) -> QualityInputs:
     """Returns the gate's inputs: the Evaluator's results, and the comparison with the anchor."""
     model = artifact_utils.get_single_instance(input_dict["model"])
@@ -221,7 +221,7 @@ def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict
     }
 
 
-def _rows(examples: types.Artifact, config: Config) -> Rows:
+def _rows(examples: types.Artifact, config: QualitySettings) -> Rows:
     """Reads the evaluation rows; a row's unit is its user, if configured, or else its request."""
     request = REQUEST_ID if config.sources.impressions.request_id is not None else None
     unit_keys = [name for name in (config.user, request) if name is not None]

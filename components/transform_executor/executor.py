@@ -31,7 +31,7 @@ from components.transform_executor.analysis import AnalysisCache, analyze
 from components.transform_executor.materialization import Materialization, Seen, output_prefix
 from components.transform_executor.output import write_transform_graph
 from components.transform_executor.traced_graph import PreprocessingFn, traced, type_specs
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 from transform.preprocessing import CODE_KEY, CONFIG_KEY, REMEMBERED_KEY
 from transform.stateful_vocabulary import (
@@ -62,7 +62,7 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
         exec_properties: dict[str, Any],
     ) -> None:
         custom_config = json.loads(exec_properties["custom_config"])
-        spec = Config.from_json(custom_config[CONFIG_KEY]).spec
+        spec = DataSettings.from_json(custom_config[CONFIG_KEY]).spec
         spans = [_known_by(examples) for examples in input_dict["examples"]]
         span = max(spans)
         memory = None

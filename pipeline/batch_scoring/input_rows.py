@@ -18,7 +18,8 @@ from components.ingestion.formats.readers import (
     read_rows,
     unit_of,
 )
-from transform.config.config import Config, column_of
+from transform.config.columns import column_of
+from transform.config.config import Config
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError

@@ -13,7 +13,8 @@ import numpy as np
 
 from components.ingestion.formats.raw_rows import RawRow, StoredTime
 from pipeline.batch_scoring.input_rows import InputRows
-from transform.config.config import Config, column_of
+from transform.config.columns import column_of
+from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS
 

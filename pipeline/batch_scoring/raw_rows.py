@@ -13,7 +13,8 @@ from components.ingestion.columns.parser import Parser
 from components.ingestion.columns.rejections import RowError
 from components.ingestion.formats.readers import read_rows
 from components.ingestion.layout import put_value
-from transform.config.config import KIND_OF_FEATURE, Column, Config, column_of
+from transform.config.columns import KIND_OF_FEATURE, Column, column_of
+from transform.config.config import Config
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS, Feature

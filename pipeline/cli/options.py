@@ -57,7 +57,7 @@ PLAIN = click.option(
 
 def read_config(path: str) -> Config:
     """Reads a config file."""
-    from transform.config.config import load_config
+    from transform.config.config_file import load_config
 
     return load_config(path)
 

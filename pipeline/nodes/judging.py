@@ -135,7 +135,7 @@ def _quality_gate(settings: NodeSettings, examples: Channel, models: _Models, ev
         examples=examples,
         records=all_runs_channel(GateRecord, "record"),
     ).with_id("earlier_quality")
-    trained_by = settings.trainer + code_fingerprint(RankingTrainer, RUN_FN, PREPROCESSING_FN)
+    trained_by = settings.recipe + code_fingerprint(RankingTrainer, RUN_FN, PREPROCESSING_FN)
     gate = QualityGate(
         model=models.validated,
         serving_model=models.serving,

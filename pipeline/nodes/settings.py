@@ -9,6 +9,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
 from transform.config import component_configs
+from transform.config.component_settings import DataSettings, InfraSettings, IngestionSettings
 from transform.config.config import Config
 from transform.config.drift import Drift
 
@@ -57,6 +58,7 @@ class NodeSettings:
       evaluators: Its part for the evaluators.
       infra_validation: Its part for the dry run.
       quality: Its part for the gate on quality, as JSON.
+      recipe: What of it determines a model, as text.
       push: Its part that a pushed version records, as JSON.
     """
 
@@ -70,15 +72,16 @@ class NodeSettings:
     pool_spans: int
     num_kept_versions: int
     features: list[str]
-    ingestion: Config
-    data_validation: Config
+    ingestion: IngestionSettings
+    data_validation: DataSettings
     drift: Drift
     transform: str
     trainer: str
     tuner: str | None
     evaluators: component_configs.Evaluators
-    infra_validation: Config
+    infra_validation: InfraSettings
     quality: str
+    recipe: str
     push: str
 
 
@@ -105,6 +108,7 @@ def derive_settings(
         tuner=None if config.tuning is None else component_configs.for_tuner(config).to_json(),
         infra_validation=component_configs.for_infra_validation(config),
         quality=component_configs.for_quality_gate(config).to_json(),
+        recipe=component_configs.recipe(config),
         push=component_configs.for_push(config).to_json(),
         evaluators=component_configs.for_evaluators(config),
     )

@@ -9,7 +9,7 @@ import yaml
 
 from benchmarks.calibration import AS_LOGGED, prepare_days, train_versions
 from pipeline.simulator import simulate
-from transform.config.config import parse_config
+from transform.config.config_file import parse_config
 
 SMALL_STORE = Path(__file__).parent.parent / "e2e" / "small_store.yaml"
 

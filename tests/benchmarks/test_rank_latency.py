@@ -11,7 +11,7 @@ import tensorflow as tf
 from benchmarks.rank_latency import PRODUCTS, context_of, layer_widths, measure
 from benchmarks.serving_load import borne
 from serving.ranking_client.features import encode_example
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 CONFIG = load_config(Path(__file__).parents[2] / "configs" / "app_store.yaml")
 

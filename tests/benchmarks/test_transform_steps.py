@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from benchmarks.transform_steps import prepare
 from pipeline.simulator import simulate
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 
 def test_each_step_has_a_cost_and_all_examples_are_written(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.warm_start import SHARES, compare, transform_days
 from pipeline.simulator import simulate
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 SMALL_STORE = Path(__file__).parent.parent / "e2e" / "small_store.yaml"
 

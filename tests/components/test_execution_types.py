@@ -10,7 +10,7 @@ from pipeline.create import create_pipeline
 from pipeline.nodes.settings import RunSettings
 from pipeline.runner import lost_metadata
 from pipeline.workspace import Workspace
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 CONFIG = Path(__file__).parents[2] / "configs" / "app_store.yaml"
 

@@ -18,7 +18,9 @@ from components.artifacts import LATE
 from components.stateful_transform import StatefulTransform
 from components.transform_executor.executor import TransformExecutor
 from pipeline.beam_options import LOCAL_BEAM_ARGS
-from transform.config.config import Config, parse_config
+from transform.config.component_configs import for_transform
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.preprocessing import CONFIG_KEY
 from transform.schema import raw_schema
 from transform.stateful_vocabulary import Seen, read_vocabulary_state
@@ -72,7 +74,7 @@ class Days:
         inputs = {"examples": window, "schema": [schema]} | ({"memory": [memory]} if memory else {})
         parameters = {
             "preprocessing_fn": "transform.preprocessing.preprocessing_fn",
-            "custom_config": json_utils.dumps({CONFIG_KEY: self.config.to_json()}),
+            "custom_config": json_utils.dumps({CONFIG_KEY: for_transform(self.config).to_json()}),
             "splits_config": proto_utils.proto_to_json(
                 transform_pb2.SplitsConfig(analyze=["train"], transform=["train", "eval"])
             ),

@@ -15,7 +15,7 @@ from pipeline.compile.compiled import write_compiled
 from pipeline.compile.targets import write_target
 from tests.deploy.airflow_environment import STANDALONE, environment
 from tests.e2e.store import CONFIG
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 pytestmark = pytest.mark.slow
 

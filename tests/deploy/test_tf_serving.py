@@ -15,7 +15,7 @@ from components.model_store.versions import add_version
 from pipeline.cli.ranking import rank_service
 from pipeline.registry.tf_serving_config import write_config
 from pipeline.workspace import Workspace
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "tf-serving"

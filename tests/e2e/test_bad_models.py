@@ -28,7 +28,7 @@ from tests.e2e.bad_store import in_process
 from tests.e2e.damage import Candidate
 from tests.e2e.prepared_store import CONFIG, PreparedStore
 from tests.soak.retrainings import retrain
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from pipeline.workspace import Workspace
 from tests.e2e import store
 from tests.e2e.bad_store import ok_in_process
 from tests.e2e.prepared_store import read_rows, write_rows
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 from transform.errors import GateError, InputError, UnreadableError
 
 pytestmark = pytest.mark.slow

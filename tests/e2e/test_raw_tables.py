@@ -14,7 +14,8 @@ from pipeline.check.rows import check_files, check_rows
 from pipeline.cli.main import cli
 from tests.e2e.bad_store import ok_in_process
 from tests.e2e.store import versions
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 
 CENSUS = [
     ("    path: adult.data", "    splits: {train: adult.data, eval: adult.test}"),

@@ -13,7 +13,7 @@ import yaml
 from benchmarks.transformed import Transformed
 from tests.e2e import store
 from trainer.training.report import TrainingReport
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 pytestmark = pytest.mark.slow
 

@@ -28,7 +28,8 @@ from tests.e2e.prepared_store import read_rows, write_rows
 from tests.e2e.small_disk import LEFT_BYTES, fill, mounted
 from tests.soak import postgresql
 from tests.soak.same_days import model_of
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 
 pytestmark = pytest.mark.slow
 

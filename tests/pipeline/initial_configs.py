@@ -7,7 +7,8 @@ from pathlib import Path
 from components.ingestion.spans import resolve_span
 from pipeline.check.rows import check_files, check_rows
 from pipeline.initial_config.config_text import initial_config
-from transform.config.config import Config, parse_config, parse_yaml
+from transform.config.config import Config
+from transform.config.config_file import parse_config, parse_yaml
 
 
 def guessed(data: Path, label: str | None = None, max_rows: int = 50_000) -> tuple[Config, str]:

@@ -22,7 +22,7 @@ from pipeline.workspace import Workspace
 from tests.canaries.tiny_pipeline import connection
 from tests.e2e.store import CONFIG
 from transform.config.beam import Beam
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 from transform.errors import InputError
 
 CLUSTER = ("--runner=FlinkRunner", "--flink_master=flink:8081", "--environment_type=EXTERNAL", "--checkpoint_dir=/c")

@@ -17,7 +17,7 @@ from pipeline.create import create_pipeline
 from pipeline.nodes.settings import RunSettings
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
-from transform.config.config import parse_config
+from transform.config.config_file import parse_config
 
 #: Components that run only TFX's own code, whose version the lock file fixes.
 WITHOUT_OURS = {"schema_gen", "example_validator"}

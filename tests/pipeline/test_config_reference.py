@@ -26,7 +26,8 @@ from transform.config import infra_validation as infra_settings
 from transform.config import quality as quality_settings
 from transform.config import schedule as schedule_settings
 from transform.config import settings, sources
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 
 ROOT = Path(__file__).parents[2]
 TEXT = PAGE.read_text(encoding="utf-8")

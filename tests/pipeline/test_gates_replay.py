@@ -24,7 +24,8 @@ from tests.components.data_validation.hand_written import good
 from tests.components.data_validation.hand_written import span as day_of
 from tests.components.quality_gate.quality_inputs import against_anchor, inputs
 from tests.e2e.store import CONFIG
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 from transform.config.drift import Drift
 from transform.config.quality import Quality
 

@@ -12,7 +12,7 @@ from pipeline.compile.compiled import write_compiled
 from pipeline.compile.targets import write_target
 from pipeline.compile.topology import Topology, check_pods, grouped
 from tests.e2e.store import CONFIG
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 from transform.config.schedule import Pod
 from transform.errors import InputError
 

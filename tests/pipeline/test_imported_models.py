@@ -18,7 +18,7 @@ from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG, NAME
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 
 def test_the_resolvers_of_a_later_run_find_the_imported_model(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ from pipeline.initial_config.label import Label, read_labels
 from pipeline.initial_config.sample import Column, Sample, read_sample
 from pipeline.initial_config.times import parts_of_times
 from tests.pipeline.initial_configs import guessed
-from transform.config.config import Config, load_config, parse_config, parse_yaml
+from transform.config.config import Config
+from transform.config.config_file import load_config, parse_config, parse_yaml
 from transform.config.sources import DelimitedText, LabelRule
 from transform.derived_times import Derive
 from transform.errors import InputError

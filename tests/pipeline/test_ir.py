@@ -20,7 +20,7 @@ from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 Questions = dict[tuple[str, str, str], list[tuple[str, ...]]]
 

@@ -23,7 +23,7 @@ from pipeline.runner.kubeflow_step import Step
 from pipeline.runner.launch import NodeEvent
 from tests.e2e.store import CONFIG
 from tests.pipeline.report.run_results import run_result
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 from transform.config.schedule import Pod, Schedule
 from transform.errors import InputError
 

@@ -19,7 +19,8 @@ from pipeline.runner.window import spans_to_ingest
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
 from tests.pipeline.report.run_results import run_result
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 from transform.errors import GateError, InputError
 
 RUN = "store.night.1"

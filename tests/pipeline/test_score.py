@@ -20,7 +20,7 @@ from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_cat
 from pipeline.batch_scoring.score import ScoreReport, score_file
 from tests.pipeline.score_model import PRICES, adder, write_model
 from tests.transform.small_config import small_config, small_raw
-from transform.config.config import parse_config
+from transform.config.config_file import parse_config
 from transform.errors import InputError
 
 CUT_OFF = (

@@ -34,7 +34,7 @@ from tfx.orchestration import metadata
 from pipeline.workspace import Workspace
 from tests.e2e import store
 from tests.e2e.bad_store import in_process
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 _MB = 2**20
 

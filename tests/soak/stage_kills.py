@@ -33,7 +33,7 @@ from tests.e2e import store
 with quiet_imports():
     from pipeline.compile.compiled import write_compiled
     from tests.soak.remains import remains
-    from transform.config.config import load_config
+    from transform.config.config_file import load_config
 
 
 class Moment(NamedTuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.components.transform_executor.same_as_stock import ROOT, check_two_days
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 
 FOLDERS = ("configs", "configs/examples", "tests/e2e")
 

@@ -50,7 +50,7 @@ from trainer.optimizers import JointOptimizer
 from trainer.training.setup import TrainingSetup
 from trainer.warm_start.warm_start import save_warm_start, warm_start
 from trainer.wide_deep.model import WideDeep
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 from transform.errors import GateError
 
 #: The loss before which the gates must stop a series.

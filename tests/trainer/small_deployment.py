@@ -12,7 +12,9 @@ import tensorflow as tf
 
 from components.transform_executor.materialization import Materialization
 from tests.transform.transformed import learn, select_parsing, write_rows
-from transform.config.config import Config, parse_config
+from transform.config.component_configs import for_trainer
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.example_keys import FOLD, NUM_FOLDS, SHARES_LABEL, SPAN
 from transform.preprocessing import CONFIG_KEY
 
@@ -114,7 +116,7 @@ class Span:
 
     def fn_args(self, model_dir: Path, base_model: str | None = None, config: Config | None = None) -> Any:
         return types.SimpleNamespace(
-            custom_config={CONFIG_KEY: (config or self.config).to_json()},
+            custom_config={CONFIG_KEY: for_trainer(config or self.config).to_json()},
             train_files=[self.train_files],
             eval_files=[self.eval_files],
             transform_graph_path=self.transform_output,

@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 
 from trainer.wide_deep.model import WideDeep
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 
 HIDDEN = 32
 NAMES = [f"count_of_user_x_app_{which}_xf" for which in ("share", "rows")]

@@ -14,7 +14,8 @@ import tensorflow as tf
 
 from trainer.counts import MIDDLE_BUCKET, Cells, CountTables, Rows, count_rows, rows_bucket, share_bucket
 from trainer.training.data import counted_rows
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.example_keys import FOLD, NO_FOLD, NO_SPAN, NUM_FOLDS, SPAN
 
 NAME = "count_of_user_x_app"

@@ -16,7 +16,6 @@ from trainer.signatures import export_model
 from trainer.trainer_predictions import changed_rows, trainer_predictions
 from trainer.training.data import expand_patterns, read_records
 from trainer.training.setup import TrainingSetup, prepare
-from transform.config.infra_validation import Skew
 from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY, TrainerPredictions, read_trainer_predictions
 
 NUM_ROWS = 40
@@ -34,9 +33,8 @@ def raw_files(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> str
 
 @pytest.fixture(scope="module")
 def prepared(first_span: Span) -> TrainingSetup:
-    config = dataclasses.replace(first_span.config, skew=Skew(num_rows=NUM_ROWS))
     output = tft.TFTransformOutput(first_span.transform_output)
-    model = prepare(config, output, [first_span.train_files], [first_span.eval_files], None)
+    model = prepare(first_span.config, output, [first_span.train_files], [first_span.eval_files], None)
     rng = np.random.default_rng(1)
     for variable in (model.model.bias, *model.model.wide_variables, *model.model.deep_variables):
         variable.assign(rng.normal(scale=0.5, size=variable.shape).astype(np.float32))
@@ -45,7 +43,8 @@ def prepared(first_span: Span) -> TrainingSetup:
 
 @pytest.fixture(scope="module")
 def own(first_span: Span, prepared: TrainingSetup, raw_files: str) -> TrainerPredictions:
-    return trainer_predictions(prepared, tft.TFTransformOutput(first_span.transform_output), [raw_files])
+    output = tft.TFTransformOutput(first_span.transform_output)
+    return trainer_predictions(prepared, output, [raw_files], NUM_ROWS)
 
 
 def test_rows_are_the_first_logged_ones_and_as_many_changed_ones(first_span: Span, own: TrainerPredictions) -> None:
@@ -60,10 +59,8 @@ def test_rows_are_the_first_logged_ones_and_as_many_changed_ones(first_span: Spa
 def test_a_logged_row_scores_as_its_transformed_example(
     first_span: Span, prepared: TrainingSetup, raw_files: str, own: TrainerPredictions
 ) -> None:
-    everything = dataclasses.replace(
-        prepared, config=dataclasses.replace(prepared.config, skew=Skew(num_rows=len(first_span.eval_rows)))
-    )
-    scores = trainer_predictions(everything, tft.TFTransformOutput(first_span.transform_output), [raw_files])
+    output = tft.TFTransformOutput(first_span.transform_output)
+    scores = trainer_predictions(prepared, output, [raw_files], len(first_span.eval_rows))
     assert own.eval_scores.size == len(first_span.eval_rows) == 600
     assert (np.diff(own.eval_scores) >= 0).all()
     np.testing.assert_allclose(np.sort(scores.row_scores[:600]), own.eval_scores, atol=1e-6)
@@ -74,7 +71,7 @@ def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_an
 ) -> None:
     """With two spans: the trainer's scores of the last span's evaluation rows, and of the same rows as requests."""
     counts = [{"features": ["country", "app"]}, {"features": ["app"], "parts": ["wide"]}]
-    config = make_config(count_encodings=counts, skew={"num_rows": 20})
+    config = make_config(count_encodings=counts)
     rows = make_rows(1200, [f"app{i}" for i in range(5)], seed=3)
     for i, row in enumerate(rows):
         row |= {"span": [i % 2], "fold": [i // 2 % 8], "shares_label": [int(i < 1000 and i % 10 in (0, 1))]}
@@ -105,7 +102,7 @@ def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_an
     with tf.io.TFRecordWriter(str(raw), "GZIP") as writer:
         for record in logged:
             writer.write(record)
-    own = trainer_predictions(prepared, output, [str(raw)])
+    own = trainer_predictions(prepared, output, [str(raw)], num_rows=20)
     export_model(prepared.model, output, config, str(tmp_path / "model"), counts=prepared.counts)
     signature = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
     as_logged = signature(examples=tf.constant(logged))["scores"].numpy()

@@ -16,7 +16,8 @@ from trainer.hyperparameters import decoded
 from trainer.training.loop import TrainingError, TrainingResult
 from trainer.training.position import Epoch, Metrics
 from trainer.tuner_fn import Search
-from transform.config.config import Config
+from transform.config.component_configs import for_tuner
+from transform.config.component_settings import TrainingSettings, TunerSettings
 
 RATE = "training.deep_optimizer.learning_rate"
 RANGES: dict[str, Any] = {
@@ -26,8 +27,8 @@ RANGES: dict[str, Any] = {
 }
 
 
-def config_of(ranges: dict[str, Any], training: dict[str, Any] | None = None, **tuning: Any) -> Config:
-    return make_config(tuning={"ranges": ranges, "max_trials": 6, **tuning}, training=training or {})
+def config_of(ranges: dict[str, Any], training: dict[str, Any] | None = None, **tuning: Any) -> TunerSettings:
+    return for_tuner(make_config(tuning={"ranges": ranges, "max_trials": 6, **tuning}, training=training or {}))
 
 
 def result_of(auc: float | None, logloss: float | None = 0.5) -> TrainingResult:
@@ -38,11 +39,11 @@ def result_of(auc: float | None, logloss: float | None = 0.5) -> TrainingResult:
 class Trainings:
     """Replaces a training: records the config and returns a quality computed from it."""
 
-    def __init__(self, quality: Callable[[Config], TrainingResult]) -> None:
-        self.configs: list[Config] = []
+    def __init__(self, quality: Callable[[TrainingSettings], TrainingResult]) -> None:
+        self.configs: list[TrainingSettings] = []
         self._quality = quality
 
-    def __call__(self, config: Config, folder: str) -> TrainingResult:
+    def __call__(self, config: TrainingSettings, folder: str) -> TrainingResult:
         self.configs.append(config)
         return self._quality(config)
 
@@ -51,7 +52,7 @@ class Trainings:
         return [config.training.deep_optimizer.learning_rate for config in self.configs]
 
 
-def search(config: Config, trainings: Trainings, folder: Path) -> dict[str, Any]:
+def search(config: TunerSettings, trainings: Trainings, folder: Path) -> dict[str, Any]:
     """The best values, after the round trip through JSON that leads them to the Trainer."""
     tuner = Search(config, trainings, str(folder))
     tuner.search()
@@ -60,7 +61,7 @@ def search(config: Config, trainings: Trainings, folder: Path) -> dict[str, Any]
     return decoded(found["values"])
 
 
-def near_a_hundredth(config: Config) -> TrainingResult:
+def near_a_hundredth(config: TrainingSettings) -> TrainingResult:
     """A quality that is best at a learning rate of 0.01."""
     distance = abs(math.log10(config.training.deep_optimizer.learning_rate) + 2)
     return result_of(auc=1 - distance / 4, logloss=distance)
@@ -121,7 +122,7 @@ def test_values_that_no_config_has_together_are_a_failed_trial(tmp_path: Path) -
 
 
 def test_a_trial_that_diverges_is_passed_over(tmp_path: Path) -> None:
-    def diverging_above(config: Config) -> TrainingResult:
+    def diverging_above(config: TrainingSettings) -> TrainingResult:
         if config.training.deep_optimizer.learning_rate > 0.005:
             raise TrainingError("the training diverged")
         return near_a_hundredth(config)
@@ -134,7 +135,7 @@ def test_a_trial_that_diverges_is_passed_over(tmp_path: Path) -> None:
 
 
 def test_a_search_of_nothing_but_failures_says_why(tmp_path: Path) -> None:
-    def diverge(config: Config) -> TrainingResult:
+    def diverge(config: TrainingSettings) -> TrainingResult:
         raise TrainingError("the training diverged: try lower learning rates")
 
     reported = (
@@ -153,7 +154,7 @@ def test_without_a_validation_auc_there_is_nothing_to_compare(tmp_path: Path) ->
 
 
 def test_any_other_failure_ends_the_search(tmp_path: Path) -> None:
-    def break_(config: Config) -> TrainingResult:
+    def break_(config: TrainingSettings) -> TrainingResult:
         raise OSError("No space left on device")
 
     trainings = Trainings(break_)
@@ -170,7 +171,7 @@ def test_a_search_that_was_killed_goes_on_with_the_trial_that_was_running(tmp_pa
     whole = Trainings(near_a_hundredth)
     expected = search(config_of(RANGES), whole, tmp_path / "whole")
 
-    def killed_at_the_fourth(config: Config) -> TrainingResult:
+    def killed_at_the_fourth(config: TrainingSettings) -> TrainingResult:
         if len(first.configs) == 4:
             raise Killed
         return near_a_hundredth(config)

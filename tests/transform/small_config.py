@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 
 FILE = "small.yaml"
 

@@ -11,7 +11,9 @@ import yaml
 from tests.transform.config_mistakes import INSTALLS, MISTAKES
 from tests.transform.evaluation_mistakes import EVALUATION_MISTAKES
 from tests.transform.small_config import FILE, REMOVED, changed, small_config
-from transform.config.config import Column, Config, load_config, parse_config
+from transform.config.columns import Column
+from transform.config.config import Config
+from transform.config.config_file import load_config, parse_config
 from transform.config.sources import LabelRule
 from transform.errors import ConfigError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from transform.config.config import MAX_CONFIG_BYTES, load_config
+from transform.config.config_file import MAX_CONFIG_BYTES, load_config
 from transform.errors import ConfigError
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.transform.transformed import Row, Transformed
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.example_keys import FOLD, NO_FOLD, NO_SPAN, SHARES_LABEL, SPAN
 
 

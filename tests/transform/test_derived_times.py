@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from tests.transform.small_config import REMOVED, small_config
 from tests.transform.time_oracle import ODD_ENDS, TEXTS, first_value
+from transform.config.columns import Column
 from transform.config.component_configs import for_data_validation, for_ingestion
-from transform.config.config import Column, Config
+from transform.config.config import Config
 from transform.derived_times import FIRST_YEAR, Derive, TimeForm, zone_offsets
 from transform.feature import Feature
 from transform.feature_spec import FeatureSpec

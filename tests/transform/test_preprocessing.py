@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.transform.transformed import Row, Transformed
-from transform.config.config import parse_config
+from transform.config.config_file import parse_config
 from transform.feature import MISSING_QUANTILE, MISSING_ROW, MISSING_STANDARDIZED
 
 CONFIG = parse_config(

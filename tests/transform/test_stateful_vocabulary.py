@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from transform.config.config import parse_config
+from transform.config.config_file import parse_config
 from transform.errors import InputError
 from transform.feature_spec import FeatureSpec
 from transform.stateful_vocabulary import (

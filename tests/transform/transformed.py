@@ -14,6 +14,7 @@ from tensorflow_transform.tf_metadata import schema_utils
 from components.transform_executor.analysis import AnalysisCache, analyze
 from components.transform_executor.output import write_transform_graph
 from components.transform_executor.traced_graph import traced, type_specs
+from transform.config.component_configs import for_transform
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY, preprocessing_fn
 from transform.schema import raw_schema
@@ -40,7 +41,7 @@ def write_rows(config: Config, rows: Sequence[Row], path: Path) -> str:
 
 def learn(config: Config, files: Sequence[str], folder: Path) -> tft.TFTransformOutput:
     """Computes the analyzers from files of raw examples, and writes the transform graph into `folder`."""
-    function = functools.partial(preprocessing_fn, custom_config={CONFIG_KEY: config.to_json()})
+    function = functools.partial(preprocessing_fn, custom_config={CONFIG_KEY: for_transform(config).to_json()})
     parsing, scratch = select_parsing(config), str(folder / "scratch")
     (folder / "scratch").mkdir(parents=True)
     specs = type_specs(parsing)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.rank_export.encoders import Rows
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.files.catalog import table_rows
 from transform.ranking import absent_signatures, item_tables
 from transform.signature_names import RANK_SIGNATURE
@@ -18,7 +18,7 @@ from transform.signature_names import RANK_SIGNATURE
 _BATCH_SIZE = 4096
 
 
-def read_items(config: Config, catalog: str | None) -> dict[bytes, bytes]:
+def read_items(config: DataSettings, catalog: str | None) -> dict[bytes, bytes]:
     """Reads a snapshot of the catalog.
 
     Args:

@@ -23,7 +23,7 @@ from trainer.transform_output.state import TransformState, read_transform_state
 from trainer.warm_start.report import WarmStartReport
 from trainer.warm_start.warm_start import warm_start
 from trainer.wide_deep.model import WideDeep
-from transform.config.config import Config
+from transform.config.component_settings import TrainingSettings
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT
 from transform.feature_spec import FeatureSpec
 
@@ -68,7 +68,7 @@ class TrainingSetup:
       parsing: How the transformed features that training reads are parsed, by transformed name.
     """
 
-    config: Config
+    config: TrainingSettings
     transform_state: TransformState
     model: WideDeep
     optimizers: JointOptimizer
@@ -105,7 +105,7 @@ class TrainingSetup:
 
 
 def prepare(
-    config: Config,
+    config: TrainingSettings,
     tft_output: tft.TFTransformOutput,
     train_files: Sequence[str],
     eval_files: Sequence[str],
@@ -165,7 +165,7 @@ def prepare(
 
 
 def _held_out(
-    config: Config, window: Window, feature_spec: Mapping[str, Any], parsing: Mapping[str, Any]
+    config: TrainingSettings, window: Window, feature_spec: Mapping[str, Any], parsing: Mapping[str, Any]
 ) -> tuple[data.HeldOut | None, data.LabelCounts]:
     """Returns which training examples are held out for early stopping, and the counts of the examples.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from transform.config.config import Config
+from transform.config.component_settings import DataSettings
 from transform.raw_texts import null_numbers, null_words
 
 
@@ -23,7 +23,7 @@ class RawRule:
     numbers: tuple[float, ...] = ()
 
 
-def raw_rules(config: Config) -> dict[str, RawRule]:
+def raw_rules(config: DataSettings) -> dict[str, RawRule]:
     """The rule for each feature, from its source's `null_values` and its own `trim`."""
     rules = {}
     for feature in config.spec.features:

@@ -14,7 +14,7 @@ from components.ingestion.columns.rejections import RowError
 from components.ingestion.columns.rule import MAX_FLOAT, Rule, SourceRules, null_in, true_in
 from components.ingestion.columns.texts import Text
 from components.ingestion.formats.blocks import FastColumn, Mask
-from transform.config.config import Column
+from transform.config.columns import Column
 from transform.config.sources import LabelRule
 from transform.raw_texts import trimmed
 

@@ -25,7 +25,7 @@ from components.ingestion.columns.rule import (
 )
 from components.ingestion.columns.texts import text_rule
 from components.ingestion.formats.blocks import FastColumn
-from transform.config.config import Column
+from transform.config.columns import Column
 
 
 class TextList(Rule):

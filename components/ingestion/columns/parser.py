@@ -16,7 +16,7 @@ from components.ingestion.columns.rule import Rule, SourceRules, null_in
 from components.ingestion.columns.texts import text_rule
 from components.ingestion.columns.times import Timestamp
 from components.ingestion.formats.blocks import FastColumn, Mask
-from transform.config.config import Column, ColumnKind
+from transform.config.columns import Column, ColumnKind
 from transform.config.settings import Ingestion
 
 

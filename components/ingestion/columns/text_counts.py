@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingestion.formats.blocks import FastColumn, Mask
-from transform.config.config import Column
+from transform.config.columns import Column
 from transform.raw_texts import WHITE_SPACE, trimmed
 
 

@@ -14,7 +14,7 @@ from components.ingestion.columns.rejections import RowError
 from components.ingestion.columns.rule import Rule, SourceRules, all_fallback, null_in, true_in
 from components.ingestion.formats.blocks import FastColumn
 from components.ingestion.formats.raw_rows import OddValue, StoredTime
-from transform.config.config import Column
+from transform.config.columns import Column
 from transform.derived_times import TimeForm
 
 #: From here on a float64 does not hold each whole number.

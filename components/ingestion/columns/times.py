@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from components.ingestion.columns.numbers import number_from, numbers_in
 from components.ingestion.columns.rule import Rule, SourceRules, null_in, true_in, without
 from components.ingestion.formats.blocks import FastColumn, Mask
-from transform.config.config import Column
+from transform.config.columns import Column
 
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
 MAX_TIMESTAMP = 4_102_444_800

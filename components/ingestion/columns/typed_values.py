@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingestion.columns.parser import KINDS
-from transform.config.config import Column
+from transform.config.columns import Column
 
 
 def to_lists(values: Sequence[pa.Array]) -> list[list[Any]]:

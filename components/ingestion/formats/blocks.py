@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingestion.formats.raw_rows import RawRow
-from transform.config.config import Column
+from transform.config.columns import Column
 
 Mask = npt.NDArray[np.bool_]
 

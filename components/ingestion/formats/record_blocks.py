@@ -27,7 +27,7 @@ from components.ingestion.formats.record_readers import (
     to_python,
     to_seconds,
 )
-from transform.config.config import Column
+from transform.config.columns import Column
 
 #: A block of a TFRecord file ends with the record that has this number in it, or these bytes.
 RECORDS_AT_ONCE, BYTES_AT_ONCE = 10_000, 32 << 20

@@ -31,7 +31,7 @@ from components.ingestion.formats.text_records import (
     json_records,
     start_of_rows,
 )
-from transform.config.config import Column
+from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 

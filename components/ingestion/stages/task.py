@@ -23,7 +23,7 @@ from components.examples.writing import write_compressed
 from components.ingestion.columns.rejections import Rejection, kept_text
 from components.ingestion.columns.typed_values import to_lists
 from components.ingestion.counts import CountKey
-from transform.config.config import Config
+from transform.config.component_settings import IngestionSettings
 
 #: The tags of the side outputs.
 REJECTED, COUNTED, EVIDENCE, LOCATIONS, TIMES, INSTALLS = (
@@ -76,7 +76,7 @@ class Task(NamedTuple):
       num_shards: The number of files of each split.
     """
 
-    config: Config
+    config: IngestionSettings
     span: int
     folder: str
     num_key_buckets: int

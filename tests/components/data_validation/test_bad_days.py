@@ -10,7 +10,8 @@ from benchmarks.good_days import CONFIG, Day, combine_evidence, days
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
 from tests.components.data_validation.bad_days import BAD_DAYS, INVENTED, BadDay
-from transform.config.config import Config, load_config
+from transform.config.config import Config
+from transform.config.config_file import load_config
 
 NUM_GOOD_DAYS = 9
 

@@ -23,7 +23,9 @@ from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
 from tests.components.data_validation.store_config import CONFIG
 from tests.components.saved_models import export
-from transform.config.config import Config, parse_config
+from transform.config.component_configs import for_data_validation
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.errors import GateError
 
 
@@ -77,7 +79,7 @@ class Spans:
             "serving_model": [serving] if serving else [],
         }
         parameters = {
-            "config": self._config.to_json(),
+            "config": for_data_validation(self._config).to_json(),
             "settings": '{"max_divergence": {"country": 0.05}}',
             "serving_root": self.serving_root,
         }

@@ -15,7 +15,8 @@ from components.data_validation.measuring import ids, label_recipe, measure, of_
 from components.ingestion.evidence import Evidence, LabelCount, Log, TableEvidence
 from tests.components.data_validation.store_config import CONFIG
 from tests.transform.small_config import small_config
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.derived_times import Derive, TimePart
 
 

@@ -94,7 +94,7 @@ class Made:
             variable.assign(draw.normal(scale=0.3, size=variable.shape))
         self.items = read_items(self.config, str(self.catalog("today", self.tables)))
         files = f"{self.window[0].uri}/Split-eval/*"
-        self.own_scores = trainer_predictions(self.prepared, self.output, [files])
+        self.own_scores = trainer_predictions(self.prepared, self.output, [files], self.config.skew.num_rows)
 
     def catalog(self, day: str, tables: Mapping[str, Mapping[str, Values]]) -> Path:
         """Returns the folder of a day's catalog snapshot, written at the first call."""

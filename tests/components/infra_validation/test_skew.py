@@ -98,7 +98,8 @@ class Made:
 
     def trainer_predictions(self, span: Span) -> TrainerPredictions:
         """Returns the trainer's own scores with the transform graph of a given span."""
-        return trainer_predictions(self.prepared, tft.TFTransformOutput(span.transform_output), [self.raw_files])
+        output, num_rows = tft.TFTransformOutput(span.transform_output), self.span.config.skew.num_rows
+        return trainer_predictions(self.prepared, output, [self.raw_files], num_rows)
 
     def export(self, kind: str, span: Span, own: TrainerPredictions) -> Path:
         """Exports the model in the trainer's layout, with the transform graph of a given span."""

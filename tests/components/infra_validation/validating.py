@@ -25,7 +25,8 @@ from components.infra_validation import process
 from components.infra_validation.component import InfraValidatorExecutor
 from serving.dry_run.worker_commands import converse
 from transform.config import component_configs as scopes
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.config.infra_validation import InfraValidation
 
 
@@ -69,7 +70,7 @@ def validate(
     """Runs the executor; returns the verdict with `blessed` added."""
     catalog = Catalog()
     catalog.uri = str(catalog_folder)
-    config = scopes.for_infra_validation(dataclasses.replace(config, infra_validation=settings))
+    scoped = scopes.for_infra_validation(dataclasses.replace(config, infra_validation=settings))
     model, serving_model, blessing = (
         kind() for kind in (standard_artifacts.Model, standard_artifacts.Model, standard_artifacts.InfraBlessing)
     )
@@ -83,7 +84,7 @@ def validate(
             "catalog": [catalog],
         },
         {"blessing": [blessing]},
-        {"config": config.to_json(), "code_fingerprint": "x"},
+        {"config": scoped.to_json(), "code_fingerprint": "x"},
     )
     verdict: dict[str, Any] = json.loads((out / VERDICT_FILE).read_text())
     return {**verdict, "blessed": blessing.get_int_custom_property("blessed")}

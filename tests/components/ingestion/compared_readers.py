@@ -15,7 +15,7 @@ from components.ingestion.columns.typed_values import to_lists
 from components.ingestion.formats import record_blocks, record_readers, text_blocks
 from components.ingestion.formats.readers import PLAIN_TEXT, LineTally, read_rows
 from components.ingestion.typed_reader import TypedReader
-from transform.config.config import Column
+from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Source
 from transform.errors import InputError

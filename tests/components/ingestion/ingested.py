@@ -20,6 +20,7 @@ from components.ingestion.counts import Counts, read_counts
 from components.ingestion.evidence import Evidence, read_evidence
 from components.ingestion.spans import resolve_span
 from pipeline.beam_options import LOCAL_BEAM_ARGS
+from transform.config.component_configs import for_ingestion
 from transform.config.config import Config
 
 
@@ -61,7 +62,7 @@ def ingest(config: Config, data: Path, out: Path, beam_args: Sequence[str] = LOC
     ImpressionExampleGenExecutor(context).Do(
         {},
         {"examples": [examples], "quarantine": [quarantine], "catalog": [catalog]},
-        {"config": config.to_json(), "files": json.dumps(found.files), "requested_span": found.span},
+        {"config": for_ingestion(config).to_json(), "files": json.dumps(found.files), "requested_span": found.span},
     )
     assert json.loads(examples.split_names) == ["train", "eval"]
     rejected = []

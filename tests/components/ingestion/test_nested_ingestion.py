@@ -26,7 +26,8 @@ from tests.components.ingestion.compared_readers import (
 )
 from tests.components.ingestion.ingested import ingest
 from tests.components.ingestion.odd_values import JSON_VALUES, OF_PARQUET
-from transform.config.config import Column, load_config
+from transform.config.columns import Column
+from transform.config.config_file import load_config
 from transform.config.sources import Source
 
 

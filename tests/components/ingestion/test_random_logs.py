@@ -15,7 +15,8 @@ from tests.components.ingestion.csv_oracle import oracle
 from tests.components.ingestion.random_csv import HEADER, MAX_ROW_BYTES, any_log, log_of_lines
 from tests.components.ingestion.row_by_row.joins import COUNTED, REJECTED, KeepFirst
 from tests.components.ingestion.row_by_row.reading import ReadRows
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.config.settings import Ingestion
 
 thousand = settings(max_examples=1000, deadline=None, derandomize=True)

@@ -34,7 +34,7 @@ from tests.components.ingestion.compared_readers import (
 )
 from tests.components.ingestion.odd_values import JSON_VALUES, OF_PARQUET, TEXTS
 from tests.components.ingestion.random_csv import HEADER, any_log
-from transform.config.config import Column
+from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, LabelRule, Source
 

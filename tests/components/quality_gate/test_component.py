@@ -25,7 +25,7 @@ from tests.components.evaluations import write_evaluation
 from tests.components.saved_models import example, export
 from tests.transform.small_config import small_config
 from transform.config.component_configs import for_quality_gate
-from transform.config.config import Config
+from transform.config.component_settings import QualitySettings
 from transform.files.reference_scores import ReferenceScores, write_reference_scores
 
 CONFIG = for_quality_gate(small_config(("evaluation.thresholds.auc", {"min": 0.65})))
@@ -61,7 +61,7 @@ class Gate:
         anchor: Any = None,
         serving: Any = None,
         records: tuple[Any, ...] = (),
-        config: Config = CONFIG,
+        config: QualitySettings = CONFIG,
     ) -> Any:
         """Returns the blessing, the record's artifact, and its content."""
         self._runs += 1

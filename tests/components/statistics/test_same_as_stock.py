@@ -22,7 +22,7 @@ from components.statistics.executor import ColumnStatisticsExecutor
 from tests.components.statistics.statistics_runs import Row, by_feature, example, leaves, read, run
 from tests.components.transform_executor.random_examples import random_examples
 from tests.components.transform_executor.transform_runs import examples
-from transform.config.config import load_config
+from transform.config.config_file import load_config
 from transform.errors import InputError
 from transform.schema import schema_text
 

@@ -12,7 +12,7 @@ from components.transform_executor.batches import split_by_combinations
 from components.transform_executor.executor import TransformExecutor
 from tests.components.transform_executor.same_as_stock import day
 from tests.components.transform_executor.transform_runs import run
-from transform.config.config import parse_config
+from transform.config.config_file import parse_config
 from transform.files import tfrecords
 
 #: A cross of two lists, and quantiles of more values than a sketch holds exactly, which is some 6,000.

@@ -13,7 +13,7 @@ from tests.components.transform_executor.same_as_stock import EXECUTORS, check_s
 from tests.components.transform_executor.transform_runs import run
 from tests.transform.small_config import small_config
 from tests.transform.test_preprocessing import CONFIG as HARD_CASES
-from transform.config.config import parse_config
+from transform.config.config_file import parse_config
 
 #: A vocabulary of two features, quantiles, and a cross whose tokens depend on the quantiles.
 SMALL = small_config(("crosses", [{"features": ["installed", "price"], "min_count": 2, "max_size": 9}]))

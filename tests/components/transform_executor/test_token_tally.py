@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from components.transform_executor.executor import TokenTally
-from transform.config.config import parse_config
+from transform.config.config_file import parse_config
 
 SPEC = parse_config(
     {

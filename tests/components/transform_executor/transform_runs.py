@@ -18,6 +18,8 @@ from tfx.utils import proto_utils
 from components.artifact_types import VocabularyMemory
 from components.transform_executor.executor import TransformExecutor
 from pipeline.beam_options import LOCAL_BEAM_ARGS
+from transform.config.component_configs import for_transform
+from transform.config.component_settings import DataSettings
 from transform.config.config import Config
 from transform.preprocessing import CONFIG_KEY, REMEMBERED_KEY, preprocessing_fn
 from transform.schema import schema_text
@@ -85,7 +87,7 @@ def execute(
     }
     inputs = {"examples": window, "schema": [schema]}
     inputs |= {"analyzer_cache": [cache]} if cache else {}
-    custom_config: dict[str, Any] = {CONFIG_KEY: config.to_json()}
+    custom_config: dict[str, Any] = {CONFIG_KEY: for_transform(config).to_json()}
     function = "transform.preprocessing.preprocessing_fn"
     if memory and executor is StockExecutor:
         function = f"{__name__}.stock_preprocessing_fn"
@@ -111,7 +113,7 @@ def execute(
 def stock_preprocessing_fn(inputs: dict[str, Any], custom_config: dict[str, Any]) -> dict[str, Any]:
     """`preprocessing_fn` of TFX's executor, which has no memory: reads the tokens that the project's executor adds."""
     memory = read_vocabulary_state(custom_config["memory"])
-    spec = Config.from_json(custom_config[CONFIG_KEY]).spec
+    spec = DataSettings.from_json(custom_config[CONFIG_KEY]).spec
     remembered = earlier_tokens(memory, spec, custom_config["span"])
     return preprocessing_fn(inputs, {**custom_config, REMEMBERED_KEY: remembered})
 

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transform.config.config import Config, parse_config
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 
 #: Values by feature, as in a tf.Example; a feature without a value has an empty list or is left out.
 Values = dict[str, list[Any]]

@@ -25,7 +25,7 @@ from tests.trainer.small_deployment import to_example
 from tests.transform.small_config import REMOVED, small_config
 from tests.transform.time_oracle import ODD_ENDS, TEXTS
 from tests.transform.transformed import Transformed
-from transform.config.config import Column
+from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import LabelRule, Source
 from transform.derived_times import TimeForm

@@ -12,7 +12,9 @@ from components.ingestion.columns.parser import Parser
 from components.ingestion.columns.rejections import RowError
 from tests.components.ingestion.logs import write_rows
 from tests.components.ingestion.without_beam import in_batches, row_by_row
-from transform.config.config import Column, Config, parse_config
+from transform.config.columns import Column
+from transform.config.config import Config
+from transform.config.config_file import parse_config
 from transform.config.settings import Ingestion
 
 GENRES = Column("genres", "one_hot", False, one_hot=("action", "drama", "war"))

@@ -10,7 +10,7 @@ import pytest
 from components.ingestion.columns.parser import Parser
 from components.ingestion.columns.rejections import RowError, kept_text
 from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, StoredTime
-from transform.config.config import Column, ColumnKind
+from transform.config.columns import Column, ColumnKind
 from transform.config.settings import Ingestion
 from transform.config.sources import LabelRule
 

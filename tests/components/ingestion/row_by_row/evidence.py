@@ -10,7 +10,7 @@ from typing import Any
 from components.ingestion.evidence import File, SketchValue
 from components.ingestion.layout import Layout
 from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, FilePart, key_hash, sketch_value
-from transform.config.config import Config
+from transform.config.component_settings import IngestionSettings
 from transform.feature import IMPRESSIONS
 
 _SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
@@ -19,7 +19,7 @@ _SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
 class FileSketch:
     """Collects the evidence of one file of a source, row by row."""
 
-    def __init__(self, config: Config, source: str):
+    def __init__(self, config: IngestionSettings, source: str):
         columns, layout = config.columns[source], Layout(config)
         self._source = source
         self._table = config.sources.tables.get(source)
