@@ -114,7 +114,7 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
           quarantine: The Quarantine of the same ingestion, with the evidence that ingestion wrote.
           serving_model: A pushed model that was not trained on the span; none on a first run.
           earlier_records: The records of earlier spans that were let through; none on a first span.
-          config: The config, reduced by `transform.config.component_configs.for_data_validation`.
+          config: Its sections of the config.
           settings: The bounds.
           serving_root: The serving folder.
           code_fingerprint: The fingerprint of the code that measures and decides; part of the cache key.

@@ -92,7 +92,7 @@ class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
           baseline_model: The serving model, which is measured in the same run; none on a first run.
           examples: The window of raw examples that the model was trained and evaluated on.
           catalog: The catalog snapshot that the model was exported with.
-          config: The config, reduced by `transform.config.component_configs.for_infra_validation`.
+          config: Its sections of the config.
           code_fingerprint: The fingerprint of the code that validates; part of the cache key.
         """
         super().__init__(

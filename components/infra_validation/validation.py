@@ -57,8 +57,7 @@ def validate(
     """Validates a model.
 
     Args:
-      config: The config with the measurements, the budgets and the ranking, reduced by
-        `transform.config.component_configs.for_infra_validation`.
+      config: The measurements and budgets, and what determines the ranking.
       model_uri: The model artifact's folder, with the SavedModel and the trainer's own scores in it.
       baseline_uri: The serving model artifact's folder; None on a first run.
       catalog_uri: The catalog snapshot that the model must have.

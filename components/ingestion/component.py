@@ -233,7 +233,7 @@ class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: igno
         """Declares the component.
 
         Args:
-          config: The config, reduced by `transform.config.component_configs.for_ingestion`.
+          config: Its sections of the config.
           data_root: The folder that the sources' paths are relative to.
           span: The span, or the runtime parameter that names it; None takes the latest.
           code_fingerprint: The fingerprint of the code that ingestion runs; part of the cache key.

@@ -162,7 +162,7 @@ class LateLabels(base_component.BaseComponent):  # type: ignore[misc]
         Args:
           examples: The run's own examples.
           preceding: Those of the span before, or none.
-          config: The config, reduced by `transform.config.component_configs.for_ingestion`.
+          config: Its sections of the config.
           code_fingerprint: The fingerprint of the component's code; part of the cache key.
         """
         super().__init__(

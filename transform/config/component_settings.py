@@ -144,10 +144,11 @@ class IngestionSettings(DataSettings):
 
 
 @dataclass(frozen=True, config=STRICT)
-class EvaluationSettings(DataSettings):
-    """The settings by which models are measured."""
+class QualitySettings(DataSettings):
+    """The settings of the gate on quality: the metrics with their thresholds, and how several spans are pooled."""
 
     evaluation: Evaluation
+    quality: Quality
 
     @model_validator(mode="after")
     def _slices_are_of_features(self) -> Self:
@@ -196,13 +197,6 @@ class EvaluationSettings(DataSettings):
         keys = [] if installs is None else installs.keys
         joined = [f.name for f in log if f.side == "context" and f.is_one_text and f.source_column in keys]
         return self.evaluation.user or self.evaluation.gauc_by or (joined[0] if len(joined) == 1 else None)
-
-
-@dataclass(frozen=True, config=STRICT)
-class QualitySettings(EvaluationSettings):
-    """The settings of the gate on quality."""
-
-    quality: Quality
 
 
 @dataclass(frozen=True, config=STRICT)
