@@ -94,9 +94,7 @@ EXPECTED = (
     Expected(r"wdr models tf-serving ", r"^small_store: versions \[.*\] are loaded; "),
     Expected(r"wdr report ", r"^\S+/reports/\S+\.html"),
     Expected(r"wdr gates replay ", r"^span +gate +was +would be +because$"),
-    # The workspace's models are of an earlier release; `tests/e2e/test_explanations.py` explains.
-    Expected(r"wdr rank .*--explain", r"^error: explanations need a model with the signature `explain`", code=1),
-    Expected(r"wdr explain ", r"the model must have the signature `explain`", code=1),
+    Expected(r"wdr explain ", r"row \d+: score 0\.\d+"),
     Expected(r"wdr rank ", r"small_store, version 4"),
     Expected(r"wdr load-test ", r"\d requests/s for "),
     Expected(r"wdr tune-client ", r"^chosen: .* \(client\.json\)$"),
