@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.bad_store import LOG_COLUMNS, Store, log_row
+from tests.transform.config_mistakes import keys_of
+from transform.config.settings import Model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +107,7 @@ STOPS = [
     Stop(
         "an unknown config key",
         _set("model.embedding_dims", 8),
-        "`embedding_dims` is not a known key (<config_path>, model.embedding_dims); allowed: ['activation', "
-        "'batch_norm', 'compute_dtype', 'count_dropout', 'dropout', 'embedding_dim', 'embedding_dim_factor', "
-        "'embedding_l2', 'hidden_units', 'list_combiner', 'parts', 'token_dropout'].",
+        f"`embedding_dims` is not a known key (<config_path>, model.embedding_dims); allowed: {keys_of(Model)}.",
     ),
     Stop(
         "a cross of an unknown feature",

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from tests.transform.small_config import REMOVED
+from transform.config.config import Config
+from transform.config.settings import Training
+from transform.feature import Feature, Vocabulary
+from transform.feature_spec import FeatureSpec
 
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
-TOP_KEYS = (
-    "['beam', 'count_encodings', 'crosses', 'drift', 'evaluation', 'features', 'infra_validation', 'ingestion', "
-    "'model', 'name', 'push', 'quality', 'schedule', 'skew', 'sources', 'training', 'tuning']"
-)
-FEATURE_KEYS = (
-    "['boundaries', 'column', 'derive', 'kind', 'min_present_fraction', 'name', 'num_quantiles', 'one_hot', 'parts', "
-    "'renamed_from', 'required', 'scale', 'side', 'source', 'trim', 'vocabulary']"
-)
-TRAINING_KEYS = (
-    "['batch_size', 'checkpoint_seconds', 'deep_optimizer', 'monitor', 'negative_sampling_rate', 'num_epochs', "
-    "'patience', 'seed', 'shuffle_buffer_size', 'validation_fraction', 'warm_start', 'warm_start_hidden_layers', "
-    "'wide_optimizer']"
-)
+
+
+def keys_of(*classes: type) -> list[str]:
+    """The keys of sections, as the error of an unknown key lists them."""
+    names = {field.name for cls in classes for field in dataclasses.fields(cls)}
+    return sorted(names - {"spec"})
+
+
+TOP_KEYS = keys_of(Config, FeatureSpec)
 DERIVED = {
     "name": "year",
     "side": "context",
@@ -206,7 +207,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("features.0.vocabulary.mincount", 2)],
         "`mincount` is not a known key (small.yaml, features.app.vocabulary.mincount); "
-        "allowed: ['max_size', 'memory_spans', 'min_count', 'num_oov_buckets'].",
+        f"allowed: {keys_of(Vocabulary)}.",
     ),
     (
         [("features.0.kind", "text")],
@@ -215,7 +216,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.0.Side", "item")],
-        f"`Side` is not a known key (small.yaml, features.app.Side); allowed: {FEATURE_KEYS}.",
+        f"`Side` is not a known key (small.yaml, features.app.Side); allowed: {keys_of(Feature)}.",
     ),
     (
         [("features.0.name", "label")],
@@ -414,7 +415,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("training.learning_rate", 0.1)],
-        f"`learning_rate` is not a known key (small.yaml, training.learning_rate); allowed: {TRAINING_KEYS}.",
+        f"`learning_rate` is not a known key (small.yaml, training.learning_rate); allowed: {keys_of(Training)}.",
     ),
     (
         [("training.wide_optimizer", {"l1": -1})],
