@@ -84,7 +84,7 @@ def changes(spec: FeatureSpec) -> Iterator[tuple[str, Feature, list[bytes]]]:
     """Yields the changes: a name, the feature, and the values that replace its logged ones."""
     for feature in spec.features:
         yield f"{feature.name} missing", feature, []
-        if not feature.is_numeric:
+        if feature.has_ids:
             yield f"{feature.name} unknown", feature, [_UNKNOWN]
 
 

@@ -127,7 +127,7 @@ def read_split(config: Config, folder: Path) -> Rows:
         entries = tf.train.Example.FromString(record).features.feature
         labels.append(entries[LABEL].int64_list.value[0])
         for f in config.spec.features:
-            if f.is_numeric:
+            if not f.has_ids:
                 columns[f.name].append(next(iter(entries[f.name].float_list.value), np.nan))
             else:
                 texts = tuple(text.decode() for text in entries[f.name].bytes_list.value)

@@ -101,7 +101,7 @@ def combine_evidence(day: Day, config: Config) -> SpanEvidence:
             unmatched=places[name].null_count,
             columns=tuple(f.name for f in features),
             keys={
-                k: tuple(sketch_value(_parsed(v, f.is_numeric)) for v, f in zip(by_key[k], features, strict=True))
+                k: tuple(sketch_value(_parsed(v, not f.has_ids)) for v, f in zip(by_key[k], features, strict=True))
                 for k in heapq.nsmallest(NUM_KEYS, by_key)
             },
         )
@@ -129,8 +129,8 @@ def combine_evidence(day: Day, config: Config) -> SpanEvidence:
         Columns(
             label=label,
             request=request,
-            tokens={f.name: read_tokens(columns[f.name]) for f in config.spec.features if not f.is_numeric},
-            numbers={f.name: read_numbers(columns[f.name]) for f in config.spec.features if f.is_numeric},
+            tokens={f.name: read_tokens(columns[f.name]) for f in config.spec.features if f.has_ids},
+            numbers={f.name: read_numbers(columns[f.name]) for f in config.spec.features if not f.has_ids},
         ),
         day.scores,
         ingested,

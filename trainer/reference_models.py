@@ -127,11 +127,11 @@ class _Reader:
         sizes = setup.transform_state.vocabulary_sizes
         # The number of ids by transformed name; None for a number, which a wide part alone reads as a quantile's id.
         self._num_ids: dict[str, int | None] = {}
-        self._missing = {transformed_name(f.name): missing_number(f.scale) for f in spec.features if f.is_numeric}
+        self._missing = {transformed_name(f.name): missing_number(f.scale) for f in spec.features if not f.has_ids}
         for feature in spec.features:
             name, bucket_name = transformed_name(feature.name), transformed_name(feature.bucket_name)
             if name in setup.parsing:
-                self._num_ids[name] = None if feature.is_numeric else _num_ids(spec, feature, sizes)
+                self._num_ids[name] = _num_ids(spec, feature, sizes) if feature.has_ids else None
             elif feature.num_buckets is not None and bucket_name in setup.parsing:
                 self._num_ids[bucket_name] = feature.num_buckets + 1
         names = (*self._num_ids, LABEL, WEIGHT)

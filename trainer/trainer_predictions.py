@@ -13,14 +13,12 @@ from trainer.evaluation import logits_function
 from trainer.training.data import expand_patterns, read_records
 from trainer.training.setup import TrainingSetup
 from trainer.transform_output.graph import apply_transform, load_transform
+from trainer.wide_deep.feature_kinds import KINDS_IN_MODEL
 from transform.example_keys import KNOWN_AFTERWARDS, LABEL, WEIGHT
 from transform.feature import Feature
 from transform.feature_spec import FeatureSpec
 from transform.files.record_datasets import iterate_records
 from transform.files.trainer_predictions import TrainerPredictions
-
-_UNSEEN = b"\x00never seen"
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def trainer_predictions(
@@ -82,25 +80,16 @@ def changed_rows(rows: Sequence[bytes], spec: FeatureSpec) -> Iterator[bytes]:
 
     Yields:
       Each row but the last with one feature's value changed: the first rows have a missing value, for each feature in
-      turn; the next rows the second of `_unusual_values`, then the third, then again from the start. The last row has
-      no feature at all.
+      turn; the next rows the second of `KindInModel.make_unusual_values`, then the third, then again from the start.
+      The last row has no feature at all.
     """
     changes = itertools.cycle(itertools.product(range(3), spec.features))
     for row in rows[:-1]:
         which, feature = next(changes)
         example = tf.train.Example.FromString(row)
-        values = _unusual_values(feature, example)[which]
-        example.features.feature[feature.name].CopyFrom(values)
+        logged = example.features.feature[feature.name]
+        values = KINDS_IN_MODEL[feature.kind].make_unusual_values(logged)[which]
+        logged.CopyFrom(values)
         yield example.SerializeToString()
     if rows:
         yield tf.train.Example().SerializeToString()
-
-
-def _unusual_values(feature: Feature, example: tf.train.Example) -> tuple[tf.train.Feature, ...]:
-    if feature.is_numeric:
-        return tuple(
-            tf.train.Feature(float_list=tf.train.FloatList(value=values)) for values in ((), [_LARGEST], [-_LARGEST])
-        )
-    logged = list(example.features.feature[feature.name].bytes_list.value)
-    many = [*logged, _UNSEEN, *logged] if feature.is_list else [b""]
-    return tuple(tf.train.Feature(bytes_list=tf.train.BytesList(value=values)) for values in ((), [_UNSEEN], many))

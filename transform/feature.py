@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from transform.derived_times import Derive
 from transform.example_keys import RESERVED_NAMES
+from transform.feature_kinds import KINDS, OPTIONS, FeatureKind, KindName
 
 STRICT = ConfigDict(extra="forbid", str_strip_whitespace=False)
 
@@ -102,7 +103,7 @@ class Feature:
 
     name: Name
     side: Side
-    kind: Literal["categorical", "categorical_list", "numeric"]
+    kind: KindName
     source: Name = IMPRESSIONS
     column: str | None = None
     one_hot: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=1000)] | None = None
@@ -125,34 +126,17 @@ class Feature:
         return name
 
     @model_validator(mode="after")
-    def _rule_fits_kind(self) -> Feature:
-        if self.derive is not None and self.kind != "categorical":
-            raise ValueError(f"`derive` goes with kind categorical only. Received: {self.kind}")
-        if self.kind == "numeric":
-            if self.vocabulary is not None:
-                raise ValueError(
-                    "`vocabulary` goes with the categorical kinds only; a numeric feature has `num_quantiles`"
-                )
-            if self.num_buckets is None and self.scale == "quantile":
-                raise ValueError("`num_quantiles` is required for a numeric feature; allowed: 2 to 10000")
-            if self.boundaries is not None:
-                self._check_boundaries(self.boundaries)
-        else:
-            if self.scale != "quantile":
-                raise ValueError("`scale` goes with kind numeric only; a categorical feature has `vocabulary`")
-            if self.boundaries is not None:
-                raise ValueError("`boundaries` goes with kind numeric only; a categorical feature has `vocabulary`")
-            if self.num_quantiles is not None:
-                raise ValueError("`num_quantiles` goes with kind numeric only; a categorical feature has `vocabulary`")
-            if self.vocabulary is None:
-                raise ValueError("`vocabulary` is required for a categorical feature: a rule, or a feature's name")
-        return self
-
-    @model_validator(mode="after")
-    def _one_hot_columns(self) -> Feature:
+    def _options_fit_kind(self) -> Feature:
+        for option, kinds in OPTIONS.items():
+            if option not in self.of_kind.options and getattr(self, option) != getattr(Feature, option):
+                raise ValueError(f"`{option}` goes with {kinds.format(kind=self.kind)}")
+        if self.has_ids and self.vocabulary is None:
+            raise ValueError("`vocabulary` is required for a categorical feature: a rule, or a feature's name")
+        if not self.has_ids and self.num_buckets is None and self.scale == "quantile":
+            raise ValueError("`num_quantiles` is required for a numeric feature; allowed: 2 to 10000")
+        if self.boundaries is not None:
+            self._check_boundaries(self.boundaries)
         if self.one_hot is not None:
-            if self.kind != "categorical_list":
-                raise ValueError("`one_hot` goes with kind categorical_list only, whose values are names of columns")
             if self.column is not None:
                 raise ValueError("a list is read from one of `column` and `one_hot`")
             if len(set(self.one_hot)) != len(self.one_hot):
@@ -172,17 +156,24 @@ class Feature:
         return self.num_quantiles if self.boundaries is None else len(self.boundaries) + 1
 
     @property
-    def is_numeric(self) -> bool:
-        return self.kind == "numeric"
+    def of_kind(self) -> FeatureKind:
+        """What its kind declares."""
+        return KINDS[self.kind]
 
     @property
     def is_list(self) -> bool:
-        return self.kind == "categorical_list"
+        """Whether a row can have several values."""
+        return self.of_kind.is_list
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether it becomes ids of a vocabulary's tokens; otherwise it becomes a number."""
+        return self.of_kind.becomes == "ids"
 
     @property
     def is_one_text(self) -> bool:
         """Whether its value is a text as it is: then the text can be an id."""
-        return self.kind == "categorical" and self.derive is None
+        return self.of_kind.column == "string" and self.derive is None
 
     @property
     def source_column(self) -> str:

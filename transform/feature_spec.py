@@ -55,7 +55,7 @@ class FeatureSpec:
                         "must be one that is free"
                     )
                 taken.add(f.renamed_from)
-            if f.is_numeric and f.bucket_name in taken:
+            if not f.has_ids and f.bucket_name in taken:
                 raise ValueError(f"`{f.bucket_name}` is the name of {f.name}'s quantile and cannot be a feature's")
         transformed = {f.name for f in self.features} | {c.name for c in self.crosses}
         for count in self.count_encodings:
@@ -116,9 +116,14 @@ class FeatureSpec:
         """The vocabulary rules, by the name of the feature that declares each."""
         return {f.name: f.vocabulary for f in self.features if isinstance(f.vocabulary, Vocabulary)}
 
+    @property
+    def learned_vocabularies(self) -> tuple[str, ...]:
+        """The names of all vocabularies that tf.Transform learns: of features that declare one, of counted crosses."""
+        return (*self.vocabularies, *(cross.name for cross in self.crosses if cross.num_hash_buckets is None))
+
     def sharers(self, owner: str) -> tuple[Feature, ...]:
         """The features that use the vocabulary that `owner` declares, including `owner`."""
-        return tuple(f for f in self.features if not f.is_numeric and self.vocabulary_owner(f).name == owner)
+        return tuple(f for f in self.features if f.has_ids and self.vocabulary_owner(f).name == owner)
 
     def crossed_lists(self) -> list[list[str]]:
         """The names of the lists of each cross that has more than one."""
@@ -164,7 +169,7 @@ class FeatureSpec:
 
     def needs_bucket(self, feature: Feature) -> bool:
         """Whether a numeric feature's quantile is needed as an id: for the wide part, a cross or a count encoding."""
-        return feature.is_numeric and (
+        return not feature.has_ids and (
             "wide" in feature.parts or any(feature.name in c.features for c in self.combinations)
         )
 

@@ -11,12 +11,12 @@ import tensorflow_transform as tft
 from transform.combinations import CROSS_SEPARATOR, Cross
 from transform.config.component_settings import DataSettings
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NO_SPAN, SHARES_LABEL, SPAN, WEIGHT
-from transform.feature import MISSING_QUANTILE, MISSING_TOKEN, Feature, Vocabulary
+from transform.feature import MISSING_TOKEN, Vocabulary
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
-from transform.graph.derived_times import with_derived
+from transform.graph.feature_kinds import KINDS_IN_GRAPH, read_tokens
 from transform.graph.raw_rules import raw_rules
 from transform.graph.raw_texts import clean
-from transform.graph.standardized import standardized
+from transform.graph.sparse_values import single_value
 
 #: The key of `custom_config` that holds the config, as `DataSettings.to_json` writes it.
 CONFIG_KEY = "config"
@@ -40,10 +40,10 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
     Returns:
       By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
       SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), or `MISSING_QUANTILE`, float32 `[batch]`,
-      or with another `scale` what `standardized` returns, and, if the wide part, a cross or a count needs it, its
-      quantile as an int64 id `[batch]`; for a cross the ids of the combinations that have a weight, int64 SparseTensor
-      `[batch, any]`; for a count its combination's fingerprint, int64 `[batch]`, by which the trainer counts. The
-      label, the span, the fold and `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.
+      or with another `scale` what `transform.graph.standardized` returns, and, if the wide part, a cross or a count
+      needs it, its quantile as an int64 id `[batch]`; for a cross the ids of the combinations that have a weight, int64
+      SparseTensor `[batch, any]`; for a count its combination's fingerprint, int64 `[batch]`, by which the trainer
+      counts. The label, the span, the fold and `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.
     """
     config = DataSettings.from_json(custom_config[CONFIG_KEY])
     remembered = custom_config.get(REMEMBERED_KEY, {})
@@ -57,19 +57,10 @@ def transform_features(
     outputs: dict[str, Any] = {}
     tokens: dict[str, tf.Tensor | tf.SparseTensor] = {}
     for feature in spec.features:
-        raw = inputs[feature.name]
-        if feature.is_numeric:
-            needs_bucket = spec.needs_bucket(feature)
-            if needs_bucket or feature.scale == "quantile":
-                outputs[transformed_name(feature.name)], bucket = _quantile(raw, feature)
-                if needs_bucket:
-                    outputs[transformed_name(feature.bucket_name)] = bucket
-                    tokens[feature.name] = tf.strings.as_string(bucket)
-            if feature.scale != "quantile":
-                number = single_value(raw, float("nan"))
-                outputs[transformed_name(feature.name)] = standardized(number, feature.name, feature.scale)
-        else:
-            tokens[feature.name] = raw if feature.is_list else single_value(with_derived(raw, feature), MISSING_TOKEN)
+        raw, needs_bucket = inputs[feature.name], spec.needs_bucket(feature)
+        outputs |= KINDS_IN_GRAPH[feature.kind].compute_outputs(raw, feature, needs_bucket)
+        if feature.has_ids or needs_bucket:
+            tokens[feature.name] = read_tokens(raw, outputs, feature)
     for owner, rule in spec.vocabularies.items():
         _add_ids(outputs, tokens, spec, owner, rule, remembered.get(owner, []))
     for cross in spec.crosses:
@@ -86,34 +77,6 @@ def transform_features(
         if name in inputs:
             outputs[name] = single_value(inputs[name], tf.constant(missing, tf.int64))
     return outputs
-
-
-def single_value(values: tf.SparseTensor, default: Any) -> tf.Tensor:
-    """The first value of each row, `[batch]`; `default` for a row without values."""
-    shape = tf.stack([values.dense_shape[0], 1])
-    first = tf.sparse.slice(values, [0, 0], shape)  # has no column if `values` has none
-    wide = tf.SparseTensor(first.indices, first.values, shape)
-    return tf.squeeze(tf.sparse.to_dense(wide, default_value=default), axis=1)
-
-
-def _quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
-    """The normalized quantile, float32, and the quantile from 0 to n_q - 1, int64.
-
-    A missing value gives `MISSING_QUANTILE` and n_q.
-    """
-    num_quantiles = feature.num_buckets
-    assert num_quantiles is not None  # ensured by the spec's validation
-    if feature.boundaries is None:
-        epsilon = min(0.01, 0.1 / num_quantiles)
-        boundaries = tft.quantiles(values.values, num_quantiles, epsilon=epsilon, name=f"{feature.name}_quantiles")
-    else:
-        boundaries = tf.constant([feature.boundaries], tf.float32)
-    dense = single_value(values, float("nan"))
-    missing = tf.math.is_nan(dense)
-    bucket = tft.apply_buckets(tf.where(missing, tf.zeros_like(dense), dense), boundaries)
-    bucket = tf.where(missing, tf.fill(tf.shape(bucket), tf.constant(num_quantiles, tf.int64)), bucket)
-    normalized = tf.cast(bucket, tf.float32) / float(num_quantiles - 1)
-    return tf.where(missing, tf.fill(tf.shape(normalized), MISSING_QUANTILE), normalized), bucket
 
 
 def _flat(values: tf.Tensor | tf.SparseTensor) -> tf.Tensor:

@@ -63,7 +63,7 @@ def raw_schema(config: DataSettings) -> schema_pb2.Schema:
 
 
 def _feature_type(feature: Feature) -> schema_pb2.FeatureType:
-    return schema_pb2.FLOAT if feature.is_numeric else schema_pb2.BYTES
+    return schema_pb2.BYTES if feature.of_kind.holds == "text" else schema_pb2.FLOAT
 
 
 def _add_feature(schema: schema_pb2.Schema, feature: Feature) -> None:

@@ -94,7 +94,7 @@ def rules(spec: FeatureSpec) -> dict[str, Rule]:
     """
     found = {name: Rule(v.memory_spans, v.max_size) for name, v in spec.vocabularies.items()}
     for cross in spec.crosses:
-        if cross.num_hash_buckets is None and not any(spec.by_name[name].is_numeric for name in cross.features):
+        if cross.num_hash_buckets is None and all(spec.by_name[name].has_ids for name in cross.features):
             spans = MEMORY_SPANS if cross.memory_spans is None else cross.memory_spans
             found[cross.name] = Rule(spans, cross.max_size or MAX_REMEMBERED_COMBINATIONS)
     return {name: rule for name, rule in found.items() if rule.spans > 0}

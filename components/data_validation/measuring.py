@@ -125,7 +125,7 @@ def with_overlaps(columns: Columns, spec: FeatureSpec) -> Columns:
     """
     added = {}
     for many in (f for f in spec.features if f.is_list):
-        for one in (f for f in spec.features if f.kind == "categorical"):
+        for one in (f for f in spec.features if f.of_kind.column == "string"):
             if _vocabulary_name(one) == _vocabulary_name(many):
                 name = f"{one.name} in {many.name}"
                 added[name] = _overlap(columns.tokens[one.name], columns.tokens[many.name])

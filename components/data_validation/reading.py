@@ -58,8 +58,8 @@ def to_columns(examples: list[bytes], config: DataSettings) -> Columns:
     return Columns(
         label=label,
         request=request,
-        tokens={f.name: _tokens(features[f.name], f) for f in config.spec.features if not f.is_numeric},
-        numbers={f.name: read_numbers(features[f.name]) for f in config.spec.features if f.is_numeric},
+        tokens={f.name: _tokens(features[f.name], f) for f in config.spec.features if f.of_kind.holds == "text"},
+        numbers={f.name: read_numbers(features[f.name]) for f in config.spec.features if f.of_kind.holds == "number"},
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from transform.config.columns import KIND_OF_FEATURE, ColumnKind, column_of
+from transform.config.columns import ColumnKind, column_of
 from transform.config.component_settings import IngestionSettings
 from transform.example_keys import (
     FOLD,
@@ -87,7 +87,7 @@ class Layout:
         A feature with `renamed_from` has its value under both names.
         """
         result = [
-            Entry(name, KIND_OF_FEATURE[feature.kind], source, position)
+            Entry(name, feature.of_kind.column, source, position)
             for feature, source, position in self._features
             for name in (feature.name, feature.renamed_from)
             if name is not None
@@ -105,7 +105,7 @@ class Layout:
     def table_entries(self, table: str, key: str) -> list[Entry]:
         """Returns the features of the examples of a table's snapshot, and its key under `table_key`, sorted by name."""
         result = [
-            Entry(feature.name, KIND_OF_FEATURE[feature.kind], source, position)
+            Entry(feature.name, feature.of_kind.column, source, position)
             for feature, source, position in self._features
             if source == table
         ]
@@ -117,12 +117,11 @@ def put_value(entries: Any, feature: Feature, value: Any) -> None:
     """Adds a feature's value to a tf.Example's entries; None adds nothing."""
     if value is None:
         return
-    if feature.is_numeric:
-        entries[feature.name].float_list.value.append(value)
-    elif feature.is_list:
-        entries[feature.name].bytes_list.value.extend(text.encode() for text in value)
+    values = value if feature.is_list else [value]
+    if feature.of_kind.holds == "text":
+        entries[feature.name].bytes_list.value.extend(text.encode() for text in values)
     else:
-        entries[feature.name].bytes_list.value.append(value.encode())
+        entries[feature.name].float_list.value.extend(values)
 
 
 def split_rule(config: IngestionSettings, fingerprint: str) -> str:

@@ -13,7 +13,7 @@ from components.ingestion.columns.parser import Parser
 from components.ingestion.columns.rejections import RowError
 from components.ingestion.formats.readers import read_rows
 from components.ingestion.layout import put_value
-from transform.config.columns import KIND_OF_FEATURE, Column, column_of
+from transform.config.columns import Column, column_of
 from transform.config.config import Config
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
@@ -120,7 +120,7 @@ def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str], ma
     """
     own, by_name = column_of(feature), None
     if feature.name in columns and (feature.source != IMPRESSIONS or own.one_hot):
-        kind = KIND_OF_FEATURE[feature.kind]
+        kind = feature.of_kind.column
         by_name = Column(feature.name, kind, feature.required, feature.trim, form=own.form)
     if feature.source == IMPRESSIONS:
         if may_lack and by_name is None:

@@ -78,7 +78,7 @@ def values_outside_windows(config: Config, data_root: str, found: SpanFiles, max
     Returns:
       One sentence for each such feature.
     """
-    features = [f for f in config.features_of(IMPRESSIONS) if f.kind == "categorical"]
+    features = [f for f in config.features_of(IMPRESSIONS) if f.of_kind.column == "string"]
     if not features or not has_spans(config):
         return []
     spans = [found]

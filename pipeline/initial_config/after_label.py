@@ -13,6 +13,7 @@ from components.data_validation.columns import Columns, Ints, read_tokens
 from components.data_validation.label_aucs import label_aucs
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.sample import Column, Sample, shown
+from transform.feature_kinds import KINDS
 
 #: With fewer rows of a label, chance can look like a cause.
 _MIN_ROWS = 100
@@ -69,7 +70,7 @@ def columns_after_label(
     for guess in guesses:
         if guess.role == "feature" and guess.column not in roles | found.keys():
             values = _values(columns[guess.column], guess, rows, nulls, separator)
-            if reason := _reason(values, guess.kind == "numeric", label, request):
+            if reason := _reason(values, KINDS[guess.kind].holds == "number", label, request):
                 found[guess.column] = f"{reason}: known after the label?"
     return found
 
@@ -78,7 +79,7 @@ def _values(
     column: Column, guess: Guess, rows: Sequence[int], nulls: Sequence[str], separator: str
 ) -> list[tuple[str, ...]]:
     values = (tuple(text for text in column.texts[at] if text and text not in nulls) for at in rows)
-    if guess.kind == "categorical_list" and column.stored != "list":
+    if KINDS[guess.kind].is_list and column.stored != "list":
         return [tuple(item.strip() for text in texts for item in text.split(separator)) for texts in values]
     return list(values)
 

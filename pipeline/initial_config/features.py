@@ -16,6 +16,7 @@ from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, is_number
 from pipeline.initial_config.times import parts_of_times
 from transform.example_keys import RESERVED_NAMES
 from transform.feature import Side
+from transform.feature_kinds import KINDS, KindName
 
 #: Separators of the values of a list.
 _SEPARATORS = ("|", ";", ",")
@@ -95,13 +96,13 @@ class Guess:
     reason: str
     name: str = ""
     side: Side = "context"
-    kind: Literal["categorical", "categorical_list", "numeric"] = "categorical"
+    kind: KindName = "categorical"
     rule: dict[str, object] = dataclasses.field(default_factory=dict)
 
     @property
     def is_id(self) -> bool:
         """Whether it is the id of something that comes back, such as an item."""
-        is_text = self.role == "feature" and self.kind == "categorical" and "derive" not in self.rule
+        is_text = self.role == "feature" and KINDS[self.kind].column == "string" and "derive" not in self.rule
         return is_text and "id" in split_words(self.column)
 
     @property

@@ -40,7 +40,7 @@ def test_sharing_features_have_one_vocabulary() -> None:
     assert spec.vocabulary_owner(app) is app
     assert spec.vocabularies == {"app": Vocabulary(min_count=2, max_size=None, num_oov_buckets=1)}
     assert spec.sharers("app") == (app, installed)
-    assert (app.is_numeric, installed.is_numeric, price.is_numeric) == (False, False, True)
+    assert (app.has_ids, installed.has_ids, price.has_ids) == (True, True, False)
     assert (app.is_list, installed.is_list, price.is_list) == (False, True, False)
 
 

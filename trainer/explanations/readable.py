@@ -9,22 +9,16 @@ import tensorflow as tf
 
 from trainer.explanations.wide_weights import row_names
 from trainer.transform_output.state import TransformState
+from trainer.wide_deep.feature_kinds import KINDS_IN_MODEL, MISSING
 from trainer.wide_deep.tables import RowKeys
 from transform.combinations import COUNT_INPUTS, NUM_COUNT_BUCKETS
 from transform.feature import Feature
 from transform.feature_spec import FeatureSpec, transformed_name
-from transform.graph.derived_times import with_derived
-from transform.preprocessing import as_column, single_value
+from transform.graph.feature_kinds import read_tokens
+from transform.preprocessing import as_column
 
-#: The text for no value.
-MISSING = "(missing)"
-
-#: Joins the values of a cross, and those of a list.
+#: Joins the values of a cross.
 CROSS_JOINT = " × "
-_LIST_JOINT = ", "
-
-#: Of a longer list, this many values are shown.
-_NUM_LISTED = 8
 
 
 class Readable:
@@ -75,20 +69,15 @@ class Readable:
         if transformed_name(name) in self._names:
             return self._named(transformed_name(name), features)
         feature = self._spec.by_name[name]
-        if feature.is_list:
-            return _listed(raw[name])
-        if feature.is_numeric:
-            number = single_value(raw[name], float("nan"))
-            return tf.where(tf.math.is_nan(number), MISSING, tf.strings.as_string(number, shortest=True))
-        return single_value(with_derived(raw[name], feature), MISSING)
+        return KINDS_IN_MODEL[feature.kind].show(raw[name], feature)
 
     def _value(
         self, feature: Feature, raw: Mapping[str, tf.SparseTensor], features: Mapping[str, Any]
     ) -> tf.Tensor | tf.SparseTensor:
-        if feature.is_numeric:
-            return self._named(transformed_name(feature.bucket_name), features)
-        value = with_derived(raw[feature.name], feature)
-        return value if feature.is_list else single_value(value, MISSING)
+        bucket = transformed_name(feature.bucket_name)
+        if bucket in self._names:
+            return self._named(bucket, features)
+        return read_tokens(raw[feature.name], features, feature, MISSING)
 
     def _named(self, name: str, features: Mapping[str, Any]) -> tf.Tensor:
         return tf.gather(tf.constant(self._names[name]), features[name])
@@ -96,12 +85,3 @@ class Readable:
 
 def _names(keys: RowKeys, number: int, transform_state: TransformState) -> list[str]:
     return [row_names(keys, row, transform_state)[0] for row in range(number)]
-
-
-def _listed(values: tf.SparseTensor) -> tf.Tensor:
-    """The first values of each row, joined, and how many more there are, string `[rows]`."""
-    rows = tf.RaggedTensor.from_sparse(values)
-    text = tf.strings.reduce_join(rows[:, :_NUM_LISTED], axis=-1, separator=_LIST_JOINT)
-    others = tf.maximum(rows.row_lengths() - _NUM_LISTED, 0)
-    more = tf.where(others > 0, tf.strings.join([" and ", tf.strings.as_string(others), " more"]), "")
-    return tf.where(rows.row_lengths() > 0, tf.strings.join([text, more]), MISSING)

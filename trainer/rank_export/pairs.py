@@ -22,10 +22,10 @@ from trainer.rank_export.partial_logits import BOTH
 from trainer.transform_output.state import read_vocabulary
 from trainer.wide_deep.model import WeightsOf, WideDeep
 from transform.combinations import CROSS_SEPARATOR, Cross
-from transform.feature import MISSING_TOKEN, Side
+from transform.feature import Side
 from transform.feature_spec import FeatureSpec, transformed_name
-from transform.graph.derived_times import with_derived
-from transform.preprocessing import combine_values, single_value
+from transform.graph.feature_kinds import read_tokens
+from transform.preprocessing import combine_values
 
 _SIDES: tuple[Side, ...] = ("context", "item")
 
@@ -52,7 +52,7 @@ class CrossLookup(abc.ABC):
     @property
     def numeric_features(self) -> list[str]:
         """The names of its numeric features."""
-        return [name for names in self._features.values() for name in names if self._spec.by_name[name].is_numeric]
+        return [name for names in self._features.values() for name in names if not self._spec.by_name[name].has_ids]
 
     @property
     @abc.abstractmethod
@@ -71,7 +71,7 @@ class CrossLookup(abc.ABC):
         self, side: Side, raw: Mapping[str, tf.SparseTensor], features: Mapping[str, tf.Tensor]
     ) -> Combinations:
         """Encodes one side's combinations, from that side's raw and transformed features."""
-        tokens = [self._tokens(name, raw, features) for name in self._features[side]]
+        tokens = [read_tokens(raw[name], features, self._spec.by_name[name]) for name in self._features[side]]
         texts = tokens[0]
         if len(tokens) > 1:
             texts = combine_values(tokens)
@@ -79,14 +79,6 @@ class CrossLookup(abc.ABC):
             return self.encoded(side, texts)
         rows, num_rows = texts.indices[:, 0], texts.dense_shape[0]
         return tf.RaggedTensor.from_value_rowids(self.encoded(side, texts.values), rows, num_rows, validate=False)
-
-    def _tokens(
-        self, name: str, raw: Mapping[str, tf.SparseTensor], features: Mapping[str, tf.Tensor]
-    ) -> tf.Tensor | tf.SparseTensor:
-        feature = self._spec.by_name[name]
-        if feature.is_numeric:
-            return tf.strings.as_string(features[transformed_name(feature.bucket_name)])
-        return raw[name] if feature.is_list else single_value(with_derived(raw[name], feature), MISSING_TOKEN)
 
     def logits(self, contexts: Combinations, items: Combinations, context_of: tf.Tensor) -> tf.Tensor:
         """The sum of the weights of each candidate's pairs.

@@ -72,7 +72,7 @@ def ranking_signatures(
 
 def _make_spec(feature: Feature) -> tf.TensorSpec:
     shape = [None, None] if feature.is_list else [None]
-    return tf.TensorSpec(shape, tf.float32 if feature.is_numeric else tf.string, name=feature.name)
+    return tf.TensorSpec(shape, tf.string if feature.of_kind.holds == "text" else tf.float32, name=feature.name)
 
 
 def _nothing(item_ids: tf.Tensor) -> tf.Tensor:
@@ -83,5 +83,5 @@ def _nothing(item_ids: tf.Tensor) -> tf.Tensor:
 def _present(feature: Feature, values: tf.Tensor) -> tf.SparseTensor:
     """A feature's values as parsed from a tf.Example, `[requests, any]`."""
     rows = values if feature.is_list else tf.expand_dims(values, 1)
-    is_present = ~tf.math.is_nan(rows) if feature.is_numeric else rows != ""
+    is_present = rows != "" if rows.dtype == tf.string else ~tf.math.is_nan(rows)
     return from_dense(rows, is_present)

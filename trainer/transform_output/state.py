@@ -12,7 +12,6 @@ import tensorflow_transform as tft
 
 from trainer.transform_output.graph import apply_transform, load_transform
 from trainer.transform_output.tokens import Tokens
-from trainer.wide_deep.tables import counted_vocabularies
 from transform.feature import Feature
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 
@@ -42,7 +41,7 @@ class TransformState:
 
 def read_transform_state(tft_output: tft.TFTransformOutput, spec: FeatureSpec) -> TransformState:
     """Reads what tf.Transform learned for a feature spec."""
-    vocabularies = {name: read_vocabulary(tft_output, name) for name in counted_vocabularies(spec)}
+    vocabularies = {name: read_vocabulary(tft_output, name) for name in spec.learned_vocabularies}
     numeric = [feature for feature in spec.features if spec.needs_bucket(feature)]
     transform_fn = load_transform(tft_output).transform_fn
     return TransformState(vocabularies, _boundaries(transform_fn, numeric) if numeric else {})

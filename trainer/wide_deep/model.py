@@ -9,7 +9,8 @@ import tensorflow as tf
 import tf_keras
 
 from trainer.wide_deep.hidden_layers import HiddenLayers
-from trainer.wide_deep.tables import InputBlock, Table, deep_layout, embedding_tables, wide_tables
+from trainer.wide_deep.layout import deep_layout, embedding_tables, wide_tables
+from trainer.wide_deep.tables import InputBlock, Table
 from trainer.wide_deep.token_dropout import TokenDropout
 from transform.combinations import NUM_COUNT_BUCKETS
 from transform.config import settings

@@ -42,7 +42,7 @@ class TokenDropout:
         owners = {
             f.name: spec.vocabulary_owner(f).name
             for f in spec.features
-            if not f.is_numeric and transformed_name(f.name) in inputs
+            if f.has_ids and transformed_name(f.name) in inputs
         }
         #: The first out-of-vocabulary row and the number of such rows, by feature.
         self._oov_rows = {
@@ -72,7 +72,7 @@ class TokenDropout:
         hidden = dict(features)
         for feature in self._spec.features:
             name = transformed_name(feature.name)
-            if feature.is_numeric:
+            if not feature.has_ids:
                 bucket_name = transformed_name(feature.bucket_name)
                 if name in hidden:
                     hidden[name] = tf.where(is_hidden[feature.name], missing_number(feature.scale), hidden[name])

@@ -13,8 +13,6 @@ from transform.feature import IMPRESSIONS, Feature
 
 ColumnKind = Literal["string", "list", "float", "label", "weight", "timestamp", "one_hot", "flag"]
 
-KIND_OF_FEATURE: dict[str, ColumnKind] = {"categorical": "string", "categorical_list": "list", "numeric": "float"}
-
 
 @dataclasses.dataclass(frozen=True)
 class Column:
@@ -54,7 +52,7 @@ def column_of(feature: Feature) -> Column:
     if feature.one_hot is not None:
         return Column(feature.name, "one_hot", feature.required, feature.trim, one_hot=feature.one_hot)
     form = None if feature.derive is None else feature.derive.form
-    return Column(feature.source_column, KIND_OF_FEATURE[feature.kind], feature.required, feature.trim, form=form)
+    return Column(feature.source_column, feature.of_kind.column, feature.required, feature.trim, form=form)
 
 
 def columns_of(sources: Sources, features: Sequence[Feature]) -> dict[str, tuple[Column, ...]]:

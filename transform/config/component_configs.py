@@ -104,8 +104,8 @@ def _as_read(spec: FeatureSpec) -> FeatureSpec:
     features = tuple(
         dataclasses.replace(
             feature,
-            vocabulary=None if feature.is_numeric else Vocabulary(),
-            num_quantiles=2 if feature.is_numeric else None,
+            vocabulary=Vocabulary() if feature.has_ids else None,
+            num_quantiles=2 if "num_quantiles" in feature.of_kind.options else None,
             boundaries=None,
             scale="quantile",
             derive=_as_checked(feature.derive),

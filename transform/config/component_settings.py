@@ -155,7 +155,7 @@ class QualitySettings(DataSettings):
         for name, bound in map(split_slice, self.evaluation.slices):
             if (f := self.spec.by_name.get(name)) is None:
                 raise ValueError(f"`evaluation.slices` names `{name}`, which is none of {sorted(self.spec.by_name)}")
-            if bound is not None and not f.is_numeric:
+            if bound is not None and f.of_kind.holds != "number":
                 raise ValueError(f"`evaluation.slices` has a bound on `{name}`, which is not numeric")
             if f.derive is not None:  # the examples have the date or the time
                 raise ValueError(

@@ -14,13 +14,13 @@ class RawRule:
 
     Attributes:
       trim: Whether the feature's texts are trimmed.
-      words: The texts that mean "no value"; empty for a numeric feature.
-      numbers: The numbers that mean "no value"; empty for a text feature.
+      words: The texts that mean "no value", if its values are texts.
+      numbers: The numbers that mean "no value", if its values are numbers.
     """
 
     trim: bool
-    words: tuple[str, ...] = ()
-    numbers: tuple[float, ...] = ()
+    words: tuple[str, ...]
+    numbers: tuple[float, ...]
 
 
 def raw_rules(config: DataSettings) -> dict[str, RawRule]:
@@ -28,8 +28,6 @@ def raw_rules(config: DataSettings) -> dict[str, RawRule]:
     rules = {}
     for feature in config.spec.features:
         nulls = config.sources.of(feature.source).null_values
-        if feature.is_numeric:
-            rules[feature.name] = RawRule(feature.trim, numbers=tuple(sorted(null_numbers(nulls))))
-        else:
-            rules[feature.name] = RawRule(feature.trim, words=tuple(sorted(null_words(nulls, trim=feature.trim))))
+        words = tuple(sorted(null_words(nulls, trim=feature.trim)))
+        rules[feature.name] = RawRule(feature.trim, words, tuple(sorted(null_numbers(nulls))))
     return rules

@@ -1,4 +1,4 @@
-"""Drops values from the SparseTensors of raw features.
+"""Drops values from the SparseTensors of raw features, and reads the first of each row.
 
 Each signature of a model has these functions for every feature with null values, so they use few operations:
 `tf.boolean_mask` and `tf.RaggedTensor.from_value_rowids`, which do the same, were half of an exported graph, which a
@@ -6,6 +6,8 @@ server has to load.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import tensorflow as tf
 
@@ -50,3 +52,11 @@ def _from_first_column(rows: tf.Tensor, values: tf.Tensor, shape: tf.Tensor) -> 
     first = tf.raw_ops.LowerBound(sorted_inputs=as_one_row, values=as_one_row, out_type=tf.int64)
     columns = tf.range(tf.size(rows, tf.int64)) - tf.squeeze(first, axis=0)
     return tf.SparseTensor(tf.stack([rows, columns], axis=1), values, shape)
+
+
+def single_value(values: tf.SparseTensor, default: Any) -> tf.Tensor:
+    """The first value of each row, `[batch]`; `default` for a row without values."""
+    shape = tf.stack([values.dense_shape[0], 1])
+    first = tf.sparse.slice(values, [0, 0], shape)  # has no column if `values` has none
+    wide = tf.SparseTensor(first.indices, first.values, shape)
+    return tf.squeeze(tf.sparse.to_dense(wide, default_value=default), axis=1)

@@ -203,6 +203,6 @@ def named(contexts: list[Values], config: Config) -> dict[str, tf.Tensor]:
             longest = max(map(len, values))
             tensors[feature.name] = tf.constant([v + [""] * (longest - len(v)) for v in values])
         else:
-            nothing: Any = float("nan") if feature.is_numeric else ""
+            nothing: Any = float("nan") if feature.of_kind.holds == "number" else ""
             tensors[feature.name] = tf.constant([(v or [nothing])[0] for v in values])
     return tensors

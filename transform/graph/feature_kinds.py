@@ -1,0 +1,100 @@
+"""What each kind of features becomes in a TensorFlow graph, the same in Transform and in the exported model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from transform.feature import MISSING_QUANTILE, MISSING_TOKEN, Feature
+from transform.feature_kinds import KindName
+from transform.feature_spec import transformed_name
+from transform.graph.derived_times import with_derived
+from transform.graph.sparse_values import single_value
+from transform.graph.standardized import standardized
+
+
+class KindInGraph(NamedTuple):
+    """What the features of a kind become.
+
+    Attributes:
+      compute_outputs: Computes tf.Transform's outputs, by transformed name, besides the ids of vocabularies. Receives
+        the raw values, cleaned, the feature, and whether its quantile is needed as an id.
+      read_tokens: Reads the tokens that are counted and looked up in vocabularies, and combined in crosses and count
+        encodings: string `[batch]`, or a SparseTensor `[batch, any]` for a list. Receives the raw values, the
+        transformed ones, which have the quantiles' ids, the feature, and the token for a missing value.
+    """
+
+    compute_outputs: Callable[[tf.SparseTensor, Feature, bool], dict[str, tf.Tensor]]
+    read_tokens: Callable[[tf.SparseTensor, Mapping[str, Any], Feature, str], tf.Tensor | tf.SparseTensor]
+
+
+def read_tokens(
+    raw: tf.SparseTensor, transformed: Mapping[str, Any], feature: Feature, missing: str = MISSING_TOKEN
+) -> tf.Tensor | tf.SparseTensor:
+    """A feature's tokens; see `KindInGraph.read_tokens`."""
+    return KINDS_IN_GRAPH[feature.kind].read_tokens(raw, transformed, feature, missing)
+
+
+def _compute_nothing(raw: tf.SparseTensor, feature: Feature, needs_bucket: bool) -> dict[str, tf.Tensor]:
+    """The ids of tokens alone, of all features that share a vocabulary, are computed together."""
+    return {}
+
+
+def _read_text(
+    raw: tf.SparseTensor, transformed: Mapping[str, Any], feature: Feature, missing: str
+) -> tf.Tensor | tf.SparseTensor:
+    return single_value(with_derived(raw, feature), missing)
+
+
+def _read_texts(
+    raw: tf.SparseTensor, transformed: Mapping[str, Any], feature: Feature, missing: str
+) -> tf.Tensor | tf.SparseTensor:
+    return raw
+
+
+def _read_quantile(
+    raw: tf.SparseTensor, transformed: Mapping[str, Any], feature: Feature, missing: str
+) -> tf.Tensor | tf.SparseTensor:
+    return tf.strings.as_string(transformed[transformed_name(feature.bucket_name)])
+
+
+def _compute_number(raw: tf.SparseTensor, feature: Feature, needs_bucket: bool) -> dict[str, tf.Tensor]:
+    outputs = {}
+    name = transformed_name(feature.name)
+    if needs_bucket or feature.scale == "quantile":
+        outputs[name], bucket = _compute_quantile(raw, feature)
+        if needs_bucket:
+            outputs[transformed_name(feature.bucket_name)] = bucket
+    if feature.scale != "quantile":
+        outputs[name] = standardized(single_value(raw, float("nan")), feature.name, feature.scale)
+    return outputs
+
+
+def _compute_quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
+    """The normalized quantile, float32, and the quantile from 0 to n_q - 1, int64.
+
+    A missing value gives `MISSING_QUANTILE` and n_q.
+    """
+    num_quantiles = feature.num_buckets
+    assert num_quantiles is not None  # ensured by the spec's validation
+    if feature.boundaries is None:
+        epsilon = min(0.01, 0.1 / num_quantiles)
+        boundaries = tft.quantiles(values.values, num_quantiles, epsilon=epsilon, name=f"{feature.name}_quantiles")
+    else:
+        boundaries = tf.constant([feature.boundaries], tf.float32)
+    dense = single_value(values, float("nan"))
+    missing = tf.math.is_nan(dense)
+    bucket = tft.apply_buckets(tf.where(missing, tf.zeros_like(dense), dense), boundaries)
+    bucket = tf.where(missing, tf.fill(tf.shape(bucket), tf.constant(num_quantiles, tf.int64)), bucket)
+    normalized = tf.cast(bucket, tf.float32) / float(num_quantiles - 1)
+    return tf.where(missing, tf.fill(tf.shape(normalized), MISSING_QUANTILE), normalized), bucket
+
+
+KINDS_IN_GRAPH: Mapping[KindName, KindInGraph] = {
+    "categorical": KindInGraph(_compute_nothing, _read_text),
+    "categorical_list": KindInGraph(_compute_nothing, _read_texts),
+    "numeric": KindInGraph(_compute_number, _read_quantile),
+}
