@@ -155,6 +155,7 @@ PRIVATE_USES = (
             "benchmarks/scale_transform.py",
             "components/evaluation/executor.py",
             "components/ingestion/component.py",
+            "components/statistics/executor.py",
             "components/transform_executor/executor.py",
         ),
         "executors of components that have Beam's options, and a scratch folder that the execution owns",
