@@ -29,22 +29,28 @@ def _texts(node: ast.AST) -> set[str]:
 
 
 def tables(source: str) -> dict[str, frozenset[str]]:
-    """The kinds that each table of a module has, by the table's name: of dictionaries with a kind among their keys."""
+    """The kinds that each table of a module has, by the table's name: of dictionaries with kinds as keys."""
     found = {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(node.value, ast.Dict):
             keys = {name for key in node.value.keys if key is not None for name in _texts(key)}
-            if keys & NAMES:
+            if len(keys & NAMES) > 1:
                 target = node.targets[0] if isinstance(node, ast.Assign) else node.target
                 found[ast.unparse(target)] = frozenset(keys)
     return found
 
 
 def branches(source: str) -> Iterator[str]:
-    """The comparisons and cases of a module that name a kind."""
+    """Where a module compares a `kind` with the name of a kind of features, or has a case for it."""
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Compare | ast.MatchValue) and _texts(node) & NAMES:
-            yield ast.unparse(node)
+        if isinstance(node, ast.Compare):
+            subjects, texts = [node.left, *node.comparators], _texts(node)
+        elif isinstance(node, ast.Match):
+            subjects, texts = [node.subject], {text for case in node.cases for text in _texts(case.pattern)}
+        else:
+            continue
+        if texts & NAMES and any(ast.unparse(subject).rpartition(".")[2] == "kind" for subject in subjects):
+            yield ast.unparse(node).partition("\n")[0]
 
 
 def _modules() -> Iterator[tuple[str, str]]:
@@ -68,7 +74,8 @@ def test_no_module_branches_on_the_name_of_a_kind() -> None:
     [
         ("if f.kind == 'numeric': pass", ["f.kind == 'numeric'"]),
         ("x = f.kind in ('categorical', 'other')", ["f.kind in ('categorical', 'other')"]),
-        ("match kind:\n  case 'numeric': pass", ["'numeric'"]),
+        ("match f.kind:\n  case 'numeric': pass", ["match f.kind:"]),
+        ("stored == 'numeric'", []),
         ("guess = Guess('numeric')", []),
     ],
 )
@@ -77,7 +84,8 @@ def test_a_branch_is_seen(source: str, expected: list[str]) -> None:
 
 
 def test_an_incomplete_table_is_seen() -> None:
-    assert tables("T: Any = {'numeric': 1}\nU = {'other': 2}") == {"T": frozenset({"numeric"})}
+    source = "T: Any = {'numeric': 1, 'categorical': 2}\nU = {'numeric': 2}"
+    assert tables(source) == {"T": frozenset({"numeric", "categorical"})}
 
 
 def test_every_option_is_a_field_of_a_feature_and_of_a_kind() -> None:
