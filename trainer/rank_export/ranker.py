@@ -144,4 +144,4 @@ def _all_given(examples: tf.Tensor) -> tf.Tensor:
     text = f"`{ITEMS_INPUT}` must have the features of every item, as this model has no catalog. Received, empty:"
     number = tf.math.count_nonzero(tf.equal(examples, ""))
     with tf.control_dependencies([tf.debugging.Assert(number == 0, [text, number])]):
-        return tf.item_id(examples)
+        return tf.identity(examples)
