@@ -10,6 +10,8 @@ import pytest
 from benchmarks.counts import config_of, few_rows, longer_windows, no_signal, read_label_counts, trained
 from transform.example_keys import NO_FOLD, NUM_FOLDS
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("num_spans", [1, 2])
 def test_where_there_is_no_signal_counts_have_none(num_spans: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import tensorflow as tf
 
 from benchmarks.transform_steps import prepare
@@ -11,6 +12,7 @@ from pipeline.simulator import simulate
 from transform.config.config_file import load_config
 
 
+@pytest.mark.slow
 def test_each_step_has_a_cost_and_all_examples_are_written(tmp_path: Path) -> None:
     simulate(tmp_path / "data", num_days=1, impressions_per_day=2_000, num_users=100, num_apps=100)
     steps = prepare(load_config("configs/app_store.yaml"), tmp_path)

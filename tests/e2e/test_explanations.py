@@ -15,6 +15,8 @@ from tests.e2e import store
 from tests.e2e.bad_store import ok_in_process
 from transform.signature_names import MAX_EXPLAINED
 
+pytestmark = pytest.mark.slow
+
 
 def test_explanations_add_up_on_every_row(first_day: tuple[Path, str]) -> None:
     """Wide + deep + bias is the served logit to 1e-5; attributions miss at most 1 % or 0.01 of the deep logit."""
@@ -37,7 +39,6 @@ def test_explanations_add_up_on_every_row(first_day: tuple[Path, str]) -> None:
     assert num_weights > len(rows)
 
 
-@pytest.mark.slow
 def test_wdr_explain_prints_what_the_scores_consist_of(first_day: tuple[Path, str], data: Path, tmp_path: Path) -> None:
     model, read = first_day[0] / "serving" / store.NAME / "1", tmp_path / "rows.csv"
     with (data / "users" / "day-1" / "part-00000.csv").open(newline="") as file:

@@ -19,6 +19,8 @@ from trainer.signatures import export_model
 from trainer.transform_output.state import read_transform_state
 from trainer.wide_deep.model import WideDeep
 
+pytestmark = pytest.mark.slow  # a model is trained and exported
+
 APPS = [f"app{i}" for i in range(6)]
 CONTEXT = ("country", "motto", "installed", "age", "time")
 ITEM = ("app", "tags", "price", "released")

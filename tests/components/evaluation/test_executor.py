@@ -79,6 +79,7 @@ def flat(value: Any, path: str = "") -> dict[str, Any]:
     return {leaf: of_leaf for key, of in items for leaf, of_leaf in flat(of, f"{path}/{key}").items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("models", "weighted"), [(("candidate", "baseline"), True), (("candidate",), False)], ids=["two models", "one"]
 )

@@ -19,6 +19,8 @@ from transform.config.config import Config
 from transform.config.config_file import parse_config
 from transform.config.settings import Ingestion
 
+pytestmark = pytest.mark.slow
+
 thousand = settings(max_examples=1000, deadline=None, derandomize=True)
 
 

@@ -60,6 +60,7 @@ def test_a_row_may_have_more_combinations_than_an_integer_holds() -> None:
     assert [len(piece) for piece in split_by_combinations([batch], many)] == [1, 1]
 
 
+@pytest.mark.slow
 def test_what_is_written_does_not_depend_on_the_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     window = [day(CONFIG, tmp_path, 1, 8000)]
     usual = run(TransformExecutor, CONFIG, window, tmp_path / "usual")

@@ -76,8 +76,6 @@ CASES = {
         ranks_nothing=True,
     ),
 }
-#: The quick cases; the others run in `make test-all`, because each takes some seconds.
-QUICK = ("tables with and without broadcast", "number from the log")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,9 +115,8 @@ def list_signatures(ingested: Ingested, config: Config, folder: Path) -> dict[st
     return signatures
 
 
-@pytest.mark.parametrize(
-    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CASES]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
 def test_all_signatures_agree_or_are_absent(ingested: Ingested, tmp_path: Path, name: str) -> None:
     case, store = CASES[name], ingested.store
     config = store_config(case.features, **case.sections)

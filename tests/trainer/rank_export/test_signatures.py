@@ -111,6 +111,7 @@ def test_items_of_the_catalog_score_as_whole_examples(
         assert_ranked(outputs, row, known, deployed.scores(context, [catalog[app] for app in known]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "of_context", "of_items"),
     [

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,9 +51,9 @@ def _version_with_fifo(models: Path) -> None:
 _BAD_ENTRIES = (_loop, _fifo, _empty, _dangling, _empty_version, _version_loop, _version_with_fifo)
 
 
-@pytest.mark.parametrize("add", _BAD_ENTRIES)
-def test_a_bad_entry_at_the_start_stops_no_other_model(folder: Path, add: Callable[[Path], None]) -> None:
-    add(folder.parent)
+def test_bad_entries_at_the_start_stop_no_other_model(folder: Path) -> None:
+    for add in _BAD_ENTRIES:
+        add(folder.parent)
     with running("--models", folder.parent, *POLL) as server:  # once it is ready
         assert answer(server) == (1, 1.0)
 

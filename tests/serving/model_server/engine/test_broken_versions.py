@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from tensorflow_serving.apis import get_model_status_pb2
 
 from tests.serving.model_server.answers import Saved, answer
@@ -59,36 +58,40 @@ def _truncated_warmup(version: Path) -> None:
     _write_manifest_anew(version)
 
 
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (_truncated_graph, "a version must load. Received: Read less bytes than requested"),
-        (_no_variables, "a version must answer its warm-up requests. Received: Could not find variable"),
-        (_changed_variables, "variables.data-00000-of-00001 was changed"),
-        (_missing_file, "fingerprint.pb is missing"),
-        (_extra_file, "assets/more.txt was added"),
-        (_no_manifest, "a manifest must be a JSON object"),
-        (_bad_warmup, 'Serving signature key "no_such_signature" not found.'),
-        (_truncated_warmup, "a TFRecord file must end with a whole record"),
-    ],
-)
-def test_a_broken_version_is_refused_and_the_old_one_goes_on(
-    changing: Server, folder: Path, saved: Saved, tmp_path: Path, damage: Callable[[Path], None], reason: str
+DAMAGES: dict[Callable[[Path], None], str] = {
+    _truncated_graph: "a version must load. Received: Read less bytes than requested",
+    _no_variables: "a version must answer its warm-up requests. Received: Could not find variable",
+    _changed_variables: "variables.data-00000-of-00001 was changed",
+    _missing_file: "fingerprint.pb is missing",
+    _extra_file: "assets/more.txt was added",
+    _no_manifest: "a manifest must be a JSON object",
+    _bad_warmup: 'Serving signature key "no_such_signature" not found.',
+    _truncated_warmup: "a TFRecord file must end with a whole record",
+}
+
+
+def test_broken_versions_are_refused_and_the_old_one_goes_on(
+    changing: Server, folder: Path, saved: Saved, tmp_path: Path
 ) -> None:
-    broken = push(saved(2.0), tmp_path / "broken")
-    damage(broken)
-    push(broken, folder / "2")
-    line = changing.wait_for_log("a version was refused", model=MODEL, version=2)
-    assert reason in line["reason"]
-    found = changing.models.GetModelStatus(
-        get_model_status_pb2.GetModelStatusRequest(model_spec={"name": MODEL})
-    ).model_version_status
-    (refused,) = (status for status in found if status.version == 2)
-    assert (refused.state, reason in refused.status.error_message) in [(refused.END, True), (refused.LOADING, False)]
-    assert answer(changing) == (1, 1.0)
-    shutil.rmtree(folder / "2")
-    push(saved(3.0), folder / "2")
-    wait_for(lambda: answer(changing) == (2, 3.0), "the mended version")
+    """One server meets them all, one after the other: to start one takes a second."""
+    serving = (1, 1.0)
+    for number, (damage, reason) in enumerate(DAMAGES.items(), 2):
+        broken = push(saved(2.0), tmp_path / f"broken_{number}")
+        damage(broken)
+        push(broken, folder / str(number))
+        line = changing.wait_for_log("a version was refused", model=MODEL, version=number)
+        assert reason in line["reason"]
+        found = changing.models.GetModelStatus(
+            get_model_status_pb2.GetModelStatusRequest(model_spec={"name": MODEL})
+        ).model_version_status
+        (refused,) = (status for status in found if status.version == number)
+        state = refused.state, reason in refused.status.error_message
+        assert state in [(refused.END, True), (refused.LOADING, False)]
+        assert answer(changing) == serving
+        shutil.rmtree(folder / str(number))
+        push(saved(3.0), folder / str(number))
+        serving = (number, 3.0)
+        wait_for(lambda mended=serving: answer(changing) == mended, f"the mended version {number}")  # type: ignore[misc]
 
 
 def test_a_version_below_a_broken_one_is_loaded(folder: Path, saved: Saved) -> None:
