@@ -9,6 +9,7 @@ from tests.transform.small_config import REMOVED
 from transform.config.config import Config
 from transform.config.settings import Training
 from transform.feature import Feature, Vocabulary
+from transform.feature_kinds import KINDS
 from transform.feature_spec import FeatureSpec
 
 PATH_RULE = "must be a path below the data folder, without a leading `/` and without `..`"
@@ -20,6 +21,7 @@ def keys_of(*classes: type) -> list[str]:
     return sorted(names - {"spec"})
 
 
+*_FIRST_KINDS, _LAST_KIND = KINDS
 TOP_KEYS = keys_of(Config, FeatureSpec)
 DERIVED = {
     "name": "year",
@@ -211,7 +213,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.0.kind", "text")],
-        "`kind` must be one of 'categorical', 'categorical_list' or 'numeric'. Received: 'text' "
+        f"`kind` must be one of {', '.join(map(repr, _FIRST_KINDS))} or {_LAST_KIND!r}. Received: 'text' "
         "(small.yaml, features.app.kind).",
     ),
     (
