@@ -64,16 +64,8 @@ def _make_quantile_table(spec: FeatureSpec, feature: Feature, vocabulary_sizes: 
 def _make_embedding_block(
     spec: FeatureSpec, feature: Feature, model: settings.Model, widths: Mapping[str, int]
 ) -> InputBlock:
-    combiner = model.list_combiner if feature.is_list else None
-    return InputBlock(
-        feature.name, widths[transformed_name(feature.name)], spec.vocabulary_owner(feature).name, combiner
-    )
-
-
-def _make_number_block(
-    spec: FeatureSpec, feature: Feature, model: settings.Model, widths: Mapping[str, int]
-) -> InputBlock:
-    return InputBlock(feature.name, 2, None, None, feature.scale)
+    width, owner = widths[transformed_name(feature.name)], spec.vocabulary_owner(feature).name
+    return InputBlock(feature.name, width, owner, model.list_combiner if feature.is_list else None)
 
 
 def _texts(*values: bytes) -> tf.train.Feature:
@@ -113,7 +105,7 @@ KINDS_IN_MODEL: Mapping[KindName, KindInModel] = {
     ),
     "numeric": KindInModel(
         _make_quantile_table,
-        _make_number_block,
+        lambda spec, feature, model, widths: InputBlock(feature.name, 2, None, None, feature.scale),
         lambda logged: (_numbers(), _numbers(_LARGEST), _numbers(-_LARGEST)),
         _show_number,
     ),

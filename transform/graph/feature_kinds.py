@@ -38,29 +38,6 @@ def read_tokens(
     return KINDS_IN_GRAPH[feature.kind].read_tokens(raw, transformed, feature, missing)
 
 
-def _compute_nothing(raw: tf.SparseTensor, feature: Feature, needs_bucket: bool) -> dict[str, tf.Tensor]:
-    """The ids of tokens alone, of all features that share a vocabulary, are computed together."""
-    return {}
-
-
-def _read_text(
-    raw: tf.SparseTensor, transformed: Mapping[str, Any], feature: Feature, missing: str
-) -> tf.Tensor | tf.SparseTensor:
-    return single_value(with_derived(raw, feature), missing)
-
-
-def _read_texts(
-    raw: tf.SparseTensor, transformed: Mapping[str, Any], feature: Feature, missing: str
-) -> tf.Tensor | tf.SparseTensor:
-    return raw
-
-
-def _read_quantile(
-    raw: tf.SparseTensor, transformed: Mapping[str, Any], feature: Feature, missing: str
-) -> tf.Tensor | tf.SparseTensor:
-    return tf.strings.as_string(transformed[transformed_name(feature.bucket_name)])
-
-
 def _compute_number(raw: tf.SparseTensor, feature: Feature, needs_bucket: bool) -> dict[str, tf.Tensor]:
     outputs = {}
     name = transformed_name(feature.name)
@@ -94,7 +71,17 @@ def _compute_quantile(values: tf.SparseTensor, feature: Feature) -> tuple[tf.Ten
 
 
 KINDS_IN_GRAPH: Mapping[KindName, KindInGraph] = {
-    "categorical": KindInGraph(_compute_nothing, _read_text),
-    "categorical_list": KindInGraph(_compute_nothing, _read_texts),
-    "numeric": KindInGraph(_compute_number, _read_quantile),
+    "categorical": KindInGraph(
+        lambda raw, feature, needs_bucket: {},
+        lambda raw, transformed, feature, missing: single_value(with_derived(raw, feature), missing),
+    ),
+    "categorical_list": KindInGraph(
+        lambda raw, feature, needs_bucket: {}, lambda raw, transformed, feature, missing: raw
+    ),
+    "numeric": KindInGraph(
+        _compute_number,
+        lambda raw, transformed, feature, missing: tf.strings.as_string(
+            transformed[transformed_name(feature.bucket_name)]
+        ),
+    ),
 }
