@@ -34,7 +34,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "transform.example_keys",
         "transform.signature_names",
         "transform.files.tfrecords",
-        "transform.version_layout",
+        "transform.files.version_layout",
     ),
     "transform": (),
 }

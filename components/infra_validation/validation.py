@@ -26,6 +26,7 @@ from components.infra_validation.verdict import Comparison, Measurements, Verdic
 from transform.config.component_settings import InfraSettings
 from transform.config.infra_validation import InfraValidation
 from transform.files.trainer_predictions import TrainerPredictions, read_trainer_predictions
+from transform.files.version_layout import CANDIDATE_COUNTS
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
 from transform.signature_names import (
     EXPLAIN_ITEMS_SIGNATURE,
@@ -34,7 +35,6 @@ from transform.signature_names import (
     RANK_SIGNATURE,
     SERVING_SIGNATURE,
 )
-from transform.version_layout import CANDIDATE_COUNTS
 
 #: The number of candidate items in the request that is timed.
 NUM_CANDIDATES = max(CANDIDATE_COUNTS)

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from components import storage
 from components.model_store.manifest import Manifest
 from components.model_store.versions import checksums, history, version_path
-from transform.version_layout import EXTRA_ASSETS
+from transform.files.version_layout import EXTRA_ASSETS
 
 #: The prefix of a version's files that are not the model's own.
 _EXTRA = f"{EXTRA_ASSETS}/"

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from components import storage
 from transform.documents import Document, FloatOrNaN
-from transform.version_layout import MANIFEST_PATH, DamagedVersionError
+from transform.files.version_layout import MANIFEST_PATH, DamagedVersionError
 
 #: In a manifest's schema, keys with a default are optional: those whose value is None are not written.
 _CONFIG = ConfigDict(extra="forbid")

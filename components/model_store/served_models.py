@@ -28,7 +28,7 @@ from components.lineage import producer
 from components.model_store.identity import has_files, is_model_of, own_files, version_before, versions_with
 from components.model_store.manifest import Manifest
 from components.model_store.versions import history, models_folder, verify, version_path, versions
-from transform.version_layout import CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError
+from transform.files.version_layout import CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError
 
 #: Never changes: workspaces have it on record, as the first release named it.
 EXECUTION_TYPE = "components.served_models.Import"

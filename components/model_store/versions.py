@@ -34,7 +34,7 @@ from filelock import FileLock
 
 from components import fence, storage
 from components.model_store.manifest import Manifest, read_manifest, read_manifest_file
-from transform.version_layout import (
+from transform.files.version_layout import (
     GONE_PREFIX,
     MANIFEST_PATH,
     PART_PREFIX,

@@ -35,7 +35,7 @@ from components.push.refusals import (
 )
 from components.uncached import UncachedDriver
 from transform.config.config import Config
-from transform.version_layout import CANDIDATE_COUNTS
+from transform.files.version_layout import CANDIDATE_COUNTS
 
 
 class PusherSpec(ComponentSpec):  # type: ignore[misc]

@@ -32,7 +32,7 @@ from components.push.refusals import (
     older_than_serving,
 )
 from components.push.warmup import write_warmup
-from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError, differences
+from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError, differences
 
 
 @dataclasses.dataclass(frozen=True)

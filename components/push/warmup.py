@@ -15,6 +15,7 @@ from tensorflow.core.protobuf import saved_model_pb2  # TensorFlow 2.21.0 has no
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.infra_validation.requests import first_value
+from transform.files.version_layout import CANDIDATE_COUNTS, EXTRA_ASSETS, SAVED_MODEL_FILE, WARMUP_FILE
 from transform.signature_names import (
     CONTEXT_INPUT,
     EXPLAIN_ITEMS_SIGNATURE,
@@ -25,7 +26,6 @@ from transform.signature_names import (
     RANK_SIGNATURE,
     SERVING_SIGNATURE,
 )
-from transform.version_layout import CANDIDATE_COUNTS, EXTRA_ASSETS, SAVED_MODEL_FILE, WARMUP_FILE
 
 #: A record's inputs by name: strings, in nested lists of any depth.
 _Inputs = Mapping[str, Any]

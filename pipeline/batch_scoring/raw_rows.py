@@ -19,7 +19,7 @@ from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS, Feature
 from transform.files.catalog import table_rows
-from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
+from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 
 
 def model_config(model_path: str) -> Config:

@@ -17,7 +17,7 @@ from components.model_store.versions import version_path, versions
 from pipeline.registry.progressive import ProgressiveValidation
 from transform.errors import InputError
 from transform.files.tfrecords import read_records
-from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
+from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 
 #: Shown where a version lacks a value.
 NONE = "–"

@@ -21,8 +21,8 @@ from serving.ranking_client.features import Features
 from transform.errors import InputError
 from transform.example_keys import TABLE_KEY
 from transform.files.tfrecords import read_records
+from transform.files.version_layout import CATALOG_FOLDER, EXTRA_ASSETS, WARMUP_FILE
 from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, RANK_SIGNATURE
-from transform.version_layout import CATALOG_FOLDER, EXTRA_ASSETS, WARMUP_FILE
 
 #: A request's context and candidates.
 Request: TypeAlias = tuple[Features | bytes, Sequence[Candidate]]

@@ -20,7 +20,7 @@ from components.model_store.rollback import roll_back
 from components.model_store.versions import locked, verify, versions
 from tests.components.endless_changes import FILES
 from tests.components.serving_folder import add, place
-from transform.version_layout import DamagedVersionError
+from transform.files.version_layout import DamagedVersionError
 
 ROOT = Path(__file__).parents[2]
 

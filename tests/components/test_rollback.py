@@ -18,7 +18,7 @@ from tests.components.endless_changes import FILES
 from tests.components.saved_models import export
 from tests.components.serving_folder import add, place
 from transform.errors import InputError
-from transform.version_layout import DamagedVersionError
+from transform.files.version_layout import DamagedVersionError
 
 
 def test_a_rollback_is_a_new_version_with_the_files_of_the_one_before(root: str) -> None:

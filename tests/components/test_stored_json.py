@@ -20,7 +20,7 @@ from components.model_store.pins import pin, pins
 from components.model_store.versions import history, verify
 from tests.components.serving_folder import add
 from transform.errors import InputError
-from transform.version_layout import DamagedVersionError
+from transform.files.version_layout import DamagedVersionError
 
 MANIFEST = Manifest(
     model_uri="/m/1",

@@ -16,7 +16,7 @@ from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.versions import add_version, checksums, verify, versions
 from tests.components.endless_changes import FILES
 from tests.components.serving_folder import add, place
-from transform.version_layout import DamagedVersionError
+from transform.files.version_layout import DamagedVersionError
 
 
 def test_versions_grow_by_one(root: str) -> None:

@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.push.warmup import write_warmup
-from transform.version_layout import EXTRA_ASSETS, WARMUP_FILE
+from transform.files.version_layout import EXTRA_ASSETS, WARMUP_FILE
 
 
 class Ranks(tf.Module):  # type: ignore[misc]

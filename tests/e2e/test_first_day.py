@@ -14,7 +14,7 @@ import tensorflow as tf
 from components.model_store.versions import checksums
 from tests.e2e import store
 from tests.e2e.bad_store import ok_in_process
-from transform.version_layout import EXTRA_ASSETS, MANIFEST_FILE, WARMUP_FILE
+from transform.files.version_layout import EXTRA_ASSETS, MANIFEST_FILE, WARMUP_FILE
 
 NUM_ROWS = 1000
 

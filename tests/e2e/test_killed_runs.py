@@ -15,7 +15,7 @@ from tests.soak.kill_series import Series, draw, run_series
 from tests.soak.remains import remains
 from tests.soak.stage_kills import Day, Moment
 from tests.soak.watcher import Watcher
-from transform.version_layout import PART_PREFIX
+from transform.files.version_layout import PART_PREFIX
 
 pytestmark = pytest.mark.slow
 

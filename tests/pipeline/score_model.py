@@ -11,13 +11,13 @@ import tensorflow as tf
 from components.model_store.versions import checksums
 from serving.ranking_client.explanations import EXPLANATION_OUTPUTS
 from transform.config.config import Config
+from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE
 from transform.signature_names import (
     DEEP_ATTRIBUTIONS_OUTPUT,
     DEEP_FEATURES_OUTPUT,
     DEEP_VALUES_OUTPUT,
     WIDE_WEIGHTS_OUTPUT,
 )
-from transform.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, MANIFEST_FILE
 
 #: The price of each app in the catalog stored with the model.
 PRICES = {"a": 1.0, "b": 2.0}

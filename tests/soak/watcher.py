@@ -23,7 +23,7 @@ from types import TracebackType
 
 from components.model_store.versions import verify
 from tests.e2e.store import ROOT
-from transform.version_layout import EXTRA_ASSETS, WARMUP_FILE, DamagedVersionError
+from transform.files.version_layout import EXTRA_ASSETS, WARMUP_FILE, DamagedVersionError
 
 POLL_SECONDS = 0.01
 

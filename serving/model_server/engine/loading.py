@@ -18,7 +18,7 @@ from serving.model_server.engine.servable import Servable
 from serving.model_server.engine.signatures import DEFAULT_SIGNATURE
 from serving.model_server.errors import ServingError, invalid
 from transform.files.tfrecords import read_records
-from transform.version_layout import EXTRA_ASSETS, WARMUP_FILE
+from transform.files.version_layout import EXTRA_ASSETS, WARMUP_FILE
 
 #: The most records, as in TF Serving.
 MAX_RECORDS = 1000

@@ -1,7 +1,7 @@
 """A model's folder of versions: lists the versions, and checks that their files are those that were pushed.
 
-The layout is that of `transform/version_layout.py`, which the Pusher writes and TF Serving reads: a version is a folder
-whose name is a number, and `.part-5` beside it means that version 5 is not complete yet.
+The layout is that of `transform/files/version_layout.py`, which the Pusher writes and TF Serving reads: a version is a
+folder whose name is a number, and `.part-5` beside it means that version 5 is not complete yet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from transform.version_layout import (
+from transform.files.version_layout import (
     MANIFEST_PATH,
     PART_PREFIX,
     SAVED_MODEL_FILE,

@@ -20,7 +20,7 @@ from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 from tests.pipeline.report.run_results import ended, run_result
 from transform.errors import InputError
-from transform.version_layout import MANIFEST_PATH
+from transform.files.version_layout import MANIFEST_PATH
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from serving.model_server.engine.version_files import VersionFiles, inspect, ver
 from tests.serving.model_server.answers import Saved, answer
 from tests.serving.model_server.running import POLL, Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL, push, save, write_manifest
-from transform.version_layout import DamagedVersionError
+from transform.files.version_layout import DamagedVersionError
 
 
 def _loop(models: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from components.model_store.versions import versions
 from serving.model_server.engine import version_files
 from transform.errors import InputError
-from transform.version_layout import complete_versions, version_number
+from transform.files.version_layout import complete_versions, version_number
 
 
 @pytest.mark.parametrize(
