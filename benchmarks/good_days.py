@@ -27,7 +27,7 @@ from components.data_validation.evidence import SpanEvidence
 from components.data_validation.measuring import measure
 from components.gate_records import Finding
 from components.ingestion.evidence import Evidence, InstallEvidence, LabelCount, Log, TableEvidence
-from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, QUANTILES, key_hash, sketch_value
+from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, QUANTILES, key_hashes, sketch_value
 from pipeline.simulator.day import Chunk, impression_chunks
 from pipeline.simulator.store import Store
 from pipeline.simulator.tables import catalog_table, impressions_table, users_table
@@ -95,7 +95,7 @@ def combine_evidence(day: Day, config: Config) -> SpanEvidence:
         places[name] = pa.array([at.get(text) for text in day.log[key].to_pylist()], pa.int64())
         features = config.features_of(name)
         rows = zip(*(table[f.source_column].to_pylist() for f in features), strict=True)
-        by_key = dict(zip(map(key_hash, table[key].to_pylist()), rows, strict=True))
+        by_key = dict(zip(key_hashes(table[key].to_pylist()).tolist(), rows, strict=True))
         tables[name] = TableEvidence(
             matched=len(day.log) - places[name].null_count,
             unmatched=places[name].null_count,
@@ -113,7 +113,7 @@ def combine_evidence(day: Day, config: Config) -> SpanEvidence:
     label, time = np.asarray(day.log["label"]), np.asarray(day.log["timestamp"])
     texts = [day.log[c].to_pylist() for c in ("user_id", "app_id", "page", "hour")]
     rows = zip(*texts, (time % 86_400).tolist(), strict=True)
-    sketch = tuple(heapq.nsmallest(NUM_ROWS, {key_hash(repr(row)) for row in rows}))
+    sketch = tuple(heapq.nsmallest(NUM_ROWS, set(key_hashes(map(repr, rows)).tolist())))
     ingested = Evidence(
         span=day.number,
         logs={IMPRESSIONS: Log(sketch, tuple(np.quantile(time, QUANTILES).tolist()))},

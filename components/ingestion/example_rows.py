@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 
 from components.examples import encoding
 from components.ingestion.layout import Entry, Layout
+from transform.config.columns import ColumnKind
 from transform.config.component_settings import IngestionSettings
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN
 from transform.feature import IMPRESSIONS
@@ -46,12 +47,12 @@ class ExampleEncoder:
     def table_pieces(self, table: str, values: Sequence[pa.Array]) -> list[pa.Array]:
         """Returns the pieces of a table's rows, large_binary, in the order in which an example has them."""
         groups = [group for source, group in self._groups if source == table]
-        return [encoding.joined([_entries(entry, values[entry.position]) for entry in group]) for group in groups]
+        return [encoding.joined([_encode(entry, values[entry.position]) for entry in group]) for group in groups]
 
     def table_examples(self, table: str, values: Sequence[pa.Array]) -> pa.Array:
         """Returns the examples of a table's snapshot: its features, and its key under `table_key`."""
         entries = self._layout.table_entries(table, self._tables[table].key)
-        return encoding.examples([_entries(entry, values[entry.position]) for entry in entries])
+        return encoding.examples([_encode(entry, values[entry.position]) for entry in entries])
 
     def examples(
         self, rows: pa.Table, found: Mapping[str, pa.Array], pieces: Mapping[str, Sequence[pa.Array]]
@@ -75,7 +76,7 @@ class ExampleEncoder:
                 if entry.kind == "int":
                     entries.append(encoding.int_entries(entry.name, computed[entry.name]))
                 else:
-                    entries.append(_entries(entry, rows[f"c{entry.position}"].combine_chunks()))
+                    entries.append(_encode(entry, rows[f"c{entry.position}"].combine_chunks()))
         if self._late:
             entries.append(encoding.int_entries(LATE_LABEL, np.ones(len(rows), np.int64)))
         return encoding.examples(entries)
@@ -85,12 +86,20 @@ def _ints(rows: pa.Table, name: str) -> Any:
     return np.asarray(rows[name].combine_chunks(), np.int64)
 
 
-def _entries(entry: Entry, values: pa.Array) -> pa.Array:
-    match entry.kind:
-        case "string":
-            return encoding.text_entries(entry.name, values)
-        case "list":
-            return encoding.list_entries(entry.name, values)
-        case "timestamp":  # in whole seconds
-            return encoding.int_entries(entry.name, np.asarray(values).astype(np.int64))
-    return encoding.float_entries(entry.name, values)
+def _whole_seconds(name: str, times: pa.Array) -> pa.Array:
+    return encoding.int_entries(name, np.asarray(times).astype(np.int64))
+
+
+#: Encodes the typed values of a column as a feature; null where the value is null.
+ENTRIES: dict[ColumnKind | Literal["int"], Callable[[str, pa.Array], pa.Array]] = {
+    "string": encoding.text_entries,
+    "list": encoding.list_entries,
+    "one_hot": encoding.list_entries,
+    "float": encoding.float_entries,
+    "weight": encoding.float_entries,
+    "timestamp": _whole_seconds,
+}
+
+
+def _encode(entry: Entry, values: pa.Array) -> pa.Array:
+    return ENTRIES[entry.kind](entry.name, values)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ from transform.example_keys import (
     TIMESTAMP,
     WEIGHT,
 )
-from transform.feature import IMPRESSIONS, Feature
+from transform.feature import IMPRESSIONS
 
 
 class Entry(NamedTuple):
@@ -111,17 +111,6 @@ class Layout:
         ]
         (position,) = self.key_positions(table, [key])
         return sorted([*result, Entry(TABLE_KEY, "string", table, position)])
-
-
-def put_value(entries: Any, feature: Feature, value: Any) -> None:
-    """Adds a feature's value to a tf.Example's entries; None adds nothing."""
-    if value is None:
-        return
-    values = value if feature.is_list else [value]
-    if feature.of_kind.holds == "text":
-        entries[feature.name].bytes_list.value.extend(text.encode() for text in values)
-    else:
-        entries[feature.name].float_list.value.extend(values)
 
 
 def split_rule(config: IngestionSettings, fingerprint: str) -> str:

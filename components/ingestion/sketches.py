@@ -122,18 +122,13 @@ class FileSketch:
         return FilePart(File(self._source, path, sha256, self._num_rows), dict(self._hours), self._sketch)
 
 
-def compute_hash(text: str, num_bytes: int = 4) -> int:
+def compute_hash(text: str) -> int:
     """Returns a hash of a string that is the same in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=num_bytes).digest(), "big")
-
-
-def key_hash(text: str) -> int:
-    """Returns the hash by which rows and keys are sampled: 53 bits, which every JSON parser represents exactly."""
-    return compute_hash(text, 7) >> 3
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big")
 
 
 def key_hashes(texts: Iterable[str]) -> npt.NDArray[Any]:
-    """Returns `key_hash` of each text."""
+    """Returns the hashes by which rows and keys are sampled: 53 bits, which every JSON parser represents exactly."""
     drawn = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest() for text in texts]
     digits = np.frombuffer(b"".join(drawn), np.uint8).reshape(-1, 7).astype(np.int64)
     hashes: npt.NDArray[Any] = (digits << np.arange(48, -1, -8)).sum(axis=1) >> 3

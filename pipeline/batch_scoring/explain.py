@@ -60,19 +60,15 @@ def explain_file(
             f"the model must have the signature `{EXPLAIN_SIGNATURE}`, which one exported by an earlier release lacks. "
             f"Received: {sorted(signatures)} ({model_path})"
         )
-    rows = itertools.islice(source.read(config), number)
+    rows = itertools.islice(maker.read(source), number)
     while some := list(itertools.islice(rows, MAX_EXPLAINED)):
-        examples = []
-        for row in some:
-            try:
-                if row.values is None:
-                    raise RowError(row.reason, row.detail)
-                examples.append(maker.example(source.values(row.values, maker.columns)))
-            except RowError as error:
+        for row, example in some:
+            if isinstance(example, RowError):
                 hint = f"; {source.text_words}" if row.values is None and source.text_words else ""
-                raise InputError(f"{source.place_of(row)}: {error.detail}{hint} ({input_path})") from error
+                raise InputError(f"{source.place_of(row)}: {example.detail}{hint} ({input_path})") from example
+        examples = [example for _, example in some]
         outputs = signatures[EXPLAIN_SIGNATURE](**{EXAMPLES_INPUT: tf.constant(examples)})
         texts, numbers = (
             {name: outputs[name].numpy().ravel().tolist() for name in names} for names in EXPLANATION_OUTPUTS
         )
-        yield from zip((row.number for row in some), make_explanations(texts, numbers, len(some)), strict=True)
+        yield from zip((row.number for row, _ in some), make_explanations(texts, numbers, len(some)), strict=True)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Container, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Container, Iterator, Sequence
 
+from components.ingestion.formats.blocks import RawBlock
 from components.ingestion.formats.files import close_names
 from components.ingestion.formats.nested import flat, has_column, is_path
 from components.ingestion.formats.raw_rows import RawRow
-from components.ingestion.formats.readers import (
-    PLAIN_TEXT,
-    read_header,
-    read_members,
-    read_objects,
-    read_rows,
-    unit_of,
-)
+from components.ingestion.formats.readers import PLAIN_TEXT, read_blocks, read_header, read_members, unit_of
 from transform.config.columns import column_of
 from transform.config.config import Config
 from transform.config.settings import Ingestion
@@ -61,15 +54,23 @@ class InputRows:
         """The columns from which features can be read."""
         return self.columns + self.members
 
-    def read(self, config: Config) -> Iterator[RawRow]:
-        """Yields the rows; the values of a jsonl row are its object as it stands in the file."""
-        if self.format == "jsonl":
-            return read_objects(self.path, config.ingestion)
-        return read_rows(self.path, self.format, self.readable, config.ingestion, text=self.text)
+    def read(self, config: Config) -> Iterator[RawBlock]:
+        """Yields the rows in blocks; the values of a jsonl row are its object as it stands in the file."""
+        columns = None if self.format == "jsonl" else self.readable
+        return read_blocks(self.path, self.format, columns, config.ingestion, text=self.text)
 
-    def values(self, row: Mapping[str, Any], names: Sequence[str]) -> Mapping[str, Any]:
-        """Returns a row's values by these columns' names."""
-        return flat(row, names) if self.format == "jsonl" else row
+    def flatten(self, block: RawBlock, names: Sequence[str]) -> RawBlock:
+        """Returns a block with the rows' values by these columns' names."""
+        if self.format != "jsonl":
+            return block
+        return dataclasses.replace(
+            block,
+            rows=lambda positions: [flat(row, names) for row in block.rows(positions)],
+            fallback_rows=[
+                row if row.values is None else row._replace(values=flat(row.values, names))
+                for row in block.fallback_rows
+            ],
+        )
 
     def place_of(self, row: RawRow) -> str:
         """Where a row is in the file, for messages."""
@@ -129,7 +130,8 @@ def _from_objects(path: str, limits: Ingestion, paths: Sequence[str], of_log: Co
     looked up where no row has the member.
     """
     columns, members, problem, number = dict[str, None](), dict[str, None](), "no row", 0
-    for row in itertools.islice(read_objects(path, limits), MAX_FIRST):
+    blocks = read_blocks(path, "jsonl", None, limits)
+    for row in itertools.islice((row for block in blocks for row in block.all_rows()), MAX_FIRST):
         if row.values is None:
             problem = f"{unit_of('jsonl')} {row.number}: {row.detail}" if problem == "no row" else problem
             continue

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 
+from components.examples import encoding
 from components.ingestion.columns.parser import Parser
 from components.ingestion.columns.rejections import RowError
-from components.ingestion.formats.readers import read_rows
-from components.ingestion.layout import put_value
+from components.ingestion.example_rows import ENTRIES
+from components.ingestion.formats.blocks import RawBlock
+from components.ingestion.formats.lines import LineTally
+from components.ingestion.formats.raw_rows import RawRow
+from components.ingestion.typed_reader import TypedReader
+from pipeline.batch_scoring.input_rows import InputRows
 from transform.config.columns import Column, column_of
 from transform.config.config import Config
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
@@ -34,10 +41,14 @@ def model_config(model_path: str) -> Config:
         ) from error
 
 
-def read_catalog(model_path: str, table: str) -> dict[str, tf.train.Features]:
-    """Reads the snapshot of a table stored with a model: features of each row, by key. Empty if there is none."""
+def read_catalog(model_path: str, table: str) -> dict[str, bytes]:
+    """Reads a model's snapshot of a table: each row's encoded features, by key; empty without a snapshot."""
     folder = os.path.join(model_path, EXTRA_ASSETS, CATALOG_FOLDER, table)
-    return {key.decode(): example.features for key, example in table_rows(folder)}
+    return {key.decode(): example.features.SerializeToString() for key, example in table_rows(folder)}
+
+
+#: Parses some columns of raw rows, and encodes their values as entries of examples.
+_Reader = tuple[Parser, Callable[[Sequence[pa.Array]], list[pa.Array]]]
 
 
 class ExampleMaker:
@@ -57,7 +68,7 @@ class ExampleMaker:
     def __init__(
         self,
         config: Config,
-        tables: Mapping[str, Mapping[str, tf.train.Features]],
+        tables: Mapping[str, Mapping[str, bytes]],
         columns: Sequence[str],
         *,
         may_lack: bool = False,
@@ -66,51 +77,64 @@ class ExampleMaker:
 
         Args:
           config: The model's config.
-          tables: For each table, its rows by key.
+          tables: For each table, the encoded features of its rows by key.
           columns: The raw rows' columns.
           may_lack: Whether a row may lack a column of the log, as in jsonl; its value is then missing.
 
         Raises:
           InputError: If a feature's column is not in the rows and no table can supply it.
         """
-        self._parsers: list[tuple[Parser, list[Feature]]] = []
-        self._lookups: list[tuple[Parser, Mapping[str, tf.train.Features]]] = []
-        for source in (IMPRESSIONS, *config.sources.tables):
-            features = config.features_of(source)
+        self._config = config
+        readers: list[_Reader] = []
+        lookups: list[_Reader] = []
+        limits = config.ingestion
+        for name in (IMPRESSIONS, *config.sources.tables):
+            features, source = config.features_of(name), config.sources.of(name)
             found = {f.name: _column_in_rows(config, f, columns, may_lack) for f in features}
             read_from = [column for column in found.values() if column is not None]
             if len(read_from) == len(features):
-                self._parsers.append((_parser(config, source, read_from), list(features)))
+                parser = Parser(read_from, source.null_values, source.list_separator, limits)
+                readers.append((parser, functools.partial(_encode, features)))
                 continue
             missing = [name for f in features if found[f.name] is None for name in column_of(f).names]
-            table = config.sources.tables.get(source)
-            if table is None or table.log_column not in columns or not tables.get(source):
+            table = config.sources.tables.get(name)
+            if table is None or table.log_column not in columns or not tables.get(name):
                 hint = (
                     ""
                     if table is None
-                    else f"; they can be had by `{table.log_column}` from the table `{source}`, with --data"
+                    else f"; they can be had by `{table.log_column}` from the table `{name}`, with --data"
                 )
                 raise InputError(f"the columns {missing} are missing{hint}. Received: {list(columns)}")
             key = dataclasses.replace(_key(config, IMPRESSIONS, table.log_column), required=False)
-            limits = config.ingestion
             nulls = config.sources.impressions.null_values
-            self._lookups.append((Parser([key], nulls, DEFAULT_LIST_SEPARATOR, limits), tables[source]))
-        parsers = [parser for parser, _ in (*self._parsers, *self._lookups)]
-        self.columns = tuple(dict.fromkeys(name for parser in parsers for c in parser.columns for name in c.names))
+            parser = Parser([key], nulls, DEFAULT_LIST_SEPARATOR, limits)
+            lookups.append((parser, functools.partial(_look_up, tables[name])))
+        self._readers = [*readers, *lookups]
+        self.columns = tuple(
+            dict.fromkeys(name for parser, _ in self._readers for c in parser.columns for name in c.names)
+        )
         self.absent = tuple(name for name in self.columns if name not in columns)
 
-    def example(self, row: Mapping[str, Any]) -> bytes:
-        """Returns the row as a serialized tf.Example; raises RowError if a value breaks its column's rule."""
-        example = tf.train.Example()
-        for parser, features in self._parsers:
-            for feature, value in zip(features, parser.parse_row(row), strict=True):
-                put_value(example.features.feature, feature, value)
-        for parser, rows in self._lookups:
-            (key,) = parser.parse_row(row)
-            if key in rows:
-                example.features.MergeFrom(rows[key])
-        serialized: bytes = example.SerializeToString(deterministic=True)
-        return serialized
+    def read(self, rows: InputRows) -> Iterator[tuple[RawRow, bytes | RowError]]:
+        """Yields the rows of a file, each with what `examples` returns."""
+        for block in rows.read(self._config):
+            yield from zip(block.all_rows(), self.examples(rows.flatten(block, self.columns)), strict=True)
+
+    def examples(self, block: RawBlock) -> list[bytes | RowError]:
+        """Returns each row of a block as a serialized tf.Example; the error, of a row that breaks a rule."""
+        parsed = [parser.parse(block) for parser, _ in self._readers]
+        found: dict[int, bytes | RowError] = {}
+        for of_source in parsed:
+            for row, error in of_source.errors:
+                found.setdefault(row.number, error)  # of the first rule that the row breaks
+        is_good = np.isin(parsed[0].numbers, list(found), invert=True)
+        numbers = parsed[0].numbers[is_good].tolist()
+        entries: list[pa.Array] = []
+        for (_, encode), (values, of_rows, _) in zip(self._readers, parsed, strict=True):
+            is_good = pa.array(np.isin(of_rows, list(found), invert=True))
+            entries += encode([array.filter(is_good) for array in values])
+        found |= zip(numbers, encoding.examples(entries).to_pylist(), strict=True)
+        return [found[number] for number in sorted(found)]
 
 
 def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str], may_lack: bool) -> Column | None:
@@ -133,39 +157,36 @@ def _column_in_rows(config: Config, feature: Feature, columns: Sequence[str], ma
     return by_name or (own if is_own else None)
 
 
-def _parser(config: Config, source: str, columns: Sequence[Column]) -> Parser:
-    """Returns a parser of the columns of a source's features."""
-    where = config.sources.of(source)
-    return Parser(columns, where.null_values, where.list_separator, config.ingestion)
-
-
 def _key(config: Config, source: str, name: str) -> Column:
     """Returns a key's column with the rules by which ingestion reads it."""
     return next(c for c in config.columns[source] if (c.name, c.kind) == (name, "string"))
 
 
-def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, tf.train.Features]:
-    """Reads a table's rows from its files, by key; if a key occurs more than once, its first row is kept.
+def read_table(config: Config, name: str, paths: Sequence[str]) -> dict[str, bytes]:
+    """Reads a table's rows from its files: each row's encoded features, by key; of several with a key, the first one.
 
     Rows that ingestion would reject are skipped. They are not reported here; `wdr run` reports them.
     """
     table, features = config.sources.tables[name], config.features_of(name)
-    of_features = [column_of(f) for f in features]
-    parser = _parser(config, name, of_features)
-    key = _key(config, name, table.key)
-    key_parser = Parser([key], table.null_values, DEFAULT_LIST_SEPARATOR, config.ingestion)
-    columns = list(dict.fromkeys([table.key, *(column_name for c in of_features for column_name in c.names)]))
-    rows: dict[str, tf.train.Features] = {}
+    columns = [_key(config, name, table.key), *map(column_of, features)]
+    reader = TypedReader(name, table, columns, config.ingestion)
+    rows: dict[str, bytes] = {}
     for path in paths:
-        for raw in read_rows(path, table.format, columns, config.ingestion, text=table.text):
-            if raw.values is None:
-                continue
-            try:
-                (key,), values = key_parser.parse_row(raw.values), parser.parse_row(raw.values)
-            except RowError:
-                continue
-            entry = tf.train.Features()
-            for feature, value in zip(features, values, strict=True):
-                put_value(entry.feature, feature, value)
-            rows.setdefault(key, entry)
+        for block in reader.read(path, LineTally()):
+            keys, *values = block.values
+            entries = [pa.nulls(len(keys), pa.binary()), *_encode(features, values)]
+            for key, encoded in zip(keys.to_pylist(), encoding.joined(entries).to_pylist(), strict=True):
+                rows.setdefault(key, encoded)
     return rows
+
+
+def _encode(features: Sequence[Feature], values: Sequence[pa.Array]) -> list[pa.Array]:
+    """Returns the entries, in the examples, of the typed values of some features."""
+    pairs = zip(features, values, strict=True)
+    return [ENTRIES[column_of(feature).kind](feature.name, array) for feature, array in pairs]
+
+
+def _look_up(rows: Mapping[str, bytes], values: Sequence[pa.Array]) -> list[pa.Array]:
+    """Returns the entries of the rows of a table by their keys; none where the table has no row."""
+    (keys,) = values
+    return [pa.array([rows.get(key) for key in keys.to_pylist()], pa.large_binary())]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import tensorflow as tf
 
-from components.ingestion.columns.rejections import RowError
-from components.ingestion.formats.raw_rows import RawRow
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
 from pipeline.batch_scoring.input_rows import InputRows, infer_format, input_rows
@@ -75,11 +74,7 @@ def score_file(
       InputError: If the input cannot be read or lacks a column, a file name has another ending, or the model's files
         differ from those that were pushed.
     """
-    output_format = infer_format(output_path)
-    if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
-        raise InputError(f"the output's name must end in one of {[f'.{f}' for f in OUTPUT_FORMATS]}: {output_path}")
-    if all(map(os.path.exists, (input_path, output_path))) and os.path.samefile(input_path, output_path):
-        raise InputError(f"the output must be another file than the input, which it would replace: {output_path}")
+    output_format = _output_format(input_path, output_path)
     config = model_config(model_path)
     verify(model_path)
     rows = input_rows(config, input_path, plain=plain)
@@ -87,27 +82,37 @@ def score_file(
         raise InputError(f"the input has a column `{SCORE}` already ({input_path})")
     maker = example_maker(config, rows, model_path, data_root, span)
     signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
-    problems: list[str] = []
-    num_scored = num_unscored = num_unreadable = 0
     with _whole_or_not_at_all(output_path) as file:
         output = OutputRows(file, output_format, rows, config)
-        for batch in _batches(rows.read(config)):
-            examples: list[bytes | None] = []
-            for row in batch:
-                try:
-                    if row.values is None:
-                        raise RowError(row.reason, row.detail)
-                    examples.append(maker.example(rows.values(row.values, maker.columns)))
-                except RowError as error:
-                    examples.append(None)
-                    if len(problems) < MAX_PROBLEMS:
-                        problems.append(f"{rows.place_of(row)}: {error.detail}")
-            scores = _score(signature, [e for e in examples if e is not None])
-            for row, example in zip(batch, examples, strict=True):
-                output.write(row, None if example is None else next(scores))
-            num_unreadable += sum(row.values is None for row in batch)
-            num_unscored += examples.count(None)
-            num_scored += len(examples) - examples.count(None)
+        return _write_scores(rows, maker, signature, output)
+
+
+def _output_format(input_path: str, output_path: str) -> str:
+    """Returns the output's format; raises InputError if no output can be written there."""
+    output_format = infer_format(output_path)
+    if output_format not in OUTPUT_FORMATS or output_path.endswith(".gz"):
+        raise InputError(f"the output's name must end in one of {[f'.{f}' for f in OUTPUT_FORMATS]}: {output_path}")
+    if all(map(os.path.exists, (input_path, output_path))) and os.path.samefile(input_path, output_path):
+        raise InputError(f"the output must be another file than the input, which it would replace: {output_path}")
+    return output_format
+
+
+def _write_scores(rows: InputRows, maker: ExampleMaker, signature: Any, output: OutputRows) -> ScoreReport:
+    problems: list[str] = []
+    num_scored = num_unscored = num_unreadable = 0
+    examples = maker.read(rows)
+    while batch := list(itertools.islice(examples, BATCH_SIZE)):
+        scores = _score(signature, [example for _, example in batch if isinstance(example, bytes)])
+        for row, example in batch:
+            if isinstance(example, bytes):
+                num_scored += 1
+                output.write(row, next(scores))
+                continue
+            num_unscored += 1
+            num_unreadable += row.values is None
+            output.write(row, None)
+            if len(problems) < MAX_PROBLEMS:
+                problems.append(f"{rows.place_of(row)}: {example.detail}")
     notes = [rows.absent_words(maker.absent), output.others_words, rows.text_words if num_unreadable else ""]
     return ScoreReport(num_scored, num_unscored, tuple(problems), tuple(filter(None, notes)))
 
@@ -139,23 +144,12 @@ def example_maker(
 
 def read_tables(
     config: Config, model_path: str, data_root: str | None, span: int | None
-) -> dict[str, Mapping[str, tf.train.Features]]:
+) -> dict[str, dict[str, bytes]]:
     """The rows by key of the tables that raw rows are joined with: of the model's own catalog, or of a data folder."""
     if data_root is None:
         return {name: read_catalog(model_path, name) for name in snapshot_tables(config)}
     files = resolve_span(config, data_root, span).files
     return {name: read_table(config, name, files[name][""]) for name in config.sources.tables}
-
-
-def _batches(rows: Iterator[RawRow]) -> Iterator[list[RawRow]]:
-    batch: list[RawRow] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH_SIZE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
 
 
 def _score(signature: Any, examples: list[bytes]) -> Iterator[np.float32]:

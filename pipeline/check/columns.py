@@ -8,7 +8,7 @@ from typing import Any
 
 from components.ingestion.formats.files import close_names
 from components.ingestion.formats.nested import has_column, names_in
-from components.ingestion.formats.readers import read_objects
+from components.ingestion.formats.readers import read_blocks
 from components.ingestion.spans import SpanFiles
 from transform.config.config import Config
 from transform.errors import InputError
@@ -60,7 +60,8 @@ def columns_of_no_row(config: Config, found: SpanFiles, max_rows: int) -> list[s
 
 def _rows(config: Config, paths: Sequence[str]) -> Iterator[Mapping[str, Any]]:
     for path in paths:
-        yield from (row.values for row in read_objects(path, config.ingestion) if row.values is not None)
+        for block in read_blocks(path, "jsonl", None, config.ingestion):
+            yield from (row.values for row in block.all_rows() if row.values is not None)
 
 
 def _names(rows: Iterator[Mapping[str, Any]]) -> list[str]:

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 import pyarrow.compute as pc
 
 from components.ingestion.columns.text_counts import TextCounts
-from components.ingestion.formats.readers import read_rows, unit_of
+from components.ingestion.formats.readers import read_blocks, unit_of
 from components.ingestion.spans import SpanFiles, has_spans, resolve_span
+from pipeline.check.first_rows import FirstRows, value_counts
 from pipeline.check.source_report import Rejections, SourceReport, most_frequent
-from pipeline.first_rows import FirstRows, value_counts
 from transform.config.config import Config
 from transform.errors import InputError, UnusableLogsError
 from transform.feature import IMPRESSIONS
 
 
 def check_files(config: Config, found: SpanFiles) -> None:
-    """Checks a span's files: reads at most the first row of each.
+    """Checks a span's files: reads each up to the first block with a row.
 
     Raises:
       InputError: If a file is missing or lacks a column, all files of a source are empty, or the config has a
@@ -40,10 +40,9 @@ def check_files(config: Config, found: SpanFiles) -> None:
         source = config.sources.of(name)
         columns = _column_names(config, name)
         paths = [path for paths in by_split.values() for path in paths]
-        first_rows = [
-            next(read_rows(path, source.format, columns, config.ingestion, text=source.text), None) for path in paths
-        ]
-        if not any(first_rows):
+        blocks = (read_blocks(path, source.format, columns, config.ingestion, text=source.text) for path in paths)
+        have_rows = [any(block.num_rows for block in of_file) for of_file in blocks]
+        if not any(have_rows):
             raise InputError(f"the source `{name}` must have a row. Received: none ({paths[0]})")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pyarrow as pa
 
 from components.ingestion.spans import NoSpanError, SpanFiles, has_spans, resolve_span
-from pipeline.first_rows import FirstRows, value_counts
+from pipeline.check.first_rows import FirstRows, value_counts
 from transform.config.config import Config
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS, Feature

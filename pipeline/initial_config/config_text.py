@@ -14,7 +14,8 @@ import yaml
 from pipeline.initial_config.after_label import columns_after_label
 from pipeline.initial_config.features import Guess, flag_runs, guess_columns, list_separator, null_words
 from pipeline.initial_config.label import Label, guess_label, read_labels
-from pipeline.initial_config.sample import Sample, read_sample, shown
+from pipeline.initial_config.reading import read_sample
+from pipeline.initial_config.sample import Sample, shown
 from transform.config.config_file import parse_config, parse_yaml
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError

@@ -767,7 +767,7 @@ PRIVATE_USES = (
         ("ExamplesToRecordBatchDecoder",),
         (
             "components/data_validation/reading.py",
-            "components/ingestion/formats/record_blocks.py",
+            "components/ingestion/formats/tfrecord.py",
             "components/statistics/decoding.py",
         ),
         "examples are read into columns without a Beam pipeline",

@@ -68,5 +68,5 @@ def write_model(folder: Path, config: Config) -> str:
             example.features.feature["table_key"].bytes_list.value.append(key.encode())
             example.features.feature["price"].float_list.value.append(price)
             writer.write(example.SerializeToString())
-    (extra / MANIFEST_FILE).write_text(json.dumps({"sha256": checksums(str(folder))}))
+    (extra / MANIFEST_FILE).write_text(json.dumps({"schema_version": 1, "sha256": checksums(str(folder))}))
     return str(folder)

@@ -18,6 +18,7 @@ import tensorflow as tf
 from pipeline.batch_scoring import score
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from pipeline.batch_scoring.score import ScoreReport, score_file
+from tests.components.ingestion.raw_rows import block_of_row
 from tests.pipeline.score_model import PRICES, adder, write_model
 from tests.transform.small_config import small_config, small_raw
 from transform.config.config_file import parse_config
@@ -242,20 +243,22 @@ def test_a_folder_that_is_no_pushed_model_is_told(tmp_path: Path) -> None:
 
 
 def test_the_catalog_is_read_by_key(model: str) -> None:
-    rows = read_catalog(model, "catalog")
+    rows = {key: tf.train.Features.FromString(row) for key, row in read_catalog(model, "catalog").items()}
     assert {key: row.feature["price"].float_list.value[0] for key, row in rows.items()} == PRICES
     assert all("table_key" not in row.feature for row in rows.values())
     assert read_catalog(model, "another") == {}
 
 
 def example(maker: ExampleMaker, row: dict[str, Any]) -> dict[str, Any]:
-    features = tf.train.Example.FromString(maker.example(row)).features.feature
+    (found,) = maker.examples(block_of_row(row))
+    assert isinstance(found, bytes)
+    features = tf.train.Example.FromString(found).features.feature
     return {name: list(getattr(f, f.WhichOneof("kind")).value) for name, f in features.items()}
 
 
 def test_columns_are_planned_from_row_or_table() -> None:
     price = tf.train.Features(feature={"price": tf.train.Feature(float_list=tf.train.FloatList(value=[4.0]))})
-    tables = {"catalog": {"a": price}}
+    tables = {"catalog": {"a": price.SerializeToString()}}
     looked_up = ExampleMaker(CONFIG, tables, ["installed", "app", "more"])
     assert example(looked_up, {"app": "a", "installed": "x"}) == {"app": [b"a"], "installed": [b"x"], "price": [4.0]}
     assert example(looked_up, {"app": "b", "installed": ""}) == {"app": [b"b"]}

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.ingestion.formats.readers import read_rows
 from pipeline.batch_scoring.score import ScoreReport, score_file
+from tests.components.ingestion.raw_rows import read_rows
 from tests.pipeline.score_model import adder, write_model
 from tests.transform.small_config import small_config
 from transform.config.settings import Ingestion

@@ -14,6 +14,7 @@ import tensorflow_transform as tft
 
 from components.ingestion.columns.rejections import RowError
 from pipeline.batch_scoring.raw_rows import ExampleMaker
+from tests.components.ingestion.raw_rows import block_of_row
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span
 from trainer.signatures import export_model
 from trainer.transform_output.state import read_transform_state
@@ -154,7 +155,10 @@ class Deployed:
 
     def of_log(self, row: dict[str, str]) -> float:
         """The score of a row as ingestion reads it."""
-        return float(self.signatures["serving_default"](examples=tf.constant([self.maker.example(row)]))["scores"][0])
+        (example,) = self.maker.examples(block_of_row(row))
+        if isinstance(example, RowError):
+            raise example
+        return float(self.signatures["serving_default"](examples=tf.constant([example]))["scores"][0])
 
     def of_request(self, row: dict[str, str]) -> float:
         """The score of the row sent as a request to `serving_default`."""

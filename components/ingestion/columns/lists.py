@@ -120,12 +120,6 @@ class OneHot(Rule):
         fallback = np.any([flag.fallback for flag in flags], axis=0) | (lengths > self.source.max_items)
         return FastColumn(_lists(names, lengths), fallback)
 
-    def one(self, value: Any) -> Any:
-        raise NotImplementedError("a one-hot list has no value of its own")
-
-    def many(self, raw: pa.Array) -> FastColumn:
-        raise NotImplementedError("a one-hot list has no values of its own")
-
 
 def _lists(items: pa.Array, lengths: npt.NDArray[Any]) -> pa.Array:
     """Returns a list of each row's items, row by row; null where there is none."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingestion.columns.labels import label_rule
@@ -13,9 +15,11 @@ from components.ingestion.columns.lists import Flag, OneHot, TextList
 from components.ingestion.columns.numbers import Float, Weight
 from components.ingestion.columns.rejections import RowError
 from components.ingestion.columns.rule import Rule, SourceRules, null_in
+from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.columns.texts import text_rule
 from components.ingestion.columns.times import Timestamp
-from components.ingestion.formats.blocks import FastColumn, Mask
+from components.ingestion.formats.blocks import FastColumn, Mask, RawBlock
+from components.ingestion.formats.raw_rows import RawRow
 from transform.config.columns import Column, ColumnKind
 from transform.config.settings import Ingestion
 
@@ -44,6 +48,20 @@ KINDS: dict[ColumnKind, Kind] = {
 }
 
 
+class ParsedBlock(NamedTuple):
+    """Rows of a file.
+
+    Attributes:
+      values: The rows that break no rule: the columns, of the types in `KINDS`.
+      numbers: Their numbers in the file, as in `RawRow`, ascending.
+      errors: The other rows, ascending, each with its error.
+    """
+
+    values: list[pa.Array]
+    numbers: npt.NDArray[Any]
+    errors: list[tuple[RawRow, RowError]]
+
+
 class Parser:
     """Turns raw rows of one source into typed values, in the order of its columns.
 
@@ -63,6 +81,32 @@ class Parser:
         source = SourceRules(null_values, list_separator, limits)
         self._rules = [KINDS[column.kind].rule(column, source) for column in self.columns]
 
+    def parse(self, block: RawBlock, texts: TextCounts | None = None) -> ParsedBlock:
+        """Parses rows; counts in `texts` what the rules for texts change."""
+        values, fallback = self._parse_fast(block.raw)
+        if texts is not None:
+            texts.add_columns(self.columns, block.raw, values, fallback)
+        numbers = block.numbers
+        fallback_rows = block.fallback_rows
+        if fallback.any():
+            positions = np.flatnonzero(fallback)
+            more = map(RawRow, numbers[positions].tolist(), block.rows(positions))
+            fallback_rows = sorted([*more, *fallback_rows], key=operator.attrgetter("number"))
+            values, numbers = [array.filter(pa.array(~fallback)) for array in values], numbers[~fallback]
+        parsed: list[tuple[int, tuple[Any, ...]]] = []
+        errors: list[tuple[RawRow, RowError]] = []
+        for raw in fallback_rows:
+            try:
+                if raw.values is None:
+                    raise RowError(raw.reason, raw.detail)
+                parsed.append((raw.number, self.parse_row(raw.values)))
+            except RowError as error:
+                errors.append((raw, error))
+                continue
+            if texts is not None:
+                texts.add_row(self.columns, raw.values, parsed[-1][1])
+        return ParsedBlock(*_merged(values, numbers, parsed), errors)
+
     def parse_row(self, raw: Mapping[str, Any]) -> tuple[Any, ...]:
         """Returns one row's values; raises RowError if one breaks its column's rule.
 
@@ -77,16 +121,8 @@ class Parser:
             values.append(value)
         return tuple(values)
 
-    def parse_block(self, raw: Callable[[Column], FastColumn]) -> tuple[list[pa.Array], Mask]:
-        """Parses rows on the fast path.
-
-        Args:
-          raw: Returns a column's raw values, with the rows marked whose raw value is none of: a UTF-8 text, a number, a
-            boolean, a list of texts or numbers, or missing. All columns have the same number of rows.
-
-        Returns:
-          The values of each column, of the type in `KINDS`, and the rows that `parse_row` must parse.
-        """
+    def _parse_fast(self, raw: Callable[[Column], FastColumn]) -> tuple[list[pa.Array], Mask]:
+        """Returns the values of each column, and the rows that `parse_row` must parse."""
         parsed, fallback = [], np.zeros(0, bool)
         for at, (column, rule) in enumerate(zip(self.columns, self._rules, strict=True)):
             values, fallback_here = rule.parse_column(raw)
@@ -95,3 +131,19 @@ class Parser:
             fallback = fallback_here if at == 0 else fallback | fallback_here
             parsed.append(values.cast(KINDS[column.kind].type, safe=False))
         return parsed, fallback
+
+
+def _merged(
+    values: list[pa.Array], numbers: npt.NDArray[np.int64], rows: Sequence[tuple[int, tuple[Any, ...]]]
+) -> tuple[list[pa.Array], npt.NDArray[np.int64]]:
+    """Returns columns, and the numbers of their rows, with more rows, each with its number; sorted by number."""
+    if not rows:
+        return values, numbers
+    all_numbers = np.concatenate([numbers, np.array([number for number, _ in rows], np.int64)])
+    order = np.argsort(all_numbers)
+    more = zip(*(row for _, row in rows), strict=True)
+    merged = [
+        pa.concat_arrays([array, pa.array(list(column), array.type)]).take(pa.array(order))
+        for array, column in zip(values, more, strict=True)
+    ]
+    return merged, all_numbers[order]

@@ -30,7 +30,7 @@ class TextCounts:
     def add_columns(
         self, columns: Sequence[Column], raw: Callable[[Column], FastColumn], values: Sequence[pa.Array], fallback: Mask
     ) -> None:
-        """Adds rows as `Parser.parse_block` gets and returns them, without those that it leaves to `parse_row`."""
+        """Adds rows on the fast path, without those that need the fallback."""
         for column, parsed in zip(columns, values, strict=True):
             if column.one_hot:
                 continue

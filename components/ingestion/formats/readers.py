@@ -1,18 +1,21 @@
-"""Reads one file of any supported format, row by row, holding one row (or one Parquet batch) in memory."""
+"""Reads a file of any supported format, in blocks of rows; its columns' names; its checksum."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import pyarrow as pa
 
-from components.ingestion.formats.files import Contents, check_columns, open_file, read_file_contents
-from components.ingestion.formats.raw_rows import RawRow
-from components.ingestion.formats.record_readers import parquet_members, parquet_names, read_parquet, read_tfrecord
-from components.ingestion.formats.text_records import DelimitedRecords, Lines, dialect, json_records, start_of_rows
+from components.ingestion.formats.blocks import RawBlock
+from components.ingestion.formats.delimited import read_delimited_blocks, start_of_rows
+from components.ingestion.formats.files import Contents, open_file, read_file_contents
+from components.ingestion.formats.jsonl import read_jsonl_blocks
+from components.ingestion.formats.lines import LineTally
+from components.ingestion.formats.parquet import parquet_members, parquet_names, read_parquet_blocks
+from components.ingestion.formats.tfrecord import read_tfrecord_blocks
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError, UnreadableError
@@ -25,33 +28,20 @@ TEXT_FORMATS = frozenset({"csv", "tsv", "jsonl"})
 PLAIN_TEXT = DelimitedText()
 
 
-@dataclasses.dataclass
-class LineTally:
-    """A reader's running count of a text file's lines that are part of no row.
-
-    Attributes:
-      header: The lines before the first row: those to skip, and the header line; 0 in a format without a header.
-      blank: Lines without a field.
-    """
-
-    header: int = 0
-    blank: int = 0
-
-
 def unit_of(file_format: str) -> Literal["line", "row"]:
     """Returns what row numbers count in a format: the file's lines or its rows."""
     return "line" if file_format in TEXT_FORMATS else "row"
 
 
-def read_rows(
+def read_blocks(
     path: str,
     file_format: str,
-    columns: Sequence[str],
+    columns: Sequence[str] | None,
     limits: Ingestion,
     tally: LineTally | None = None,
     text: DelimitedText = PLAIN_TEXT,
-) -> Iterator[RawRow]:
-    """Reads a file.
+) -> Iterator[RawBlock]:
+    """Reads a file in blocks of rows.
 
     In a csv file, a stray quote opens a field that would include all lines up to the next quote. So the reader yields
     only a record's first line, as an unreadable row, and reads again from its second line on if the record is
@@ -62,7 +52,8 @@ def read_rows(
       path: The file, on any file system that Beam supports; decompressed if its name ends in `.gz`.
       file_format: `csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`.
       columns: The columns to read. The file must have them, except that a row of a tfrecord or jsonl file may lack any.
-        In a jsonl or parquet file a name with dots may be a path to a member of nested objects (`nested`).
+        In a jsonl or parquet file a name with dots may be a path to a member of nested objects (`nested`). With None,
+        for jsonl only, a row's values are its object as it stands in the file.
       limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory; not of
         parquet, whose rows have no length in the file) and `max_record_lines`.
       tally: Counts the lines that are part of no row.
@@ -75,31 +66,36 @@ def read_rows(
       InputError: If the file is missing, lacks a column, or ends in the middle of its compressed data.
       UnreadableError: If the file cannot be read now, though its bytes may be right.
     """
-    tally = LineTally() if tally is None else tally
     progress = Progress(unit_of(file_format))
     with reported_as_user_error(path, progress):
-        for row in _rows(path, file_format, columns, limits, tally, text):
-            progress.number = row.number
-            yield row
+        for block in _blocks(path, file_format, columns, limits, LineTally() if tally is None else tally, text):
+            yield block
+            progress.number = max(progress.number, block.last_number)
 
 
-def _rows(
-    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally, text: DelimitedText
-) -> Iterator[RawRow]:
+def _blocks(
+    path: str,
+    file_format: str,
+    columns: Sequence[str] | None,
+    limits: Ingestion,
+    tally: LineTally,
+    text: DelimitedText,
+) -> Iterator[RawBlock]:
+    if file_format == "jsonl":
+        return read_jsonl_blocks(path, columns, limits, tally)
+    assert columns is not None
     match file_format:
         case "csv" | "tsv":
-            return _read_delimited(path, file_format, columns, limits, tally, text)
-        case "jsonl":
-            return _read_jsonl(path, columns, limits, tally)
+            return read_delimited_blocks(path, file_format, columns, limits, tally, text)
         case "parquet":
-            return read_parquet(path, columns)
+            return read_parquet_blocks(path, columns)
         case "tfrecord":
-            return read_tfrecord(path, columns, limits.max_row_bytes)
+            return read_tfrecord_blocks(path, columns, limits.max_row_bytes)
     raise ValueError(f"unknown format: {file_format}")
 
 
 def read_contents(path: str, file_format: str) -> Contents:
-    """Computes a file's checksum and line count, independently of its rows; raises errors as `read_rows`."""
+    """Computes a file's checksum and line count, independently of its rows; raises errors as `read_blocks`."""
     with reported_as_user_error(path, Progress(unit_of(file_format))):
         return read_file_contents(path)
 
@@ -122,18 +118,9 @@ def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -
 
 
 def read_members(path: str, names: Sequence[str]) -> list[str]:
-    """Returns which of some columns of a Parquet file are members of structs; raises errors as `read_rows`."""
+    """Returns which of some columns of a Parquet file are members of structs; raises errors as `read_blocks`."""
     with reported_as_user_error(path, Progress(unit_of("parquet"))):
         return parquet_members(path, names)
-
-
-def read_objects(path: str, limits: Ingestion) -> Iterator[RawRow]:
-    """Reads a jsonl file as `read_rows`, but the values of a row are its object as it stands in the file."""
-    progress = Progress(unit_of("jsonl"))
-    with reported_as_user_error(path, progress):
-        for row in _read_jsonl(path, None, limits, LineTally()):
-            progress.number = row.number
-            yield row
 
 
 @dataclasses.dataclass
@@ -159,26 +146,3 @@ def reported_as_user_error(path: str, progress: Progress) -> Iterator[None]:
         raise InputError(f"the file cannot be read: {error.strerror or error} ({path})") from error
     except OSError as error:
         raise UnreadableError.of(path, error) from error
-
-
-def _read_delimited(
-    path: str, file_format: str, columns: Sequence[str], limits: Ingestion, tally: LineTally, text: DelimitedText
-) -> Iterator[RawRow]:
-    with open_file(path) as stream:
-        lines, header, num_lines = start_of_rows(stream, file_format, text, limits, path)
-        check_columns(header, columns, path, is_delimited=True)
-        tally.header += num_lines
-        yield from _tallied(DelimitedRecords(lines, dialect(file_format, text), header, columns), tally)
-
-
-def _read_jsonl(path: str, columns: Sequence[str] | None, limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:
-    with open_file(path) as stream:
-        yield from _tallied(json_records(Lines(stream, limits.max_row_bytes), columns), tally)
-
-
-def _tallied(records: Iterable[RawRow | None], tally: LineTally) -> Iterator[RawRow]:
-    for row in records:
-        if row is None:
-            tally.blank += 1
-        else:
-            yield row

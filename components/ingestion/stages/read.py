@@ -12,7 +12,8 @@ from apache_beam import pvalue
 
 from components.ingestion.columns.typed_values import typed_table
 from components.ingestion.counts import LineCounts
-from components.ingestion.formats.readers import TEXT_FORMATS, LineTally, read_contents
+from components.ingestion.formats.lines import LineTally
+from components.ingestion.formats.readers import TEXT_FORMATS, read_contents
 from components.ingestion.layout import Layout
 from components.ingestion.sketches import FileSketch
 from components.ingestion.stages import scratch

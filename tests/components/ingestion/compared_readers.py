@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, event, settings
 from components.ingestion.columns.parser import Parser
 from components.ingestion.columns.rejections import Rejection, RowError, kept_text
 from components.ingestion.columns.typed_values import to_lists
-from components.ingestion.formats import record_blocks, record_readers, text_blocks
-from components.ingestion.formats.readers import PLAIN_TEXT, LineTally, read_rows
+from components.ingestion.formats import lines, parquet, tfrecord
+from components.ingestion.formats.lines import LineTally
+from components.ingestion.formats.readers import PLAIN_TEXT
 from components.ingestion.typed_reader import TypedReader
+from tests.components.ingestion.row_by_row.readers import read_rows
 from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Source
@@ -104,7 +106,7 @@ def assert_the_same(
 @contextlib.contextmanager
 def blocks_of(size: int) -> Any:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_blocks, "BLOCK_BYTES", size)
-        patch.setattr(record_readers, "PARQUET_BATCH_ROWS", size)
-        patch.setattr(record_blocks, "RECORDS_AT_ONCE", size)
+        patch.setattr(lines, "BLOCK_BYTES", size)
+        patch.setattr(parquet, "PARQUET_BATCH_ROWS", size)
+        patch.setattr(tfrecord, "RECORDS_AT_ONCE", size)
         yield

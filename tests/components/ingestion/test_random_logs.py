@@ -10,9 +10,10 @@ from apache_beam.pvalue import TaggedOutput
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from components.ingestion.formats.readers import LineTally, read_rows
+from components.ingestion.formats.lines import LineTally
 from tests.components.ingestion.csv_oracle import oracle
 from tests.components.ingestion.random_csv import HEADER, MAX_ROW_BYTES, any_log, log_of_lines
+from tests.components.ingestion.raw_rows import read_rows
 from tests.components.ingestion.row_by_row.joins import COUNTED, REJECTED, KeepFirst
 from tests.components.ingestion.row_by_row.reading import ReadRows
 from transform.config.config import Config

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from components.ingestion.formats import text_blocks
+from components.ingestion.formats import lines as text_lines
 from components.ingestion.stages import keys as key_stages
 from components.ingestion.stages import read as read_stage
 from components.ingestion.stages import scratch
@@ -160,7 +160,7 @@ def test_batches_give_what_rows_give(
     num_key_buckets, num_shards, size = sizes
     shutil.rmtree(folder / "out", ignore_errors=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_blocks, "BLOCK_BYTES", size * 30)
+        patch.setattr(text_lines, "BLOCK_BYTES", size * 30)
         patch.setattr(read_stage, "PART_ROWS", size)
         patch.setattr(key_stages, "ROWS_AT_ONCE", size)
         found = in_batches(config, files, folder / "out", num_key_buckets, num_shards)

@@ -18,9 +18,12 @@ import tensorflow as tf
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from components.ingestion.formats import record_blocks, record_readers, text_blocks
+from components.ingestion.formats import arrow_values, delimited, parquet, tfrecord
+from components.ingestion.formats.lines import LineTally
 from components.ingestion.formats.raw_rows import RawRow
-from components.ingestion.formats.readers import TEXT_FORMATS, LineTally
+from components.ingestion.formats.readers import TEXT_FORMATS
+from components.ingestion.formats.split_lines import SplitLines
+from components.ingestion.formats.tfrecord import example_row
 from components.ingestion.typed_reader import TypedReader
 from tests.components.ingestion.compared_readers import (
     COLUMNS,
@@ -110,12 +113,12 @@ def test_the_most_lines_of_a_record_do_not_set_the_cost_of_reading(
     path.write_bytes(content)
     split = []
 
-    class Counted(text_blocks._Split):
+    class Counted(SplitLines):
         def __init__(self, data: bytes, *more: Any):
             split.append(len(data))
             super().__init__(data, *more)
 
-    monkeypatch.setattr(text_blocks, "_Split", Counted)
+    monkeypatch.setattr(delimited, "SplitLines", Counted)
     with blocks_of(1000):
         source, limits = Source(path="x", format="csv"), Ingestion(max_record_lines=10_000)
         found = in_blocks(path, source, OF_LOG, limits)
@@ -217,7 +220,7 @@ def test_a_block_of_records_ends_at_its_bytes(folder: Path, monkeypatch: pytest.
         for _ in range(10):
             writer.write(_example({"id": [b"x" * 1000]}))
     source, columns, limits = Source(path="x", format="tfrecord"), (COLUMNS[0],), Ingestion()
-    monkeypatch.setattr(record_blocks, "BYTES_AT_ONCE", 3000)  # three records of some more than 1000 bytes
+    monkeypatch.setattr(tfrecord, "BYTES_AT_ONCE", 3000)  # three records of some more than 1000 bytes
     blocks = list(TypedReader("log", source, columns, limits).read(str(path), LineTally()))
     assert [block.num_rows for block in blocks] == [3, 3, 3, 1]
     assert in_blocks(path, source, columns, limits) == one_by_one(path, source, columns, limits)
@@ -305,9 +308,9 @@ def test_odd_rows_of_a_batch_are_taken_from_its_columns_at_once(folder: Path, mo
 
     def counted(column: pa.Array) -> list[Any]:
         lengths.append(len(column))
-        return record_readers.to_python(column)
+        return arrow_values.to_python(column)
 
-    monkeypatch.setattr(record_blocks, "to_python", counted)
+    monkeypatch.setattr(parquet, "to_python", counted)
     assert in_blocks(path, source, columns, LIMITS) == expected
     assert lengths == [20, 20]
 
@@ -322,9 +325,9 @@ def rows_in_python(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counted(number: int, record: bytes, names: Sequence[str]) -> RawRow:
         numbers.append(number)
-        return record_readers.example_row(number, record, names)
+        return example_row(number, record, names)
 
-    monkeypatch.setattr(record_blocks, "example_row", counted)
+    monkeypatch.setattr(tfrecord, "example_row", counted)
     return numbers
 
 
@@ -349,7 +352,7 @@ def test_values_whose_names_are_damaged(folder: Path, monkeypatch: pytest.Monkey
     good = {"id": [b"h"], "price": [1.0], "clicked": [1]}
     records = [_example(good), *(_example(good).replace(b"\n" + name, b"\x1a" + name) for name in (PRICE, CLICKED))]
     with pytest.raises(RuntimeError, match='wrong type, expected float_list, found int64_list for feature ""'):
-        record_blocks._decode(enumerate(records))
+        tfrecord._decode(enumerate(records))
     path = folder / "a.tfrecord"
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:

@@ -22,7 +22,7 @@ from components.ingestion.formats.nested import (
     why_no_member,
 )
 from components.ingestion.formats.raw_rows import BadMember
-from components.ingestion.formats.readers import read_rows
+from tests.components.ingestion.raw_rows import read_rows
 from transform.config.settings import Ingestion
 from transform.errors import InputError
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from components.ingestion.formats import files
+from components.ingestion.formats.lines import LineTally
 from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, RawRow
-from components.ingestion.formats.readers import LineTally, read_header, read_rows
+from components.ingestion.formats.readers import read_header
+from tests.components.ingestion.raw_rows import read_rows
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError, UnreadableError

@@ -14,9 +14,10 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 
+from components.ingestion.formats.parquet import parquet_batches
 from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, RawRow
-from components.ingestion.formats.readers import read_header, read_rows
-from components.ingestion.formats.record_readers import parquet_batches
+from components.ingestion.formats.readers import read_header
+from tests.components.ingestion.raw_rows import read_rows
 from transform.config.settings import Ingestion
 from transform.errors import InputError, UnreadableError
 
@@ -106,7 +107,7 @@ def _as_strings(lists: pa.ListArray) -> pa.ListArray:
 
 
 def test_parquet_batches_join_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.ingestion.formats.record_readers.PARQUET_BATCH_ROWS", 3)
+    monkeypatch.setattr("components.ingestion.formats.parquet.PARQUET_BATCH_ROWS", 3)
     lists = [[str(i)] * (i % 3) for i in range(10)]
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": [str(i) for i in range(10)], "b": lists}), path, row_group_size=7)
@@ -155,7 +156,7 @@ class FailingFile(io.FileIO):
 def test_an_error_of_a_parquet_file_s_disk_is_no_error_of_the_data(tmp_path: Path, monkeypatch: Any) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"a": [1]}), path)
-    monkeypatch.setattr("components.ingestion.formats.record_readers.open_file", FailingFile)
+    monkeypatch.setattr("components.ingestion.formats.parquet.open_file", FailingFile)
     for action in (lambda: read(path, "parquet", ["a"]), lambda: read_header(str(path), "parquet")):
         with pytest.raises(UnreadableError, match=r"the file cannot be read now: Input/output error; .*a.parquet"):
             action()
@@ -218,7 +219,7 @@ def test_long_rows_of_parquet_are_read_in_batches_of_fewer_rows(
     path = tmp_path / "a.parquet"
     pq.write_table(table, path, row_group_size=500, use_dictionary=False, write_statistics=False)
     whole = [row.values for row in read(path, "parquet", ["number"])]
-    monkeypatch.setattr("components.ingestion.formats.record_readers.PARQUET_BATCH_BYTES", 1_100)
+    monkeypatch.setattr("components.ingestion.formats.parquet.PARQUET_BATCH_BYTES", 1_100)
 
     def lengths(*columns: str) -> set[int]:
         return {len(batch) for batch in parquet_batches(str(path), columns)}

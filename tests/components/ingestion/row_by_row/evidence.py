@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import heapq
 from collections.abc import Sequence
 from typing import Any
 
 from components.ingestion.evidence import File, SketchValue
 from components.ingestion.layout import Layout
-from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, FilePart, key_hash, sketch_value
+from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, FilePart, sketch_value
 from transform.config.component_settings import IngestionSettings
 from transform.feature import IMPRESSIONS
 
 _SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
+
+
+def key_hash(text: str) -> int:
+    """Returns the hash by which rows and keys are sampled: 53 bits."""
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=7).digest(), "big") >> 3
 
 
 class FileSketch:

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from components.ingestion.layout import Layout as Columns
-from components.ingestion.layout import put_value
 from transform.example_keys import (
     FOLD,
     IMPRESSION_ID,
@@ -23,7 +22,18 @@ from transform.example_keys import (
     TIMESTAMP,
     WEIGHT,
 )
-from transform.feature import IMPRESSIONS
+from transform.feature import IMPRESSIONS, Feature
+
+
+def put_value(entries: Any, feature: Feature, value: Any) -> None:
+    """Adds a feature's value to a tf.Example's entries; None adds nothing."""
+    if value is None:
+        return
+    values = value if feature.is_list else [value]
+    if feature.of_kind.holds == "text":
+        entries[feature.name].bytes_list.value.extend(text.encode() for text in values)
+    else:
+        entries[feature.name].float_list.value.extend(values)
 
 
 def split_of_key(key: str, eval_fraction: float) -> str:

@@ -11,9 +11,11 @@ from apache_beam import pvalue
 from components.ingestion.columns.parser import Parser
 from components.ingestion.columns.rejections import Rejection, RowError, kept_text
 from components.ingestion.counts import LineCounts
-from components.ingestion.formats.readers import TEXT_FORMATS, LineTally, read_contents, read_rows
+from components.ingestion.formats.lines import LineTally
+from components.ingestion.formats.readers import TEXT_FORMATS, read_contents
 from tests.components.ingestion.row_by_row.evidence import FileSketch
 from tests.components.ingestion.row_by_row.joins import COUNTED, EVIDENCE, REJECTED
+from tests.components.ingestion.row_by_row.readers import read_rows
 from transform.config import sources
 from transform.config.config import Config
 from transform.errors import InputError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from components.ingestion.formats import text_blocks
+from components.ingestion.formats import lines
 from components.ingestion.stages import read as read_stage
 from components.ingestion.stages import scratch
 from components.ingestion.stages.read import ReadFiles
@@ -21,7 +21,7 @@ def test_a_part_ends_with_the_block_that_reaches_the_limit_of_rows_or_of_bytes(
     path = tmp_path / "users.csv"
     line = "user-{:02d},tag\n"  # 12 bytes
     path.write_text("user,owned\n" + "".join(line.format(number) for number in range(30)))
-    monkeypatch.setattr(text_blocks, "BLOCK_BYTES", 6 * 12)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 6 * 12)
     monkeypatch.setattr(read_stage, "PART_ROWS", rows)
     monkeypatch.setattr(read_stage, "PART_BYTES", num_bytes)
     outputs = ReadFiles(Task(store_config(), 0, str(tmp_path), 1, 1)).process(("users", "", 0, str(path)))

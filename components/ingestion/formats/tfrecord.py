@@ -1,33 +1,28 @@
-"""Reads the binary formats in blocks of rows: Parquet, and TFRecord files of tf.Examples."""
+"""Reads TFRecord files of tf.Examples."""
 
 from __future__ import annotations
 
 import collections
+import functools
 import itertools
 import operator
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from google.protobuf.message import DecodeError
 
 # tfx-bsl 1.21.0 has no public decoder outside of Beam.
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
-from components.ingestion.formats.blocks import FastColumn, RawBlock, checked_texts, rows_of
-from components.ingestion.formats.raw_rows import RawRow
-from components.ingestion.formats.record_readers import (
-    can_be_decoded,
-    example_row,
-    example_types,
-    parquet_batches,
-    read_records,
-    time_texts,
-    to_python,
-    to_seconds,
-)
+from components.ingestion.formats.arrow_values import arrow_column
+from components.ingestion.formats.blocks import FastColumn, RawBlock
+from components.ingestion.formats.files import open_file
+from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, RawRow
 from transform.config.columns import Column
+from transform.files.tfrecords import HEAD_BYTES, TAIL_BYTES, Lengths, masked_checksum
 
 #: A block of a TFRecord file ends with the record that has this number in it, or these bytes.
 RECORDS_AT_ONCE, BYTES_AT_ONCE = 10_000, 32 << 20
@@ -36,57 +31,8 @@ RECORDS_AT_ONCE, BYTES_AT_ONCE = 10_000, 32 << 20
 _REFUSALS = (RuntimeError, UnicodeDecodeError)
 
 
-def read_parquet_blocks(path: str, columns: Sequence[str]) -> Iterator[RawBlock]:
-    """Reads a Parquet file; the rows, the numbers and the errors are those of `readers.read_rows`."""
-    number = 0
-    for batch in parquet_batches(path, columns):
-        yield _parquet_block(batch, number, columns)
-        number += len(batch)
-
-
-def _parquet_block(batch: pa.RecordBatch, number: int, columns: Sequence[str]) -> RawBlock:
-    def raw(column: Column) -> FastColumn:
-        values = batch.column(column.name)
-        if pa.types.is_dictionary(values.type):
-            values = values.dictionary_decode()
-        if column.form is not None and (pa.types.is_timestamp(values.type) or pa.types.is_date(values.type)):
-            return FastColumn(time_texts(values), np.zeros(len(values), bool))
-        return _arrow_column(values)
-
-    def rows(positions: npt.NDArray[np.int64]) -> list[Mapping[str, Any]]:
-        some = pa.array(positions)
-        return rows_of({name: to_python(batch.column(name).take(some)) for name in columns})
-
-    return RawBlock(np.arange(number + 1, number + len(batch) + 1), raw, rows)
-
-
-def _arrow_column(column: pa.Array) -> FastColumn:
-    """Returns a column of texts, numbers or lists; values of another type need the fallback."""
-    kind = column.type
-    no_fallback = np.zeros(len(column), bool)
-    if pa.types.is_dictionary(kind):
-        return _arrow_column(column.dictionary_decode())
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        is_large = pa.types.is_large_string(kind)
-        return FastColumn(*checked_texts(column.view(pa.large_binary() if is_large else pa.binary())))
-    if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
-        return FastColumn(*checked_texts(column))
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        items, fallback_items = _arrow_column(column.flatten())
-        lengths = np.asarray(column.value_lengths().fill_null(0), np.int64)
-        fallback = no_fallback
-        fallback[np.repeat(np.arange(len(column)), lengths)[fallback_items]] = True
-        offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]), pa.int32())
-        return FastColumn(pa.ListArray.from_arrays(offsets, items, mask=column.is_null()), fallback)
-    if pa.types.is_timestamp(kind):
-        return FastColumn(to_seconds(column), no_fallback)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind):
-        return FastColumn(column, no_fallback)
-    return FastColumn(pa.nulls(len(column)), np.asarray(column.is_valid()))
-
-
 def read_tfrecord_blocks(path: str, columns: Sequence[str], max_row_bytes: int) -> Iterator[RawBlock]:
-    """Reads a file of tf.Examples; the rows, the numbers and the errors are those of `readers.read_rows`."""
+    """Reads a file of tf.Examples; see `readers.read_blocks`."""
     records: list[tuple[int, bytes]] = []
     fallback_rows: list[RawRow] = []
     error: Exception | None = None
@@ -140,6 +86,86 @@ def _tfrecord_block(
     return RawBlock(np.array([number for number, _ in records], np.int64), raw, rows, fallback_rows)
 
 
+def read_records(path: str, max_row_bytes: int) -> Iterator[tuple[int, bytes] | RawRow]:
+    """Yields the number and the bytes of each record of a TFRecord file; the row, of one that is too long.
+
+    TensorFlow's own reader does not detect that a file ends within a record: it ignores the cut record.
+    """
+    lengths = Lengths()
+    number = 0
+    with open_file(path) as stream:
+        while head := stream.read(HEAD_BYTES):
+            number += 1
+            length = lengths[head]
+            if length > max_row_bytes:
+                detail = f"a row must have at most {max_row_bytes} bytes. Received: {length}"
+                yield RawRow(number, None, "too_long", detail, ascii(_read_beginning(stream, length)))
+                continue
+            rest = stream.read(length + TAIL_BYTES)
+            record = rest[:length]
+            if rest[length:] != masked_checksum(record):
+                raise EOFError("a record is cut off, or its bytes are not those that were written")
+            yield number, record
+
+
+def _read_beginning(stream: BinaryIO, length: int) -> bytes:
+    """Skips a record and its checksum; returns the record's beginning."""
+    kept = stream.read(min(length, MAX_KEPT_CHARACTERS))
+    left = length - len(kept) + TAIL_BYTES
+    while left > 0:
+        block = stream.read(min(left, 1 << 20))
+        if not block:
+            raise EOFError("the file ends within a record")
+        left -= len(block)
+    return kept
+
+
+def example_row(number: int, record: bytes, columns: Sequence[str]) -> RawRow:
+    """Returns a serialized tf.Example, the record with this number, as a row."""
+    try:
+        features = _parse_features(record)
+    except DecodeError as error:
+        return RawRow(number, None, "undecodable", f"a record must be a tf.Example: {error}", ascii(record))
+    return RawRow(number, {name: _example_value(features, name) for name in columns})
+
+
+def can_be_decoded(record: bytes) -> bool:
+    """Whether a record is a serialized tf.Example."""
+    try:
+        _parse_features(record)
+    except DecodeError:
+        return False
+    return True
+
+
+def example_types(record: bytes) -> dict[str, str]:
+    """Returns the type of the values of each feature of a serialized tf.Example."""
+    kinds = ((name, feature.WhichOneof("kind")) for name, feature in _parse_features(record).items())
+    return {name: kind for name, kind in kinds if kind is not None}
+
+
+def _parse_features(record: bytes) -> Any:
+    return _example().FromString(record).features.feature
+
+
+@functools.cache
+def _example() -> Any:
+    # Imported here only: it imports TensorFlow, which the other formats do not need.
+    from tensorflow.core.example import example_pb2
+
+    return example_pb2.Example
+
+
+def _example_value(features: Any, name: str) -> Any:
+    feature = features.get(name)
+    kind = None if feature is None else feature.WhichOneof("kind")
+    if kind is None:
+        return None
+    values = getattr(feature, kind).value
+    # Most have one value, and a container of Protocol Buffers is slow to iterate over.
+    return (values[0],) if len(values) == 1 else tuple(values) or None
+
+
 def _decode(records: Iterable[tuple[int, bytes]]) -> pa.RecordBatch:
     """Decodes numbered examples; raises one of `_REFUSALS` if one is damaged or has another type of values."""
     batch = ExamplesToRecordBatchDecoder().DecodeBatch([record for _, record in records])
@@ -189,7 +215,7 @@ def _list_column(lists: pa.Array) -> FastColumn:
         return FastColumn(lists, np.zeros(len(lists), bool))
     if not pa.types.is_large_binary(lists.type.value_type):
         return FastColumn(pa.nulls(len(lists)), _lengths(lists) > 0)
-    column = _arrow_column(lists)
+    column = arrow_column(lists)
     return FastColumn(column.values, column.fallback)
 
 
@@ -202,7 +228,7 @@ def _first_values(lists: pa.Array) -> FastColumn:
     values = lists.flatten()
     if not (lengths == 1).all():
         values = values.take(pa.array(starts, mask=lengths != 1))
-    fast = _arrow_column(values)
+    fast = arrow_column(values)
     return FastColumn(fast.values, fast.fallback | (lengths > 1))
 
 

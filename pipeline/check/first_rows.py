@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from components.ingestion.columns.text_counts import TextCounts
-from components.ingestion.formats.readers import LineTally
+from components.ingestion.formats.lines import LineTally
 from components.ingestion.spans import SpanFiles
 from components.ingestion.typed_reader import TypedBlock, TypedReader
 from transform.config.columns import Column
@@ -40,7 +40,7 @@ class FirstRows:
         self.is_whole = True
 
     def blocks(self, texts: TextCounts | None = None) -> Iterator[TypedBlock]:
-        """Yields the rows; counts in `texts` what the rules for texts change; raises errors as `read_rows`."""
+        """Yields the rows; counts in `texts` what the rules for texts change; raises errors as `read_blocks`."""
         for path in self._paths:
             for block in self._reader.raw_blocks(path, LineTally()):
                 left = block.num_rows if self._max_rows is None else self._max_rows - self.num_rows
