@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 from google.protobuf import text_format
@@ -133,6 +134,7 @@ def test_statistics_that_nobody_reads_are_not_computed() -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_token_that_a_window_lacks_keeps_a_row_for_its_memory(tmp_path: Path) -> None:
     days = Days(tmp_path)
     thursday = days.examples(1, [("thu", "chess")] * 3 + [("thu", "maps")])
@@ -176,6 +178,7 @@ def test_a_new_feature_s_tokens_are_remembered_from_the_whole_window(tmp_path: P
     assert remembered["weekday_x_app"] == {b"fri\x1fchess": Seen(2.0, 2), b"thu\x1fchess": Seen(2.0, 1)}
 
 
+@pytest.mark.slow
 def test_a_completed_tail_is_counted_with_the_span_that_completed_it(tmp_path: Path) -> None:
     days = Days(tmp_path)
     thursday, friday = days.examples(1, [("thu", "chess")] * 4), days.examples(2, [("fri", "chess")] * 2)

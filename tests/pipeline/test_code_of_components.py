@@ -95,6 +95,7 @@ def test_what_runs_our_code_has_a_fingerprint(entry_points: dict[str, list[str]]
     assert expected < entry_points.keys()
 
 
+@pytest.mark.slow
 def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_import_it(
     entry_points: dict[str, list[str]], imported: dict[str, set[str]], tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
     assert found == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("node", "modules"),
     [

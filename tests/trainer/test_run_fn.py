@@ -36,6 +36,7 @@ def first_model(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> P
     return model_dir
 
 
+@pytest.mark.slow
 def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
     report = report_of(first_model)
     assert report["validation"]["auc"] > 0.9
@@ -59,6 +60,7 @@ def test_learns_and_exports(first_span: Span, first_model: Path) -> None:
     assert served.logloss == pytest.approx(report["validation"]["logloss"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_next_run_starts_from_the_previous_model(second_span: Span, first_model: Path, tmp_path: Path) -> None:
     base = str(first_model / "Format-Serving")
     # A single step, so that the result shows the state from which the run starts.

@@ -66,6 +66,7 @@ def test_a_logged_row_scores_as_its_transformed_example(
     np.testing.assert_allclose(np.sort(scores.row_scores[:600]), own.eval_scores, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_exported_model_scores_logged_examples_by_the_counts_known_before_and_requests_by_all(
     tmp_path: Path,
 ) -> None:

@@ -36,6 +36,7 @@ def test_a_good_day_is_let_through(last_days: list[Day], earlier: list[SpanEvide
     assert decide(combine_evidence(last_days[-1], config), earlier, config.drift) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", [*BAD_DAYS, *INVENTED], ids=lambda row: row.kind)
 def test_a_bad_day_is_found_by_its_rule(
     row: BadDay, last_days: list[Day], earlier: list[SpanEvidence], config: Config

@@ -86,12 +86,14 @@ def both(raw: Artifact, tmp_path_factory: pytest.TempPathFactory) -> tuple[Artif
     return run(ColumnStatisticsExecutor, raw, folder / "ours"), run(StockExecutor, raw, folder / "theirs")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_statistics_are_those_of_tfx(both: tuple[Artifact, Artifact], split: str) -> None:
     ours, theirs = (read(statistics, split) for statistics in both)
     assert_alike(ours, theirs)
 
 
+@pytest.mark.slow
 def test_ids_are_not_counted(both: tuple[Artifact, Artifact]) -> None:
     (dataset,) = read(both[0], "store").datasets
     found = {feature.path.step[0]: feature for feature in dataset.features}
@@ -102,6 +104,7 @@ def test_ids_are_not_counted(both: tuple[Artifact, Artifact]) -> None:
         assert strings.common_stats.num_non_missing > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_bytes", [1, 2_000, 1 << 25])
 def test_batches_are_joined_without_changing_the_statistics(
     raw: Artifact, both: tuple[Artifact, Artifact], num_bytes: int, monkeypatch: pytest.MonkeyPatch
@@ -128,6 +131,7 @@ def assert_alike(
             assert values[path] == (value if is_count else pytest.approx(value, rel=1e-9)), (name, path)
 
 
+@pytest.mark.slow
 def test_the_artifacts_are_alike(both: tuple[Artifact, Artifact]) -> None:
     ours, theirs = both
     assert (ours.split_names, ours.span) == (theirs.split_names, theirs.span)
@@ -136,6 +140,7 @@ def test_the_artifacts_are_alike(both: tuple[Artifact, Artifact]) -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", SCHEMAS)
 def test_the_gate_judges_both_alike(both: tuple[Artifact, Artifact], rule: str) -> None:
     schema = text_format.Parse(SCHEMAS[rule], schema_pb2.Schema())

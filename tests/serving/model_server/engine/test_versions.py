@@ -37,6 +37,7 @@ def _of_version(number: int) -> predict_pb2.PredictRequest:
     return sent
 
 
+@pytest.mark.slow
 def test_swaps_under_load_fail_no_request_and_never_go_back(changing: Server, folder: Path, saved: Saved) -> None:
     biases = {1: 1.0}
     stop = threading.Event()
