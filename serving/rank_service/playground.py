@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -94,12 +94,7 @@ class Playground:
         self._free = asyncio.Semaphore(_NUM_CONCURRENT)
 
     async def __aenter__(self) -> Playground:
-        options, secure = channel.options(self._settings), channel.credentials(self._settings)
-        self._channel = (
-            grpc.aio.secure_channel(self._settings.server, secure, options)
-            if secure
-            else grpc.aio.insecure_channel(self._settings.server, options)
-        )
+        self._channel = channel.open_channel(self._settings, grpc.aio)
         self._metadata = channel.CallMetadata(self._settings)
         return self
 
@@ -196,27 +191,19 @@ def add_playground(app: FastAPI, playground: Playground) -> None:
       app: The application.
       playground: The page's state, which the application's lifespan must open.
     """
+    pages = {"": _without_slash, "/": _file("index.html", "text/html"), "/start": playground.start}
+    pages |= {f"/{name}": _file(name, media_type) for name, media_type in _FILES.items()}
+    for path, answer in pages.items():
+        app.get(f"{PATH}{path}", include_in_schema=False)(answer)
+    app.post(f"{PATH}/rank", include_in_schema=False, response_model_exclude_none=True)(playground.rank)
 
-    @app.get(PATH, include_in_schema=False)
-    async def without_slash() -> RedirectResponse:
-        return RedirectResponse(f"{PATH}/")
 
-    @app.get(f"{PATH}/", include_in_schema=False)
-    async def page() -> FileResponse:
-        return FileResponse(_FOLDER / "index.html", media_type="text/html", headers=_HEADERS)
+async def _without_slash() -> RedirectResponse:
+    return RedirectResponse(f"{PATH}/")
 
-    def serve_file(name: str, media_type: str) -> None:
-        @app.get(f"{PATH}/{name}", include_in_schema=False)
-        async def file() -> FileResponse:
-            return FileResponse(_FOLDER / name, media_type=media_type, headers=_HEADERS)
 
-    for name, media_type in _FILES.items():
-        serve_file(name, media_type)
+def _file(name: str, media_type: str) -> Callable[[], Awaitable[FileResponse]]:
+    async def file() -> FileResponse:
+        return FileResponse(_FOLDER / name, media_type=media_type, headers=_HEADERS)
 
-    @app.get(f"{PATH}/start", include_in_schema=False)
-    async def start() -> Start:
-        return await playground.start()
-
-    @app.post(f"{PATH}/rank", include_in_schema=False, response_model_exclude_none=True)
-    async def rank(body: VersionRequest) -> RankResponse:
-        return await playground.rank(body)
+    return file

@@ -105,60 +105,74 @@ def make_app(
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`, which needs no network.
     """
-
-    @contextlib.asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with contextlib.AsyncExitStack() as stack:
-            app.state.client = await stack.enter_async_context(AsyncRankingClient(settings))
-            if playground is not None:
-                await stack.enter_async_context(playground)
-            yield
-
+    answers = _Answers(settings, max_concurrent, playground)
     app = FastAPIOffline(
         title="wide-deep-ranker: ranking",
         version="1",
-        lifespan=lifespan,
+        lifespan=answers.lifespan,
         redoc_url=None,
         swagger_ui_parameters={"validatorUrl": None},  # else the page sends its address to a public validator
     )
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, seconds=timeout_seconds)
-    free, counters = asyncio.Semaphore(max_concurrent), RankingCounters()
-
-    @app.post("/rank", responses=_PROBLEMS, response_model=RankResponse, response_model_exclude_none=True)
-    async def rank(body: RankRequest) -> RankResponse:
-        """Ranks one request's candidates."""
-        if free.locked():
-            raise RankingError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f"at most {max_concurrent} rankings at once. Received: one more"
-            )
-        async with free:
-            client: AsyncRankingClient = app.state.client
-            ranking = await client.rank(body.context, body.pairs(), body.k, logits=body.logits, explain=body.explain)
-            counters.count(ranking)
-            return RankResponse.of(ranking)
-
-    @app.get("/health/live", response_model_exclude_none=True)
-    async def live() -> Health:
-        """Whether the service runs."""
-        return Health(status="live")
-
-    @app.get("/health/ready", responses={k: v for k, v in _PROBLEMS.items() if k in (404, 502, 503, 504)})
-    async def ready() -> Health:
-        """Whether the model server answers for the model."""
-        client: AsyncRankingClient = app.state.client
-        return Health(status="ready", version=(await client.signatures()).version)
-
-    @app.get("/metrics", include_in_schema=False)
-    async def metrics() -> Response:
-        """The counters, in Prometheus's text format."""
-        return Response(counters.page(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
-
+    app.post("/rank", responses=_PROBLEMS, response_model_exclude_none=True)(answers.rank)
+    app.get("/health/live", response_model_exclude_none=True)(answers.live)
+    app.get("/health/ready", responses={k: v for k, v in _PROBLEMS.items() if k in (404, 502, 503, 504)})(answers.ready)
+    app.get("/metrics", include_in_schema=False)(answers.metrics)
     if playground is not None:
         add_playground(app, playground)
     app.add_exception_handler(RankingError, _ranking_error)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _http_error)
     return app
+
+
+class _Answers:
+    """The service's answers; its OpenAPI page shows the first line of each method.
+
+    Args:
+      settings: The settings of the client that calls the model server.
+      max_concurrent: The most rankings at once.
+      playground: The page at `/ui`, whose state is closed with the service; None for none.
+    """
+
+    def __init__(self, settings: ClientSettings, max_concurrent: int, playground: Playground | None) -> None:
+        self._settings, self._max_concurrent, self._playground = settings, max_concurrent, playground
+        self._free, self._counters = asyncio.Semaphore(max_concurrent), RankingCounters()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Keeps the client, and the page's state, open while the service runs."""
+        async with contextlib.AsyncExitStack() as stack:
+            self._client = await stack.enter_async_context(AsyncRankingClient(self._settings))
+            if self._playground is not None:
+                await stack.enter_async_context(self._playground)
+            yield
+
+    async def rank(self, body: RankRequest) -> RankResponse:
+        """Ranks one request's candidates."""
+        if self._free.locked():
+            most = self._max_concurrent
+            raise RankingError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"at most {most} rankings at once. Received: one more"
+            )
+        async with self._free:
+            ranking = await self._client.rank(
+                body.context, body.pairs(), body.k, logits=body.logits, explain=body.explain
+            )
+            self._counters.count(ranking)
+            return RankResponse.of(ranking)
+
+    async def live(self) -> Health:
+        """Whether the service runs."""
+        return Health(status="live")
+
+    async def ready(self) -> Health:
+        """Whether the model server answers for the model."""
+        return Health(status="ready", version=(await self._client.signatures()).version)
+
+    async def metrics(self) -> Response:
+        """The counters, in Prometheus's text format."""
+        return Response(self._counters.page(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
 
 def _problem(status: int, text: str, headers: Any = None) -> JSONResponse:

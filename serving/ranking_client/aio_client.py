@@ -38,12 +38,7 @@ class AsyncRankingClient:
         self._settings = settings
         self._steps = RankingSteps(settings)
         self._metadata = channel.CallMetadata(settings)
-        options, secure = channel.options(settings), channel.credentials(settings)
-        self._channel = (
-            grpc.aio.secure_channel(settings.server, secure, options)
-            if secure
-            else grpc.aio.insecure_channel(settings.server, options)
-        )
+        self._channel = channel.open_channel(settings, grpc.aio)
         self._stub = PredictionServiceStub(self._channel)
 
     async def __aenter__(self) -> AsyncRankingClient:

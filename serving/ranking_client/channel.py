@@ -1,4 +1,4 @@
-"""gRPC channel options, credentials and call metadata, shared by both clients."""
+"""The gRPC channel, its credentials and the metadata of calls, shared by both clients."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -26,23 +27,30 @@ _RECONNECT_MS = {
 }
 
 
-def options(settings: ClientSettings) -> list[tuple[str, int | str]]:
-    """The channel's options."""
-    return [
-        ("grpc.lb_policy_name", "round_robin"),
-        ("grpc.max_send_message_length", settings.max_request_bytes),
-        ("grpc.max_receive_message_length", settings.max_request_bytes),
-        *_RECONNECT_MS.items(),
-    ]
+def open_channel(settings: ClientSettings, library: Any) -> Any:
+    """Opens a channel to the server.
 
-
-def credentials(settings: ClientSettings) -> grpc.ChannelCredentials | None:
-    """The channel's TLS credentials; None without TLS.
+    Args:
+      settings: The client's settings.
+      library: `grpc`, or `grpc.aio` for a channel of asyncio.
 
     Raises:
       InputError: If a certificate file has no certificate, or the client's certificate and key are not a pair.
       OSError: If a file cannot be read.
     """
+    options: list[tuple[str, int | str]] = [
+        ("grpc.lb_policy_name", "round_robin"),
+        ("grpc.max_send_message_length", settings.max_request_bytes),
+        ("grpc.max_receive_message_length", settings.max_request_bytes),
+        *_RECONNECT_MS.items(),
+    ]
+    if secure := _credentials(settings):
+        return library.secure_channel(settings.server, secure, options)
+    return library.insecure_channel(settings.server, options)
+
+
+def _credentials(settings: ClientSettings) -> grpc.ChannelCredentials | None:
+    """The channel's TLS credentials; None without TLS."""
     if settings.ca_certificate is None:
         return None
     # The files are checked here, since gRPC would only report that no server can be reached.

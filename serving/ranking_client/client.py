@@ -38,12 +38,7 @@ class RankingClient:
         self._settings = settings
         self._steps = RankingSteps(settings)
         self._metadata = channel.CallMetadata(settings)
-        options, secure = channel.options(settings), channel.credentials(settings)
-        self._channel = (
-            grpc.secure_channel(settings.server, secure, options)
-            if secure
-            else grpc.insecure_channel(settings.server, options)
-        )
+        self._channel = channel.open_channel(settings, grpc)
         self._stub = PredictionServiceStub(self._channel)
 
     def __enter__(self) -> RankingClient:

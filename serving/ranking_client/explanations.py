@@ -11,7 +11,7 @@ import grpc
 
 from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RankingError, RequestError
-from serving.ranking_client.messages import predict_request
+from serving.ranking_client.messages import output, predict_request
 from serving.ranking_client.ranked import Explanation, RankedItem, Summand
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
@@ -142,8 +142,8 @@ def read_explanations(response: Any, number: int) -> tuple[Explanation, ...]:
     Raises:
       RankingError: If an output is missing, or has another number of values.
     """
-    texts = {name: list(_output(response, name).string_val) for name in _TEXTS}
-    numbers = {name: _floats(_output(response, name)) for name in _NUMBERS}
+    texts = {name: list(output(response, name).string_val) for name in _TEXTS}
+    numbers = {name: _floats(output(response, name)) for name in _NUMBERS}
     try:
         return make_explanations(texts, numbers, number)
     except ValueError as error:
@@ -200,14 +200,6 @@ def _summands(
 
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace")
-
-
-def _output(response: Any, name: str) -> Any:
-    """Returns an output of a PredictResponse, a TensorProto."""
-    if name not in response.outputs:
-        rule = f"an answer must have the output `{name}`. Received: {sorted(response.outputs)}"
-        raise RankingError(grpc.StatusCode.INTERNAL, rule)
-    return response.outputs[name]
 
 
 def _floats(tensor: Any) -> list[float]:

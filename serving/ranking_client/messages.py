@@ -151,7 +151,7 @@ def read_ranking(response: Any, signature: str, part: Candidates) -> list[Ranked
     if signature == SERVING_SIGNATURE:
         order = sorted(range(number), key=lambda i: -scores[i])
         return [RankedItem(part.ids[i].decode(), scores[i]) for i in order]
-    ids = [item_id.decode() for item_id in _checked(_output(response, ITEM_IDS).string_val, ITEM_IDS, number)]
+    ids = [item_id.decode() for item_id in _checked(output(response, ITEM_IDS).string_val, ITEM_IDS, number)]
     nothing: list[None] = [None] * number
     wide: Sequence[float | None] = nothing
     deep: Sequence[float | None] = nothing
@@ -163,7 +163,8 @@ def read_ranking(response: Any, signature: str, part: Candidates) -> list[Ranked
     return list(map(RankedItem, ids, scores, wide, deep, in_catalog))
 
 
-def _output(response: Any, name: str) -> Any:
+def output(response: Any, name: str) -> Any:
+    """Returns an output of a PredictResponse, a TensorProto; raises RankingError if it is missing."""
     if name not in response.outputs:
         raise _bad_answer(f"an answer must have the output `{name}`. Received: {sorted(response.outputs)}")
     return response.outputs[name]
@@ -171,7 +172,7 @@ def _output(response: Any, name: str) -> Any:
 
 def _floats(response: Any, name: str, number: int) -> list[float]:
     """An output's float32 values, which a server may send packed in `tensor_content` or in `float_val`."""
-    tensor = _output(response, name)
+    tensor = output(response, name)
     content = tensor.tensor_content
     if len(content) % _FLOAT_BYTES:
         raise _bad_answer(f"`{name}` must have {_FLOAT_BYTES} bytes a value. Received: {len(content):,} bytes")
@@ -181,7 +182,7 @@ def _floats(response: Any, name: str, number: int) -> list[float]:
 
 def _bools(response: Any, name: str, number: int) -> list[bool]:
     """An output's booleans, which a server may send packed in `tensor_content` or in `bool_val`."""
-    tensor = _output(response, name)
+    tensor = output(response, name)
     return _checked([byte != 0 for byte in tensor.tensor_content] or list(tensor.bool_val), name, number)
 
 
