@@ -32,9 +32,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "serving": (
         "transform.errors",
         "transform.example_keys",
-        "transform.signature_names",
         "transform.files.tfrecords",
         "transform.files.version_layout",
+        "transform.signature_names",
     ),
     "transform": (),
 }
@@ -76,6 +76,26 @@ def test_imports_go_one_way(package: str) -> None:
 )
 def test_a_wrong_import_is_seen(package: str, source: str, expected: list[str]) -> None:
     assert forbidden(imported_names(source.encode(), package), package.split(".")[0]) == expected
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/architecture.md"])
+def test_the_pages_say_what_serving_imports(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (sentence,) = re.findall(r"`serving` imports five modules of `transform`\s+only: (.*?)\.\s", text, re.DOTALL)
+    assert tuple(re.findall(r"`(.*?)`", sentence)) == ALLOWED["serving"]
+
+
+#: The rooms of the model server, each with those that it may import.
+ROOMS: dict[str, tuple[str, ...]] = {"protocol": ("engine", "guard"), "engine": ("guard",), "guard": ()}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_the_rooms_of_the_model_server_import_downward(room: str) -> None:
+    package = "serving.model_server"
+    allowed = tuple(f"{package}.{name}." for name in (room, *ROOMS[room], "errors", "logs", "protos"))
+    for path in (ROOT / "serving/model_server" / room).rglob("*.py"):
+        imported = imported_names(path.read_bytes(), f"{package}.{room}")
+        assert [n for n in imported if n.startswith(package) and not f"{n}.".startswith(allowed)] == [], path
 
 
 def test_no_module_imports_itself_by_way_of_others() -> None:

@@ -25,31 +25,48 @@ class UnfinishedBody:
     dropped: bool = False
 
     def add(self, size: int) -> None:
-        """Counts bytes that have arrived, or that were decoded."""
-        self.bodies.add(self, size)
+        """Counts bytes that have arrived, or that were decoded.
+
+        If there are too many of all bodies, those that have stalled the longest are dropped.
+        """
+        if self.dropped:
+            return
+        arriving = self.bodies.arriving
+        if self in arriving:
+            arriving[self] = arriving.pop(self)
+        self.size += size
+        self.bodies.num_bytes += size
+        while arriving and self.bodies.exceeded:
+            stalled = next(iter(arriving))
+            stalled.dropped = True
+            if not stalled.limit.expired():  # else its own time has just passed, which ends it
+                stalled.limit.reschedule(0)  # in the past
+            stalled.release()
 
     def finish(self) -> None:
         """Records that the body is whole: it counts until it is released, but is not dropped any more."""
-        self.bodies.finish(self)
+        self.bodies.arriving.pop(self, None)
 
     def release(self) -> None:
         """Records that the body is parsed or refused: it does not count any more."""
-        self.bodies.release(self)
+        self.finish()
+        self.bodies.num_bytes -= self.size
+        self.size = 0
 
 
 class UnfinishedBodies:
-    """All bodies that have not arrived whole, or are not parsed yet. Use it only in the event loop's thread."""
+    """All bodies that have not arrived whole, or are not parsed yet. Use it only in the event loop's thread.
+
+    Attributes:
+      max_bytes: The most bytes of all bodies together.
+      num_bytes: The bytes of all bodies.
+      arriving: The bodies that have not arrived whole; first the one that has received nothing for the longest time.
+    """
 
     def __init__(self, max_bytes: int) -> None:
-        """Makes an empty collection.
-
-        Args:
-          max_bytes: The most bytes of all bodies together.
-        """
         self.max_bytes = max_bytes
-        self._num_bytes = 0
-        #: The bodies that have not arrived whole; first the one that has received nothing for the longest time.
-        self._bodies: dict[UnfinishedBody, None] = {}
+        self.num_bytes = 0
+        self.arriving: dict[UnfinishedBody, None] = {}
 
     @contextlib.contextmanager
     def one(self, limit: asyncio.Timeout) -> Iterator[UnfinishedBody]:
@@ -58,38 +75,13 @@ class UnfinishedBodies:
         If all bodies together exceed `max_bytes`, the longest stalled one is dropped: its `limit` expires.
         """
         body = UnfinishedBody(limit, self)
-        self._bodies[body] = None
+        self.arriving[body] = None
         try:
             yield body
         finally:
-            self.release(body)
+            body.release()
 
     @property
     def exceeded(self) -> bool:
         """Whether the whole bodies alone are too large; all others have been dropped then."""
-        return self._num_bytes > self.max_bytes
-
-    def add(self, body: UnfinishedBody, size: int) -> None:
-        """Counts more bytes of a body; if there are too many, drops the bodies that have stalled the longest."""
-        if body.dropped:
-            return
-        if body in self._bodies:
-            self._bodies[body] = self._bodies.pop(body)
-        body.size += size
-        self._num_bytes += size
-        while self._bodies and self._num_bytes > self.max_bytes:
-            stalled = next(iter(self._bodies))
-            stalled.dropped = True
-            if not stalled.limit.expired():  # else its own time has just passed, which ends it
-                stalled.limit.reschedule(0)  # in the past
-            self.release(stalled)
-
-    def finish(self, body: UnfinishedBody) -> None:
-        """Records that a body is whole."""
-        self._bodies.pop(body, None)
-
-    def release(self, body: UnfinishedBody) -> None:
-        """Stops counting a body."""
-        self._bodies.pop(body, None)
-        self._num_bytes -= body.size
-        body.size = 0
+        return self.num_bytes > self.max_bytes

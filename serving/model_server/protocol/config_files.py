@@ -133,26 +133,28 @@ def _parse(path: str, message: Message) -> None:
         raise UserError(f"Error parsing text-format {message.DESCRIPTOR.full_name}: {error} ({path})") from error
 
 
+#: The file of `MonitoringConfig`, which `tensorflow-serving-api` lacks, as far as this server reads it.
+_MONITORING_PROTO = """
+name: "monitoring_config.proto" package: "tensorflow.serving" syntax: "proto3"
+message_type {
+  name: "PrometheusConfig"
+  field { name: "enable" number: 1 type: TYPE_BOOL label: LABEL_OPTIONAL }
+  field { name: "path" number: 2 type: TYPE_STRING label: LABEL_OPTIONAL }
+}
+message_type {
+  name: "MonitoringConfig"
+  field {
+    name: "prometheus_config" number: 1 type: TYPE_MESSAGE label: LABEL_OPTIONAL
+    type_name: ".tensorflow.serving.PrometheusConfig"
+  }
+}
+"""
+
+
 def _monitoring_config() -> Message:
-    """Makes an empty `tensorflow.serving.MonitoringConfig`, which `tensorflow-serving-api` lacks."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="monitoring_config.proto", package="tensorflow.serving", syntax="proto3"
-    )
-    field = descriptor_pb2.FieldDescriptorProto
-    prometheus = file.message_type.add(name="PrometheusConfig")
-    prometheus.field.add(name="enable", number=1, type=field.TYPE_BOOL, label=field.LABEL_OPTIONAL)
-    prometheus.field.add(name="path", number=2, type=field.TYPE_STRING, label=field.LABEL_OPTIONAL)
-    monitoring = file.message_type.add(name="MonitoringConfig")
-    monitoring.field.add(
-        name="prometheus_config",
-        number=1,
-        type=field.TYPE_MESSAGE,
-        label=field.LABEL_OPTIONAL,
-        type_name=".tensorflow.serving.PrometheusConfig",
-    )
+    """Makes an empty `tensorflow.serving.MonitoringConfig`."""
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    found: Message = message_factory.GetMessageClass(
-        pool.FindMessageTypeByName("tensorflow.serving.MonitoringConfig")
-    )()
+    pool.Add(text_format.Parse(_MONITORING_PROTO, descriptor_pb2.FileDescriptorProto()))
+    descriptor = pool.FindMessageTypeByName("tensorflow.serving.MonitoringConfig")
+    found: Message = message_factory.GetMessageClass(descriptor)()
     return found

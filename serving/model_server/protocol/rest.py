@@ -10,7 +10,7 @@ import time
 import urllib.parse
 import zlib
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping
-from typing import TypeVar, TypeVarTuple
+from typing import Any, TypeVar, TypeVarTuple
 
 import grpc
 from starlette.applications import Starlette
@@ -212,25 +212,24 @@ class Rest:
         request, by_row = await self._parsed(body, call, json_requests.predict_request, signatures)
         request.model_spec.MergeFrom(spec)
         response = await self._inference.predict(request, call)
-        if response.ByteSize() <= _LARGE_ANSWER_BYTES:
-            return json_responses.predictions(response.outputs, by_row)
-        return await self._parsing.run(call.deadline, json_responses.to_predictions, response, by_row)
+        return await self._formatted(call, json_responses.to_predictions, response, by_row)
 
     async def _classifications(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         request = await self._parsed(body, call, json_requests.classification_request, self._float_features(spec))
         request.model_spec.MergeFrom(spec)
-        result = (await self._inference.classify(request, call)).result
-        if result.ByteSize() <= _LARGE_ANSWER_BYTES:
-            return json_responses.classifications(result)
-        return await self._parsing.run(call.deadline, json_responses.classifications, result)
+        response = await self._inference.classify(request, call)
+        return await self._formatted(call, json_responses.classifications, response.result)
 
     async def _regressions(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         request = await self._parsed(body, call, json_requests.regression_request, self._float_features(spec))
         request.model_spec.MergeFrom(spec)
-        result = (await self._inference.regress(request, call)).result
-        if result.ByteSize() <= _LARGE_ANSWER_BYTES:
-            return json_responses.regressions(result)
-        return await self._parsing.run(call.deadline, json_responses.regressions, result)
+        response = await self._inference.regress(request, call)
+        return await self._formatted(call, json_responses.regressions, response.result)
+
+    async def _formatted(self, call: Call, to_json: Callable[..., str], answer: Any, *others: object) -> str:
+        if answer.ByteSize() <= _LARGE_ANSWER_BYTES:
+            return to_json(answer, *others)
+        return await self._parsing.run(call.deadline, to_json, answer, *others)
 
     def _signatures(self, spec: model_pb2.ModelSpec) -> Mapping[str, Signature]:
         """The signatures of the version that a request asks for; if it does not exist, the body is not parsed."""
