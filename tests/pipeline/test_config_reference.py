@@ -28,6 +28,7 @@ from transform.config import schedule as schedule_settings
 from transform.config import settings, sources
 from transform.config.config import Config
 from transform.config.config_file import parse_config
+from transform.config.evaluation import kind_of
 
 ROOT = Path(__file__).parents[2]
 TEXT = PAGE.read_text(encoding="utf-8")
@@ -124,6 +125,20 @@ def test_every_field_is_in_its_table_and_nothing_else_is() -> None:
     expected |= {place: {f.name for f in dataclasses.fields(sources.DelimitedText)} for place in TEXT_PLACES}
     top = {f.name for f in dataclasses.fields(Config)} - {"spec"} | {"features", "crosses", "count_encodings"}
     assert {heading: set(rows) for heading, rows in tables().items()} == {**expected, "The top of the file": top}
+
+
+def test_each_metric_is_in_a_page() -> None:
+    text = "".join((ROOT / page).read_text(encoding="utf-8") for page in PAGES)
+    named = {kind_of(name) for name in re.findall(r"`([a-z_]+(?:@\w+)?)`", text)}
+    assert evaluation_settings.HIGHER_IS_BETTER.keys() - named == set()
+
+
+@pytest.mark.parametrize("gate", ["data_validation", "quality_gate"])
+def test_each_rule_that_a_gate_names_is_a_key_in_the_page(gate: str) -> None:
+    sections = "|".join(heading.strip("`") for heading in tables() if re.fullmatch(r"`\w+`", heading))
+    code = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "components" / gate).rglob("*.py"))
+    rules = re.findall(rf'"({sections})\.(\w+)"', code)
+    assert [f"{section}.{key}" for section, key in rules if key not in tables()[f"`{section}`"]] == []
 
 
 def test_every_key_has_allowed_values_a_default_and_a_meaning() -> None:
