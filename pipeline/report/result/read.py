@@ -79,7 +79,7 @@ def _nodes(store: mlmd.MetadataStore, executions: Mapping[str, int]) -> Iterator
     artifacts = {a.id: a for a in store.get_artifacts_by_id({e.artifact_id for e in events})} if events else {}
     for name, id_ in executions.items():
         execution = found[id_]
-        own = [(event.type, artifacts[event.artifact_id]) for event in events if event.execution_id == id_]
+        own = sorted({(event.artifact_id, event.type) for event in events if event.execution_id == id_})
         logs = files_of(execution).values() if FILES in execution.custom_properties else ()
         milliseconds = execution.last_update_time_since_epoch - execution.create_time_since_epoch
         yield Node(
@@ -87,8 +87,9 @@ def _nodes(store: mlmd.MetadataStore, executions: Mapping[str, int]) -> Iterator
             state=_STATES.get(execution.last_known_state, "running"),
             started=datetime.datetime.fromtimestamp(execution.create_time_since_epoch / 1000, datetime.UTC),
             seconds=milliseconds / 1000,
-            outputs=[_output(artifact, kind) for kind, artifact in own if kind in _OUTPUTS],
-            read=[a.uri for kind, a in own if kind == _EVENT.INPUT] + [path for paths in logs for path in paths],
+            outputs=[_output(artifacts[artifact], kind) for artifact, kind in own if kind in _OUTPUTS],
+            read=[artifacts[artifact].uri for artifact, kind in own if kind == _EVENT.INPUT]
+            + [path for paths in logs for path in paths],
         )
 
 
