@@ -9,7 +9,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
 from transform.config import component_configs
-from transform.config.component_settings import DataSettings, InfraSettings, IngestionSettings
+from transform.config.component_settings import InfraSettings, IngestionSettings
 from transform.config.config import Config
 from transform.config.drift import Drift
 
@@ -50,7 +50,7 @@ class NodeSettings:
       num_kept_versions: Number of pushed versions that are kept.
       features: The names of the features in examples.
       ingestion: The config's part for the ingestion, and for the completion of late labels.
-      data_validation: Its part for measuring a span.
+      data_validation: Its part for measuring a span, as JSON.
       drift: The bounds of the gate on data.
       transform: Its part for Transform, as JSON.
       trainer: Its part for the trainer, as JSON.
@@ -73,7 +73,7 @@ class NodeSettings:
     num_kept_versions: int
     features: list[str]
     ingestion: IngestionSettings
-    data_validation: DataSettings
+    data_validation: str
     drift: Drift
     transform: str
     trainer: str
@@ -102,7 +102,7 @@ def derive_settings(
         features=sorted(config.spec.example_names),
         drift=config.drift,
         ingestion=component_configs.for_ingestion(config),
-        data_validation=component_configs.for_data_validation(config),
+        data_validation=component_configs.for_data_validation(config).to_json(),
         transform=component_configs.for_transform(config).to_json(),
         trainer=component_configs.for_trainer(config).to_json(),
         tuner=None if config.tuning is None else component_configs.for_tuner(config).to_json(),
