@@ -18,9 +18,9 @@ from collections.abc import Iterator
 import numpy as np
 from rich.table import Table
 
-from components.evaluation.metrics.paired import Array, compute_metrics, differences
+from components.evaluation.metrics.paired import Array, PairedDifference, compute_metrics, differences
 from components.evaluation.results import Estimate, EvaluationResult, to_plain
-from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs, Rival
+from components.quality_gate.inputs import EarlierSpan, QualityInputs, Rival
 from components.quality_gate.rules import becomes_anchor, decide
 from pipeline.cli.display import console_for
 from transform.config.evaluation import Evaluation, Threshold

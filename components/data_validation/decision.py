@@ -15,21 +15,26 @@ from components.data_validation.label_rules import (
 )
 from components.data_validation.repeat_rules import repeat_findings
 from components.data_validation.table_rules import agreement_findings, unmatched_findings
-from components.gate_records import Finding
+from components.gate_records import Finding, Severity
+from components.gate_rules import Rule, apply_rules
 from transform.config.drift import Drift
 
-_RULES = (
-    repeat_findings,
-    row_findings,
-    label_findings,
-    unsliced_findings,
-    leak_findings,
-    unmatched_findings,
-    agreement_findings,
-    drift_findings,
-    model_findings,
+#: The rules of the data gate; each check takes the span's evidence, that of the reference spans, and the bounds.
+RULES = (
+    Rule(("drift.reference_spans", "drift.max_repeated_rows"), repeat_findings),
+    Rule(("drift.min_rows_ratio",), row_findings),
+    Rule(
+        ("sources.label_version", "drift.min_label_ratio", "drift.max_label_ratio", "drift.max_miscalibration"),
+        label_findings,
+    ),
+    Rule(("drift.min_label_ratio",), unsliced_findings),
+    Rule(("drift.max_label_auc_increase",), leak_findings),
+    Rule(("drift.max_unmatched_increase",), unmatched_findings),
+    Rule(("drift.min_agreement",), agreement_findings),
+    Rule(("drift.reference_spans", "drift.max_divergence", "drift.divergence_floor"), drift_findings),
+    Rule(("drift.max_auc_loss",), model_findings),
 )
-_GRAVEST_FIRST = ("stop", "refuse", "warn", "cannot_judge")
+_GRAVEST_FIRST: tuple[Severity, ...] = ("stop", "refuse", "warn", "cannot_judge")
 
 
 def decide(current: SpanEvidence, earlier: Reference, settings: Drift) -> list[Finding]:
@@ -45,8 +50,7 @@ def decide(current: SpanEvidence, earlier: Reference, settings: Drift) -> list[F
       The findings, the most severe first; one of severity `stop` if no model may be trained on the span.
     """
     reference = earlier[-settings.reference_spans :]
-    found = [finding for rule in _RULES for finding in rule(current, reference, settings)]
-    return sorted(found, key=lambda f: _GRAVEST_FIRST.index(f.severity))
+    return apply_rules(RULES, _GRAVEST_FIRST, current, reference, settings)
 
 
 def decide_inputs(current: Mapping[str, Any], earlier: Sequence[Mapping[str, Any]], settings: Drift) -> list[Finding]:

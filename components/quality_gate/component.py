@@ -25,7 +25,7 @@ from components.evaluation.scoring.kept_scores import kept_scores
 from components.evaluation.scoring.scores import Rows, ScoringError, checked_scores, compute_scores, read_rows
 from components.execution_types import recorded_as
 from components.model_store.served_models import find_version, place_of, why_not_comparable
-from components.quality_gate.inputs import PairedDifference, QualityInputs, ReferenceResult, Rival, earlier_spans
+from components.quality_gate.inputs import QualityInputs, ReferenceResult, Rival, earlier_spans
 from components.quality_gate.judgement import GATE
 from components.quality_gate.rules import decide
 from transform.config.component_settings import QualitySettings
@@ -106,7 +106,7 @@ def _measured(
         if problem := why_not_comparable(serving_root, version, features):
             anchor = Rival(place_of(rival), version, problem=problem)
         else:
-            anchor = _scored(rows, evaluated, model, rival, version)
+            anchor = _compare(rows, evaluated, model, rival, version)
     serving, not_compared = "", ""
     if input_dict.get("serving_model"):
         served = artifact_utils.get_single_instance(input_dict["serving_model"])
@@ -158,39 +158,16 @@ class Evaluated(NamedTuple):
         return checked_scores(kept, saved_model)
 
 
-def _scored(
+def _compare(
     rows: Rows, evaluated: Evaluated, model: types.Artifact, rival: types.Artifact, version: int | None
 ) -> Rival:
-    """Calls `against`; if a model cannot score the rows, returns a Rival with the reason as its `problem`."""
+    """Compares a model's and a rival's scores of the same rows; the rival's `problem` is that one cannot score them."""
     try:
-        return against(rows, evaluated, model, rival, version)
+        own, other = (evaluated.scores(m, rows) for m in (model, rival))
     except ScoringError as error:
         return Rival(place_of(rival), version, problem=str(error))
-
-
-def against(
-    rows: Rows, evaluated: Evaluated, model: types.Artifact, rival: types.Artifact, version: int | None
-) -> Rival:
-    """Compares a model's and a rival's scores of the same rows.
-
-    Args:
-      rows: The evaluation rows.
-      evaluated: The evaluation of these rows.
-      model: The candidate model.
-      rival: The rival.
-      version: The rival's version.
-
-    Raises:
-      ScoringError: If one of them cannot score the rows.
-    """
-    own, other = (evaluated.scores(m, rows) for m in (model, rival))
     found = differences(rows.label, rows.weight, rows.unit, own, other)
-    return Rival(
-        place_of(rival),
-        version,
-        compute_metrics(rows.label, rows.weight, other),
-        {name: PairedDifference(d.estimate, d.standard_error) for name, d in found.items()},
-    )
+    return Rival(place_of(rival), version, compute_metrics(rows.label, rows.weight, other), found)
 
 
 def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict[str, ReferenceResult]:
@@ -208,16 +185,14 @@ def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict
             f"Received: {len(found.label):,} scores with other labels than the {len(rows.label):,} rows"
         )
     own = evaluated.scores(model, rows)
+    scores = {name: of_model.astype(np.float64) for name, of_model in found.scores.items()}
     return {
         name: ReferenceResult(
             found.num_rows,
-            compute_metrics(rows.label, rows.weight, scores.astype(np.float64)),
-            {
-                metric: PairedDifference(d.estimate, d.standard_error)
-                for metric, d in differences(rows.label, rows.weight, rows.unit, own, scores.astype(np.float64)).items()
-            },
+            compute_metrics(rows.label, rows.weight, other),
+            differences(rows.label, rows.weight, rows.unit, own, other),
         )
-        for name, scores in found.scores.items()
+        for name, other in scores.items()
     }
 
 

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.results import Estimate, EvaluationResult, from_plain
 from components.gate_records import GateRecord
+from transform.config.evaluation import Evaluation
+from transform.config.quality import Quality
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _STRICT = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, config=_STRICT)
-class PairedDifference:
-    """The candidate model's metric minus another model's on the same rows, and its standard error."""
-
-    estimate: _Finite
-    standard_error: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -126,6 +121,24 @@ class EarlierSpan:
     span: int
     inputs: QualityInputs
     refused: bool
+
+
+class Case(NamedTuple):
+    """What the gate's rules judge.
+
+    Attributes:
+      current: The inputs of this span.
+      span: The span.
+      earlier: The inputs of earlier spans, oldest first.
+      settings: The bounds over several spans.
+      evaluation: The bounds on one span.
+    """
+
+    current: QualityInputs
+    span: int
+    earlier: Sequence[EarlierSpan]
+    settings: Quality
+    evaluation: Evaluation
 
 
 def earlier_spans(records: Iterable[GateRecord]) -> list[EarlierSpan]:

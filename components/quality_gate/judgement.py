@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from components.evaluation.results import Estimate, EvaluationResult, interval
 from components.gate_records import Finding, Severity
+from components.quality_gate.inputs import Case
 from transform.config.evaluation import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of, split_slice
 
 #: The gate's name in these findings.
@@ -69,6 +70,12 @@ def findings(
     ]
     order: tuple[Severity, ...] = ("stop", "refuse", "cannot_judge", "warn")
     return sorted(found, key=lambda finding: order.index(finding.severity))
+
+
+def on_this_span(case: Case) -> Iterator[Finding]:
+    """Judges the metrics of this span by their thresholds, over all examples and in each slice."""
+    sizes = [slice_sizes(e.inputs.slices) for e in case.earlier]
+    yield from findings(case.current.slices, case.evaluation, sizes, case.current.not_compared)
 
 
 def refusals(found: Sequence[Finding]) -> list[str]:
@@ -128,15 +135,7 @@ def _judge_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: 
     if is_small:
         yield from _small_evaluation(whole, evaluation, is_first=not (whole.baseline or not_compared))
     for name, rule in evaluation.thresholds.items():
-        subject = _Subject(name, "", rule, f"{_KEY}.thresholds.{name}", whole, is_small)
-        if name not in whole.metrics:
-            yield subject.finding("cannot_judge", _first_bound(rule), math.nan, None, _not_measured(subject))
-            continue
-        if math.isnan(whole.metrics[name]):
-            yield subject.finding("refuse", _first_bound(rule), math.nan, None, _undefined(subject))
-            continue
-        yield from _bounds(subject)
-        yield from _worsening(subject)
+        yield from _judge_metric(_Subject(name, "", rule, f"{_KEY}.thresholds.{name}", whole, is_small))
     compared = [name for name, rule in evaluation.all_thresholds if rule.max_worsening is not None]
     if compared and not whole.baseline:
         rules = f"`max_worsening` of {', '.join(dict.fromkeys(compared))}"
@@ -154,17 +153,20 @@ def _judge_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: 
         )
 
 
-def _first_bound(rule: SliceThreshold) -> str:
-    """Returns the name of a rule's first bound."""
-    return next(name for name in ("min", "max", "max_worsening") if getattr(rule, name) is not None)
-
-
-def _not_measured(subject: _Subject) -> str:
-    return f"{subject.name} is not among the measurements, as an earlier release made them without it"
-
-
-def _undefined(subject: _Subject) -> str:
-    return f"{subject.name} must be a number. Received: none, on {subject.size}"
+def _judge_metric(subject: _Subject) -> Iterator[Finding]:
+    """Judges a metric by all bounds of its rule; without a number, only one of all examples is refused."""
+    first = next(name for name in ("min", "max", "max_worsening") if getattr(subject.rule, name) is not None)
+    value = subject.measured.metrics.get(subject.metric)
+    if value is None:
+        sentence = f"{subject.name} is not among the measurements, as an earlier release made them without it"
+        yield subject.finding("cannot_judge", first, math.nan, None, sentence)
+    elif math.isnan(value):
+        severity, key = ("cannot_judge", "min") if subject.place else ("refuse", first)
+        sentence = f"{subject.name} must be a number. Received: none, on {subject.size}"
+        yield subject.finding(cast(Severity, severity), key, math.nan, None, sentence)
+    else:
+        yield from _bounds(subject)
+        yield from _worsening(subject)
 
 
 def _small_evaluation(whole: EvaluationResult, evaluation: Evaluation, *, is_first: bool) -> Iterator[Finding]:
@@ -218,29 +220,24 @@ def _range(estimate: Estimate) -> str:
 def _bounds(subject: _Subject) -> Iterator[Finding]:
     """Judges whether a metric is within `min` and `max`; with few examples, whether its interval overlaps them."""
     rule, estimate = subject.rule, subject.measured.candidate(subject.metric)
-    value = estimate.value
-    if rule.min is not None and value < rule.min:
-        start = f"{subject.name} must be at least {rule.min:g}. Received: {value:.4f}"
-        if not subject.is_small or estimate.high < rule.min:
-            sentence = f"{start} on {subject.size}{_serving_misses(subject, rule.min)}"
-            yield subject.finding("refuse", "min", value, rule.min, sentence)
-        else:
-            yield subject.finding("cannot_judge", "min", value, rule.min, _cannot_tell(subject, start, estimate))
-    if rule.max is not None and value > rule.max:
-        start = f"{subject.name} must be at most {rule.max:g}. Received: {value:.4f}"
-        leak = (
-            ": too good to be true, as if a feature contained the label"
-            if HIGHER_IS_BETTER[kind_of(subject.metric)]
-            else ""
-        )
-        if not subject.is_small or estimate.low > rule.max:
-            yield subject.finding("refuse", "max", value, rule.max, f"{start} on {subject.size}{leak}")
-        else:
-            yield subject.finding("cannot_judge", "max", value, rule.max, _cannot_tell(subject, start, estimate))
+    if rule.min is not None and estimate.value < rule.min:
+        remark = _serving_misses(subject, rule.min)
+        yield _out_of_bounds(subject, "min", rule.min, "at least", estimate, estimate.high < rule.min, remark)
+    if rule.max is not None and estimate.value > rule.max:
+        is_better = HIGHER_IS_BETTER[kind_of(subject.metric)]
+        remark = ": too good to be true, as if a feature contained the label" if is_better else ""
+        yield _out_of_bounds(subject, "max", rule.max, "at most", estimate, estimate.low > rule.max, remark)
 
 
-def _cannot_tell(subject: _Subject, start: str, estimate: Estimate) -> str:
-    return f"{start}, which may be chance: {_range(estimate)}, on {subject.size}"
+def _out_of_bounds(
+    subject: _Subject, key: str, bound: float, words: str, estimate: Estimate, is_certain: bool, remark: str
+) -> Finding:
+    """Returns the finding of a metric beyond a bound; of few examples, it refuses only with the whole interval."""
+    start = f"{subject.name} must be {words} {bound:g}. Received: {estimate.value:.4f}"
+    if not subject.is_small or is_certain:
+        return subject.finding("refuse", key, estimate.value, bound, f"{start} on {subject.size}{remark}")
+    sentence = f"{start}, which may be chance: {_range(estimate)}, on {subject.size}"
+    return subject.finding("cannot_judge", key, estimate.value, bound, sentence)
 
 
 def _serving_misses(subject: _Subject, lowest: float) -> str:
@@ -308,15 +305,8 @@ def _judge_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) 
         )
         return
     for metric, rule in evaluation.slice_thresholds.items():
-        subject = _Subject(metric, name, rule, f"{_KEY}.slice_thresholds.{metric}", measured, is_small=True)
-        if metric not in measured.metrics:
-            yield subject.finding("cannot_judge", _first_bound(rule), math.nan, None, _not_measured(subject))
-            continue
-        if math.isnan(measured.metrics[metric]):
-            yield subject.finding("cannot_judge", "min", math.nan, None, _undefined(subject))
-            continue
-        yield from _bounds(subject)
-        yield from _worsening(subject)
+        key = f"{_KEY}.slice_thresholds.{metric}"
+        yield from _judge_metric(_Subject(metric, name, rule, key, measured, is_small=True))
 
 
 def _vanished(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
+from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
-from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs
+from components.quality_gate.inputs import Case, EarlierSpan
 from components.quality_gate.judgement import GATE
 from components.quality_gate.pooling import PooledBound, judged
-from transform.config.evaluation import Evaluation
-from transform.config.quality import Quality
 
 #: With fewer examples of a label, a standard error is not reliable. A slice needs fewer: its differences are pooled
 #: over several spans.
@@ -24,9 +23,9 @@ ANCHOR_RULES = ("quality.max_auc_loss", "quality.max_logloss_rise")
 _HALF_WIDTH = 1.96
 
 
-def against_anchor(current: QualityInputs, earlier: Sequence[EarlierSpan], settings: Quality) -> Iterator[Finding]:
+def against_anchor(case: Case) -> Iterator[Finding]:
     """Compares the candidate model with the anchor, pooled over this span and those before it."""
-    anchor = current.anchor
+    current, settings, anchor = case.current, case.settings, case.current.anchor
     if anchor is None:
         return
     size = current.whole.num_examples
@@ -45,23 +44,21 @@ def against_anchor(current: QualityInputs, earlier: Sequence[EarlierSpan], setti
         words = f"{name} may be worse than {than} by at most {bound:.4g}, all days since its push together"
         before = [
             e.inputs.anchor.differences.get(name) if _has_enough(e.inputs.whole) else None
-            for e in _counted(current, earlier)
+            for e in _counted(case)
             if e.inputs.anchor is not None and e.inputs.anchor.model_uri == anchor.model_uri
         ]
         own = anchor.differences.get(name) if _has_enough(current.whole) else None
         yield from judged(PooledBound(name, rule, bound, words, size, settings.pool_spans), own, before)
 
 
-def against_serving(
-    current: QualityInputs, earlier: Sequence[EarlierSpan], settings: Quality, evaluation: Evaluation
-) -> Iterator[Finding]:
+def against_serving(case: Case) -> Iterator[Finding]:
     """Pools the rules that one span cannot judge: `max_worsening` below half the width of the change's interval.
 
     This applies to small slices as to all examples: a loss in a country with few rows a day is detectable over several
     days.
     """
-    for place, measured in sorted(current.slices.items()):
-        thresholds = evaluation.slice_thresholds if place else evaluation.thresholds
+    for place, measured in sorted(case.current.slices.items()):
+        thresholds = case.evaluation.slice_thresholds if place else case.evaluation.thresholds
         for metric, rule in thresholds.items():
             own = _change(measured, metric)
             if rule.max_worsening is None or own is None or _HALF_WIDTH * own.standard_error <= rule.max_worsening:
@@ -72,21 +69,23 @@ def against_serving(
             words = f"{subject} may be worse than the serving model's by {most}"
             before = [
                 _change(of_place, metric)
-                for e in _counted(current, earlier)
+                for e in _counted(case)
                 if (of_place := e.inputs.slices.get(place)) is not None and _has_enough(of_place, bool(place))
             ]
-            pooling = PooledBound(subject, key, rule.max_worsening, words, measured.num_examples, settings.pool_spans)
+            pooling = PooledBound(
+                subject, key, rule.max_worsening, words, measured.num_examples, case.settings.pool_spans
+            )
             found = list(judged(pooling, own if _has_enough(measured, bool(place)) else None, before))
             yield from (f for f in found if f.severity == "refuse" or not place)  # other rules report slices already
 
 
-def _counted(current: QualityInputs, earlier: Sequence[EarlierSpan]) -> list[EarlierSpan]:
+def _counted(case: Case) -> list[EarlierSpan]:
     """Returns the earlier spans whose differences count.
 
     A refused model's difference counts only if the candidate model has the same config and code: another config or
     code may be the repair.
     """
-    return [e for e in earlier if not e.refused or e.inputs.recipe == current.recipe]
+    return [e for e in case.earlier if not e.refused or e.inputs.recipe == case.current.recipe]
 
 
 def _has_enough(measured: EvaluationResult, is_slice: bool = False) -> bool:

@@ -11,8 +11,8 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
+from components.evaluation.metrics.paired import PairedDifference
 from components.gate_records import Finding
-from components.quality_gate.inputs import PairedDifference
 from components.quality_gate.judgement import GATE
 from transform.config.evaluation import HIGHER_IS_BETTER, kind_of
 

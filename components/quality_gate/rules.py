@@ -7,16 +7,14 @@ but also with an *anchor*: a pushed model that stays the reference until a model
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from components.data_validation.evidence import Labelled
-from components.gate_records import Finding, Severity
-from components.quality_gate import judgement as quality
-from components.quality_gate.inputs import EarlierSpan, QualityInputs
-from components.quality_gate.judgement import GATE
+from components.gate_records import Finding
+from components.gate_rules import Rule, apply_rules
+from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
+from components.quality_gate.judgement import on_this_span
 from components.quality_gate.pooled_rules import ANCHOR_RULES, MIN_POSITIVES, against_anchor, against_serving
-from components.quality_gate.too_good import too_good
+from components.quality_gate.too_good import implausible_auc
 from components.quality_gate.unseen_spans import on_unseen_spans
 from transform.config.evaluation import Evaluation
 from transform.config.quality import Quality
@@ -25,6 +23,29 @@ from transform.config.quality import Quality
 #: stays during a slow decline: by chance, an equally good model replaces it on one day in 4,300, a worse one more
 #: rarely.
 BETTER_THAN_ANCHOR = 3.5
+
+
+#: The rules of the quality gate; each check takes a `Case`.
+RULES = (
+    Rule(
+        (
+            "evaluation.thresholds",
+            "evaluation.slice_thresholds",
+            "evaluation.min_positives",
+            "evaluation.min_slice_positives",
+            "evaluation.min_slice_examples",
+            "evaluation.slices",
+        ),
+        on_this_span,
+    ),
+    Rule(ANCHOR_RULES, against_anchor),
+    Rule(("evaluation.thresholds", "evaluation.slice_thresholds"), against_serving),
+    Rule(
+        ("quality.min_spans", "quality.max_unseen_calibration_loss", "quality.max_unseen_logloss_rise"),
+        on_unseen_spans,
+    ),
+    Rule(("quality.max_auc_rise",), implausible_auc),
+)
 
 
 def decide(
@@ -42,30 +63,8 @@ def decide(
     Returns:
       The findings: refusals first, then what could not be judged, then warnings.
     """
-    sizes = [quality.slice_sizes(e.inputs.slices) for e in earlier]
-    found = [
-        *quality.findings(current.slices, evaluation, sizes, current.not_compared),
-        *against_anchor(current, earlier, settings),
-        *against_serving(current, earlier, settings, evaluation),
-        *on_unseen_spans(current, span, earlier, settings),
-        *_too_good(current, earlier, settings),
-    ]
-    order: tuple[Severity, ...] = ("refuse", "cannot_judge", "warn")
-    return sorted(found, key=lambda finding: order.index(finding.severity))
-
-
-def _too_good(current: QualityInputs, earlier: Sequence[EarlierSpan], settings: Quality) -> Iterator[Finding]:
-    """Compares the AUC with the baseline's, and with those of the last spans' models that were not refused.
-
-    A model that is legitimately much better must be force-pushed once; then it serves and is the next models' baseline.
-    """
-    whole = current.whole
-    counted = [e.inputs.whole.metrics for e in earlier[-settings.pool_spans :] if not e.refused]
-    before = [metrics["auc"] for metrics in (*counted, whole.baseline) if "auc" in metrics]
-    examples = Labelled(whole.num_positives + whole.negatives, whole.num_of_rarer_label)
-    found = too_good(GATE, whole.metrics.get("auc", math.nan), examples, before, settings.max_auc_rise)
-    if found is not None:
-        yield found
+    case = Case(current, span, earlier, settings, evaluation)
+    return apply_rules(RULES, ("refuse", "cannot_judge", "warn"), case)
 
 
 def becomes_anchor(current: QualityInputs, found: Sequence[Finding] = ()) -> bool:

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
 from components.gate_records import Finding
-from components.quality_gate.inputs import EarlierSpan, QualityInputs
+from components.quality_gate.inputs import Case
 from components.quality_gate.judgement import GATE
 from components.quality_gate.pooling import BEYOND_CHANCE, count_of_spans
 from transform.config.quality import Quality
@@ -27,17 +27,16 @@ class _Step:
     logloss: float
 
 
-def on_unseen_spans(
-    current: QualityInputs, span: int, earlier: Sequence[EarlierSpan], settings: Quality
-) -> Iterator[Finding]:
+def on_unseen_spans(case: Case) -> Iterator[Finding]:
     """Refuses a model if earlier models of the same config and code were worse on unseen spans than on their own.
 
     If the model that serves was trained with another config or code, its losses only cause a warning: they must not
     block a repair.
     """
+    current, settings = case.current, case.settings
     if not current.serving_uri:
         return
-    by_recipe = _steps(current, span, earlier, settings)
+    by_recipe = _steps(case)
     rows = current.whole.num_examples
     steps = by_recipe.get(current.recipe, [])
     if len(steps) < settings.min_spans:
@@ -52,7 +51,7 @@ def on_unseen_spans(
             "`wdr run --force-push --reason TEXT` pushes this one"
         )
         yield Finding(GATE, rule, "refuse", subject, value, bound, rows, sentence)
-    recipe = next((e.inputs.recipe for e in earlier if e.inputs.model_uri == current.serving_uri), current.recipe)
+    recipe = next((e.inputs.recipe for e in case.earlier if e.inputs.model_uri == current.serving_uri), current.recipe)
     if recipe != current.recipe:
         for subject, rule, value, bound, measured in _worse_steps(by_recipe.get(recipe, []), settings):
             sentence = (
@@ -81,20 +80,18 @@ def _worse_steps(steps: Sequence[_Step], settings: Quality) -> Iterator[tuple[st
             yield name, rule, mean, bound, words
 
 
-def _steps(
-    current: QualityInputs, span: int, earlier: Sequence[EarlierSpan], settings: Quality
-) -> dict[str, list[_Step]]:
+def _steps(case: Case) -> dict[str, list[_Step]]:
     """Returns, by recipe, the steps of the models that first served within the last spans."""
-    own = {e.inputs.model_uri: e for e in earlier}
+    own = {e.inputs.model_uri: e for e in case.earlier}
     met: set[str] = set()
     found: dict[str, list[_Step]] = {}
-    for number, inputs in [*((e.span, e.inputs) for e in earlier), (span, current)]:
+    for number, inputs in [*((e.span, e.inputs) for e in case.earlier), (case.span, case.current)]:
         pushed = own.get(inputs.serving_uri)
         if pushed is None or pushed.span >= number or inputs.serving_uri in met:
             continue
         met.add(inputs.serving_uri)
         step = _step(pushed.inputs.whole.metrics, inputs.whole.baseline)
-        if step is not None and number > span - settings.pool_spans:
+        if step is not None and number > case.span - case.settings.pool_spans:
             found.setdefault(pushed.inputs.recipe, []).append(step)
     return found
 

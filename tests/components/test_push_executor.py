@@ -18,6 +18,7 @@ from tfx.types import standard_artifacts
 
 from components.artifact_types import Catalog, GateRecord
 from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE
+from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.results import to_plain
 from components.gate_records import Finding, write_record
@@ -28,7 +29,7 @@ from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
 from components.model_store.versions import checksums, verify, versions
 from components.push.component import PusherExecutor
-from components.quality_gate.inputs import PairedDifference, QualityInputs, Rival
+from components.quality_gate.inputs import QualityInputs, Rival
 from components.quality_gate.judgement import findings
 from tests.components.evaluations import write_evaluation
 from tests.components.pushes import another_export, push_one, raw_example

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.bad_store import LOG_COLUMNS, Store, log_row
 from tests.transform.config_mistakes import keys_of
+from transform.config.evaluation import METRIC_PATTERN
 from transform.config.settings import Model
 
 
@@ -129,9 +130,7 @@ STOPS = [
     Stop(
         "a threshold of an unknown metric",
         _set("evaluation.thresholds.f1", {"min": 0.5}),
-        "`f1` must match the pattern "
-        "^(auc|auc_pr|logloss|accuracy|calibration|calibration_error|mean_prediction|gauc"
-        "|(ndcg|map|recall)@[1-9][0-9]{0,3})$. "
+        f"`f1` must match the pattern {METRIC_PATTERN}. "
         "Received: 'f1' (<config_path>, evaluation.thresholds.f1).",
     ),
     Stop(

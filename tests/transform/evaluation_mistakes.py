@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from transform.config.evaluation import METRIC_PATTERN
+
 EVALUATION_MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("evaluation.thresholds", {})],
@@ -11,10 +13,7 @@ EVALUATION_MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("evaluation.thresholds.f1", {"min": 0.5})],
-        "`f1` must match the pattern "
-        "^(auc|auc_pr|logloss|accuracy|calibration|calibration_error|mean_prediction|gauc"
-        "|(ndcg|map|recall)@[1-9][0-9]{0,3})$. Received: 'f1' "
-        "(small.yaml, evaluation.thresholds.f1).",
+        f"`f1` must match the pattern {METRIC_PATTERN}. Received: 'f1' (small.yaml, evaluation.thresholds.f1).",
     ),
     (
         [("evaluation.thresholds.auc", {"max_worsening": 0.1})],

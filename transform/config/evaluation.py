@@ -31,13 +31,12 @@ AT_K = ("ndcg", "map", "recall")
 #: The ranking metrics: means over groups, such as the requests.
 OF_GROUPS = ("gauc", *AT_K)
 
-MetricName = Annotated[
-    str,
-    Field(
-        pattern=r"^(auc|auc_pr|logloss|accuracy|calibration|calibration_error|mean_prediction|gauc"
-        r"|(ndcg|map|recall)@[1-9][0-9]{0,3})$"
-    ),
-]
+#: What a metric's name is: one of all positions, or one of the first k, such as `ndcg@10`.
+METRIC_PATTERN = (
+    f"^({'|'.join(name for name in HIGHER_IS_BETTER if name not in AT_K)}|({'|'.join(AT_K)})@[1-9][0-9]{{0,3}})$"
+)
+
+MetricName = Annotated[str, Field(pattern=METRIC_PATTERN)]
 
 #: A feature, each value of which is a slice, or a bound such as `age_days < 7`, which splits a numeric one in two.
 SliceName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*( < -?[0-9]+(\.[0-9]+)?)?$")]

@@ -7,12 +7,13 @@ such as a request or a user, are not independent: their contributions are summed
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -20,17 +21,17 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _EPSILON = 1e-7
 
 
-@dataclasses.dataclass(frozen=True)
-class Difference:
-    """A metric of one model minus that of another.
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class PairedDifference:
+    """A metric of one model minus that of another on the same rows.
 
     Attributes:
       estimate: The difference.
       standard_error: The standard error of the estimate over samples of units.
     """
 
-    estimate: float
-    standard_error: float
+    estimate: Annotated[float, Field(allow_inf_nan=False)]
+    standard_error: Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
 def compute_metrics(label: Array, weight: Array, score: Array) -> dict[str, float]:
@@ -53,7 +54,7 @@ def compute_metrics(label: Array, weight: Array, score: Array) -> dict[str, floa
     return found
 
 
-def differences(label: Array, weight: Array, unit: Array, score: Array, other: Array) -> dict[str, Difference]:
+def differences(label: Array, weight: Array, unit: Array, score: Array, other: Array) -> dict[str, PairedDifference]:
     """Computes the differences of `auc` and `logloss`, a model's minus another's; empty if a class is missing.
 
     Args:
@@ -83,7 +84,7 @@ def differences(label: Array, weight: Array, unit: Array, score: Array, other: A
         num_units = len(by_unit)
         error = math.sqrt(float(by_unit @ by_unit) * num_units / (num_units - 1)) if num_units > 1 else math.inf
         if math.isfinite(error):
-            found[name] = Difference(mean, error)
+            found[name] = PairedDifference(mean, error)
     return found
 
 

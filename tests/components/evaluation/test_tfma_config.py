@@ -10,7 +10,9 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation.tfma_config import eval_config
-from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
+from transform.config.evaluation import AT_K, Evaluation, SliceThreshold, Threshold
+
+AT_10 = [f"{kind}@10" for kind in AT_K]
 
 
 def config_of(has_requests: bool = True, weighted: bool = False, **sections: Any) -> config_pb2.EvalConfig:
@@ -37,7 +39,7 @@ def test_all_metrics_are_measured_on_the_whole_and_on_each_slice() -> None:
     assert [list(spec.feature_keys) for spec in config.slicing_specs] == [[], ["country"], ["hour"]]
     assert settings_of(config, "RowMetrics") == {"": {"unit_keys": ["request_id"], "accuracy_threshold": 0.5}}
     ranking = {group: names(settings["measures"]) for group, settings in settings_of(config, "RankingMetrics").items()}
-    assert ranking == {"request_id": ["gauc", "ndcg@1", "ndcg@2", "map@1", "map@2", "recall@1", "recall@2"]}
+    assert ranking == {"request_id": ["gauc", *(f"{kind}@{k}" for kind in AT_K for k in (1, 2))]}
     (model,) = config.model_specs
     assert (model.signature_name, model.label_key, model.example_weight_key) == ("serving_default", "label", "")
     assert config.options.include_default_metrics.value is False
@@ -46,11 +48,11 @@ def test_all_metrics_are_measured_on_the_whole_and_on_each_slice() -> None:
 @pytest.mark.parametrize(
     ("has_requests", "by", "user", "groups", "units"),
     [
-        (True, None, None, {"request_id": ["gauc", "ndcg@10", "map@10", "recall@10"]}, ["request_id"]),
-        (True, None, "user", {"request_id": ["gauc", "ndcg@10", "map@10", "recall@10"]}, ["user", "request_id"]),
-        (True, "user", "user", {"request_id": ["ndcg@10", "map@10", "recall@10"], "user": ["gauc"]},
+        (True, None, None, {"request_id": ["gauc", *AT_10]}, ["request_id"]),
+        (True, None, "user", {"request_id": ["gauc", *AT_10]}, ["user", "request_id"]),
+        (True, "user", "user", {"request_id": AT_10, "user": ["gauc"]},
          ["user", "request_id"]),
-        (True, "city", "user", {"request_id": ["ndcg@10", "map@10", "recall@10"], "city": ["gauc"]},
+        (True, "city", "user", {"request_id": AT_10, "city": ["gauc"]},
          ["user", "request_id"]),
         (False, "user", "user", {"user": ["gauc"]}, ["user"]),
         (False, None, "user", {}, ["user"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from components.infra_validation.validation import largest_change
+from components.infra_validation.baseline import largest_change
 
 
 @pytest.mark.parametrize(

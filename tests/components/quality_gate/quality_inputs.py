@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.results import Estimate, EvaluationResult, to_plain
-from components.quality_gate.inputs import PairedDifference, QualityInputs, Rival
+from components.quality_gate.inputs import QualityInputs, Rival
 
 METRICS = {"auc": 0.7, "logloss": 0.25, "calibration": 1.0, "mean_label": 0.07}
 

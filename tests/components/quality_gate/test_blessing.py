@@ -12,7 +12,7 @@ from components.evaluation.results import EvaluationResult
 from components.evaluation.tfma_config import eval_config
 from components.quality_gate.judgement import findings, refusals
 from tests.components.evaluation import executor_runs
-from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
+from transform.config.evaluation import AT_K, HIGHER_IS_BETTER, Evaluation, SliceThreshold, Threshold, kind_of
 
 pytestmark = pytest.mark.slow
 
@@ -47,13 +47,12 @@ def rows(noise: float, noise_in_b: float | None = None) -> list[dict[str, Any]]:
 
 #: Thresholds by which a candidate model must not be worse at all, except by chance.
 NO_WORSE = {
-    name: Threshold(min=low, max=high, max_worsening=0.0)
-    for name, low, high in [
-        ("auc", 0.5, None), ("auc_pr", 0.2, None), ("logloss", None, 2.0), ("accuracy", 0.5, None),
-        ("calibration_error", None, 0.5), ("gauc", 0.5, None), ("ndcg@2", 0.3, None),
-        ("map@2", 0.3, None), ("recall@2", 0.3, None),
-    ]
-}  # fmt: skip
+    f"{kind}@2" if kind in AT_K else kind: Threshold(min=0.2, max_worsening=0.0)
+    if is_higher_better
+    else Threshold(max=2.0, max_worsening=0.0)
+    for kind, is_higher_better in HIGHER_IS_BETTER.items()
+    if is_higher_better is not None
+}
 
 
 def evaluated(
@@ -70,11 +69,13 @@ def test_a_model_that_errs_otherwise_but_no_more_is_blessed(tmp_path: Path) -> N
     sentences, measured = evaluated(rows(noise=0.5), tmp_path)
     assert sentences == []
     whole = measured[""]
-    less_is_better = ("logloss", "calibration_error")
-    worse = [n for n in NO_WORSE if (whole.metrics[n] < whole.baseline[n]) == (n not in less_is_better)]
+    worse = [n for n in NO_WORSE if (whole.metrics[n] < whole.baseline[n]) == HIGHER_IS_BETTER[kind_of(n)]]
     assert worse  # some metrics are worse, but not beyond chance
     assert whole.num_examples == NUM_REQUESTS * SIZE
-    assert set(whole.changes) == {*NO_WORSE, "calibration", "mean_prediction"}
+    assert set(whole.changes) == {
+        *NO_WORSE,
+        *(kind for kind, is_higher_better in HIGHER_IS_BETTER.items() if is_higher_better is None),
+    }
     for name, change in whole.changes.items():
         assert change.value == whole.metrics[name] - whole.baseline[name]
         assert change.low < change.value < change.high

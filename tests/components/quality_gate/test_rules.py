@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding, GateRecord, read_record, write_record
-from components.quality_gate.inputs import EarlierSpan, PairedDifference, QualityInputs, Rival, earlier_spans
+from components.quality_gate.inputs import EarlierSpan, QualityInputs, Rival, earlier_spans
 from components.quality_gate.pooling import pool
 from components.quality_gate.rules import becomes_anchor, decide
 from tests.components.quality_gate.quality_inputs import against_anchor, inputs

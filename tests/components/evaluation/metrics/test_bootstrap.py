@@ -117,6 +117,7 @@ def test_each_replicate_has_the_metrics_of_its_rows_as_often_as_it_draws_them() 
                 "mean_prediction": sums[1] / sums[3],
                 "mean_label": sums[2] / sums[3],
             }
+            assert {*expected, "auc_pr"} == set(replicates.ROW_METRICS)
             for name, value in expected.items():
                 assert values[name][replicate, model] == pytest.approx(value, rel=1e-12), name
             area = area_under_precision_recall(labels, scores, of_rows)

@@ -11,8 +11,9 @@ from components.evaluation.metrics import replicates
 from components.evaluation.metrics.bootstrap import Array
 from components.evaluation.metrics.ranking import Measure, measure_groups
 from tests.components.evaluation.metrics import plain
+from transform.config.evaluation import AT_K
 
-MEASURES = [Measure("gauc"), *(Measure(kind, k) for kind in ("ndcg", "map", "recall") for k in (1, 3, 20))]
+MEASURES = [Measure("gauc"), *(Measure(kind, k) for kind in AT_K for k in (1, 3, 20))]
 MODELS = ("candidate", "baseline")
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from rich.console import Console
 
+from components.evaluation.metrics.paired import PairedDifference
 from components.gate_records import Finding
 from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
-from components.quality_gate.inputs import PairedDifference, ReferenceResult
+from components.quality_gate.inputs import ReferenceResult
 from pipeline.report.console.headline import headline
 from tests.documented_outputs import shape_of
 from tests.pages import FENCE, ROOT, text_of

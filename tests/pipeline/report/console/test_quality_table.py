@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
-from components.quality_gate.inputs import PairedDifference, ReferenceResult
+from components.quality_gate.inputs import ReferenceResult
 from pipeline.report.console.quality_table import MAX_FINDINGS, MAX_SLICES
 from tests.pipeline.report.console.summaries import lines_of
 from tests.pipeline.report.run_results import TRAINING

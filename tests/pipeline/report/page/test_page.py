@@ -14,12 +14,13 @@ import pytest
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.artifacts import ESTIMATED, UNCOUNTED
+from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import Finding
 from components.infra_validation.verdict import Latency, Measurements, Verdict
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
-from components.quality_gate.inputs import PairedDifference, ReferenceResult
+from components.quality_gate.inputs import ReferenceResult
 from pipeline.report.page import numbers
 from pipeline.report.page.model_card import model_card, plain
 from pipeline.report.page.parts import Table
