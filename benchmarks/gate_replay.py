@@ -19,7 +19,7 @@ import numpy as np
 from rich.table import Table
 
 from components.evaluation.metrics.paired import Array, PairedDifference, compute_metrics, differences
-from components.evaluation.results import Estimate, EvaluationResult, to_plain
+from components.evaluation.results import Estimate, EvaluationResult
 from components.quality_gate.inputs import EarlierSpan, QualityInputs, Rival
 from components.quality_gate.rules import becomes_anchor, decide
 from pipeline.cli.display import console_for
@@ -154,7 +154,7 @@ def _inputs(
     if anchor is not None:
         against = {n: PairedDifference(*values) for n, values in paired(anchor).items()}
         rival = Rival(anchor, metrics=noise.metrics, differences=against)
-    return QualityInputs(model, "recipe", serving, to_plain({"": whole}), rival)
+    return QualityInputs(model, "recipe", serving, {"": whole}, rival)
 
 
 def refused_share(noise: Noise, num_days: int, draw: np.random.Generator, settings: Quality) -> float:

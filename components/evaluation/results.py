@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass as document_dataclass
 
 from components import storage
@@ -145,20 +143,6 @@ def read_written(evaluation_uri: str) -> Measured | None:
     path = os.path.join(evaluation_uri, MEASURED_FILE)
     text = storage.read_text(path)
     return None if text is None else _MEASURED.from_json(text, path)
-
-
-def to_plain(measured: Mapping[str, EvaluationResult]) -> dict[str, Any]:
-    """Converts results by slice to plain JSON; NaN becomes null."""
-    plain: dict[str, Any] = json.loads(_ADAPTER.dump_json(dict(measured)))
-    return plain
-
-
-def from_plain(plain: Mapping[str, Any]) -> dict[str, EvaluationResult]:
-    """Converts the output of `to_plain` back; raises pydantic's ValidationError, a ValueError, for other input."""
-    return _ADAPTER.validate_python(dict(plain))
-
-
-_ADAPTER = TypeAdapter(dict[str, EvaluationResult])
 
 
 def interval(estimate: Estimate) -> str:

@@ -101,18 +101,7 @@ class ModelProcess:
         Raises:
           DryRunError: If the model does not return them.
         """
-        out = os.path.join(self._folder, "scores.npy")
-        self._process.ask(
-            f"rank items by `{signature}`",
-            "rank",
-            signature=signature,
-            requests=self._write(contexts),
-            item_ids=self._write(item_ids, "item_ids"),
-            items=self._write(items, "items"),
-            scores=out,
-        )
-        scores: np.ndarray = np.load(out)
-        return scores
+        return self._scores_by(f"rank items by `{signature}`", "rank", signature, contexts, item_ids, items)
 
     def explained_scores(
         self, signature: str, rows: Sequence[bytes], item_ids: Sequence[bytes] = (), items: Sequence[bytes] = ()
@@ -128,16 +117,21 @@ class ModelProcess:
         Raises:
           DryRunError: If the model does not return them, or its parts do not add up.
         """
+        return self._scores_by(f"explain scores by `{signature}`", "explain", signature, rows, item_ids, items)
+
+    def _scores_by(
+        self,
+        what_for: str,
+        question: str,
+        signature: str,
+        rows: Sequence[bytes],
+        item_ids: Sequence[bytes],
+        items: Sequence[bytes],
+    ) -> np.ndarray:
+        """Asks for the scores of a signature that takes items, which the process writes to a file."""
         out = os.path.join(self._folder, "scores.npy")
-        self._process.ask(
-            f"explain scores by `{signature}`",
-            "explain",
-            signature=signature,
-            requests=self._write(rows),
-            item_ids=self._write(item_ids, "item_ids"),
-            items=self._write(items, "items"),
-            scores=out,
-        )
+        arguments = {"item_ids": self._write(item_ids, "item_ids"), "items": self._write(items, "items")}
+        self._process.ask(what_for, question, signature=signature, requests=self._write(rows), scores=out, **arguments)
         scores: np.ndarray = np.load(out)
         return scores
 

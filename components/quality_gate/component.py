@@ -20,7 +20,7 @@ from components import gate_records, storage
 from components.artifact_types import GateRecord
 from components.evaluation.metrics.paired import Array, compute_metrics, differences
 from components.evaluation.metrics_files import read_measured
-from components.evaluation.results import BASELINE, read_written, to_plain
+from components.evaluation.results import BASELINE, read_written
 from components.evaluation.scoring.kept_scores import kept_scores
 from components.evaluation.scoring.scores import Rows, ScoringError, checked_scores, compute_scores, read_rows
 from components.execution_types import recorded_as
@@ -126,7 +126,7 @@ def _measured(
         model_uri=place_of(model),
         recipe=recipe,
         serving_uri=serving,
-        measured=to_plain(measured),
+        measured=measured,
         anchor=anchor,
         not_compared=not_compared,
         references=references,

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from components.evaluation.metrics.paired import PairedDifference
-from components.evaluation.results import Estimate, EvaluationResult, from_plain
+from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import GateRecord
 from transform.config.evaluation import Evaluation
 from transform.config.quality import Quality
@@ -74,7 +73,7 @@ class QualityInputs:
       model_uri: The candidate model's URI, as in manifests, like all URIs here.
       recipe: A digest of the config and the code that it was trained with.
       serving_uri: The URI of the model that serves; empty on a first run.
-      measured: The Evaluator's results of both by slice, as returned by `components.evaluation.results.to_plain`.
+      measured: The Evaluator's results of both by slice; `""` is all examples.
       anchor: The anchor; None if there is none yet.
       not_compared: Why the model that serves is not compared, as a sentence; empty if it is.
       references: The reference models by name, the simplest first; empty if the trainer scored none.
@@ -84,21 +83,16 @@ class QualityInputs:
     model_uri: str
     recipe: str
     serving_uri: str
-    measured: dict[str, Any]
+    measured: dict[str, EvaluationResult]
     anchor: Rival | None = None
     not_compared: str = ""
     references: dict[str, ReferenceResult] = Field(default_factory=dict)
     references_problem: str = ""
 
-    @cached_property
-    def slices(self) -> dict[str, EvaluationResult]:
-        """The Evaluator's results by slice."""
-        return from_plain(self.measured)
-
     @property
     def whole(self) -> EvaluationResult:
         """The Evaluator's result over all examples."""
-        return self.slices[""]
+        return self.measured[""]
 
     def to_json(self) -> dict[str, Any]:
         """Converts the inputs to those of a GateRecord."""

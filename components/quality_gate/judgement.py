@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from components.evaluation.results import Estimate, EvaluationResult, interval
 from components.gate_records import Finding, Severity
@@ -74,8 +74,8 @@ def findings(
 
 def on_this_span(case: Case) -> Iterator[Finding]:
     """Judges the metrics of this span by their thresholds, over all examples and in each slice."""
-    sizes = [slice_sizes(e.inputs.slices) for e in case.earlier]
-    yield from findings(case.current.slices, case.evaluation, sizes, case.current.not_compared)
+    sizes = [slice_sizes(e.inputs.measured) for e in case.earlier]
+    yield from findings(case.current.measured, case.evaluation, sizes, case.current.not_compared)
 
 
 def refusals(found: Sequence[Finding]) -> list[str]:
@@ -111,16 +111,9 @@ class _Subject(NamedTuple):
         return _size(self.measured)
 
     def finding(self, severity: Severity, key: str, value: float, bound: float | None, sentence: str) -> Finding:
-        return Finding(
-            gate=GATE,
-            rule=f"{self.key}.{key}",
-            severity=severity,
-            subject=self.name,
-            value=value if math.isfinite(value) else None,
-            bound=bound,
-            rows=self.measured.num_examples,
-            sentence=sentence,
-        )
+        number = value if math.isfinite(value) else None
+        rows = self.measured.num_examples
+        return Finding(GATE, f"{self.key}.{key}", severity, self.name, number, bound, rows, sentence)
 
 
 def _size(measured: EvaluationResult) -> str:
@@ -139,18 +132,11 @@ def _judge_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: 
     compared = [name for name, rule in evaluation.all_thresholds if rule.max_worsening is not None]
     if compared and not whole.baseline:
         rules = f"`max_worsening` of {', '.join(dict.fromkeys(compared))}"
-        yield Finding(
-            gate=GATE,
-            rule=f"{_KEY}.thresholds",
-            severity="cannot_judge",
-            subject="max_worsening",
-            value=None,
-            bound=None,
-            rows=whole.num_examples,
-            sentence=f"{rules} cannot be judged, only `min` and `max`: {not_compared}"
-            if not_compared
-            else f"there is no serving model to compare with: {rules} applies from the first push on",
-        )
+        sentence = f"there is no serving model to compare with: {rules} applies from the first push on"
+        if not_compared:
+            sentence = f"{rules} cannot be judged, only `min` and `max`: {not_compared}"
+        key = f"{_KEY}.thresholds"
+        yield Finding(GATE, key, "cannot_judge", "max_worsening", None, None, whole.num_examples, sentence)
 
 
 def _judge_metric(subject: _Subject) -> Iterator[Finding]:
@@ -161,9 +147,9 @@ def _judge_metric(subject: _Subject) -> Iterator[Finding]:
         sentence = f"{subject.name} is not among the measurements, as an earlier release made them without it"
         yield subject.finding("cannot_judge", first, math.nan, None, sentence)
     elif math.isnan(value):
-        severity, key = ("cannot_judge", "min") if subject.place else ("refuse", first)
+        severity: Severity = "cannot_judge" if subject.place else "refuse"
         sentence = f"{subject.name} must be a number. Received: none, on {subject.size}"
-        yield subject.finding(cast(Severity, severity), key, math.nan, None, sentence)
+        yield subject.finding(severity, "min" if subject.place else first, math.nan, None, sentence)
     else:
         yield from _bounds(subject)
         yield from _worsening(subject)
@@ -186,16 +172,10 @@ def _small_evaluation(whole: EvaluationResult, evaluation: Evaluation, *, is_fir
             "evaluation rows (`ingestion.eval_fraction`) or a smaller `evaluation.min_positives` can help, and "
             "`wdr run --force-push --reason TEXT` pushes it anyway"
         )
-    yield Finding(
-        gate=GATE,
-        rule=f"{_KEY}.min_positives",
-        severity="refuse" if is_first and not proven else "cannot_judge",
-        subject="evaluation examples",
-        value=float(whole.num_of_rarer_label),
-        bound=float(evaluation.min_positives),
-        rows=whole.num_examples,
-        sentence=sentence,
-    )
+    severity: Severity = "refuse" if is_first and not proven else "cannot_judge"
+    value, bound = float(whole.num_of_rarer_label), float(evaluation.min_positives)
+    key = f"{_KEY}.min_positives"
+    yield Finding(GATE, key, severity, "evaluation examples", value, bound, whole.num_examples, sentence)
 
 
 def _above_chance(whole: EvaluationResult) -> Estimate:
@@ -293,16 +273,10 @@ def _judge_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) 
             if few_positives
             else ("min_slice_examples", f"{evaluation.min_slice_examples:,} examples")
         )
-        yield Finding(
-            gate=GATE,
-            rule=f"{_KEY}.{key}",
-            severity="cannot_judge",
-            subject=name,
-            value=float(measured.num_of_rarer_label if few_positives else measured.num_examples),
-            bound=float(getattr(evaluation, key)),
-            rows=measured.num_examples,
-            sentence=f"the slice {name} is judged by at least {least}. Received: {_size(measured)}",
-        )
+        value = float(measured.num_of_rarer_label if few_positives else measured.num_examples)
+        bound, rows = float(getattr(evaluation, key)), measured.num_examples
+        sentence = f"the slice {name} is judged by at least {least}. Received: {_size(measured)}"
+        yield Finding(GATE, f"{_KEY}.{key}", "cannot_judge", name, value, bound, rows, sentence)
         return
     for metric, rule in evaluation.slice_thresholds.items():
         key = f"{_KEY}.slice_thresholds.{metric}"
@@ -335,13 +309,4 @@ def _feature_of(slice_name: str) -> str:
 
 
 def _none(subject: str, sentence: str, whole: EvaluationResult) -> Finding:
-    return Finding(
-        gate=GATE,
-        rule=f"{_KEY}.slices",
-        severity="warn",
-        subject=subject,
-        value=0.0,
-        bound=None,
-        rows=whole.num_examples,
-        sentence=sentence,
-    )
+    return Finding(GATE, f"{_KEY}.slices", "warn", subject, 0.0, None, whole.num_examples, sentence)

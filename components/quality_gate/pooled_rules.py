@@ -57,7 +57,7 @@ def against_serving(case: Case) -> Iterator[Finding]:
     This applies to small slices as to all examples: a loss in a country with few rows a day is detectable over several
     days.
     """
-    for place, measured in sorted(case.current.slices.items()):
+    for place, measured in sorted(case.current.measured.items()):
         thresholds = case.evaluation.slice_thresholds if place else case.evaluation.thresholds
         for metric, rule in thresholds.items():
             own = _change(measured, metric)
@@ -70,7 +70,7 @@ def against_serving(case: Case) -> Iterator[Finding]:
             before = [
                 _change(of_place, metric)
                 for e in _counted(case)
-                if (of_place := e.inputs.slices.get(place)) is not None and _has_enough(of_place, bool(place))
+                if (of_place := e.inputs.measured.get(place)) is not None and _has_enough(of_place, bool(place))
             ]
             pooling = PooledBound(
                 subject, key, rule.max_worsening, words, measured.num_examples, case.settings.pool_spans

@@ -20,7 +20,6 @@ from components.artifact_types import Catalog, GateRecord
 from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE
 from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.metrics_files import read_measured
-from components.evaluation.results import to_plain
 from components.gate_records import Finding, write_record
 from components.gate_records import GateRecord as GateRecordContent
 from components.infra_validation.verdict import Checksums, Verdict
@@ -79,7 +78,7 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
         served, record = standard_artifacts.Model(), GateRecord()
         served.uri, record.uri = baseline, str(tmp_path / "record")
         measured = read_measured(str(tmp_path))
-        inputs = QualityInputs(str(uri), "recipe", baseline, to_plain(measured), anchor)
+        inputs = QualityInputs(str(uri), "recipe", baseline, measured, anchor)
         found = [] if by_model else [*findings(measured, CONFIG.evaluation), *anchor_findings]
         write_record(record.uri, GateRecordContent("quality", 4, inputs.to_json(), tuple(found)))
         pushed = standard_artifacts.PushedModel()

@@ -162,7 +162,7 @@ class _Artifacts:
 
     def measured(self) -> EvaluationResult | None:
         record = self._record(QUALITY_GATE) if self.report.metrics else None
-        return QualityInputs.from_json(record.inputs).slices[""] if record else None
+        return QualityInputs.from_json(record.inputs).whole if record else None
 
     def histograms(self) -> Mapping[str, Histogram]:
         uri = self._uri("evaluator", "ModelEvaluation")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from components.evaluation.metrics.paired import PairedDifference
-from components.evaluation.results import Estimate, EvaluationResult, to_plain
+from components.evaluation.results import Estimate, EvaluationResult
 from components.quality_gate.inputs import QualityInputs, Rival
 
 METRICS = {"auc": 0.7, "logloss": 0.25, "calibration": 1.0, "mean_label": 0.07}
@@ -36,4 +36,4 @@ def inputs(
         num_positives=positives,
         num_units=2000,
     )
-    return QualityInputs(uri, recipe, serving, to_plain({"": whole, **(slices or {})}), anchor)
+    return QualityInputs(uri, recipe, serving, {"": whole, **(slices or {})}, anchor)

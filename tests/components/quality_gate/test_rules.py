@@ -258,7 +258,7 @@ def test_inputs_are_read_as_they_were_recorded(tmp_path: Path) -> None:
     (read,) = earlier_spans([read_record(str(tmp_path))])
     assert (read.span, read.refused) == (4, True)
     assert read.inputs.anchor == current.anchor
-    assert math.isnan(read.inputs.slices["country = br"].metrics["auc"])
+    assert math.isnan(read.inputs.measured["country = br"].metrics["auc"])
     assert read.inputs.whole == current.whole
     assert earlier_spans([GateRecord("quality", 4, {})]) == []
 
