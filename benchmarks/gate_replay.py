@@ -18,7 +18,8 @@ from collections.abc import Iterator
 import numpy as np
 from rich.table import Table
 
-from components.evaluation.metrics.paired import Array, PairedDifference, compute_metrics, differences
+from components.evaluation.metrics.bootstrap import Array
+from components.evaluation.metrics.paired import PairedDifference, compute_metrics, differences
 from components.evaluation.results import Estimate, EvaluationResult
 from components.quality_gate.inputs import EarlierSpan, QualityInputs, Rival
 from components.quality_gate.rules import becomes_anchor, decide

@@ -12,7 +12,7 @@ import tensorflow_model_analysis as tfma
 
 from components.evaluation.metrics.bootstrap import Array, key_hash, unit_hash
 from components.evaluation.plan import Plan
-from components.evaluation.scoring.columns import BELOW, NOT_BELOW, Columns, Members
+from components.evaluation.scoring.columns import BELOW, NOT_BELOW, Columns, FeatureValues, Members
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer
 from components.examples.reading import example_batches, split_files
 from transform.config.evaluation import split_slice
@@ -87,7 +87,7 @@ class Parser:
 
     def columns(self, examples: tf.Tensor, scorers: Sequence[Callable[[tf.Tensor], Array]]) -> Columns:
         """Returns the columns of serialized tf.Examples, string `[num_rows]`, and their scores by some models."""
-        parsed = {name: _Values(values) for name, values in tf.io.parse_example(examples, self._kinds).items()}
+        parsed = {name: FeatureValues(values) for name, values in tf.io.parse_example(examples, self._kinds).items()}
         num_rows = len(examples)
         return Columns(
             unit=self._units(parsed, examples),
@@ -100,7 +100,7 @@ class Parser:
             slices={name: _members(parsed[feature], feature, bound) for name, (feature, bound) in self._slices.items()},
         )
 
-    def _units(self, parsed: Mapping[str, _Values], examples: tf.Tensor) -> Array:
+    def _units(self, parsed: Mapping[str, FeatureValues], examples: tf.Tensor) -> Array:
         """Returns the hash of each row's unit: of the first key's value that it has, else of the example itself."""
         units, has_unit = np.zeros(len(examples), np.uint64), np.zeros(len(examples), bool)
         for key in reversed(self._unit_keys):
@@ -111,24 +111,6 @@ class Parser:
             alone = np.flatnonzero(~has_unit)
             units[alone] = [unit_hash(example) for example in tf.gather(examples, alone).numpy()]
         return units
-
-
-class _Values:
-    """A feature's values in a batch.
-
-    Attributes:
-      row: Each value's row, int32 `[num_values]`.
-      value: The values, `[num_values]`.
-      first: The rows that have a value, and their first values.
-      is_single: Whether no row has more than one value.
-    """
-
-    def __init__(self, values: tf.SparseTensor):
-        indices = values.indices.numpy()
-        self.row, self.value = indices[:, 0].astype(np.int32), values.values.numpy()
-        is_first = indices[:, 1] == 0
-        self.first = self.row[is_first], self.value[is_first]
-        self.is_single = bool(is_first.all())
 
 
 def make_key(feature: str, value: Any) -> bytes:
@@ -143,7 +125,7 @@ def _hashes(feature: str, values: Array, hash_function: Callable[[bytes], int]) 
     return np.fromiter((of_value[value] for value in values), np.uint64, len(values))
 
 
-def _group_hashes(values: _Values, feature: str, num_rows: int) -> Array:
+def _group_hashes(values: FeatureValues, feature: str, num_rows: int) -> Array:
     """Returns the hash of each row's group; the rows without a value are one group, as in TFMA."""
     hashes = np.full(num_rows, key_hash(feature.encode()), np.uint64)
     rows, first = values.first
@@ -151,7 +133,7 @@ def _group_hashes(values: _Values, feature: str, num_rows: int) -> Array:
     return hashes
 
 
-def _number(values: _Values, feature: str, num_rows: int) -> Array:
+def _number(values: FeatureValues, feature: str, num_rows: int) -> Array:
     """Returns a feature's values as float32 `[num_rows]`."""
     if not values.is_single or len(values.row) != num_rows:
         raise InputError(
@@ -162,7 +144,7 @@ def _number(values: _Values, feature: str, num_rows: int) -> Array:
     return numbers
 
 
-def _members(values: _Values, feature: str, bound: float | None) -> Members:
+def _members(values: FeatureValues, feature: str, bound: float | None) -> Members:
     """Returns the rows' values of a slice: those of a feature, or whether they are below a bound."""
     row, value = values.row, values.value
     if bound is not None:

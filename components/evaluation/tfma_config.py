@@ -89,13 +89,12 @@ def make_evaluator(
     measured = eval_config(
         settings.evaluation, weighted=settings.weighted, has_requests=settings.has_requests, user=settings.user
     )
-    metrics = {metric.module for spec in measured.metrics_specs for metric in spec.metrics if metric.module}
     return component(
         examples=examples,
         model=model,
         baseline_model=baseline_model,
         schema=schema,
         eval_config=measured,
-        code_fingerprint=code_fingerprint(component, *sorted(metrics)),
+        code_fingerprint=code_fingerprint(component),
         earlier_evaluation=earlier_evaluation,
     )

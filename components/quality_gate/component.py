@@ -18,7 +18,8 @@ from tfx.utils import path_utils
 
 from components import gate_records, storage
 from components.artifact_types import GateRecord
-from components.evaluation.metrics.paired import Array, compute_metrics, differences
+from components.evaluation.metrics.bootstrap import Array
+from components.evaluation.metrics.paired import compute_metrics, differences
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.results import BASELINE, read_written
 from components.evaluation.scoring.kept_scores import kept_scores

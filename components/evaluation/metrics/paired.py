@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from components.evaluation.metrics.bootstrap import Array
 
 #: Scores are clipped to at least this distance from 0 and 1 in a log loss, as in Keras.
 _EPSILON = 1e-7
@@ -50,7 +50,7 @@ def compute_metrics(label: Array, weight: Array, score: Array) -> dict[str, floa
         found["calibration"] = float(weight @ score) / positive
     if 0 < positive < total:
         found["auc"] = float(weight @ (label * _placements(label, weight, score))) / positive
-    found["logloss"] = float(weight @ _losses(label, score)) / total
+    found["logloss"] = float(weight @ log_losses(label, score)) / total
     return found
 
 
@@ -74,7 +74,7 @@ def differences(label: Array, weight: Array, unit: Array, score: Array, other: A
             _placements(label, weight, score) - _placements(label, weight, other),
             weight / of_classes,
         ),
-        "logloss": (_losses(label, score) - _losses(label, other), weight / weight.sum()),
+        "logloss": (log_losses(label, score) - log_losses(label, other), weight / weight.sum()),
     }
     found = {}
     for name, (values, shares) in contributions.items():
@@ -105,7 +105,7 @@ def _placements(label: Array, weight: Array, score: Array) -> Array:
     return result
 
 
-def _losses(label: Array, score: Array) -> Array:
+def log_losses(label: Array, score: Array) -> Array:
     """Returns the log loss of each row, in nats, float64 `[rows]`."""
     inside = np.clip(score, _EPSILON, 1 - _EPSILON)
     losses: Array = -np.log(np.where(label == 1, inside, 1 - inside))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from components.evaluation.metrics.bootstrap import Array
 
@@ -80,3 +81,28 @@ def _all_members(parts: Sequence[Members], sizes: Sequence[int]) -> Members:
         rows.append(part.row + start)
         of_rows.append(index[part.value])
     return Members(tuple(values), np.concatenate(rows), np.concatenate(of_rows))
+
+
+class FeatureValues:
+    """A feature's values in a batch.
+
+    Attributes:
+      row: Each value's row, int32 `[num_values]`.
+      value: The values, `[num_values]`.
+      first: The rows that have a value, and their first values.
+      is_single: Whether no row has more than one value.
+    """
+
+    def __init__(self, values: tf.SparseTensor):
+        indices = values.indices.numpy()
+        self.row, self.value = indices[:, 0].astype(np.int32), values.values.numpy()
+        is_first = indices[:, 1] == 0
+        self.first = self.row[is_first], self.value[is_first]
+        self.is_single = bool(is_first.all())
+
+    def filled(self, num_rows: int, default: Any) -> Array:
+        """Returns the first value of each row, `[num_rows]`; the default for a row without a value."""
+        rows, first = self.first
+        found = np.full(num_rows, default, first.dtype)
+        found[rows] = first
+        return found

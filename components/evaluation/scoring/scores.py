@@ -5,19 +5,18 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from components.evaluation.metrics.bootstrap import Array
+from components.evaluation.scoring.columns import FeatureValues
 from components.evaluation.scoring.scoring_graph import ScoringGraph
 from components.examples.reading import example_batches, split_files
 from transform.errors import UserError
 from transform.example_keys import LABEL, WEIGHT
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 #: The number of rows that are parsed or scored at once.
 BATCH_SIZE = 4096
@@ -86,11 +85,11 @@ def read_rows(folder: str, unit_keys: Sequence[str]) -> Rows:
     labels, weights = [np.empty(0)], [np.empty(0)]
     keys: dict[str, list[pa.Array]] = {name: [] for name in unit_keys}
     for batch in example_batches(files, BATCH_SIZE):
-        parsed = tf.io.parse_example(batch, parsing)
-        labels.append(_first_values(parsed[LABEL], len(batch), 0))
-        weights.append(_first_values(parsed[WEIGHT], len(batch), 1.0))
+        parsed = {name: FeatureValues(values) for name, values in tf.io.parse_example(batch, parsing).items()}
+        labels.append(parsed[LABEL].filled(len(batch), 0))
+        weights.append(parsed[WEIGHT].filled(len(batch), 1.0))
         for name, parts in keys.items():
-            values = _first_values(parsed[name], len(batch), b"")
+            values = parsed[name].filled(len(batch), b"")
             parts.append(pa.array(values, pa.large_binary(), mask=values == b""))
     units = _units([pa.chunked_array(parts, pa.large_binary()) for parts in keys.values()], sum(map(len, labels)))
     return Rows(files, np.concatenate(labels), np.concatenate(weights), units)
@@ -111,15 +110,6 @@ def _units(keys: Sequence[pa.ChunkedArray], num_rows: int) -> Array:
         units = np.where(codes >= 0, first_number + codes, units)
         first_number += len(encoded.dictionary)
     return units
-
-
-def _first_values(values: tf.SparseTensor, num_rows: int, default: Any) -> Array:
-    """Returns the first value of each row; the default for a missing value."""
-    first = tf.boolean_mask(values.values, values.indices[:, 1] == 0).numpy()
-    with_value = tf.boolean_mask(values.indices[:, 0], values.indices[:, 1] == 0).numpy()
-    result = np.full(num_rows, default, dtype=np.object_ if isinstance(default, bytes) else first.dtype)
-    result[with_value] = first
-    return result
 
 
 class Scorer:
