@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -14,6 +14,8 @@ from components.artifacts import CHECKSUMS_FILE, VERDICT_FILE
 from transform.documents import CONFIG, Document
 from transform.errors import InputError
 from transform.signature_names import SERVING_SIGNATURE
+
+_Content = TypeVar("_Content")
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -110,15 +112,6 @@ class Verdict:
     largest_change: float | None = None
     schema_version: Literal[1] = 1
 
-    def to_json(self) -> str:
-        """Returns the verdict as JSON."""
-        return _VERDICT.to_json(self)
-
-    @classmethod
-    def from_json(cls, text: str | bytes, where: str) -> Verdict:
-        """Reads a verdict; raises InputError for another text, which it says was found at `where`."""
-        return _VERDICT.from_json(text, where)
-
 
 @dataclass(frozen=True, config=CONFIG)
 class Checksums:
@@ -132,18 +125,10 @@ class Checksums:
     sha256: Mapping[str, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
     schema_version: Literal[1] = 1
 
-    def to_json(self) -> str:
-        """Returns the checksums as JSON."""
-        return _CHECKSUMS.to_json(self)
 
-    @classmethod
-    def from_json(cls, text: str | bytes, where: str) -> Checksums:
-        """Reads checksums; raises InputError for another text, which it says was found at `where`."""
-        return _CHECKSUMS.from_json(text, where)
-
-
-_VERDICT = Document(Verdict, "the dry run's verdict")
-_CHECKSUMS = Document(Checksums, "the dry run's checksums")
+#: How the two documents are written and read.
+VERDICT = Document(Verdict, "the dry run's verdict")
+CHECKSUMS = Document(Checksums, "the dry run's checksums")
 
 
 def write_verdict(uri: str, verdict: Verdict, sha256: Mapping[str, str]) -> None:
@@ -154,23 +139,23 @@ def write_verdict(uri: str, verdict: Verdict, sha256: Mapping[str, str]) -> None
       verdict: The verdict.
       sha256: The checksums of the SavedModel's files, as before the model ran.
     """
-    storage.write_text(os.path.join(uri, VERDICT_FILE), verdict.to_json())
-    storage.write_text(os.path.join(uri, CHECKSUMS_FILE), Checksums(sha256).to_json())
+    storage.write_text(os.path.join(uri, VERDICT_FILE), VERDICT.to_json(verdict))
+    storage.write_text(os.path.join(uri, CHECKSUMS_FILE), CHECKSUMS.to_json(Checksums(sha256)))
 
 
 def read_verdict(uri: str) -> Verdict:
     """Reads an InfraBlessing artifact's verdict; raises InputError if there is none, or it is damaged."""
-    path = os.path.join(uri, VERDICT_FILE)
-    text = storage.read_text(path)
-    if text is None:
-        raise InputError(f"a dry run must leave its verdict. Received: no file {path}")
-    return Verdict.from_json(text, path)
+    return _read(uri, VERDICT_FILE, VERDICT, "its verdict")
 
 
 def read_checksums(uri: str) -> Mapping[str, str]:
     """Reads the SHA-256 by file from an InfraBlessing artifact; raises InputError if it has none or a damaged one."""
-    path = os.path.join(uri, CHECKSUMS_FILE)
+    return _read(uri, CHECKSUMS_FILE, CHECKSUMS, "checksums of the model's files").sha256
+
+
+def _read(uri: str, name: str, document: Document[_Content], what: str) -> _Content:
+    path = os.path.join(uri, name)
     text = storage.read_text(path)
     if text is None:
-        raise InputError(f"a dry run must leave checksums of the model's files. Received: no file {path}")
-    return Checksums.from_json(text, path).sha256
+        raise InputError(f"a dry run must leave {what}. Received: no file {path}")
+    return document.from_json(text, path)

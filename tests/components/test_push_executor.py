@@ -22,7 +22,7 @@ from components.evaluation.metrics.paired import PairedDifference
 from components.evaluation.metrics_files import read_measured
 from components.gate_records import Finding, write_record
 from components.gate_records import GateRecord as GateRecordContent
-from components.infra_validation.verdict import Checksums, Verdict
+from components.infra_validation.verdict import CHECKSUMS, VERDICT, Checksums, Verdict
 from components.model_store.manifest import Baseline, Forced, read_manifest
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
@@ -45,7 +45,7 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
     """Returns a function that runs the executor on the module's model."""
     write_evaluation(tmp_path)
     validated = checksums(str(model / "Format-Serving"))
-    (tmp_path / CHECKSUMS_FILE).write_text(Checksums(validated).to_json())
+    (tmp_path / CHECKSUMS_FILE).write_text(CHECKSUMS.to_json(Checksums(validated)))
     spans = [standard_artifacts.Examples() for _ in range(2)]
     for span, artifact in zip((3, 4), spans, strict=True):
         folder = tmp_path / f"span-{span}"
@@ -68,7 +68,7 @@ def execute(model: Path, catalog: Path, local_root: Path, tmp_path: Path) -> Any
         anchor: Rival | None = None,
         anchor_findings: tuple[Finding, ...] = (),
     ) -> Any:
-        (tmp_path / VERDICT_FILE).write_text(Verdict((), largest_change=largest_change).to_json())
+        (tmp_path / VERDICT_FILE).write_text(VERDICT.to_json(Verdict((), largest_change=largest_change)))
         candidate, snapshot, evaluation = standard_artifacts.Model(), Catalog(), standard_artifacts.ModelEvaluation()
         candidate.uri, candidate.id, snapshot.uri, evaluation.uri = str(uri), 7, str(catalog), str(tmp_path)
         by = [standard_artifacts.ModelBlessing(), standard_artifacts.InfraBlessing()]
@@ -201,7 +201,7 @@ def test_a_model_forced_past_the_anchor_is_the_anchor_and_one_forced_past_a_thre
     execute(by_model=0, force_reason="a holiday", anchor=anchor)
     assert read_manifest(str(local_root / "1")).anchor == "m1"
     again = another_export(model, tmp_path / "again", "again")
-    (tmp_path / CHECKSUMS_FILE).write_text(Checksums(checksums(str(again / "Format-Serving"))).to_json())
+    (tmp_path / CHECKSUMS_FILE).write_text(CHECKSUMS.to_json(Checksums(checksums(str(again / "Format-Serving")))))
     execute(by_model=0, force_reason="the feature is gone", uri=again, anchor=anchor, anchor_findings=(REFUSED,))
     assert read_manifest(str(local_root / "2")).anchor == str(again)
     assert refusals(str(local_root / "2"))[-1] == "auc is below the anchor's"

@@ -57,11 +57,6 @@ class Rows:
     weight: Array
     unit: Array
 
-    @property
-    def num_positives(self) -> int:
-        """The number of rows with label 1."""
-        return int(np.count_nonzero(self.label == 1))
-
     def batches(self) -> Iterator[tf.Tensor]:
         """Yields the serialized examples, string `[batch]` each."""
         return example_batches(self.files, BATCH_SIZE)

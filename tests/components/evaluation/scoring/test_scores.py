@@ -51,7 +51,6 @@ def test_a_unit_is_the_first_key_that_a_row_has(tmp_path: Path, monkeypatch: pyt
     found = read_rows(write(tmp_path / "Split-eval", rows), ["user", "request_id"])
     assert found.label.tolist() == [1, 0, 1, 0, 1, 0, 0, 0]
     assert found.weight.tolist() == [2.5, 1, 1, 1, 1, 1, 1, 1]
-    assert found.num_positives == 3
     _, first = np.unique(found.unit, return_inverse=True)
     same = [[i for i, other in enumerate(first) if other == unit] for unit in first]
     assert same == [[0, 4], [1, 5], [2], [3], [0, 4], [1, 5], [6], [7]]
@@ -59,7 +58,7 @@ def test_a_unit_is_the_first_key_that_a_row_has(tmp_path: Path, monkeypatch: pyt
 
 def test_no_examples_are_no_rows(tmp_path: Path) -> None:
     found = read_rows(write(tmp_path / "Split-eval", []), ["country"])
-    assert (len(found.label), len(found.unit), found.num_positives) == (0, 0, 0)
+    assert (len(found.label), len(found.unit)) == (0, 0)
 
 
 def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path) -> None:
