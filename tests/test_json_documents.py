@@ -22,7 +22,7 @@ OTHER_JSON = {
     "components/data_validation/measuring.py": "its own config, with the first names of its keys",
     "components/evaluation/executor.py": "an execution's property with the names of splits",
     "components/evaluation/plan.py": "the settings of a metric, in TFMA's config",
-    "components/evaluation/results.py": "its own output, as plain values",
+    "components/quality_gate/inputs.py": "its own output, as plain values",
     "components/infra_validation/process.py": "answers of the dry run's process",
     "components/ingestion/component.py": "an execution's property with its input files",
     "components/ingestion/formats/jsonl.py": "a row of a log",

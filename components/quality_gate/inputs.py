@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -96,7 +97,7 @@ class QualityInputs:
 
     def to_json(self) -> dict[str, Any]:
         """Converts the inputs to those of a GateRecord."""
-        plain: dict[str, Any] = _ADAPTER.dump_python(self, mode="json")
+        plain: dict[str, Any] = json.loads(_ADAPTER.dump_json(self))  # NaN becomes null
         return plain
 
     @classmethod
