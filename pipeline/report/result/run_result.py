@@ -77,13 +77,13 @@ def _evaluation_fields(record: Record | None) -> dict[str, Any]:
     if record is None:
         return {}
     inputs = QualityInputs.from_json(record.inputs)
-    whole = inputs.slices[""]
+    whole = inputs.whole
     return {
         "metrics": whole.metrics,
         "baseline": whole.baseline,
         "changes": {name: (change.low, change.high) for name, change in whole.changes.items()},
         "num_eval_examples": whole.num_examples,
-        "slices": {name: in_slice for name, in_slice in sorted(inputs.slices.items()) if name},
+        "slices": {name: in_slice for name, in_slice in sorted(inputs.measured.items()) if name},
         "references": inputs.references,
         "references_problem": inputs.references_problem,
         "findings": tuple(record.findings),
