@@ -7,7 +7,7 @@ import hashlib
 import os
 import struct
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,8 +24,7 @@ from components.transform_executor.token_counts import CountsFile, TokenCounter
 from components.transform_executor.traced_graph import (
     AnalysisFunction,
     Analyzer,
-    Moments,
-    Quantiles,
+    Combined,
     TracedGraph,
     Vocabulary,
     analysis_function,
@@ -181,7 +180,7 @@ def _analyze_span(
 ) -> None:
     """Writes the tokens' counts, the sketches and the moments of a span by their keys, in one pass over its batches."""
     counters = {a.key: TokenCounter(os.path.join(scratch, a.key)) for a in missing if isinstance(a, Vocabulary)}
-    combiners = {a.key: a.combiner for a in missing if not isinstance(a, Vocabulary)}
+    combiners = {a.key: a.combiner for a in missing if isinstance(a, Combined)}
     found = {key: combiner.create_accumulator() for key, combiner in combiners.items()}
     for values in function(batches):
         for key, counter in counters.items():
@@ -191,9 +190,7 @@ def _analyze_span(
     for key, counter in counters.items():
         counter.write(paths[key])
     for key, combiner in combiners.items():
-        is_sketch = isinstance(combiner, analyzers.QuantilesCombiner)
-        state = _state(_of_span(combiner, found[key])) if is_sketch else _state_of_moments(found[key])
-        _write(paths[key], state)
+        _write(paths[key], _STATES[type(combiner)].save(combiner, found[key]))
 
 
 # tf.Transform 1.21.0 has Beam combine the batches of a dataset with a fan-out, and then those of all datasets. A sketch
@@ -201,59 +198,64 @@ def _analyze_span(
 # a variance differ by rounding alone, at 1e-12 of their size, from those of another order of batches.
 
 
-def _of_span(combiner: analyzers.QuantilesCombiner, of_values: sketches.QuantilesSketch) -> sketches.QuantilesSketch:
-    """A span's sketch, from the sketch of its values."""
+class _States(NamedTuple):
+    """How a combiner's states are stored.
+
+    Attributes:
+      save: Returns the state of a span, given the combiner and what it accumulated of the span's values.
+      merge: Returns the results, given the combiner and the states of all spans.
+    """
+
+    save: Callable[[Any, Any], bytes]
+    merge: Callable[[Any, Iterable[bytes]], Sequence[np.ndarray]]
+
+
+def _save_sketch(combiner: analyzers.QuantilesCombiner, of_values: sketches.QuantilesSketch) -> bytes:
+    """Returns a serialized message: tfx-bsl 1.21.0 has it for `pickle`, which this does not use."""
     merged = combiner.merge_accumulators([combiner.create_accumulator(), combiner.compact(of_values)])
-    return combiner.compact(merged)
-
-
-def _boundaries(combiner: analyzers.QuantilesCombiner, of_spans: Iterable[bytes]) -> np.ndarray:
-    """The boundaries from the states of the spans' sketches."""
-    merged = combiner.create_accumulator()
-    for state in of_spans:
-        merged = combiner.merge_accumulators([merged, _of_state(state)])
-    boundaries: np.ndarray = combiner.extract_output(combiner.compact(merged))[0]
-    return boundaries
-
-
-def _state(sketch: sketches.QuantilesSketch) -> bytes:
-    """A sketch as a serialized message: tfx-bsl 1.21.0 has it for `pickle`, which this does not use."""
-    state: bytes = sketch.__getstate__()
+    state: bytes = combiner.compact(merged).__getstate__()
     return state
 
 
-def _of_state(state: bytes) -> sketches.QuantilesSketch:
-    sketch = sketches.QuantilesSketch.__new__(sketches.QuantilesSketch)
-    sketch.__setstate__(state)
-    return sketch
+def _merge_sketches(combiner: analyzers.QuantilesCombiner, of_spans: Iterable[bytes]) -> Sequence[np.ndarray]:
+    merged = combiner.create_accumulator()
+    for state in of_spans:
+        sketch = sketches.QuantilesSketch.__new__(sketches.QuantilesSketch)
+        sketch.__setstate__(state)
+        merged = combiner.merge_accumulators([merged, sketch])
+    boundaries: Sequence[np.ndarray] = combiner.extract_output(combiner.compact(merged))
+    return boundaries
 
 
 #: The state of moments: how many values, their mean and their variance; 64-bit floats, little-endian.
 _MOMENTS = struct.Struct("<3d")
 
 
-def _state_of_moments(accumulator: tuple[np.ndarray, ...]) -> bytes:
+def _save_moments(combiner: analyzers.WeightedMeanAndVarCombiner, accumulator: tuple[np.ndarray, ...]) -> bytes:
     return _MOMENTS.pack(*(value.item() for value in accumulator[:3]))
 
 
-def _moments(combiner: analyzers.WeightedMeanAndVarCombiner, of_spans: Iterable[bytes]) -> tuple[np.ndarray, ...]:
-    """The mean and the variance from the states of the spans."""
+def _merge_moments(combiner: analyzers.WeightedMeanAndVarCombiner, of_spans: Iterable[bytes]) -> Sequence[np.ndarray]:
     merged = combiner.create_accumulator()
     for state in of_spans:
         # The last entry is a weight, which a combiner without weights does not read.
         of_span = combiner.accumulator_class(*map(np.array, _MOMENTS.unpack(state)), merged.weight)
         merged = combiner.merge_accumulators([merged, of_span])
-    extracted: tuple[np.ndarray, ...] = combiner.extract_output(merged)
+    extracted: Sequence[np.ndarray] = combiner.extract_output(merged)
     return extracted
+
+
+_STATES: Mapping[type, _States] = {
+    analyzers.QuantilesCombiner: _States(_save_sketch, _merge_sketches),
+    analyzers.WeightedMeanAndVarCombiner: _States(_save_moments, _merge_moments),
+}
 
 
 def _result(analyzer: Analyzer, paths: Sequence[str], scratch: str) -> dict[str, np.ndarray]:
     """Merges an analyzer's results of the spans; returns what replaces tensors, by their names."""
-    if isinstance(analyzer, Quantiles):
-        return {analyzer.boundaries.name: _boundaries(analyzer.combiner, map(_read, paths))}
-    if isinstance(analyzer, Moments):
-        moments = _moments(analyzer.combiner, map(_read, paths))
-        return {result.name: value for result, value in zip(analyzer.results, moments, strict=True)}
+    if isinstance(analyzer, Combined):
+        results = _STATES[type(analyzer.combiner)].merge(analyzer.combiner, map(_read, paths))
+        return {result.name: value for result, value in zip(analyzer.results, results, strict=True)}
     num_tokens, frequent = 0, []
     with contextlib.ExitStack() as stack:
         for part in token_counts.merged([stack.enter_context(CountsFile(path)) for path in paths]):

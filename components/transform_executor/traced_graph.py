@@ -61,40 +61,24 @@ class Vocabulary:
 
 
 @dataclasses.dataclass
-class Quantiles:
-    """Quantiles to compute.
-
-    Attributes:
-      key: What its sketch is of: a digest of the graph that computes its values, and of its settings.
-      sources: The tensors that it reads: values, and weights if there are any.
-      combiner: tf.Transform's combiner, which makes a sketch of values, and boundaries of sketches.
-      boundaries: The tensor that the boundaries replace.
-    """
-
-    key: str
-    sources: tuple[tf.Tensor, ...]
-    combiner: analyzers.QuantilesCombiner
-    boundaries: Result
-
-
-@dataclasses.dataclass
-class Moments:
-    """A mean and a variance to compute, each a scalar.
+class Combined:
+    """Quantiles to compute, or a mean and a variance, each a scalar.
 
     Attributes:
       key: What its state is of: a digest of the graph that computes its values, and of its settings.
-      sources: The tensors that it reads: number, mean and variance of a batch's values, and a weight that is not used.
-      combiner: tf.Transform's combiner, which merges means and variances.
-      results: The tensor that the mean replaces, and the one that the variance replaces.
+      sources: The tensors that it reads: values, and weights if there are any; for a mean and a variance, number, mean
+        and variance of a batch's values, and a weight that is not used.
+      combiner: tf.Transform's combiner, which makes a state of values, and results of states.
+      results: The tensors that the results replace: the boundaries, or the mean and the variance.
     """
 
     key: str
     sources: tuple[tf.Tensor, ...]
-    combiner: analyzers.WeightedMeanAndVarCombiner
+    combiner: analyzers.QuantilesCombiner | analyzers.WeightedMeanAndVarCombiner
     results: tuple[Result, ...]
 
 
-Analyzer = Vocabulary | Quantiles | Moments
+Analyzer = Vocabulary | Combined
 
 
 @dataclasses.dataclass(frozen=True)
@@ -206,7 +190,7 @@ def _vocabulary(graph: Any, operation: Any, result: Result, digests: _Digests) -
     )
 
 
-def _combined(outputs: Sequence[tuple[Any, Result]], digests: _Digests) -> Quantiles | Moments:
+def _combined(outputs: Sequence[tuple[Any, Result]], digests: _Digests) -> Combined:
     """The analyzer of a combiner, from the values that the combiner's operation has and the tensors they replace."""
     operation = outputs[0][0].parent_operation
     combiner = operation.inputs[0].parent_operation.operation_def.combiner
@@ -214,10 +198,10 @@ def _combined(outputs: Sequence[tuple[Any, Result]], digests: _Digests) -> Quant
     settings = ", ".join(f"{name}={value}" for name, value in sorted(vars(combiner).items()))
     results = tuple(result for _, result in sorted(outputs, key=lambda output: output[0].value_index))
     if isinstance(combiner, analyzers.QuantilesCombiner):
-        return Quantiles(digests.of(settings, sources), sources, combiner, *results)
+        return Combined(digests.of(settings, sources), sources, combiner, results)
     is_moments = isinstance(combiner, analyzers.WeightedMeanAndVarCombiner)
     if is_moments and [info.shape for info in combiner.output_tensor_infos()] == [(), ()]:
-        return Moments(digests.of(f"moments, {settings}", sources), sources, combiner, results)
+        return Combined(digests.of(f"moments, {settings}", sources), sources, combiner, results)
     raise NotImplementedError(f"{_ALLOWED} Received: {combiner}")
 
 
@@ -238,7 +222,7 @@ def find_results(analyzer: Analyzer) -> list[Result]:
     """Returns the tensors that an analyzer's results replace."""
     if isinstance(analyzer, Vocabulary):
         return [analyzer.file, *analyzer.unfiltered_size, *analyzer.filtered_size]
-    return list(analyzer.results) if isinstance(analyzer, Moments) else [analyzer.boundaries]
+    return list(analyzer.results)
 
 
 def find_sources(analyzer: Analyzer) -> tuple[tf.Tensor, ...]:

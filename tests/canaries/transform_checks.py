@@ -13,7 +13,7 @@ from tensorflow_transform.tf_metadata import metadata_io
 from tfx_bsl import sketches
 
 from components.transform_executor.token_counts import EMPTY_VOCABULARY
-from components.transform_executor.traced_graph import Moments, Quantiles, Vocabulary, traced
+from components.transform_executor.traced_graph import Combined, Vocabulary, traced
 
 _SPECS = {
     "city": tf.SparseTensorSpec([None, None], tf.string),
@@ -39,12 +39,12 @@ def check_analyzers() -> None:
         graph = traced(_preprocessing_fn, _SPECS, folder)
     ((vocabulary, quantiles, moments),) = graph.phases
     assert isinstance(vocabulary, Vocabulary)
-    assert isinstance(quantiles, Quantiles)
+    assert isinstance(quantiles, Combined)
     assert (vocabulary.file_name, vocabulary.pruning.max_size, vocabulary.pruning.min_count) == ("cities", 3, 2)
     assert vocabulary.reserved == tuple(tf_utils.fetch_vocabulary_reserved_tokens(graph.graph, "cities")) == (b"a",)
     assert len(vocabulary.filtered_size) == len(vocabulary.unfiltered_size) == 1
     assert isinstance(quantiles.combiner, analyzers.QuantilesCombiner)
-    assert isinstance(moments, Moments)
+    assert isinstance(moments, Combined)
     assert isinstance(moments.combiner, analyzers.WeightedMeanAndVarCombiner)
     assert moments.combiner.create_accumulator()._fields == ("count", "mean", "variance", "weight")
     sinks = graph.graph.get_collection(analyzer_nodes.TENSOR_REPLACEMENTS)
