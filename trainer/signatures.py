@@ -27,8 +27,7 @@ from trainer.wide_deep.model import WideDeep
 from trainer.wide_deep.tables import Table
 from transform.config.component_settings import DataSettings
 from transform.example_keys import FOLD, NO_FOLD, NO_SPAN, SPAN
-from transform.graph.raw_rules import raw_rules
-from transform.graph.raw_texts import clean
+from transform.graph.raw_values import clean, raw_rules
 from transform.ranking import absent_signatures
 from transform.schema import SERVING, raw_schema
 from transform.signature_names import (

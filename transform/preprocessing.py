@@ -14,8 +14,7 @@ from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NO_SPAN, SH
 from transform.feature import MISSING_TOKEN, Vocabulary
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 from transform.graph.feature_kinds import KINDS_IN_GRAPH, read_tokens
-from transform.graph.raw_rules import raw_rules
-from transform.graph.raw_texts import clean
+from transform.graph.raw_values import clean, raw_rules
 from transform.graph.sparse_values import single_value
 
 #: The key of `custom_config` that holds the config, as `DataSettings.to_json` writes it.

@@ -16,8 +16,7 @@ from trainer.transform_output.graph import apply_transform, pruned
 from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
 from transform.feature import Feature, Side
 from transform.feature_spec import FeatureSpec, transformed_name
-from transform.graph.raw_rules import RawRule
-from transform.graph.raw_texts import clean
+from transform.graph.raw_values import RawRule, clean
 
 #: The encodings of some contexts or items: tensors and RaggedTensors, each `[rows, …]`.
 Rows = dict[str, Any]

@@ -32,7 +32,7 @@ def with_derived(raw: tf.SparseTensor, feature: Feature) -> tf.SparseTensor:
     """The values of a categorical feature from its texts.
 
     Args:
-      raw: The texts, cleaned (`transform.graph.raw_texts`), a SparseTensor `[batch, any]` of string.
+      raw: The texts, cleaned (`transform.graph.raw_values`), a SparseTensor `[batch, any]` of string.
       feature: The feature.
 
     Returns:
