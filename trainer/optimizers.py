@@ -1,4 +1,4 @@
-"""Joint training's optimizers: FTRL for the wide part, AdaGrad or Adam for the deep part.
+"""Joint training's optimizers: FTRL for the wide part, one of `DEEP_OPTIMIZERS` for the deep part.
 
 All of them apply a table's gradient row by row: a step reads and writes only the batch's rows. (Stock Keras optimizers
 update whole tables: 14 to 37 times slower at 1,000,000 rows, and FTRL shrinks rows that it should not touch.)
@@ -9,7 +9,7 @@ update whole tables: 14 to 37 times slower at 1,000,000 rows, and FTRL shrinks r
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,9 @@ from trainer import schedules
 from trainer.training_size import read_initial_accumulator
 from trainer.wide_deep.model import WideDeep
 from transform.config import settings
+
+#: A step's α: the same for all steps, or a function that returns a step's.
+LearningRate = float | Callable[[], tf.Tensor]
 
 
 def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimizers.legacy.Ftrl:
@@ -93,7 +96,7 @@ class RowwiseAdagrad(tf_keras.optimizers.legacy.Adagrad):  # type: ignore[misc]
     rows are in variables, on which TensorFlow's dense kernel does the whole update in one pass.
     """
 
-    def __init__(self, learning_rate: float | Callable[[], tf.Tensor], initial_accumulator: float) -> None:
+    def __init__(self, learning_rate: LearningRate, initial_accumulator: float) -> None:
         super().__init__(learning_rate, initial_accumulator_value=initial_accumulator)
         self._gathered: list[_Gathered] = []
 
@@ -132,10 +135,30 @@ class _Gathered:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class OptimizerKind:
+    """A kind of the deep part's optimizers.
+
+    Attributes:
+      make: Makes an optimizer of a step's α and the settings.
+      counts_steps: Whether its state means something only together with the number of its steps.
+    """
+
+    make: Callable[[LearningRate, settings.DeepOptimizer], tf_keras.optimizers.legacy.Optimizer]
+    counts_steps: bool = False
+
+
+#: By `training.deep_optimizer.name`: n += g², w -= α·g / (√n + 1e-7), and Adam with β1 0.9 and β2 0.999.
+DEEP_OPTIMIZERS: Mapping[settings.DeepOptimizerName, OptimizerKind] = {
+    "adagrad": OptimizerKind(lambda rate, deep: RowwiseAdagrad(rate, deep.initial_accumulator)),
+    "adam": OptimizerKind(lambda rate, deep: RowwiseAdam(rate), counts_steps=True),
+}
+
+
 def make_deep_optimizer(
     deep: settings.DeepOptimizer, learning_rate: Callable[[], tf.Tensor] | None = None
 ) -> tf_keras.optimizers.legacy.Optimizer:
-    """`RowwiseAdagrad` (accumulator n += g², w -= α·g / (√n + 1e-7)) or `RowwiseAdam` (β1 0.9, β2 0.999).
+    """Makes the deep part's optimizer, one of `DEEP_OPTIMIZERS`.
 
     Args:
       deep: The settings.
@@ -144,10 +167,7 @@ def make_deep_optimizer(
     Returns:
       The optimizer.
     """
-    rate = learning_rate or deep.learning_rate
-    if deep.name == "adagrad":
-        return RowwiseAdagrad(rate, deep.initial_accumulator)
-    return RowwiseAdam(rate)
+    return DEEP_OPTIMIZERS[deep.name].make(learning_rate or deep.learning_rate, deep)
 
 
 class JointOptimizer:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.optimizers import JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl, start_bias
+from trainer.optimizers import DEEP_OPTIMIZERS, JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl, start_bias
 from trainer.training.step import train_step
 from trainer.training_size import sized
 from trainer.wide_deep.model import WideDeep
@@ -37,7 +37,11 @@ def features_of(apps: list[int], lists: list[list[int]]) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("deep", ["adagrad", "adam"])
+def test_every_name_of_the_config_has_an_optimizer() -> None:
+    assert set(DEEP_OPTIMIZERS) == set(get_args(settings.DeepOptimizerName))
+
+
+@pytest.mark.parametrize("deep", DEEP_OPTIMIZERS)
 def test_a_step_changes_the_batchs_rows_only(config: Config, deep: Any) -> None:
     training = dataclasses.replace(config.training, deep_optimizer=settings.DeepOptimizer(name=deep))
     model = WideDeep(config.spec, config.model, SIZES)

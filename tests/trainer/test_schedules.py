@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.trained_model import OLD, features_of
-from trainer.optimizers import JointOptimizer
+from trainer.optimizers import DEEP_OPTIMIZERS, JointOptimizer
 from trainer.schedules import learning_rate
 from trainer.training.step import train_step
 from trainer.wide_deep.model import WideDeep
@@ -54,7 +54,7 @@ def moved(config: Config, deep: settings.DeepOptimizer, step: int) -> tuple[np.n
     return tuple(table.numpy() - old for table, old in zip(tables, before, strict=True))
 
 
-@pytest.mark.parametrize("name", ["adagrad", "adam"])
+@pytest.mark.parametrize("name", DEEP_OPTIMIZERS)
 def test_the_deep_parts_steps_follow_the_schedule_and_the_wide_parts_do_not(config: Config, name: Any) -> None:
     constant = settings.DeepOptimizer(name=name, learning_rate=0.01)
     cosine = dataclasses.replace(constant, schedule="cosine", min_lr_ratio=0.1)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from pydantic import TypeAdapter
 
-from trainer.optimizers import JointOptimizer, ftrl_linear
+from trainer.optimizers import DEEP_OPTIMIZERS, JointOptimizer, ftrl_linear
 from trainer.transform_output.state import TransformState
 from trainer.warm_start.array_files import OfVariable, block_rows
 from trainer.warm_start.files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
@@ -237,8 +237,10 @@ class _Carrier:
             return
         if all(name in self._with_slots for name, variable in layers.named_variables.items() if variable.trainable):
             deep.iterations.assign(self._saved.settings["deep_iterations"])
-        elif self._saved.settings["deep_optimizer"]["name"] == self._training.deep_optimizer.name == "adam":
-            self._not_transferred.append("Adam's step count: not all hidden layers were carried")
+            return
+        name = self._training.deep_optimizer.name
+        if self._saved.settings["deep_optimizer"]["name"] == name and DEEP_OPTIMIZERS[name].counts_steps:
+            self._not_transferred.append(f"{name.capitalize()}'s step count: not all hidden layers were carried")
 
     def _carry_rows(self, name: str, variable: tf.Variable, old: SavedVariable, match: RowMatch) -> None:
         slots = self._optimizers.slots(variable)

@@ -125,6 +125,10 @@ class Ftrl:
     initial_accumulator: NonNegativeFloat | None = 0.1
 
 
+#: The deep part's optimizers; `trainer.optimizers.DEEP_OPTIMIZERS` makes them.
+DeepOptimizerName = Literal["adagrad", "adam"]
+
+
 @dataclass(frozen=True, config=STRICT)
 class DeepOptimizer:
     """The deep part's optimizer.
@@ -139,7 +143,7 @@ class DeepOptimizer:
       min_lr_ratio: With `cosine` or `exponential`: what is left of the step size in the end.
     """
 
-    name: Literal["adagrad", "adam"] = "adagrad"
+    name: DeepOptimizerName = "adagrad"
     learning_rate: PositiveFloat = 0.05
     initial_accumulator: NonNegativeFloat = 0.1
     schedule: Literal["constant", "cosine", "exponential"] = "constant"

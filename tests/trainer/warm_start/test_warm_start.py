@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tests.trainer.small_deployment import OPTIMIZERS, make_config
 from tests.trainer.trained_model import NEW, OLD, Trained, build, save, start
+from trainer.optimizers import DEEP_OPTIMIZERS
 from trainer.warm_start.report import WarmStartReport
 from trainer.warm_start.warm_start import warm_start
 from transform.config.config import Config
@@ -61,7 +62,7 @@ def test_new_tokens_start_cold(config: Config, base: str) -> None:
             np.testing.assert_array_equal(warm.numpy()[rows], initial.numpy()[rows])
 
 
-@pytest.mark.parametrize("deep", ["adagrad", "adam"])
+@pytest.mark.parametrize("deep", DEEP_OPTIMIZERS)
 def test_the_next_steps_are_those_of_an_uninterrupted_training(deep: Any, tmp_path: Path) -> None:
     config = make_config(training={"deep_optimizer": {"name": deep}, "wide_optimizer": {"l1": 0.01, "beta": 1.0}})
     old = build(config, OLD)
@@ -72,8 +73,7 @@ def test_the_next_steps_are_those_of_an_uninterrupted_training(deep: Any, tmp_pa
     new.train(5, seed=2)
     for a, b in zip(old.optimizers.variables, new.optimizers.variables, strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5, atol=1e-7)
-    if deep == "adam":
-        assert int(new.optimizers.deep.iterations) == 25  # type: ignore[union-attr]
+    assert int(new.optimizers.deep.iterations) == 25  # type: ignore[union-attr]
 
 
 def test_the_first_step_shrinks_nothing_it_does_not_read(config: Config, tmp_path: Path) -> None:
