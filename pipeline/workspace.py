@@ -91,12 +91,16 @@ class Workspace:
 
     def metadata_connection(self) -> metadata_store_pb2.ConnectionConfig:
         """Returns the connection to the server in WDR_METADATA_URL, else to SQLite in `metadata/`, which it creates."""
-        from ml_metadata.proto import metadata_store_pb2  # imported here, as few commands need it
-
         from pipeline.metadata.connection import METADATA_URL, connection_from
 
         if url := os.environ.get(METADATA_URL):
             return connection_from(url)
+        return self.sqlite_connection()
+
+    def sqlite_connection(self) -> metadata_store_pb2.ConnectionConfig:
+        """Returns the connection to SQLite in `metadata/`, which it creates."""
+        from ml_metadata.proto import metadata_store_pb2  # imported here, as few commands need it
+
         folder = self.root / "metadata"
         folder.mkdir(parents=True, exist_ok=True)
         connection = metadata_store_pb2.ConnectionConfig()

@@ -96,6 +96,7 @@ LEFT_OUT = (
             "A cold run takes a minute; `wdr run-node` is run with this option."),
     LeftOut(r"wdr run configs/app_store.yaml (?!.*(--backfill|--force-push|--accept-span))",
             "A cold run takes a minute; `tests/e2e/test_first_day.py` and `test_next_day.py` have the small store's."),
+    LeftOut(r"wdr try ", "It takes a minute; `tests/e2e/test_try.py` compares configs of the small store."),
     LeftOut(r"wdr run-node .*--node trainer ", "It comes after others; `tests/e2e/test_node_runs.py` runs them all."),
     LeftOut(r"wdr load-test .*--p99-ms ", "It takes minutes; `tests/serving/ranking/test_commands.py` has a search."),
     LeftOut(r"(?s).*\.\.\.|squares = ", "A part of a module to be edited, not a program."),

@@ -18,12 +18,13 @@ from pipeline.cli.run import run
 from pipeline.cli.schedule import compile_command, gc, kubeflow_step, run_node_command
 from pipeline.cli.scoring import explain, score
 from pipeline.cli.simulate import simulate
+from pipeline.cli.trying import try_command
 from pipeline.errors import sentence
 from serving.model_server.command import serve
 
 #: The commands, and groups of commands.
 COMMANDS = (
-    simulate, init, check, run, report, score, explain, models, gates,
+    simulate, init, check, run, try_command, report, score, explain, models, gates,
     compile_command, run_node_command, kubeflow_step, gc,
     serve, rank, rank_service, load_test, tune_client,
 )  # fmt: skip
