@@ -123,6 +123,7 @@ def test_the_results_are_those_of_tfx(models: tuple[str, ...], weighted: bool, t
     assert list((tmp_path / "ours_blessing").iterdir()) == list((tmp_path / "theirs_blessing").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_baseline_that_cannot_score_the_examples_is_left_out(tmp_path: Path) -> None:
     """Its feature was a number, and is a text now."""
     inputs = Inputs(tmp_path, rows(60), ("candidate",))
@@ -138,6 +139,7 @@ def test_a_baseline_that_cannot_score_the_examples_is_left_out(tmp_path: Path) -
     assert found.problems["baseline_model"].startswith("the model cannot score the rows: ")
 
 
+@pytest.mark.slow
 def test_scores_of_an_earlier_evaluation_are_not_computed_again(tmp_path: Path) -> None:
     """The baseline can no longer score: its variables are gone."""
     inputs = Inputs(tmp_path, rows(100))
