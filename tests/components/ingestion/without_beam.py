@@ -27,8 +27,7 @@ from components.ingestion.transforms import ranked
 from tests.components.ingestion.row_by_row.examples import Impression, Layout, split_of_key
 from tests.components.ingestion.row_by_row.joins import JoinBroadcast, KeepFirst, LabelFromInstalls, marked
 from tests.components.ingestion.row_by_row.reading import ReadRows
-from tests.components.ingestion.row_by_row.span_end import EndOfLog as EndOfTimes
-from tests.components.ingestion.row_by_row.span_end import LeaveOutUnknown
+from tests.components.ingestion.row_by_row.span_end import end_of
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS
 
@@ -200,10 +199,12 @@ def row_by_row(config: Config, files: Files) -> RowByRow:
         shown = _grouped((tuple(i.values[p] for p in layout.label_columns), i) for i in impressions)
         grouped = _grouped(times)
         groups = [(k, {"log": shown.get(k, []), "installs": grouped.get(k, [])}) for k in {**shown, **grouped}]
-        ends = _end_of([i.values[time_at] for i in impressions]), _end_of([time for _, time in times])
+        ends = end_of([i.values[time_at] for i in impressions]), end_of([time for _, time in times])
         impressions = outputs.run(LabelFromInstalls(installs, time_at), groups)
         if installs.leave_out_unknown_labels:
-            impressions = outputs.run(LeaveOutUnknown(installs.attribution_seconds, time_at), impressions, *ends)
+            known = [i for i in impressions if i.values[time_at] + installs.attribution_seconds <= max(ends)]
+            outputs.tagged[COUNTED] += [(("unknown_label",), 1)] * (len(impressions) - len(known))
+            impressions = known
     impressions = _split(config, layout, impressions)
     if layout.label_columns:
         seconds = 0.0 if installs is None else installs.attribution_seconds + installs.clock_skew_seconds
@@ -222,14 +223,6 @@ def row_by_row(config: Config, files: Files) -> RowByRow:
     return RowByRow(impressions, rejected, outputs.sums(), result)
 
 
-def _end_of(times: Iterable[float]) -> float:
-    combine = EndOfTimes()
-    accumulator = combine.create_accumulator()
-    for time in times:
-        accumulator = combine.add_input(accumulator, time)
-    return combine.extract_output(accumulator)
-
-
 def _split(config: Config, layout: Layout, impressions: list[Impression]) -> list[Impression]:
     rule = config.ingestion
     if config.sources.impressions.splits is not None:
@@ -241,6 +234,6 @@ def _split(config: Config, layout: Layout, impressions: list[Impression]) -> lis
     at = layout.timestamp if by_time else layout.request_id if rule.split_by == "request_hash" else layout.impression_id
     assert at is not None
     if by_time:
-        latest = _end_of(i.values[at] for i in impressions)
+        latest = end_of(i.values[at] for i in impressions)
         return [i._replace(split="eval" if i.values[at] > latest - rule.eval_seconds else "train") for i in impressions]
     return [i._replace(split=split_of_key(i.values[at], rule.eval_fraction)) for i in impressions]
