@@ -250,7 +250,7 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
         for version, manifest in sorted(history(self._serving_root).items(), reverse=True):
             if manifest.newest_span is not None and manifest.newest_span > _span(current):
                 continue  # skips reading its files
-            model = known_model(input_dict["model"], self._serving_root, version, manifest)
+            model = known_model(input_dict["model"], manifest)
             sources = examples_behind(store, model.id) if model else []
             is_before = _is_before(current, sources) or (not sources and _is_of_earlier_spans(current, manifest))
             if is_before and (found := model or import_version(store, self._serving_root, version, manifest, current)):
@@ -303,7 +303,7 @@ class AnchorModel(resolver.ResolverStrategy):  # type: ignore[misc]
             named = [v for v in list_versions(manifests, place) if v <= version]
             of_model = [v for v, m in manifests.items() if named and is_same_model(m, manifests[named[-1]])]
             if not of_model:  # its manifest is gone
-                found = known_model(input_dict["model"], self._serving_root, 0, Manifest(model_uri=place))
+                found = known_model(input_dict["model"], Manifest(model_uri=place))
             else:
                 found = _known_or_imported(store, self._serving_root, of_model[-1], input_dict["model"], candidate)
             if found is not None:
@@ -336,7 +336,7 @@ def _known_or_imported(
     An imported model is put into the contexts of the candidate's pipeline.
     """
     manifest = history(root)[version]
-    known = known_model(models, root, version, manifest)
+    known = known_model(models, manifest)
     return known or import_version(store, root, version, manifest, candidate)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from components import storage
 from components.model_store.manifest import Manifest
-from components.model_store.versions import checksums, history, version_path
+from components.model_store.versions import history
 from transform.files.version_layout import EXTRA_ASSETS
 
 #: The prefix of a version's files that are not the model's own.
@@ -23,21 +23,6 @@ _EXTRA = f"{EXTRA_ASSETS}/"
 def own_files(sums: Mapping[str, str]) -> dict[str, str]:
     """Selects the checksums of the model's own files from those of a version or a SavedModel."""
     return {name: sha for name, sha in sums.items() if not name.startswith(_EXTRA)}
-
-
-def pushed_files(root: str, version: int, manifest: Manifest) -> dict[str, str]:
-    """Returns the checksums of the files of a version's model, as they were pushed.
-
-    Args:
-      root: The serving folder.
-      version: The version, which may have been removed.
-      manifest: Its manifest.
-
-    Returns:
-      The SHA-256 by path in the SavedModel. If the manifest has none, as in an early release, those of the files in the
-      version's folder; empty if the folder is gone too.
-    """
-    return own_files(manifest.sha256 or checksums(version_path(root, version)))
 
 
 def has_files(folder: str, expected: Mapping[str, str]) -> bool:
@@ -56,35 +41,32 @@ def has_files(folder: str, expected: Mapping[str, str]) -> bool:
     )
 
 
-def is_model_of(root: str, version: int, manifest: Manifest, place: str, folder: str) -> bool:
+def is_model_of(manifest: Manifest, place: str, folder: str) -> bool:
     """Returns whether a version's model is the given one.
 
     Args:
-      root: The serving folder.
-      version: The version, which may have been removed.
-      manifest: Its manifest.
+      manifest: The version's manifest.
       place: The model's URI, as in manifests. It decides only if files cannot: if the model's files are gone, or the
-        version has neither checksums nor files.
+        manifest has no checksums.
       folder: The model's SavedModel.
     """
     if manifest.model_uri is None:  # added manually, without a push
         return False
-    expected = pushed_files(root, version, manifest)
+    expected = own_files(manifest.sha256 or {})
     if not expected or not storage.exists(folder):
         return manifest.model_uri == place
     return has_files(folder, expected)
 
 
-def versions_with(root: str, manifests: Mapping[int, Manifest], place: str, folder: str) -> list[int]:
+def versions_with(manifests: Mapping[int, Manifest], place: str, folder: str) -> list[int]:
     """Returns the versions that have a model, oldest first: its push, and the rollbacks to it.
 
     Args:
-      root: The serving folder.
       manifests: The manifests by version, oldest first, as returned by `history`.
       place: The model's URI, as in manifests.
       folder: The model's SavedModel.
     """
-    return [v for v, manifest in manifests.items() if is_model_of(root, v, manifest, place, folder)]
+    return [v for v, manifest in manifests.items() if is_model_of(manifest, place, folder)]
 
 
 def is_same_model(one: Manifest, other: Manifest) -> bool:
@@ -110,6 +92,6 @@ def version_before(root: str, place: str, folder: str) -> tuple[int, Manifest] |
       folder: The model's SavedModel.
     """
     pushed = {version: manifest for version, manifest in history(root).items() if manifest.model_uri is not None}
-    own = next((v for v, manifest in pushed.items() if is_model_of(root, v, manifest, place, folder)), None)
+    own = next((v for v, manifest in pushed.items() if is_model_of(manifest, place, folder)), None)
     earlier = [version for version in pushed if own is None or version < own]
     return (earlier[-1], pushed[earlier[-1]]) if earlier else None

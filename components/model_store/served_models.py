@@ -54,19 +54,17 @@ def place_of(model: types.Artifact) -> str:
     return str(model.get_string_custom_property(IMPORTED_AS) or model.uri)
 
 
-def known_model(models: Iterable[types.Artifact], root: str, version: int, manifest: Manifest) -> types.Artifact | None:
+def known_model(models: Iterable[types.Artifact], manifest: Manifest) -> types.Artifact | None:
     """Returns the last model that is a version's: it has the URI in the version's manifest, and the files pushed.
 
     Args:
       models: The models in ML Metadata.
-      root: The serving folder.
-      version: The version.
-      manifest: Its manifest.
+      manifest: The version's manifest.
     """
     at_place = [model for model in models if place_of(model) == manifest.model_uri]
     for model in sorted(at_place, key=lambda model: -model.id):
         folder = path_utils.serving_model_path(model.uri)
-        if storage.exists(folder) and is_model_of(root, version, manifest, place_of(model), folder):
+        if storage.exists(folder) and is_model_of(manifest, place_of(model), folder):
             return model
     return None
 
@@ -103,7 +101,7 @@ def baseline_words(
 def find_version(root: str, model: types.Artifact) -> int | None:
     """Returns the newest version of a model whose folder exists; None if there is none."""
     existing = versions(root)
-    of_model = versions_with(root, history(root), place_of(model), path_utils.serving_model_path(model.uri))
+    of_model = versions_with(history(root), place_of(model), path_utils.serving_model_path(model.uri))
     return next((v for v in reversed(of_model) if v in existing), None)
 
 

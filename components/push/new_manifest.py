@@ -68,7 +68,7 @@ def _baseline(models: list[types.Artifact], serving_root: str) -> Baseline | Non
     """Returns the model, at most one, that the candidate model was compared with."""
     for served in models:
         place, folder = place_of(served), path_utils.serving_model_path(served.uri)
-        of_model = versions_with(serving_root, history(serving_root), place, folder)
+        of_model = versions_with(history(serving_root), place, folder)
         return Baseline(place, max(of_model, default=None))
     return None
 

@@ -115,7 +115,7 @@ def push(candidate: Candidate, serving_root: str, keep_versions: int, objections
     with locked(serving_root):
         check_locked()
         manifests, existing = history(serving_root), versions(serving_root)
-        own = versions_with(serving_root, manifests, uri, candidate.model_path)
+        own = versions_with(manifests, uri, candidate.model_path)
         newest = max(existing, default=0)
         wrong = _what_is_wrong(serving_root, own[-1], existing) if own else ""
         if own and (not wrong or own[-1] < newest):
