@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.bad_store import LOG_COLUMNS, Store, log_row
-from tests.transform.config_mistakes import keys_of
+from tests.transform.config.config_mistakes import keys_of
 from transform.config.evaluation import METRIC_PATTERN
 from transform.config.settings import Model
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.transform.config_mistakes import INSTALLS, MISTAKES
-from tests.transform.evaluation_mistakes import EVALUATION_MISTAKES
+from tests.transform.config.config_mistakes import INSTALLS, MISTAKES
+from tests.transform.config.evaluation_mistakes import EVALUATION_MISTAKES
 from tests.transform.small_config import FILE, REMOVED, changed, small_config
 from transform.config.columns import Column
 from transform.config.config import Config
@@ -17,7 +17,7 @@ from transform.config.config_file import load_config, parse_config
 from transform.config.sources import LabelRule
 from transform.errors import ConfigError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 ALL_MISTAKES = [*MISTAKES, *EVALUATION_MISTAKES]
