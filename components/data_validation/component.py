@@ -102,7 +102,7 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
         quarantine: types.BaseChannel,
         serving_model: types.BaseChannel,
         earlier_records: types.BaseChannel,
-        config: str,
+        config_json: str,
         settings: Drift,
         serving_root: str,
         code_fingerprint: str,
@@ -114,14 +114,14 @@ class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
           quarantine: The Quarantine of the same ingestion, with the evidence that ingestion wrote.
           serving_model: A pushed model that was not trained on the span; none on a first run.
           earlier_records: The records of earlier spans that were let through; none on a first span.
-          config: Its sections of the config, as JSON.
+          config_json: Its sections of the config, as JSON.
           settings: The bounds.
           serving_root: The serving folder.
           code_fingerprint: The fingerprint of the code that measures and decides; part of the cache key.
         """
         super().__init__(
             spec=DataValidationSpec(
-                config=config,
+                config=config_json,
                 settings=_SETTINGS.dump_json(settings).decode(),
                 serving_root=serving_root,
                 code_fingerprint=code_fingerprint,

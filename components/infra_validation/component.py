@@ -82,7 +82,7 @@ class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
         baseline_model: types.BaseChannel,
         examples: types.BaseChannel,
         catalog: types.BaseChannel,
-        config: InfraSettings,
+        config_json: str,
         code_fingerprint: str,
     ):
         """Declares the component.
@@ -92,12 +92,12 @@ class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
           baseline_model: The serving model, which is measured in the same run; none on a first run.
           examples: The window of raw examples that the model was trained and evaluated on.
           catalog: The catalog snapshot that the model was exported with.
-          config: Its sections of the config.
+          config_json: Its sections of the config, as JSON.
           code_fingerprint: The fingerprint of the code that validates; part of the cache key.
         """
         super().__init__(
             spec=InfraValidatorSpec(
-                config=config.to_json(),
+                config=config_json,
                 code_fingerprint=code_fingerprint,
                 model=model,
                 baseline_model=baseline_model,

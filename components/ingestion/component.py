@@ -227,20 +227,18 @@ class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: igno
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ImpressionExampleGenExecutor)
     DRIVER_CLASS = ImpressionExampleGenDriver
 
-    def __init__(
-        self, config: IngestionSettings, data_root: str, span: int | RuntimeParameter | None, code_fingerprint: str
-    ):
+    def __init__(self, config_json: str, data_root: str, span: int | RuntimeParameter | None, code_fingerprint: str):
         """Declares the component.
 
         Args:
-          config: Its sections of the config.
+          config_json: Its sections of the config, as JSON.
           data_root: The folder that the sources' paths are relative to.
           span: The span, or the runtime parameter that names it; None takes the latest.
           code_fingerprint: The fingerprint of the code that ingestion runs; part of the cache key.
         """
         super().__init__(
             spec=ImpressionExampleGenSpec(
-                config=config.to_json(),
+                config=config_json,
                 data_root=data_root,
                 requested_span=LATEST if span is None else span,
                 code_fingerprint=code_fingerprint,

@@ -154,7 +154,7 @@ class LateLabels(base_component.BaseComponent):  # type: ignore[misc]
         self,
         examples: types.BaseChannel,
         preceding: types.BaseChannel,
-        config: IngestionSettings,
+        config_json: str,
         code_fingerprint: str,
     ):
         """Declares the component.
@@ -162,14 +162,14 @@ class LateLabels(base_component.BaseComponent):  # type: ignore[misc]
         Args:
           examples: The run's own examples.
           preceding: Those of the span before, or none.
-          config: Its sections of the config.
+          config_json: Its sections of the config, as JSON.
           code_fingerprint: The fingerprint of the component's code; part of the cache key.
         """
         super().__init__(
             spec=LateLabelsSpec(
                 examples=examples,
                 preceding=preceding,
-                config=config.to_json(),
+                config=config_json,
                 code_fingerprint=code_fingerprint,
                 completed=types.Channel(type=standard_artifacts.Examples),
             )

@@ -233,7 +233,7 @@ class QualityGate(base_component.BaseComponent):  # type: ignore[misc]
           evaluation: The Evaluator's metrics.
           examples: The run's own examples, whose evaluation split is scored.
           records: This gate's records of earlier spans.
-          config_json: The config: the bounds, and the columns that name the rows' units.
+          config_json: Its sections of the config, as JSON.
           recipe: A digest of the config and the code that the model was trained with.
           serving_root: The serving folder.
           code_fingerprint: The fingerprint of the gate's code.

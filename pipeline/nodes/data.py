@@ -27,7 +27,7 @@ from pipeline.nodes.settings import NodeSettings
 def ingestion(settings: NodeSettings) -> tuple[ImpressionExampleGen, list[BaseNode]]:
     """Returns the node that ingests a span's logs, and those that complete the labels of the span before, if any."""
     example_gen = ImpressionExampleGen(
-        config=settings.ingestion,
+        config_json=settings.ingestion,
         data_root=settings.run.data_root,
         span=settings.span,
         code_fingerprint=code_fingerprint(ImpressionExampleGen),
@@ -42,7 +42,7 @@ def ingestion(settings: NodeSettings) -> tuple[ImpressionExampleGen, list[BaseNo
     late_labels = LateLabels(
         examples=example_gen.outputs["examples"],
         preceding=preceding_span.outputs["history"],
-        config=settings.ingestion,
+        config_json=settings.ingestion,
         code_fingerprint=code_fingerprint(LateLabels),
     ).with_id(LATE_LABELS)
     return example_gen, [preceding_span, late_labels]
@@ -99,7 +99,7 @@ def data_gates(settings: NodeSettings, example_gen: ImpressionExampleGen) -> Dat
         quarantine=example_gen.outputs["quarantine"],
         serving_model=pushed_model.outputs["model"],
         earlier_records=earlier_records.outputs["records"],
-        config=settings.data_validation,
+        config_json=settings.data_validation,
         settings=settings.drift,
         serving_root=settings.serving_root,
         code_fingerprint=code_fingerprint(DataValidation),

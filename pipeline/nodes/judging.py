@@ -77,7 +77,7 @@ def model_gates_and_push(
         baseline_model=serving,
         examples=trained_on,
         catalog=data.catalog,
-        config=settings.infra_validation,
+        config_json=settings.infra_validation,
         code_fingerprint=code_fingerprint(InfraValidator),
     ).with_id("infra_validation")
     blessing = infra_validation.outputs["blessing"]

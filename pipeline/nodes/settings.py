@@ -9,7 +9,6 @@ from tfx.orchestration.data_types import RuntimeParameter
 from pipeline.schema_file import schema_path
 from pipeline.workspace import Workspace
 from transform.config import component_configs
-from transform.config.component_settings import InfraSettings, IngestionSettings
 from transform.config.config import Config
 from transform.config.drift import Drift
 
@@ -49,14 +48,14 @@ class NodeSettings:
       pool_spans: Number of spans whose records the gate on quality pools.
       num_kept_versions: Number of pushed versions that are kept.
       features: The names of the features in examples.
-      ingestion: The config's part for the ingestion, and for the completion of late labels.
+      ingestion: The config's part for the ingestion, and for the completion of late labels, as JSON.
       data_validation: Its part for measuring a span, as JSON.
       drift: The bounds of the gate on data.
       transform: Its part for Transform, as JSON.
       trainer: Its part for the trainer, as JSON.
       tuner: Its part for the search of settings, as JSON; None without one.
       evaluators: Its part for the evaluators.
-      infra_validation: Its part for the dry run.
+      infra_validation: Its part for the dry run, as JSON.
       quality: Its part for the gate on quality, as JSON.
       recipe: What of it determines a model, as text.
       push: Its part that a pushed version records, as JSON.
@@ -72,14 +71,14 @@ class NodeSettings:
     pool_spans: int
     num_kept_versions: int
     features: list[str]
-    ingestion: IngestionSettings
+    ingestion: str
     data_validation: str
     drift: Drift
     transform: str
     trainer: str
     tuner: str | None
     evaluators: component_configs.Evaluators
-    infra_validation: InfraSettings
+    infra_validation: str
     quality: str
     recipe: str
     push: str
@@ -101,12 +100,12 @@ def derive_settings(
         num_kept_versions=config.push.num_kept_versions,
         features=sorted(config.spec.example_names),
         drift=config.drift,
-        ingestion=component_configs.for_ingestion(config),
+        ingestion=component_configs.for_ingestion(config).to_json(),
         data_validation=component_configs.for_data_validation(config).to_json(),
         transform=component_configs.for_transform(config).to_json(),
         trainer=component_configs.for_trainer(config).to_json(),
         tuner=None if config.tuning is None else component_configs.for_tuner(config).to_json(),
-        infra_validation=component_configs.for_infra_validation(config),
+        infra_validation=component_configs.for_infra_validation(config).to_json(),
         quality=component_configs.for_quality_gate(config).to_json(),
         recipe=component_configs.recipe(config),
         push=component_configs.for_push(config).to_json(),
