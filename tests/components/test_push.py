@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -170,20 +169,3 @@ def test_a_candidate_held_against_another_model_at_the_serving_one_s_place_is_no
     with pytest.raises(StaleBaselineError, match="Received: m1, now m1, version 2"):
         push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m1", "version": 1})
     assert push_one(model, catalog, local_root, "m3", baseline={"model_uri": "m1", "version": 2}) == 3
-
-
-@pytest.mark.parametrize("is_there", [True, False])
-def test_a_version_of_a_release_that_recorded_no_checksums_is_known_by_its_files_or_its_place(
-    model: Path, catalog: Path, local_root: Path, is_there: bool
-) -> None:
-    push_one(model, catalog, local_root, "m1")
-    path = local_root / "1" / "assets.extra" / "manifest.json"
-    manifest = json.loads(path.read_text())
-    del manifest["sha256"]
-    path.write_text(json.dumps(manifest))
-    push_one(model, catalog, local_root, "m2")
-    if not is_there:
-        remove_old(str(local_root), keep=1)
-    assert push_one(model, catalog, local_root, "m1") == 1
-    place_again(model, local_root, "m1")
-    assert push_one(model, catalog, local_root, "m1") == (3 if is_there else 1)
