@@ -221,7 +221,7 @@ def scores(release: Release, case: Case, version: Path, out: Path) -> list[float
     span = [] if case.spans[-1] is None else ["--span", str(case.spans[-1])]
     to = out / f"scores-{release.name}.csv"
     release.wdr_ok("score", "--model", version, "--input", rows, "--output", to, "--data", case.data, *span)
-    with to.open(newline="") as file:
+    with to.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
         return [float(row["score"]) for row in csv.DictReader(file) if row["score"]]
 
 
