@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.initial_config import sample
-from pipeline.initial_config.json_sample import json_rows
+from pipeline.initial_config.object_sample import json_rows
 from pipeline.initial_config.sample import (
     NULL_WORDS,
     WHITE_SPACE,

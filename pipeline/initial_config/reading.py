@@ -9,8 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.initial_config.delimited_sample import read_delimited
-from pipeline.initial_config.json_sample import read_jsonl
-from pipeline.initial_config.parquet_sample import read_parquet
+from pipeline.initial_config.object_sample import read_jsonl, read_parquet
 from pipeline.initial_config.sample import Sample
 from transform.errors import InputError
 

@@ -66,37 +66,27 @@ def read_blocks(
       InputError: If the file is missing, lacks a column, or ends in the middle of its compressed data.
       UnreadableError: If the file cannot be read now, though its bytes may be right.
     """
-    progress = Progress(unit_of(file_format))
-    with reported_as_user_error(path, progress):
-        for block in _blocks(path, file_format, columns, limits, LineTally() if tally is None else tally, text):
+    tally = LineTally() if tally is None else tally
+    blocks: Iterator[RawBlock]
+    if file_format == "jsonl":
+        blocks = read_jsonl_blocks(path, columns, limits, tally)
+    elif columns is None:
+        raise ValueError(f"the columns to read must be named. Received: None ({file_format})")
+    elif file_format == "parquet":
+        blocks = read_parquet_blocks(path, columns)
+    elif file_format == "tfrecord":
+        blocks = read_tfrecord_blocks(path, columns, limits.max_row_bytes)
+    else:
+        blocks = read_delimited_blocks(path, file_format, columns, limits, tally, text)
+    with reported_as_user_error(path, file_format) as progress:
+        for block in blocks:
             yield block
             progress.number = max(progress.number, block.last_number)
 
 
-def _blocks(
-    path: str,
-    file_format: str,
-    columns: Sequence[str] | None,
-    limits: Ingestion,
-    tally: LineTally,
-    text: DelimitedText,
-) -> Iterator[RawBlock]:
-    if file_format == "jsonl":
-        return read_jsonl_blocks(path, columns, limits, tally)
-    assert columns is not None
-    match file_format:
-        case "csv" | "tsv":
-            return read_delimited_blocks(path, file_format, columns, limits, tally, text)
-        case "parquet":
-            return read_parquet_blocks(path, columns)
-        case "tfrecord":
-            return read_tfrecord_blocks(path, columns, limits.max_row_bytes)
-    raise ValueError(f"unknown format: {file_format}")
-
-
 def read_contents(path: str, file_format: str) -> Contents:
     """Computes a file's checksum and line count, independently of its rows; raises errors as `read_blocks`."""
-    with reported_as_user_error(path, Progress(unit_of(file_format))):
+    with reported_as_user_error(path, file_format):
         return read_file_contents(path)
 
 
@@ -108,7 +98,7 @@ def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -
       file_format: Its format.
       text: How a csv or tsv file is read.
     """
-    with reported_as_user_error(path, Progress(unit_of(file_format))):
+    with reported_as_user_error(path, file_format):
         if file_format == "parquet":
             return parquet_names(path)
         if file_format not in ("csv", "tsv"):
@@ -119,28 +109,28 @@ def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -
 
 def read_members(path: str, names: Sequence[str]) -> list[str]:
     """Returns which of some columns of a Parquet file are members of structs; raises errors as `read_blocks`."""
-    with reported_as_user_error(path, Progress(unit_of("parquet"))):
+    with reported_as_user_error(path, "parquet"):
         return parquet_members(path, names)
 
 
 @dataclasses.dataclass
 class Progress:
-    """The number of the last row that a reader has yielded, and its unit (`unit_of`)."""
+    """The number of the last row that a reader has yielded."""
 
-    unit: str
     number: int = 0
 
 
 @contextlib.contextmanager
-def reported_as_user_error(path: str, progress: Progress) -> Iterator[None]:
+def reported_as_user_error(path: str, file_format: str) -> Iterator[Progress]:
     """Converts the libraries' errors about a file to InputError, or UnreadableError if a later try may succeed."""
+    progress = Progress()
     try:
-        yield
+        yield progress
     except (*GZIP_ERRORS, pa.ArrowInvalid) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"the file is damaged or cut off after {progress.unit} {progress.number}; nothing of it is used: {reason} "
-            f"({path})"
+            f"the file is damaged or cut off after {unit_of(file_format)} {progress.number}; nothing of it is used: "
+            f"{reason} ({path})"
         ) from error
     except FileNotFoundError as error:
         raise InputError(f"the file cannot be read: {error.strerror or error} ({path})") from error

@@ -11,7 +11,7 @@ from components.ingestion.formats.jsonl import json_records
 from components.ingestion.formats.lines import Lines, LineTally
 from components.ingestion.formats.parquet import parquet_batches
 from components.ingestion.formats.raw_rows import RawRow
-from components.ingestion.formats.readers import PLAIN_TEXT, Progress, reported_as_user_error, unit_of
+from components.ingestion.formats.readers import PLAIN_TEXT, reported_as_user_error
 from components.ingestion.formats.tfrecord import example_row, read_records
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
@@ -27,8 +27,7 @@ def read_rows(
 ) -> Iterator[RawRow]:
     """Yields the rows that `read_blocks` yields, and raises the errors that it raises."""
     tally = LineTally() if tally is None else tally
-    progress = Progress(unit_of(file_format))
-    with reported_as_user_error(path, progress):
+    with reported_as_user_error(path, file_format) as progress:
         for row in _rows(path, file_format, columns, limits, tally, text):
             progress.number = row.number
             yield row
