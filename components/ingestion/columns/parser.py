@@ -101,7 +101,7 @@ class Parser:
                     raise RowError(raw.reason, raw.detail)
                 parsed.append((raw.number, self.parse_row(raw.values)))
             except RowError as error:
-                errors.append((raw, error))
+                errors.append((raw, error.with_traceback(None)))  # a traceback would keep the whole block in memory
                 continue
             if texts is not None:
                 texts.add_row(self.columns, raw.values, parsed[-1][1])
