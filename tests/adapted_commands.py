@@ -44,7 +44,7 @@ SUBSTITUTIONS = (
     Substitution(r"wdr rank ", r"$", " --deadline-seconds 20", _BUSY),
     Substitution(r"from (serving|wide_deep)", r"deadline_seconds=0\.1", "deadline_seconds=20.0", _BUSY),
     Substitution(r"from wide_deep", r"wide_deep_ranker_client", "serving.ranking_client",
-                 "The wheel is for other environments; `tests/serving/ranking/test_client_wheel.py` ranks in one."),
+                 "It is for other environments; `tests/serving/ranking_client/test_client_wheel.py` ranks in one."),
     Substitution(r"wdr load-test ", r"--seconds 60", "--seconds 0.5 --deadline-seconds 20", "It takes a minute."),
     Substitution(r"wdr tune-client ", r"$", " --repetitions 3 --deadline-seconds 20", "It sends 800 requests."),
 )  # fmt: skip

@@ -78,7 +78,7 @@ LEFT_OUT = (
     LeftOut(r"python -m pytest ", "CI runs these tests among all others."),
     LeftOut(r"python -m pip wheel ", "`tests/test_wheel.py` builds the wheel by the same call of pip."),
     LeftOut(r"pip install --no-deps$", "It lacks the wheel's name; `tests/test_wheel.py` installs the wheel this way."),
-    LeftOut(r"pip install dist/", "`tests/serving/ranking/test_client_wheel.py` installs the client's wheel."),
+    LeftOut(r"pip install dist/", "`tests/serving/ranking_client/test_client_wheel.py` installs the client's wheel."),
     LeftOut(r"eval ", "It changes the shell; `tests/pipeline/test_fast_start.py` completes a command."),
     LeftOut(r"docker ", "It needs Docker; `tests/deploy/test_manifests.py` checks Dockerfile and compose file."),
     LeftOut(r"go install ", "It takes minutes; `tests/e2e/test_prism.py` builds Prism by the same name."),
@@ -98,7 +98,7 @@ LEFT_OUT = (
             "A cold run takes a minute; `tests/e2e/test_first_day.py` and `test_next_day.py` have the small store's."),
     LeftOut(r"wdr try ", "It takes a minute; `tests/e2e/test_try.py` compares configs of the small store."),
     LeftOut(r"wdr run-node .*--node trainer ", "It comes after others; `tests/e2e/test_node_runs.py` runs them all."),
-    LeftOut(r"wdr load-test .*--p99-ms ", "It takes minutes; `tests/serving/ranking/test_commands.py` has a search."),
+    LeftOut(r"wdr load-test .*--p99-ms ", "Minutes; `tests/serving/ranking_client/test_commands.py` has a search."),
     LeftOut(r"(?s).*\.\.\.|squares = ", "A part of a module to be edited, not a program."),
 )  # fmt: skip
 

@@ -21,7 +21,7 @@ from tests.documented_commands import Command
 from tests.e2e import store
 from tests.e2e.bad_store import in_process
 from tests.pages import ROOT, text_of
-from tests.serving.ranking.running import free_port, process, wait_until_up
+from tests.serving.ranking_client.running import free_port, process, wait_until_up
 
 #: What a reader has in the checkout; the tests' archives and the pages' pictures are left out.
 _CHECKOUT = (

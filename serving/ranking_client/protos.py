@@ -6,7 +6,7 @@ the client uses; protobuf keeps the others of what it reads.
 
 Sources of the fields: TensorFlow Serving 2.19, `tensorflow_serving/apis/{model,predict,get_model_metadata}.proto`;
 TensorFlow 2.21, `tensorflow/core/framework/{tensor,tensor_shape,types}.proto`, `core/example/{example,feature}.proto`
-and `core/protobuf/meta_graph.proto`. `tests/serving/ranking/test_protos.py` compares them.
+and `core/protobuf/meta_graph.proto`. `tests/serving/ranking_client/test_protos.py` compares them.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from benchmarks.model_server import free_port
 from components.push.warmup import write_warmup
 from tests.serving.model_server.hostile_connections import CONNECTIONS
 from tests.serving.model_server.hostile_requests import GRPC, REST
-from tests.serving.ranking.tiny_model import CATALOG, export_tiny
+from tests.serving.ranking_client.tiny_model import CATALOG, export_tiny
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from benchmarks import restart, swaps
 from benchmarks.swaps import split, swaps_of
 from components.push.warmup import write_warmup
 from tests.serving.model_server.tiny_models import write_manifest
-from tests.serving.ranking.tiny_model import CATALOG, export_tiny
+from tests.serving.ranking_client.tiny_model import CATALOG, export_tiny
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page
 from tests.browser import new_browser, serious_faults
 from tests.e2e import store
 from tests.e2e.damage import change_variables
-from tests.serving.ranking.running import model_server, ranking_service
+from tests.serving.ranking_client.running import model_server, ranking_service
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from serving.ranking_client.settings import ClientSettings, read_settings, write_settings
-from tests.serving.ranking.tiny_model import CATALOG, score
+from tests.serving.ranking_client.tiny_model import CATALOG, score
 
 
 def wdr(*arguments: str) -> subprocess.CompletedProcess[str]:

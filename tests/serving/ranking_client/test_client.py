@@ -17,9 +17,9 @@ from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.features import encode_example
 from serving.ranking_client.ranked import Ranking, Summand
 from serving.ranking_client.settings import ClientSettings
-from tests.serving.ranking.asking import Ask, ask_async, ask_sync
-from tests.serving.ranking.running import Stoppable, forwarded, free_port, model_server
-from tests.serving.ranking.tiny_model import CATALOG, GAP, deep_logit, export_tiny, score
+from tests.serving.ranking_client.asking import Ask, ask_async, ask_sync
+from tests.serving.ranking_client.running import Stoppable, forwarded, free_port, model_server
+from tests.serving.ranking_client.tiny_model import CATALOG, GAP, deep_logit, export_tiny, score
 
 IDS = list(CATALOG)
 BEST = sorted(IDS, key=lambda item_id: -CATALOG[item_id])

@@ -13,7 +13,7 @@ import pytest
 
 from components.fingerprint import imported_names
 from deploy.client.build import PACKAGE, build
-from tests.serving.ranking.tiny_model import CATALOG, score
+from tests.serving.ranking_client.tiny_model import CATALOG, score
 
 #: grpcio, protobuf, and what grpcio requires.
 DEPENDENCIES = ("grpcio", "protobuf", "typing_extensions")

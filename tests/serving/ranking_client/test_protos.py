@@ -16,7 +16,7 @@ from tensorflow_serving.apis import get_model_metadata_pb2, model_pb2, predict_p
 
 from serving.ranking_client import protos
 from serving.ranking_client.messages import string_tensor
-from tests.serving.ranking.running import free_port, process, wait_until_up
+from tests.serving.ranking_client.running import free_port, process, wait_until_up
 
 ROOT = Path(__file__).parents[3]
 

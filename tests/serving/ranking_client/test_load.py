@@ -20,8 +20,8 @@ from serving.load_test.recorded import Recorded, Request
 from serving.load_test.split import choose_part_size, measure_part_sizes
 from serving.ranking_client.errors import RankingError
 from serving.ranking_client.settings import ClientSettings
-from tests.serving.ranking.running import Stoppable, free_port
-from tests.serving.ranking.tiny_model import CATALOG
+from tests.serving.ranking_client.running import Stoppable, free_port
+from tests.serving.ranking_client.tiny_model import CATALOG
 
 PAUSE_SECONDS = 1.0
 

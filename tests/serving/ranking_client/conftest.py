@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.ranking.running import Stoppable, model_server
-from tests.serving.ranking.tiny_model import export_tiny
+from tests.serving.ranking_client.running import Stoppable, model_server
+from tests.serving.ranking_client.tiny_model import export_tiny
 
 
 @pytest.fixture(scope="session")

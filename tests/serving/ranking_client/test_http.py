@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving.ranking.running import free_port, ranking_service
-from tests.serving.ranking.tiny_model import CATALOG, deep_logit, score
+from tests.serving.ranking_client.running import free_port, ranking_service
+from tests.serving.ranking_client.tiny_model import CATALOG, deep_logit, score
 
 MAX_BODY_BYTES = 200_000
 

@@ -24,8 +24,8 @@ from serving.ranking_client.protos import (
     SignatureDefMap,
 )
 from serving.ranking_client.settings import ClientSettings
-from tests.serving.ranking.asking import Ask, ask_async, ask_sync
-from tests.serving.ranking.running import free_port
+from tests.serving.ranking_client.asking import Ask, ask_async, ask_sync
+from tests.serving.ranking_client.running import free_port
 from transform.signature_names import ITEM_IDS, RANK_SIGNATURE, SCORES_OUTPUT
 
 Method = Callable[[Any, grpc.ServicerContext], Any]

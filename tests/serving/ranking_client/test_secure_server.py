@@ -18,8 +18,8 @@ from serving.ranking_client.client import RankingClient
 from serving.ranking_client.errors import RankingError
 from serving.ranking_client.settings import ClientSettings, write_settings
 from tests.serving.certificates import make_pair
-from tests.serving.ranking.asking import Ask, Request, ask_async, ask_sync
-from tests.serving.ranking.running import free_port, process, ranking_service
+from tests.serving.ranking_client.asking import Ask, Request, ask_async, ask_sync
+from tests.serving.ranking_client.running import free_port, process, ranking_service
 from transform.errors import InputError
 
 REQUEST: Request = ({}, ["app_1", "app_2"])
