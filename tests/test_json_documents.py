@@ -12,8 +12,8 @@ from components.fingerprint import PACKAGES
 
 ROOT = Path(__file__).parents[1]
 
-#: Modules that parse JSON themselves, and what. None of it is a document of `pipeline.schema_reference`, but for those
-#: whose entry says why it cannot be read through the document's validator.
+#: Modules that parse JSON themselves, and what. None of it is a document of `tests.reference_pages.json_documents`, but
+#: for those whose entry says why it cannot be read through the document's validator.
 OTHER_JSON = {
     "benchmarks/model_server.py": "the model server's log",
     "benchmarks/scale.py": "its own measurements",

@@ -2,7 +2,7 @@
 
 A document's dataclass has the field `schema_version: Literal[n] = n` and the config `CONFIG`. Its `Document` converts
 it to JSON and back. The JSON schemas are in `docs/reference/schemas/`, written by
-`python -m pipeline.schema_reference --write`.
+`python -m tests.reference_pages --write`.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import jsonschema_rs
 import pytest
 import yaml
 
-from pipeline.config_reference import SCHEMA, json_schema, schema_text
-from tests.pipeline.tutorial_configs import TUTORIAL_PAGE, yaml_examples
+from tests.reference_pages.config_keys import SCHEMA, json_schema, schema_text
+from tests.reference_pages.tutorial_configs import TUTORIAL_PAGE, yaml_examples
 
 CONFIGS = sorted(SCHEMA.parent.rglob("*.yaml"))
 VALIDATOR = jsonschema_rs.validator_for(json.loads(SCHEMA.read_text(encoding="utf-8")))
@@ -26,7 +26,7 @@ def app_store() -> Any:
 
 
 def test_the_schema_is_what_the_generator_writes() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "run `python -m pipeline.config_reference --write`"
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), "run `python -m tests.reference_pages --write`"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)

@@ -1,17 +1,14 @@
 """Generates the tables of config keys, and the JSON schema, from the dataclasses that a config is parsed into.
 
-`python -m pipeline.config_reference` prints the tables; with `--write` it writes them between the two markers of
-`docs/reference/config.md`, and the schema, by which editors complete and check a config, into `configs/schema.json`.
+By the schema, `configs/schema.json`, editors complete and check a config.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import inspect
 import json
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -30,8 +27,6 @@ from transform.config.config import Config
 
 PAGE = ROOT / "docs" / "reference" / "config.md"
 SCHEMA = ROOT / "configs" / "schema.json"
-BEGIN = "<!-- The tables from here on are written by `python -m pipeline.config_reference --write`. -->"
-END = "<!-- The written tables end here. -->"
 
 #: Meanings of the keys that have neither an `Attributes:` entry nor a section whose docstring describes them.
 _OWN_WORDS = {"name": "The deployment's name. It names the pipeline, and the folder below `serving/`."}
@@ -123,14 +118,6 @@ def to_markdown() -> str:
 def schema_text() -> str:
     """Returns the JSON schema as its file has it."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
-
-
-def rewritten(page: str) -> str:
-    """Returns the page with regenerated tables; raises ValueError unless it has each marker exactly once."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"the page must have each marker once: {BEGIN!r}, then {END!r} ({PAGE})")
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{to_markdown()}\n{END}{rest.split(END)[1]}"
 
 
 def _sections(place: str, cls: type, schema: JsonSchema, definitions: JsonSchema) -> Iterator[Section]:
@@ -254,18 +241,3 @@ def _default(name: str, node: JsonSchema, schema: JsonSchema) -> str:
     if "$ref" in node:  # a section of its own; its keys have their own defaults
         return "see there"
     return f"`{json.dumps(node.get('default', {} if node.get('type') == 'object' else None))}`"
-
-
-def main() -> None:
-    """Prints the tables, or writes them into the page, and the JSON schema."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"write them into {PAGE.name}, and {SCHEMA.name}")
-    if parser.parse_args().write:
-        PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-        SCHEMA.write_text(schema_text(), encoding="utf-8")
-    else:
-        sys.stdout.write(to_markdown())
-
-
-if __name__ == "__main__":
-    main()

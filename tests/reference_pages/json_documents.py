@@ -1,14 +1,8 @@
-"""Generates the JSON schemas of the documents that one part of the project writes and another reads.
-
-`python -m pipeline.schema_reference` prints the page's table of them; with `--write` it writes the schemas into
-`docs/reference/schemas/`, and the table between the two markers of `docs/reference/schemas.md`.
-"""
+"""Generates the JSON schemas of the documents that one part of the project writes and another reads."""
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from typing import Any, Final
 
 from pydantic import TypeAdapter
@@ -22,7 +16,6 @@ from components.infra_validation.verdict import Checksums, Verdict
 from components.model_store.manifest import Manifest
 from components.model_store.pins import Pins
 from pipeline.compile.topology import Topology
-from pipeline.config_reference import attribute_docs, first_paragraph
 from pipeline.json_output import (
     CheckResult,
     Differences,
@@ -34,6 +27,7 @@ from pipeline.json_output import (
     VersionRecord,
 )
 from pipeline.report.run_report import RunReport
+from tests.reference_pages.config_keys import attribute_docs, first_paragraph
 from trainer.training.report import TrainingReport
 
 #: The documents: for each, the name of its schema's file, and its dataclass.
@@ -59,8 +53,6 @@ DOCUMENTS: Final[dict[str, type]] = {
 
 FOLDER = ROOT / "docs" / "reference" / "schemas"
 PAGE = ROOT / "docs" / "reference" / "schemas.md"
-BEGIN = "<!-- The table is written by `python -m pipeline.schema_reference --write`. -->"
-END = "<!-- The written table ends here. -->"
 
 
 def _from_json(words: str) -> str:
@@ -100,36 +92,9 @@ def to_markdown() -> str:
         f"| [`{name}.json`](schemas/{name}.json) | {first_paragraph(cls)} | {_version(cls)} |"
         for name, cls in DOCUMENTS.items()
     ]
-    return "\n".join(["| schema | document | version |", "| --- | --- | --- |", *rows])
-
-
-def rewritten(page: str) -> str:
-    """Returns the page with a regenerated table; raises ValueError unless it has each marker exactly once."""
-    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
-        raise ValueError(f"the page must have each marker once: {BEGIN!r}, then {END!r} ({PAGE})")
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{to_markdown()}\n\n{END}{rest.split(END)[1]}"
+    return "\n".join(["| schema | document | version |", "| --- | --- | --- |", *rows]) + "\n"
 
 
 def _version(cls: type) -> int:
     version: int = make_schema(cls)["properties"]["schema_version"]["const"]
     return version
-
-
-def main() -> None:
-    """Prints the table, or writes schemas and table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help=f"write them into {FOLDER.relative_to(ROOT)}")
-    if not parser.parse_args().write:
-        sys.stdout.write(to_markdown() + "\n")
-        return
-    FOLDER.mkdir(exist_ok=True)
-    for file in FOLDER.glob("*.json"):
-        file.unlink()
-    for name, text in schemas().items():
-        (FOLDER / name).write_text(text, encoding="utf-8")
-    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
