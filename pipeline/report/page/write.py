@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import tensorflow as tf
@@ -15,7 +15,7 @@ from pipeline.errors import first_line
 from pipeline.report.page.index import write_index
 from pipeline.report.page.model_card import model_card
 from pipeline.report.page.outcome import PageOutcome, card_path, page_path
-from pipeline.report.page.parts import Note, Section
+from pipeline.report.page.parts import Block, Note, Section
 from pipeline.report.page.render import collect_figures, render_page
 from pipeline.report.page.sections import (
     costs,
@@ -37,19 +37,19 @@ from transform.errors import UserError
 #: The folder, in that of the reports, with the charts' script.
 ASSETS = ".assets"
 
-#: The sections in the page's order: the anchor and the title that a section has if its input cannot be read.
-SECTIONS: Sequence[tuple[str, str, Callable[[Run], Section]]] = (
-    ("gates", "Verdicts of the gates", gates.section),
-    ("data", "The way of the data", flow.section),
-    ("quality", "Quality", quality.section),
-    ("scores", "Scores", curves.section),
-    ("training", "Training", training.section),
-    ("vocabularies", "Vocabularies and warm start", vocabularies.section),
-    ("features", "Features and drift", features.section),
-    ("weights", "Strongest weights", weights.section),
-    ("cost", "Latency and cost", costs.section),
+#: The sections in the page's order: the anchor, the title, and what yields the contents.
+SECTIONS: Sequence[tuple[str, str, Callable[[Run], Iterable[Block]]]] = (
+    ("gates", "Verdicts of the gates", gates.blocks),
+    ("data", "The way of the data", flow.blocks),
+    ("quality", "Quality", quality.blocks),
+    ("scores", "Scores", curves.blocks),
+    ("training", "Training", training.blocks),
+    ("vocabularies", "Vocabularies and warm start", vocabularies.blocks),
+    ("features", "Features and drift", features.blocks),
+    ("weights", "Strongest weights of the wide part", weights.blocks),
+    ("cost", "Latency and cost", costs.blocks),
     ("times", "Times of the components", lineage.times),
-    ("lineage", "Lineage", lineage.section),
+    ("lineage", "Lineage", lineage.blocks),
 )
 
 #: What reading a removed or damaged artifact raises; its section says so, and the others are shown.
@@ -94,11 +94,10 @@ def render_sections(run: Run) -> tuple[list[Section], tuple[str, ...]]:
     sections, problems = [], []
     for anchor, title, make in SECTIONS:
         try:
-            sections.append(make(run))
+            blocks = list(make(run))
         except _UNREADABLE as error:
             logging.exception("the section %r of the page of the run %s was not made", title, run.run_id)
             problems.append(f"{title}: {first_line(error)}")
-            sections.append(
-                Section(anchor, title, [Note(f"This section could not be made: {first_line(error)}", "bad")])
-            )
+            blocks = [Note(f"This section could not be made: {first_line(error)}", "bad")]
+        sections.append(Section(anchor, title, blocks))
     return sections, tuple(problems)

@@ -6,20 +6,18 @@ from collections.abc import Iterator
 
 from components.infra_validation.verdict import Measurements, Verdict
 from pipeline.report.page import charts, numbers
-from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
 
 _CANDIDATE, _SERVING = "candidate", "serving model"
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     verdict = run.report.infra
-    blocks = [Note(run.absent("The model was not run: the run ended before infra validation."), "quiet")]
-    return Section("cost", "Latency and cost", blocks if verdict is None else list(_blocks(verdict)))
-
-
-def _blocks(verdict: Verdict) -> Iterator[Block]:
+    if verdict is None:
+        yield Note(run.absent("The model was not run: the run ended before infra validation."), "quiet")
+        return
     for problem in verdict.problems:
         yield Note(problem, "bad")
     measured = {name: m for name, m in ((_CANDIDATE, verdict.candidate), (_SERVING, verdict.baseline)) if m}

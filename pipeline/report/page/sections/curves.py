@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.charts import Datum
-from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
 from pipeline.report.result.scores import SERVING, Floats, Histogram
 
@@ -20,17 +20,12 @@ _NUM_GROUPS, _POSITIVES_PER_GROUP, _NUM_BINS = 15, 20, 40
 _TABLE_ROWS = 11
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     histograms = run.contents.histograms.get()
-    words = run.absent("There are no scores to draw: the model was not evaluated.")
-    blocks: list[Block] = [Note(words, "quiet")]
-    if histograms:
-        blocks = list(_blocks(histograms))
-    return Section("scores", "Scores", blocks)
-
-
-def _blocks(histograms: Mapping[str, Histogram]) -> Iterator[Block]:
+    if not histograms:
+        yield Note(run.absent("There are no scores to draw: the model was not evaluated."), "quiet")
+        return
     if SERVING not in histograms:
         yield Note("No serving model was scored on these examples: the curves are the candidate's only.", "quiet")
     judged = {name: h for name, h in histograms.items() if h.positives.sum() > 0 and h.negatives.sum() > 0}

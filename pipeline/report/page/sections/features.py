@@ -17,7 +17,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from components.artifacts import ESTIMATED, UNCOUNTED
 from components.data_validation.distributions import divergence, divergence_by_chance
 from pipeline.report.page import charts, numbers
-from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
 from pipeline.report.result.statistics import Statistics
 from transform.example_keys import LABEL
@@ -41,12 +41,8 @@ class Drift:
     chance: float
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
-    return Section("features", "Features and drift", list(_blocks(run)))
-
-
-def _blocks(run: Run) -> Iterator[Block]:
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     drift = _drift(run)
     if drift:
         yield from _drift_chart(drift)

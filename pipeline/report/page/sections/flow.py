@@ -6,17 +6,13 @@ from collections.abc import Iterator
 
 from components.ingestion.counts import Counts
 from pipeline.report.page import charts, numbers
-from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
 from transform.feature import IMPRESSIONS
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
-    return Section("data", "The way of the data", list(_blocks(run)))
-
-
-def _blocks(run: Run) -> Iterator[Block]:
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     counts = run.contents.counts.get()
     if not counts.read:
         yield Note("No rows were counted: the run ended before its logs were read.", "quiet")

@@ -6,18 +6,14 @@ from collections.abc import Iterator, Sequence
 
 from components.gate_records import Finding
 from pipeline.report.page import numbers
-from pipeline.report.page.parts import Block, Note, Section, Table
+from pipeline.report.page.parts import Block, Note, Table
 from pipeline.report.result.run import Run
 
 _WORDS = {"stop": "stops the run", "refuse": "refuses the model", "warn": "warns", "cannot_judge": "cannot judge"}
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
-    return Section("gates", "Verdicts of the gates", list(_blocks(run)))
-
-
-def _blocks(run: Run) -> Iterator[Block]:
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     report = run.report
     if report.status == "skipped":
         yield Note(f"{report.skipped_by} stopped the run: {report.reason}", "bad")

@@ -5,20 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.report.page import charts, numbers
-from pipeline.report.page.parts import Block, Facts, Figure, Note, Section, Table
+from pipeline.report.page.parts import Block, Facts, Figure, Note, Table
 from pipeline.report.result.run import Run
 
 
-def times(run: Run) -> Section:
-    """Returns the section on times."""
+def times(run: Run) -> Iterator[Block]:
+    """Yields the blocks of the section on times."""
     if not run.nodes:
-        blocks: list[Block] = [Note("ML Metadata has no execution of this run.", "quiet")]
-    else:
-        blocks = list(_times(run))
-    return Section("times", "Times of the components", blocks)
-
-
-def _times(run: Run) -> Iterator[Block]:
+        yield Note("ML Metadata has no execution of this run.", "quiet")
+        return
     first = min(node.started for node in run.nodes)
     rows = [(node.name, node.state, f"{node.started:%H:%M:%S}", f"{node.seconds:,.1f}") for node in run.nodes]
     data = Table.bounded(
@@ -36,12 +31,8 @@ def _times(run: Run) -> Iterator[Block]:
     yield Figure("Times", words, charts.timeline(values), data, is_wide=True)
 
 
-def section(run: Run) -> Section:
-    """Returns the section on lineage."""
-    return Section("lineage", "Lineage", list(_blocks(run)))
-
-
-def _blocks(run: Run) -> Iterator[Block]:
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the blocks of the section on lineage."""
     report = run.report
     started = min((node.started for node in run.nodes), default=None)
     yield Facts([

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 from components.evaluation.results import EvaluationResult
 from components.quality_gate.inputs import ReferenceResult
+from pipeline.registry.progressive import ProgressiveValidation
 from pipeline.report.console.quality_table import not_beaten
 from pipeline.report.page import charts, numbers
-from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport
 
@@ -20,18 +21,17 @@ _SHOWN = ("auc", "logloss", "calibration")
 _MAX_POINTS = 24
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     report = run.report
     if not report.metrics:
-        blocks: list[Block] = [Note(run.absent("The model was not evaluated, so there are no metrics."), "quiet")]
+        yield Note(run.absent("The model was not evaluated, so there are no metrics."), "quiet")
     else:
-        blocks = [*_whole(run), *_references(report), *_slices(report)]
+        yield from (*_whole(run), *_references(report), *_slices(report))
     if report.progress is not None:
-        blocks += _unseen(report)
+        yield _unseen(report.progress)
     if report.progress_problem:
-        blocks.append(Note(f"An earlier model was not measured on this span: {report.progress_problem}"))
-    return Section("quality", "Quality", blocks)
+        yield Note(f"An earlier model was not measured on this span: {report.progress_problem}")
 
 
 def _whole(run: Run) -> Iterator[Block]:
@@ -80,9 +80,7 @@ def _reference_cells(found: ReferenceResult, metric: str) -> tuple[str, str]:
     )
 
 
-def _unseen(report: RunReport) -> list[Block]:
-    progress = report.progress
-    assert progress is not None
+def _unseen(progress: ProgressiveValidation) -> Table:
     measured = progress.measured
     rows = [
         (name, numbers.plus_minus(value, measured.candidate(name).half_width),
@@ -94,7 +92,7 @@ def _unseen(report: RunReport) -> list[Block]:
         f"On span {progress.span}, which it had not seen: the model trained to span {progress.trained_to}, and the one "
         "before it"
     )
-    return [Table.bounded(caption, ("metric", "#model", "#model before", "#95 % interval of the change"), rows)]
+    return Table.bounded(caption, ("metric", "#model", "#model before", "#95 % interval of the change"), rows)
 
 
 def _slices(report: RunReport) -> Iterator[Block]:

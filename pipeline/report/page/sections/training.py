@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.report.page import charts, numbers
-from pipeline.report.page.parts import Block, Facts, Figure, Note, Section, Table
+from pipeline.report.page.parts import Block, Facts, Figure, Note, Table
 from pipeline.report.result.run import Run
 from trainer.training.position import Epoch
 from trainer.training.report import TrainingReport
@@ -13,17 +13,17 @@ from trainer.training.report import TrainingReport
 _TRAINING, _VALIDATION = "training loss", "validation logloss"
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     training = run.report.training
     if training is None:
-        blocks: list[Block] = [Note(run.absent("No model was trained in this run."), "quiet")]
-    else:
-        blocks = [*_figures(training), *_facts(training)]
-    return Section("training", "Training", blocks)
+        yield Note(run.absent("No model was trained in this run."), "quiet")
+        return
+    yield from _figures(training)
+    yield _facts(training)
 
 
-def _facts(training: TrainingReport) -> Iterator[Block]:
+def _facts(training: TrainingReport) -> Facts:
     items = [
         ("steps", numbers.count(training.num_steps)),
         ("epochs", f"{training.num_epochs}; epoch {training.exported_epoch} is exported"),
@@ -33,7 +33,7 @@ def _facts(training: TrainingReport) -> Iterator[Block]:
     if training.resumed_at:
         items.append(("resumed", f"after a kill, at step {', '.join(map(numbers.count, training.resumed_at))}"))
     items += [(f"tuned: {place}", str(value)) for place, value in training.tuned.items()]
-    yield Facts(items)
+    return Facts(items)
 
 
 def _figures(training: TrainingReport) -> Iterator[Block]:

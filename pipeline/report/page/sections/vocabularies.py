@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pipeline.report.page import charts, numbers
-from pipeline.report.page.parts import Block, Figure, Note, Section, Table
+from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
 from trainer.training.report import TrainingReport
 
@@ -15,18 +15,12 @@ _SERIES = ("kept", "new", "dropped")
 _MAX_BARS = 20
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     training = run.report.training
     if training is None:
-        words = run.absent("No model was trained in this run, so no vocabulary was built into one.")
-        blocks: list[Block] = [Note(words, "quiet")]
-    else:
-        blocks = list(_blocks(training))
-    return Section("vocabularies", "Vocabularies and warm start", blocks)
-
-
-def _blocks(training: TrainingReport) -> Iterator[Block]:
+        yield Note(run.absent("No model was trained in this run, so no vocabulary was built into one."), "quiet")
+        return
     start = training.warm_start
     if training.warm_started_from is None:
         yield Note(f"The training started cold: {'; '.join(start.not_carried) or 'no reason is recorded'}.")

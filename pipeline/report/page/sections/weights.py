@@ -7,21 +7,17 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.report.page import numbers
-from pipeline.report.page.parts import Block, Note, Section, Table
+from pipeline.report.page.parts import Block, Note, Table
 from pipeline.report.result.run import Run
-from pipeline.report.result.wide_weights import WeightTable, WideWeights
+from pipeline.report.result.wide_weights import WeightTable
 
 
-def section(run: Run) -> Section:
-    """Returns the section."""
+def blocks(run: Run) -> Iterator[Block]:
+    """Yields the section's blocks."""
     weights = run.contents.wide_weights.get()
     if weights is None:
-        words = "There are no weights to show: no model was trained, or its files were removed."
-        return Section("weights", "Strongest weights", [Note(words, "quiet")])
-    return Section("weights", "Strongest weights of the wide part", list(_blocks(weights)))
-
-
-def _blocks(weights: WideWeights) -> Iterator[Block]:
+        yield Note("There are no weights to show: no model was trained, or its files were removed.", "quiet")
+        return
     if not weights.tables:
         yield Note("The model has no wide part.", "quiet")
         return
