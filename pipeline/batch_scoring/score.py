@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 import tensorflow as tf
+from pydantic.dataclasses import dataclass
 
 from components.ingestion.spans import resolve_span
 from components.model_store.versions import verify
@@ -19,6 +19,7 @@ from pipeline.batch_scoring.input_rows import InputRows, infer_format, input_row
 from pipeline.batch_scoring.output_rows import OUTPUT_FORMATS, SCORE, OutputRows
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
 from transform.config.config import Config
+from transform.documents import CONFIG
 from transform.errors import InputError
 from transform.ranking import snapshot_tables
 from transform.signature_names import SERVING_SIGNATURE
@@ -28,21 +29,25 @@ BATCH_SIZE = 1000
 MAX_PROBLEMS = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class ScoreReport:
-    """Numbers of scored and unscored rows.
+@dataclass(frozen=True, config=CONFIG)
+class ScoreResult:
+    """How many rows were scored, by `wdr score --json`.
 
     Attributes:
+      output: The file that was written.
       num_scored: Number of rows with a score.
       num_unscored: Number of rows without one.
       problems: One sentence for each of the first rows without a score.
       notes: What else a user should know of the input, one sentence each.
+      schema_version: The version of this dataclass's schema.
     """
 
+    output: str
     num_scored: int
     num_unscored: int
-    problems: tuple[str, ...]
-    notes: tuple[str, ...] = ()
+    problems: Sequence[str]
+    notes: Sequence[str] = ()
+    schema_version: Literal[1] = 1
 
 
 def score_file(
@@ -53,7 +58,7 @@ def score_file(
     span: int | None = None,
     *,
     plain: bool = False,
-) -> ScoreReport:
+) -> ScoreResult:
     """Scores a file of raw rows.
 
     A row that cannot be scored (for example, text in a numeric column) keeps its place and gets an empty score.
@@ -84,7 +89,7 @@ def score_file(
     signature = tf.saved_model.load(model_path).signatures[SERVING_SIGNATURE]
     with _whole_or_not_at_all(output_path) as file:
         output = OutputRows(file, output_format, rows, config)
-        return _write_scores(rows, maker, signature, output)
+        return _write_scores(output_path, rows, maker, signature, output)
 
 
 def _output_format(input_path: str, output_path: str) -> str:
@@ -97,7 +102,7 @@ def _output_format(input_path: str, output_path: str) -> str:
     return output_format
 
 
-def _write_scores(rows: InputRows, maker: ExampleMaker, signature: Any, output: OutputRows) -> ScoreReport:
+def _write_scores(path: str, rows: InputRows, maker: ExampleMaker, signature: Any, output: OutputRows) -> ScoreResult:
     problems: list[str] = []
     num_scored = num_unscored = num_unreadable = 0
     examples = maker.read(rows)
@@ -114,7 +119,7 @@ def _write_scores(rows: InputRows, maker: ExampleMaker, signature: Any, output: 
             if len(problems) < MAX_PROBLEMS:
                 problems.append(f"{rows.place_of(row)}: {example.detail}")
     notes = [rows.absent_words(maker.absent), output.others_words, rows.text_words if num_unreadable else ""]
-    return ScoreReport(num_scored, num_unscored, tuple(problems), tuple(filter(None, notes)))
+    return ScoreResult(path, num_scored, num_unscored, tuple(problems), tuple(filter(None, notes)))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
+
+from transform.documents import CONFIG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +48,31 @@ class SourceReport:
     @property
     def num_rejected(self) -> int:
         return sum(found.number for found in self.rejected.values())
+
+
+@dataclass(frozen=True, config=CONFIG)
+class CheckResult:
+    """What was found in a config's data, by `wdr check --json`; a mistake is an error instead.
+
+    Attributes:
+      config: The config's file.
+      span: The span that was checked.
+      sources: What was found in each source.
+      columns: Columns that no row has, one sentence each.
+      joins: Keys without a row, one sentence for each table.
+      values: Values that a window lacks, one sentence for each feature.
+      training: Where the config leaves quality on the table, one sentence each.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    config: str
+    span: int
+    sources: Sequence[SourceReport]
+    columns: Sequence[str]
+    joins: Sequence[str]
+    values: Sequence[str]
+    training: Sequence[str]
+    schema_version: Literal[1] = 1
 
 
 def most_frequent(report: SourceReport) -> str:

@@ -25,7 +25,7 @@ def check(config: str, data: str, span: int | None, max_rows: int, as_json: bool
         from pipeline.beam_options import check_beam
         from pipeline.check.columns import columns_of_no_row
         from pipeline.check.rows import check_files, check_rows, one_label
-        from pipeline.check.source_report import described
+        from pipeline.check.source_report import CheckResult, described
         from pipeline.check.spans import unmatched_joins, values_outside_windows
         from pipeline.check.training import training_warnings
     check_beam(loaded.beam)
@@ -52,6 +52,4 @@ def check(config: str, data: str, span: int | None, max_rows: int, as_json: bool
     for line in training:
         click.echo(f"training: {line}", err=as_json)
     if as_json:
-        from pipeline.json_output import CheckResult
-
         print_document(CheckResult(config, found.span, reports, columns, joins, values, training))

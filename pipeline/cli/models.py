@@ -27,13 +27,11 @@ def models() -> None:
 def list_models(workspace: str, name: str | None, as_json: bool) -> None:
     """List the pushed versions and which one serves."""
     from pipeline.cli.display import console_for
-    from pipeline.registry.list import version_entries, versions_table
+    from pipeline.registry.list import VersionList, version_entries, versions_table
     from pipeline.workspace import Workspace
 
     entries = version_entries(Workspace.existing(workspace), name)
     if as_json:
-        from pipeline.json_output import VersionList
-
         print_document(VersionList(entries))
         return
     console_for(sys.stdout).print(versions_table(entries))
@@ -56,9 +54,7 @@ def show(version: int | None, workspace: str, name: str | None, as_json: bool) -
     connection = place.metadata_connection()
     found = provenance(serving_root(place, name), version, connection)
     if as_json:
-        from pipeline.json_output import record_of
-
-        print_document(record_of(found))
+        print_document(found)
         return
     console_for(sys.stdout).print(record_table(found, connection))
 
@@ -78,7 +74,7 @@ def diff(first: int, second: int, workspace: str, name: str | None, as_json: boo
     place = Workspace.existing(workspace)
     root = serving_root(place, name)
     with quiet_imports():
-        from pipeline.registry.diff import diff_table, differences
+        from pipeline.registry.diff import Differences, diff_table, differences
         from pipeline.registry.progressive import ProgressiveValidation, read_common
 
     def unseen(one: str, other: str) -> ProgressiveValidation | None:
@@ -87,8 +83,6 @@ def diff(first: int, second: int, workspace: str, name: str | None, as_json: boo
 
     found = differences(root, first, second, unseen)
     if as_json:
-        from pipeline.json_output import Differences
-
         print_document(Differences(first, second, found))
     elif found:
         console_for(sys.stdout).print(diff_table(first, second, found))
@@ -171,7 +165,7 @@ def tf_serving(
     as_json: bool,
 ) -> None:
     """Write which versions TF Serving loads: those with a label, and the newest. Other labels stay where they are."""
-    from pipeline.registry.list import serving_root
+    from pipeline.registry.list import VersionChange, serving_root
     from pipeline.workspace import Workspace
 
     place = Workspace.existing(workspace)
@@ -180,8 +174,6 @@ def tf_serving(
         from pipeline.registry.tf_serving_config import write_config
     sentence = write_config(place, path, model, dict(map(_label, labels)), unlabel, load, base_path)
     if as_json:
-        from pipeline.json_output import VersionChange
-
         print_document(VersionChange("tf-serving", None, path, (sentence,)))
         return
     click.echo(sentence)
@@ -189,9 +181,9 @@ def tf_serving(
 
 def _changed(command: str, version: int, path: str, as_json: bool, done: str, *more: str) -> None:
     """Prints what a command has done to a version, and where."""
-    if as_json:
-        from pipeline.json_output import VersionChange
+    from pipeline.registry.list import VersionChange
 
+    if as_json:
         print_document(VersionChange(command, version, path, (done, *more)))
         return
     click.echo(f"{done} ({path})")
@@ -219,12 +211,10 @@ def history(workspace: str, name: str | None, as_json: bool) -> None:
 
     place = Workspace.existing(workspace)
     with quiet_imports():  # also hides TensorFlow's deprecation warning, as above
-        from pipeline.registry.progressive import history_table, read_history
+        from pipeline.registry.progressive import History, history_table, read_history
 
         found = read_history(place.metadata_connection(), name)
     if as_json:
-        from pipeline.json_output import History
-
         print_document(History(found))
         return
     if not found:

@@ -63,10 +63,10 @@ def read_config(path: str) -> Config:
 
 
 def print_document(found: Any) -> None:
-    """Prints one of `pipeline.json_output`'s documents."""
-    from pipeline.json_output import render_json
+    """Prints what a command found as JSON: a dataclass with a `schema_version` (`transform.documents`)."""
+    from transform.documents import Document
 
-    click.echo(render_json(found), nl=False)
+    click.echo(Document(type(found), type(found).__name__).to_json(found), nl=False)
 
 
 def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:

@@ -182,11 +182,8 @@ def gc(workspace: str, keep_runs: int, dry_run: bool, as_json: bool) -> None:
         from pipeline.registry.garbage import collect_garbage, garbage_table
     garbage = collect_garbage(Workspace.existing(workspace), keep_runs, dry_run=dry_run)
     if as_json:
-        from pipeline.json_output import GarbageList
-
-        sizes = {str(path): size for path, size in garbage.num_bytes.items()}
-        print_document(GarbageList(dry_run, sizes, sum(sizes.values())))
+        print_document(garbage)
         return
     if garbage.num_bytes:
         console_for(sys.stdout).print(garbage_table(garbage))
-    click.echo(f"{garbage.total_mb:,.1f} MB {'would be' if dry_run else 'are'} free")
+    click.echo(f"{garbage.total_bytes / 2**20:,.1f} MB {'would be' if dry_run else 'are'} free")

@@ -46,10 +46,7 @@ def score(
 
     report = score_file(model, input_path, output_path, data and str(Path(data).absolute()), span, plain=plain)
     if as_json:
-        from pipeline.json_output import ScoreResult
-
-        counts = report.num_scored, report.num_unscored
-        print_document(ScoreResult(output_path, *counts, report.problems, report.notes))
+        print_document(report)
         return
     click.echo(f"{report.num_scored:,} rows scored ({output_path})")
     if report.num_unscored:

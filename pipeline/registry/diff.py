@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic.dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +16,7 @@ from components.model_store.identity import is_same_model
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.versions import version_path, versions
 from pipeline.registry.progressive import ProgressiveValidation
+from transform.documents import CONFIG
 from transform.errors import InputError
 from transform.files.tfrecords import read_records
 from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
@@ -38,6 +40,23 @@ class Difference:
     what: str
     first: str
     second: str
+
+
+@dataclass(frozen=True, config=CONFIG)
+class Differences:
+    """The differences of two versions, by `wdr models diff --json`.
+
+    Attributes:
+      first: The first version.
+      second: The second version.
+      differences: The differences; empty if there is none.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    first: int
+    second: int
+    differences: Sequence[Difference]
+    schema_version: Literal[1] = 1
 
 
 def differences(

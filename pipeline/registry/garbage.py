@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+from pydantic.dataclasses import dataclass
 from rich.table import Table
 
 from components.artifacts import VOCABULARY_MEMORY
@@ -19,6 +19,7 @@ from components.model_store.versions import pushed_models, versions
 from pipeline.claim.lock import claimed
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
+from transform.documents import CONFIG
 
 _Artifact = metadata_store_pb2.Artifact
 _INPUT, _OUTPUT = metadata_store_pb2.Event.INPUT, metadata_store_pb2.Event.OUTPUT
@@ -48,22 +49,24 @@ class _Run(NamedTuple):
     began: float
 
 
-@dataclasses.dataclass(frozen=True)
-class Garbage:
-    """Removable files.
+@dataclass(frozen=True, config=CONFIG)
+class GarbageList:
+    """The files that a garbage collection removes, by `wdr gc --json`.
 
     Attributes:
-      num_bytes: The size of each removable artifact's folder and of each log file of an old run.
+      dry_run: Whether they were left in place.
+      num_bytes: The size of each artifact's folder and log file, by its path.
+      total_bytes: The sum of the sizes.
+      schema_version: The version of this dataclass's schema.
     """
 
-    num_bytes: Mapping[Path, int]
+    dry_run: bool
+    num_bytes: Mapping[str, int]
+    total_bytes: int
+    schema_version: Literal[1] = 1
 
-    @property
-    def total_mb(self) -> float:
-        return sum(self.num_bytes.values()) / _MB
 
-
-def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> Garbage:
+def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> GarbageList:
     """Finds removable artifacts and logs, and removes them. ML Metadata keeps their records, in the state DELETED.
 
     Three groups are kept: everything that the latest runs read or wrote; everything that the model of any version in a
@@ -86,11 +89,11 @@ def collect_garbage(workspace: Workspace, keep_runs: int, *, dry_run: bool) -> G
         old = [a for a in store.get_artifacts() if a.id not in kept and workspace.artifacts in Path(a.uri).parents]
         logs = sorted(log for log in workspace.logs.glob("*.log") if log.stat().st_mtime < beginning)
         paths = [path for path in [*(Path(a.uri) for a in old), *logs] if path.exists()]
-        garbage = Garbage({path: _num_bytes(path) for path in paths})
+        num_bytes = {str(path): _num_bytes(path) for path in paths}
         if not dry_run:
             check_locked()
             _remove(workspace, store, old, paths)
-        return garbage
+        return GarbageList(dry_run, num_bytes, sum(num_bytes.values()))
 
 
 def _remove(
@@ -182,11 +185,11 @@ def _num_bytes(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def garbage_table(garbage: Garbage) -> Table:
+def garbage_table(garbage: GarbageList) -> Table:
     """Returns a table of the garbage by component and output."""
     table = Table("what", "how many", "MB", box=None, pad_edge=False)
     by_kind: dict[str, list[int]] = {}
-    for path, num_bytes in garbage.num_bytes.items():
+    for path, num_bytes in ((Path(name), size) for name, size in garbage.num_bytes.items()):
         kind = "logs" if path.suffix == ".log" else f"{path.parent.parent.name}/{path.parent.name}"
         by_kind.setdefault(kind, []).append(num_bytes)
     for kind, sizes in sorted(by_kind.items()):

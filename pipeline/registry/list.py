@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+from pydantic.dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +20,7 @@ from pipeline.errors import first_line
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
+from transform.documents import CONFIG
 from transform.errors import InputError
 
 
@@ -71,6 +74,38 @@ class VersionEntry:
     pushed_at: str | None
     note: str
     path: str
+
+
+@dataclass(frozen=True, config=CONFIG)
+class VersionList:
+    """The pushed versions of a workspace, by `wdr models list --json`.
+
+    Attributes:
+      versions: The versions, by model, the oldest first.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    versions: Sequence[VersionEntry]
+    schema_version: Literal[1] = 1
+
+
+@dataclass(frozen=True, config=CONFIG)
+class VersionChange:
+    """What a command has changed, by `wdr models rollback`, `pin`, `unpin` and `tf-serving` with `--json`.
+
+    Attributes:
+      command: The command's name, such as `rollback`.
+      version: The version that it was about, or that serves now; None if it was about several.
+      path: The version's folder, or the file that was written.
+      sentences: What was done, as the command prints it without `--json`.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    command: str
+    version: int | None
+    path: str
+    sentences: Sequence[str]
+    schema_version: Literal[1] = 1
 
 
 def version_entries(workspace: Workspace, name: str | None = None) -> list[VersionEntry]:

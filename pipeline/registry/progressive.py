@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+from pydantic.dataclasses import dataclass
 from rich.table import Table
 
 from components import storage
@@ -15,6 +17,7 @@ from components.execution_types import PROGRESSIVE_EVALUATOR
 from components.lineage import examples_behind, producer, producer_type, read_artifacts
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
+from transform.documents import CONFIG
 from transform.errors import InputError
 
 
@@ -35,6 +38,19 @@ class ProgressiveValidation:
     model_uri: str
     measured: EvaluationResult
     before_uri: str = ""
+
+
+@dataclass(frozen=True, config=CONFIG)
+class History:
+    """How each model did on the span after its own, by `wdr models history --json`.
+
+    Attributes:
+      validations: The validations, by span.
+      schema_version: The version of this dataclass's schema.
+    """
+
+    validations: Sequence[ProgressiveValidation]
+    schema_version: Literal[1] = 1
 
 
 def read_progress(store: mlmd.MetadataStore, evaluation: metadata_store_pb2.Artifact) -> ProgressiveValidation | None:

@@ -6,9 +6,11 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+from pydantic.dataclasses import dataclass
 from rich.table import Table
 from rich.text import Text
 
@@ -28,6 +30,7 @@ from components.model_store.versions import history, version_path, versions
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
 from pipeline.registry.list import note
+from transform.documents import CONFIG
 from transform.errors import InputError
 from transform.ranking import absence_words
 
@@ -85,17 +88,18 @@ def files_of(execution: metadata_store_pb2.Execution) -> dict[str, list[str]]:
     return {source: [path for paths in by_split.values() for path in paths] for source, by_split in by_source.items()}
 
 
-@dataclasses.dataclass(frozen=True)
-class Provenance:
-    """What a version was made from.
+@dataclass(frozen=True, config=CONFIG)
+class VersionRecord:
+    """What a version was made from, by `wdr models show --json`.
 
     Attributes:
       version: The version.
       serves: Whether it serves.
       path: Its folder; None if it was removed.
       pinned: The reason of its pin, which may be empty; None if it has no pin.
-      manifest: Its manifest.
+      manifest: Its manifest; what does not apply is None.
       spans: The spans that it was trained on, newest first; empty if ML Metadata does not have the model.
+      schema_version: The version of this dataclass's schema.
     """
 
     version: int
@@ -103,10 +107,11 @@ class Provenance:
     path: str | None
     pinned: str | None
     manifest: Manifest
-    spans: tuple[SpanRecord, ...]
+    spans: Sequence[SpanRecord]
+    schema_version: Literal[1] = 1
 
 
-def provenance(root: str, version: int | None, connection: metadata_store_pb2.ConnectionConfig) -> Provenance:
+def provenance(root: str, version: int | None, connection: metadata_store_pb2.ConnectionConfig) -> VersionRecord:
     """Finds what a version was made from.
 
     Args:
@@ -124,7 +129,7 @@ def provenance(root: str, version: int | None, connection: metadata_store_pb2.Co
         raise InputError(f"a version to show must be one of {list(manifests)}. Received: {version} ({root})")
     manifest = manifests[version]
     uri = manifest.model_uri
-    return Provenance(
+    return VersionRecord(
         version,
         serves=version == found[-1] if found else False,
         path=version_path(root, version) if version in found else None,
@@ -134,7 +139,7 @@ def provenance(root: str, version: int | None, connection: metadata_store_pb2.Co
     )
 
 
-def record_table(found: Provenance, connection: metadata_store_pb2.ConnectionConfig) -> Table:
+def record_table(found: VersionRecord, connection: metadata_store_pb2.ConnectionConfig) -> Table:
     """Returns a table of two columns: what, and how much or where.
 
     Args:
@@ -154,7 +159,7 @@ def record_table(found: Provenance, connection: metadata_store_pb2.ConnectionCon
     return table
 
 
-def _state(found: Provenance) -> str:
+def _state(found: VersionRecord) -> str:
     """Says whether a version serves, exists or was removed, and whether it is pinned."""
     if found.path is None:
         return "removed, since newer ones were pushed"

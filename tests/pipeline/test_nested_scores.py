@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.batch_scoring.score import ScoreReport, score_file
+from pipeline.batch_scoring.score import ScoreResult, score_file
 from tests.pipeline.nested_logs import (
     nested_config,
     rows_of_log,
@@ -34,7 +34,7 @@ def test_rows_of_nested_objects_are_scored(model: str, tmp_path: Path) -> None:
         {"note": 5, "user": {"apps": "a"}},
     ]
     path = write(tmp_path / "in.jsonl", rows)
-    assert score_file(model, str(path), str(tmp_path / "out.jsonl")) == ScoreReport(
+    assert score_file(model, str(path), str(tmp_path / "out.jsonl")) == ScoreResult(str(tmp_path / "out.jsonl"),
         5, 1, ("line 3: `item.id` needs an object as `item`. Received: str 'a'",)
     )  # fmt: skip
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
@@ -60,7 +60,9 @@ def test_a_table_s_path_may_begin_with_the_name_of_the_log_s_column(
     model_of_table: str, tmp_path: Path, name: str
 ) -> None:
     path = write(tmp_path / name, [{"app": "a", "installed": ["a", "b"]}, {"app": "b", "installed": []}])
-    assert score_file(model_of_table, str(path), str(tmp_path / "out.jsonl")) == ScoreReport(2, 0, ())
+    assert score_file(model_of_table, str(path), str(tmp_path / "out.jsonl")) == ScoreResult(
+        str(tmp_path / "out.jsonl"), 2, 0, ()
+    )
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [np.float32(row["score"]) for row in written] == [adder(1, 2), adder(2, 0)]
 
@@ -68,7 +70,9 @@ def test_a_table_s_path_may_begin_with_the_name_of_the_log_s_column(
 def test_a_null_in_the_first_row_is_no_object_of_a_table(model_of_table: str, tmp_path: Path) -> None:
     rows = [{"app": None, "installed": []}, {"app": "b", "installed": []}]
     path = write(tmp_path / "in.jsonl", rows)
-    assert score_file(model_of_table, str(path), str(tmp_path / "out.jsonl")) == ScoreReport(2, 0, ())
+    assert score_file(model_of_table, str(path), str(tmp_path / "out.jsonl")) == ScoreResult(
+        str(tmp_path / "out.jsonl"), 2, 0, ()
+    )
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [np.float32(row["score"]) for row in written] == [adder(0, 0, named=False), adder(2, 0)]
 
@@ -92,12 +96,16 @@ def test_only_the_values_of_a_row_are_written(model: str, tmp_path: Path) -> Non
 def test_rows_of_structs_and_flat_rows_are_scored(model: str, tmp_path: Path) -> None:
     rows = [{"item": {"id": "a"}, "user": {"apps": ["a", "b"]}}, {"item": {"id": "b"}, "user": None}]
     path = write(tmp_path / "in.parquet", rows)
-    assert score_file(model, str(path), str(tmp_path / "out.jsonl")) == ScoreReport(2, 0, ())
+    assert score_file(model, str(path), str(tmp_path / "out.jsonl")) == ScoreResult(
+        str(tmp_path / "out.jsonl"), 2, 0, ()
+    )
     written = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
     assert [np.float32(row.pop("score")) for row in written] == [adder(1, 2), adder(2, 0)]
     assert written == rows
     (tmp_path / "in.csv").write_text("item.id,user.apps\na,a|b\n")
-    assert score_file(model, str(tmp_path / "in.csv"), str(tmp_path / "out.csv")) == ScoreReport(1, 0, ())
+    assert score_file(model, str(tmp_path / "in.csv"), str(tmp_path / "out.csv")) == ScoreResult(
+        str(tmp_path / "out.csv"), 1, 0, ()
+    )
     assert (tmp_path / "out.csv").read_text().splitlines()[0] == "item.id,user.apps,score"
 
 
@@ -108,7 +116,7 @@ def test_a_member_that_no_row_has_is_told(model: str, tmp_path: Path) -> None:
         "none of the first 1 rows has the columns ['user.apps']; in a row without them, their values are missing; "
         f"close to `user.apps`: `user` ({path})"
     )
-    assert report == ScoreReport(1, 0, (), (note,))
+    assert report == ScoreResult(str(tmp_path / "out.jsonl"), 1, 0, (), (note,))
 
 
 def test_a_table_of_nested_objects_can_be_read_anew(model: str, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from pipeline.batch_scoring import score
 from pipeline.batch_scoring.raw_rows import ExampleMaker, model_config, read_catalog, read_table
-from pipeline.batch_scoring.score import ScoreReport, score_file
+from pipeline.batch_scoring.score import ScoreResult, score_file
 from tests.components.ingestion.raw_rows import block_of_row
 from tests.pipeline.score_model import PRICES, adder, write_model
 from tests.transform.small_config import small_config, small_raw
@@ -43,14 +43,14 @@ def lines(path: Path) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-def scored(model: str, folder: Path, name: str, content: bytes, output: str = "out.csv", **more: Any) -> ScoreReport:
+def scored(model: str, folder: Path, name: str, content: bytes, output: str = "out.csv", **more: Any) -> ScoreResult:
     (folder / name).write_bytes(content)
     return score_file(model, str(folder / name), str(folder / output), **more)
 
 
 def test_a_row_is_scored_with_the_catalog_s_price(model: str, tmp_path: Path) -> None:
     content = 'note,app,installed\n"x, y",a,a|b\n,b,\nz,never seen,a\nw,,\n'
-    assert scored(model, tmp_path, "in.csv", content.encode()) == ScoreReport(4, 0, ())
+    assert scored(model, tmp_path, "in.csv", content.encode()) == ScoreResult(str(tmp_path / "out.csv"), 4, 0, ())
     header, *rows = lines(tmp_path / "out.csv")
     assert header == ["note", "app", "installed", "score"]
     assert [row[:3] for row in rows] == [["x, y", "a", "a|b"], ["", "b", ""], ["z", "never seen", "a"], ["w", "", ""]]
@@ -118,7 +118,7 @@ def test_every_format_gives_the_same_scores(model: str, tmp_path: Path, name: st
         ]
         content = "".join(separator.join(row) + "\n" for row in table_rows).encode()
     report = scored(model, tmp_path, name, gzip.compress(content) if name.endswith(".gz") else content, output)
-    assert report == ScoreReport(3, 0, ())
+    assert report == ScoreResult(str(tmp_path / output), 3, 0, ())
 
     text = (tmp_path / output).read_text(encoding="utf-8")
     if output.endswith("jsonl"):

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.batch_scoring import input_rows
 from pipeline.batch_scoring.explain import explain_file
-from pipeline.batch_scoring.score import ScoreReport, score_file
+from pipeline.batch_scoring.score import ScoreResult, score_file
 from tests.pipeline.score_model import adder, write_model
 from tests.transform.small_config import small_config
 from transform.errors import InputError
@@ -37,7 +37,7 @@ def read(folder: Path, name: str = "out.jsonl") -> list[dict[str, Any]]:
 def test_each_row_is_written_with_its_own_keys(model: str, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [{"app": "a"}, {"note": 1, "app": "b", "installed": ["a", "b"]}, {"more": {"x": 2}}]
     path = written(tmp_path, rows)
-    assert score_file(model, path, str(tmp_path / "out.jsonl")) == ScoreReport(3, 0, ())
+    assert score_file(model, path, str(tmp_path / "out.jsonl")) == ScoreResult(str(tmp_path / "out.jsonl"), 3, 0, ())
     found = read(tmp_path)
     assert [np.float32(row.pop("score")) for row in found] == [adder(1, 0), adder(2, 2), adder(0, 0, named=False)]
     assert [list(row.items()) for row in found] == [list(row.items()) for row in rows]
@@ -66,7 +66,7 @@ def test_a_column_that_none_of_the_first_rows_has_is_a_missing_value_and_is_told
         "1 rows have keys that none of the first 2 rows has; the csv file has no columns for them, while jsonl output "
         "has all keys. Received: ['installed', 'x']",
     )
-    assert report == ScoreReport(3, 0, (), notes)
+    assert report == ScoreResult(str(tmp_path / "out.csv"), 3, 0, (), notes)
     assert [np.float32(row["score"]) for row in read(tmp_path, "out.csv")] == [adder(1, 0), adder(2, 0), adder(1, 1)]
     assert score_file(model, path, str(tmp_path / "out.jsonl")).notes == notes[:1]
     assert read(tmp_path)[2]["x"] == 1

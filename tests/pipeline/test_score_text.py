@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from pipeline.batch_scoring.explain import explain_file
-from pipeline.batch_scoring.score import ScoreReport, score_file
+from pipeline.batch_scoring.score import ScoreResult, score_file
 from pipeline.cli.main import cli
 from tests.pipeline.score_model import adder, write_model
 from tests.transform.small_config import small_config
@@ -39,7 +39,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_a_file_of_the_log_s_format_is_read_as_the_log_is(models: dict[str, str], tmp_path: Path, kind: str) -> None:
     _, content, expected, score = BY_SETTINGS[kind]
     (tmp_path / "in.csv").write_bytes(content)
-    assert score_file(models[kind], str(tmp_path / "in.csv"), str(tmp_path / "out.csv")) == ScoreReport(1, 0, ())
+    assert score_file(models[kind], str(tmp_path / "in.csv"), str(tmp_path / "out.csv")) == ScoreResult(
+        str(tmp_path / "out.csv"), 1, 0, ()
+    )
     with (tmp_path / "out.csv").open(newline="", encoding="utf-8") as file:
         (row,) = csv.DictReader(file)  # the output is in its format's usual form
     assert list(row) == ["app", "installed", "note", "score"]
@@ -79,7 +81,7 @@ def test_the_settings_are_told_where_a_file_is_not_as_the_log(models: dict[str, 
     reported = "the file was read by the log's `text` settings (columns: 3); --plain reads its usual form"
     report = score_file(models["columns"], str(path), str(tmp_path / "out.csv"))
     problems = tuple(f"line {line}: a row must have 3 fields. Received: 2" for line in (1, 2))
-    assert report == ScoreReport(0, 2, problems, (reported,))
+    assert report == ScoreResult(str(tmp_path / "out.csv"), 0, 2, problems, (reported,))
     options = ["--model", models["columns"], "--input", str(path)]
     done = CliRunner().invoke(cli, ["score", *options, "--output", str(tmp_path / "out.csv")], catch_exceptions=False)
     assert done.stderr.splitlines()[-1] == reported

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.batch_scoring.score import ScoreReport, score_file
+from pipeline.batch_scoring.score import ScoreResult, score_file
 from tests.components.ingestion.raw_rows import read_rows
 from tests.pipeline.score_model import adder, write_model
 from tests.transform.small_config import small_config
@@ -101,7 +101,7 @@ def test_objects_are_json_and_lists_have_their_source_s_separator_in_csv(model: 
 def test_a_carriage_return_stands_in_quotes_in_csv_and_in_no_tsv(model: str, tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text(json.dumps({"app": "a", "installed": "", "price": 1, "tags": "", "note": "one\rtwo"}) + "\n")
-    assert score_file(model, str(path), str(tmp_path / "out.csv")) == ScoreReport(1, 0, ())
+    assert score_file(model, str(path), str(tmp_path / "out.csv")) == ScoreResult(str(tmp_path / "out.csv"), 1, 0, ())
     (row,) = read_rows(str(tmp_path / "out.csv"), "csv", ["app", "note", "score"], Ingestion())
     assert row.values is not None
     assert (row.values["app"], row.values["note"]) == ("a", "one\rtwo")

@@ -15,17 +15,14 @@ from components.gate_records import GateRecord
 from components.infra_validation.verdict import Checksums, Verdict
 from components.model_store.manifest import Manifest
 from components.model_store.pins import Pins
+from pipeline.batch_scoring.score import ScoreResult
+from pipeline.check.source_report import CheckResult
 from pipeline.compile.topology import Topology
-from pipeline.json_output import (
-    CheckResult,
-    Differences,
-    GarbageList,
-    History,
-    ScoreResult,
-    VersionChange,
-    VersionList,
-    VersionRecord,
-)
+from pipeline.registry.diff import Differences
+from pipeline.registry.garbage import GarbageList
+from pipeline.registry.list import VersionChange, VersionList
+from pipeline.registry.progressive import History
+from pipeline.registry.record import VersionRecord
 from pipeline.report.run_report import RunReport
 from tests.reference_pages.config_keys import attribute_docs, first_paragraph
 from trainer.training.report import TrainingReport
