@@ -83,7 +83,7 @@ def explain(
     folder = data and str(Path(data).absolute())
     for number, explanation in explain_file(model, input_path, rows, folder, span, plain=plain):
         if as_json:
-            click.echo(ItemExplanation.of(explanation).model_dump_json())
+            click.echo(ItemExplanation.model_validate(explanation, from_attributes=True).model_dump_json())
         else:
             console.print(explanation_table(f"row {number}", explanation, strongest))
 

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.dry_run.explaining import explained_scores
 from serving.dry_run.latency import milliseconds
 from serving.dry_run.loading import ModelError, in_a_line, load
-from serving.dry_run.ranking import inputs_of, scores_in_order
+from serving.dry_run.ranking import explained_scores, inputs_of, scores_in_order
 from transform.files.tfrecords import read_records
 from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, ITEMS_INPUT, SERVING_SIGNATURE
 
@@ -42,10 +41,8 @@ class _WorkerCommands:
         started = time.monotonic()
         loaded = load(model)
         seconds = time.monotonic() - started
-        if SERVING_SIGNATURE not in loaded.signatures:
-            found = sorted(loaded.signatures)
-            raise ModelError(f"the model must have the signature {SERVING_SIGNATURE!r}. Received: {found}")
-        self._model, self._signature = loaded, loaded.signatures[SERVING_SIGNATURE]
+        self._model = loaded
+        self._signature = self._has(SERVING_SIGNATURE)
         return {"seconds": seconds, "signatures": sorted(loaded.signatures)}
 
     def score(self, requests: str, scores: str, batch_size: int) -> dict[str, Any]:

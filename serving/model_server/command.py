@@ -11,6 +11,7 @@ _FILE = click.Path(exists=True, dir_okay=False)
 _FOLDER = click.Path(exists=True, file_okay=False)
 _POSITIVE = click.FloatRange(min=0, min_open=True)
 _SECONDS = click.FloatRange(min=0)
+_COUNT = click.IntRange(min=1)
 _PORT = click.IntRange(min=0, max=65535)
 
 
@@ -33,7 +34,7 @@ _PORT = click.IntRange(min=0, max=65535)
 @click.option("--grpc-port", type=_PORT, default=8500, help="The gRPC port; 0 for a free one, which is logged.")
 @click.option("--rest-port", type=_PORT, default=8501, help="The port for REST, metrics and health checks.")
 @click.option("--host", default="127.0.0.1", help="The address to listen on; 0.0.0.0 for all interfaces.")
-@click.option("--keep-versions", type=click.IntRange(min=1), default=1, help="Number of newest versions to load.")
+@click.option("--keep-versions", type=_COUNT, default=1, help="Number of newest versions to load.")
 @click.option("--specific", multiple=True, metavar="NAME=VERSION", help="Load this version instead of the newest.")
 @click.option(
     "--label", multiple=True, metavar="NAME:LABEL=VERSION", help="Assign a label, such as stable, to a version."
@@ -50,41 +51,31 @@ _PORT = click.IntRange(min=0, max=65535)
 )
 @click.option("--load-seconds", type=_POSITIVE, default=600.0, help="A version that takes longer to load is refused.")
 @click.option(
-    "--threads",
-    "num_threads",
-    type=click.IntRange(min=1),
-    help="Requests computed concurrently.  [default: number of processors]",
+    "--threads", "num_threads", type=_COUNT, help="Requests computed concurrently.  [default: number of processors]"
 )
 @click.option(
     "--max-waiting",
-    type=click.IntRange(min=1),
+    type=_COUNT,
     default=100,
     help="Maximum number of requests that wait for a thread, and of large messages that wait to be parsed.",
 )
 @click.option(
     "--max-waiting-elements",
-    type=click.IntRange(min=1),
+    type=_COUNT,
     default=500_000,
     help="Maximum number of candidates or rows in all waiting requests.",
 )
-@click.option(
-    "--max-batch", type=click.IntRange(min=1), default=1, help="Maximum number of waiting requests computed as one."
-)
+@click.option("--max-batch", type=_COUNT, default=1, help="Maximum number of waiting requests computed as one.")
 @click.option(
     "--max-elements",
-    type=click.IntRange(min=1),
+    type=_COUNT,
     default=10_000,
     help="Maximum number of elements of a string input, such as candidates.",
 )
 @click.option(
-    "--max-message-bytes",
-    type=click.IntRange(min=1),
-    default=8 << 20,
-    help="Maximum size of a request, and of a numeric input.",
+    "--max-message-bytes", type=_COUNT, default=8 << 20, help="Maximum size of a request, and of a numeric input."
 )
-@click.option(
-    "--max-connections", type=click.IntRange(min=1), default=1000, help="Maximum number of connections per port."
-)
+@click.option("--max-connections", type=_COUNT, default=1000, help="Maximum number of connections per port.")
 @click.option("--timeout-seconds", type=_POSITIVE, default=30.0, help="Time limit of a request without a deadline.")
 @click.option(
     "--grace-seconds", type=_POSITIVE, default=10.0, help="Time for running requests to end when the server stops."

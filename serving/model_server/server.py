@@ -14,7 +14,6 @@ from typing import Any
 from serving.model_server.engine import loading, servable
 from serving.model_server.engine.loader import LoadSettings
 from serving.model_server.engine.manager import Manager
-from serving.model_server.engine.signatures import LoadedModel
 from serving.model_server.engine.tensors import Limits
 from serving.model_server.engine.work_queue import WorkQueue
 from serving.model_server.flags import Flags
@@ -24,7 +23,7 @@ from serving.model_server.guard.parsing_process import ParsingProcess
 from serving.model_server.logs import log, write_left_out
 from serving.model_server.protocol import config_files, json_requests, json_responses, services
 from serving.model_server.protocol.calls import Gauge, Metrics
-from serving.model_server.protocol.grpc_server import GrpcLimits, GrpcPort, start_server
+from serving.model_server.protocol.grpc_server import GrpcPort, channel_options, start_server
 from serving.model_server.protocol.grpc_service import GrpcServices
 from serving.model_server.protocol.inference import Inference
 from serving.model_server.protocol.model_service import ModelStatus
@@ -103,7 +102,7 @@ class _Server:
         self._models = flags.configs()
         find_models = (lambda: self._models) if flags.fixed else flags.configs
 
-        def load_version(path: str) -> tuple[float, LoadedModel]:
+        def load_version(path: str) -> tuple[float, servable.Servable]:
             return loading.load_version(path, flags.num_threads)
 
         settings = LoadSettings(flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
@@ -136,11 +135,11 @@ class _Server:
         ports = [GrpcPort("gRPC", flags.host, flags.grpc_port, tuple(services.METHODS))]
         if flags.admin_port is not None:
             ports.append(GrpcPort("admin", flags.admin_host, flags.admin_port, ("ModelService",)))
-        limits = GrpcLimits(
+        options = channel_options(
             flags.timeout_seconds, flags.max_message_bytes, flags.max_connections, flags.connection_age_seconds
         )
         self._grpc_servers = [
-            await start_server(port, self._grpc_services, self._credentials, limits) for port in ports
+            await start_server(port, self._grpc_services, self._credentials, options) for port in ports
         ]
         self._rest_task = asyncio.create_task(self._rest_server.serve([self._listener]))
         self.manager.on_change = self._tell_health
@@ -177,10 +176,10 @@ class _Server:
 
 def _gauges(queue: WorkQueue, parsing: ParsingProcess) -> list[Gauge]:
     return [
-        Gauge("wdr_waiting_requests", "Requests in the queue.", lambda: queue.num_waiting),
-        Gauge("wdr_waiting_elements", "Candidates or rows in the queue.", lambda: queue.num_waiting_elements),
-        Gauge("wdr_running_requests", "Requests at work.", lambda: queue.num_running),
-        Gauge("wdr_waiting_bodies", "Large bodies to be parsed.", lambda: parsing.num_waiting),
+        ("wdr_waiting_requests", "Requests in the queue.", lambda: queue.num_waiting),
+        ("wdr_waiting_elements", "Candidates or rows in the queue.", lambda: queue.num_waiting_elements),
+        ("wdr_running_requests", "Requests at work.", lambda: queue.num_running),
+        ("wdr_waiting_bodies", "Large bodies to be parsed.", lambda: parsing.num_waiting),
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticKnownError
 
-from serving.ranking_client.ranked import Explanation, Ranking
+from serving.ranking_client.ranked import Ranking
 
 # Pydantic makes an error of 1 kB of each mistake, and a body of 4 MB can have millions. So a list is refused at its
 # first mistake (`fail_fast`), and an object with too many keys before its values are validated.
@@ -133,23 +133,6 @@ class ItemExplanation(BaseModel):
     deep: list[ExplainedValue] = Field(description="Each feature's attribution, by integrated gradients.")
     gap: float = Field(description="What the attributions do not account for.")
 
-    @classmethod
-    def of(cls, explanation: Explanation) -> ItemExplanation:
-        """Makes the response body of an explanation."""
-        wide, deep = (
-            [ExplainedValue.model_construct(feature=s.feature, value=s.value, logit=s.logit) for s in part]
-            for part in (explanation.wide, explanation.deep)
-        )
-        return cls.model_construct(
-            base_rate=explanation.base_rate,
-            bias=explanation.bias,
-            wide=wide,
-            deep_logit=explanation.deep_logit,
-            deep_baseline_logit=explanation.deep_baseline_logit,
-            deep=deep,
-            gap=explanation.gap,
-        )
-
 
 class ScoredItem(BaseModel):
     """A candidate with its score."""
@@ -177,7 +160,9 @@ class RankResponse(BaseModel):
     @classmethod
     def of(cls, ranking: Ranking) -> RankResponse:
         """Makes the response body of a ranking."""
-        explanations: list[ItemExplanation | None] = [ItemExplanation.of(found) for found in ranking.explanations]
+        explanations: list[ItemExplanation | None] = [
+            ItemExplanation.model_validate(explanation, from_attributes=True) for explanation in ranking.explanations
+        ]
         explanations = explanations or [None] * len(ranking.items)
         items = [
             ScoredItem.model_construct(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ import grpc
 
 from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RankingError, RequestError
-from serving.ranking_client.messages import output, predict_request
+from serving.ranking_client.messages import output, predict_request, read_floats
 from serving.ranking_client.ranked import Explanation, RankedItem, Summand
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
@@ -143,7 +142,7 @@ def read_explanations(response: Any, number: int) -> tuple[Explanation, ...]:
       RankingError: If an output is missing, or has another number of values.
     """
     texts = {name: list(output(response, name).string_val) for name in _TEXTS}
-    numbers = {name: _floats(output(response, name)) for name in _NUMBERS}
+    numbers = {name: read_floats(response, name) for name in _NUMBERS}
     try:
         return make_explanations(texts, numbers, number)
     except ValueError as error:
@@ -200,11 +199,3 @@ def _summands(
 
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "backslashreplace")
-
-
-def _floats(tensor: Any) -> list[float]:
-    """Returns a TensorProto's float32 values, which a server may send packed in `tensor_content` or in `float_val`."""
-    if not tensor.tensor_content:
-        return list(tensor.float_val)
-    content = tensor.tensor_content
-    return [value for (value,) in struct.iter_unpack("<f", content[: len(content) // 4 * 4])]

@@ -53,17 +53,11 @@ def string_tensor(values: Sequence[bytes], shape: Sequence[int]) -> Any:
 
 def metadata_request(settings: ClientSettings) -> Any:
     """Makes a GetModelMetadataRequest for the model's signatures."""
-    spec = _model_spec(settings)
-    return GetModelMetadataRequest(model_spec=spec, metadata_field=[METADATA_FIELD])
+    return GetModelMetadataRequest(model_spec=_model_spec(settings), metadata_field=[METADATA_FIELD])
 
 
 def predict_request(
-    settings: ClientSettings,
-    signature: str,
-    context: bytes,
-    part: Candidates,
-    logits: bool,
-    in_catalog: bool = False,
+    settings: ClientSettings, signature: str, context: bytes, part: Candidates, logits: bool, in_catalog: bool = False
 ) -> Any:
     """Makes the PredictRequest for one part: `serving_default` returns scores, the other signatures rank.
 
@@ -107,14 +101,6 @@ def predict_request(
     return request
 
 
-def pinned(request: Any, version: int) -> Any:
-    """Copies a request and pins it to a version."""
-    copy = PredictRequest()
-    copy.CopyFrom(request)
-    copy.model_spec.version.value = version
-    return copy
-
-
 def _model_spec(settings: ClientSettings, signature: str = "") -> Any:
     spec = ModelSpec(name=settings.model, signature_name=signature)
     if settings.version is not None:
@@ -145,7 +131,7 @@ def read_ranking(response: Any, signature: str, part: Candidates) -> list[Ranked
       RankingError: If their number differs from the candidates', an output is missing, or a score is not finite.
     """
     number = len(part.ids)
-    scores = _floats(response, SCORES_OUTPUT, number)
+    scores = _checked(read_floats(response, SCORES_OUTPUT), SCORES_OUTPUT, number)
     if not all(map(math.isfinite, scores)):
         raise _bad_answer(f"scores must be numbers. Received: {next(s for s in scores if not math.isfinite(s))}")
     if signature == SERVING_SIGNATURE:
@@ -157,7 +143,7 @@ def read_ranking(response: Any, signature: str, part: Candidates) -> list[Ranked
     deep: Sequence[float | None] = nothing
     in_catalog: Sequence[bool | None] = nothing
     if WIDE_LOGITS_OUTPUT in response.outputs:
-        wide, deep = (_floats(response, name, number) for name in _LOGITS)
+        wide, deep = (_checked(read_floats(response, name), name, number) for name in _LOGITS)
     if IN_CATALOG_OUTPUT in response.outputs:
         in_catalog = _bools(response, IN_CATALOG_OUTPUT, number)
     return list(map(RankedItem, ids, scores, wide, deep, in_catalog))
@@ -170,14 +156,18 @@ def output(response: Any, name: str) -> Any:
     return response.outputs[name]
 
 
-def _floats(response: Any, name: str, number: int) -> list[float]:
-    """An output's float32 values, which a server may send packed in `tensor_content` or in `float_val`."""
+def read_floats(response: Any, name: str) -> list[float]:
+    """Returns an output's float32 values, which a server may send packed in `tensor_content` or in `float_val`.
+
+    Raises:
+      RankingError: If the output is missing, or its bytes are not those of float32 values.
+    """
     tensor = output(response, name)
     content = tensor.tensor_content
     if len(content) % _FLOAT_BYTES:
         raise _bad_answer(f"`{name}` must have {_FLOAT_BYTES} bytes a value. Received: {len(content):,} bytes")
     packed = struct.unpack(f"<{len(content) // _FLOAT_BYTES}f", content)
-    return _checked(list(packed or tensor.float_val), name, number)
+    return list(packed or tensor.float_val)
 
 
 def _bools(response: Any, name: str, number: int) -> list[bool]:

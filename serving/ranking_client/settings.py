@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from transform.errors import InputError
 
@@ -76,24 +76,25 @@ class ClientSettings:
       token_file: A file with the token that the server requires; None sends none. It is read again when it changes.
     """
 
-    model: str
-    server: str = "127.0.0.1:8500"
-    version: int | None = None
-    label: str | None = None
-    deadline_seconds: float = 1.0
-    max_attempts: int = 3
-    backoff_seconds: float = 0.02
-    hedge_after_seconds: float | None = None
-    part_size: int | None = None
-    max_candidates: int = 10_000
-    max_example_bytes: int = 100_000
-    max_request_bytes: int = 4 * 1024 * 1024
-    strict: bool = False
-    item_id_feature: str | None = None
-    ca_certificate: str | None = None
-    client_certificate: str | None = None
-    client_key: str | None = None
-    token_file: str | None = None
+    # Each type is annotated with the setting's rule.
+    model: Annotated[str, _text(1, 1000)]
+    server: Annotated[str, _text(1, 1000)] = "127.0.0.1:8500"
+    version: Annotated[int | None, _optional(_whole(1, 2**63 - 1))] = None
+    label: Annotated[str | None, _optional(_text(1, 1000))] = None
+    deadline_seconds: Annotated[float, _SECONDS] = 1.0
+    max_attempts: Annotated[int, _whole(1, 10)] = 3
+    backoff_seconds: Annotated[float, _SECONDS] = 0.02
+    hedge_after_seconds: Annotated[float | None, _optional(_SECONDS)] = None
+    part_size: Annotated[int | None, _optional(_COUNT)] = None
+    max_candidates: Annotated[int, _COUNT] = 10_000
+    max_example_bytes: Annotated[int, _COUNT] = 100_000
+    max_request_bytes: Annotated[int, _COUNT] = 4 * 1024 * 1024
+    strict: Annotated[bool, _Rule("true or false", lambda value: isinstance(value, bool))] = False
+    item_id_feature: Annotated[str | None, _optional(_text())] = None
+    ca_certificate: Annotated[str | None, _PATH] = None
+    client_certificate: Annotated[str | None, _PATH] = None
+    client_key: Annotated[str | None, _PATH] = None
+    token_file: Annotated[str | None, _PATH] = None
 
     def __post_init__(self) -> None:
         for name, rule in _RULES.items():
@@ -114,25 +115,8 @@ class ClientSettings:
 
 
 #: The rule of each setting.
-_RULES = {
-    "model": _text(1, 1000),
-    "server": _text(1, 1000),
-    "version": _optional(_whole(1, 2**63 - 1)),
-    "label": _optional(_text(1, 1000)),
-    "deadline_seconds": _SECONDS,
-    "max_attempts": _whole(1, 10),
-    "backoff_seconds": _SECONDS,
-    "hedge_after_seconds": _optional(_SECONDS),
-    "part_size": _optional(_COUNT),
-    "max_candidates": _COUNT,
-    "max_example_bytes": _COUNT,
-    "max_request_bytes": _COUNT,
-    "strict": _Rule("true or false", lambda value: isinstance(value, bool)),
-    "item_id_feature": _optional(_text()),
-    "ca_certificate": _PATH,
-    "client_certificate": _PATH,
-    "client_key": _PATH,
-    "token_file": _PATH,
+_RULES: dict[str, _Rule] = {
+    name: hint.__metadata__[0] for name, hint in get_type_hints(ClientSettings, include_extras=True).items()
 }
 
 

@@ -22,7 +22,8 @@ from serving.ranking_client.explanations import (
     read_explanations,
 )
 from serving.ranking_client.features import Features, encode_example
-from serving.ranking_client.messages import metadata_request, pinned, predict_request, read_ranking
+from serving.ranking_client.messages import metadata_request, predict_request, read_ranking
+from serving.ranking_client.protos import PredictRequest
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
@@ -174,4 +175,8 @@ class RankingSteps:
 
 
 def _pinned(request: Message, version: int) -> Call:
-    return Call("Predict", pinned(request, version), is_pinned=True)
+    """The call that has a Predict request answered by a version."""
+    pinned = PredictRequest()
+    pinned.CopyFrom(request)
+    pinned.model_spec.version.value = version
+    return Call("Predict", pinned, is_pinned=True)

@@ -10,7 +10,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.model_server.engine.signatures import CLASSIFY_METHOD, REGRESS_METHOD, Inputs, Signature, Tensors
-from serving.model_server.engine.tensors import element_bytes, proto_shape, values_field
+from serving.model_server.engine.tensors import proto_shape, values_dtype, values_field
 from transform.signature_names import (
     CLASSIFY_SIGNATURE,
     EXAMPLES_INPUT,
@@ -146,5 +146,5 @@ def _kind(proto: tensor_pb2.TensorProto) -> str | None:
         return "values" if len(getattr(proto, values_field(proto.dtype))) == num_elements else None
     if proto.dtype == types_pb2.DT_STRING:
         return None
-    fits = len(proto.tensor_content) == num_elements * element_bytes(proto.dtype)
+    fits = len(proto.tensor_content) == num_elements * values_dtype(proto.dtype).itemsize
     return "tensor_content" if fits else None

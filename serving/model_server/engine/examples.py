@@ -5,14 +5,15 @@ from __future__ import annotations
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow_serving.apis import classification_pb2, input_pb2, regression_pb2
 
+from serving.model_server.engine.servable import Servable
 from serving.model_server.engine.signatures import (
     CLASSIFY_METHOD,
     DEFAULT_SIGNATURE,
     REGRESS_METHOD,
-    LoadedModel,
     Signature,
     Tensors,
 )
+from serving.model_server.engine.tensors import Limits, shape_text
 from serving.model_server.errors import invalid
 
 #: The names that TF Serving prescribes for inputs and outputs.
@@ -32,12 +33,12 @@ _KINDS = {CLASSIFY_METHOD: "classification", REGRESS_METHOD: "regression"}
 _MAX_SHOWN = 1000
 
 
-def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = None) -> tensor_pb2.TensorProto:
+def to_tensor_proto(request_input: input_pb2.Input, limits: Limits | None = None) -> tensor_pb2.TensorProto:
     """Converts an Input's examples to a string tensor `[batch]`; a context's features are merged into each example.
 
     Args:
       request_input: The Input.
-      max_examples: The most examples allowed; None for any number.
+      limits: The most examples are `max_strings`; None for any number.
 
     Raises:
       ServingError: If there is no example, there are too many, or the context is too large to copy for each.
@@ -49,10 +50,8 @@ def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = N
     found = getattr(request_input, kind).examples if kind else ()
     if not found:
         raise invalid("Input is empty.")
-    if max_examples is not None and len(found) > max_examples:
-        raise invalid(
-            f"input {INPUTS} must have at most {max_examples} elements, such as candidates. Received: {len(found)}"
-        )
+    if limits is not None:
+        limits.check(INPUTS, types_pb2.DT_STRING, len(found))
     if len(context) * len(found) > _MAX_COPIED_BYTES:
         raise invalid(
             f"a context's bytes times the examples must be at most {_MAX_COPIED_BYTES}, since it is copied for each. "
@@ -65,7 +64,7 @@ def to_tensor_proto(request_input: input_pb2.Input, max_examples: int | None = N
     return proto
 
 
-def find_signature(model: LoadedModel, name: str, method: str) -> Signature:
+def find_signature(model: Servable, name: str, method: str) -> Signature:
     """Finds the signature of a Classify or Regress request.
 
     Its inputs and outputs must be the method's. As by TF Serving's default, its method name is not checked, since
@@ -145,7 +144,7 @@ def classification_result(outputs: Tensors, num_examples: int) -> classification
 def _check_column(name: str, proto: tensor_pb2.TensorProto, dtype: int, num_examples: int) -> None:
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if len(shape) != 2:
-        raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {_shape(shape)}")
+        raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {shape_text(shape)}")
     if proto.dtype != dtype:
         raise invalid(f"Expected {name} Tensor of {_dtype(dtype)}. Got: {_dtype(proto.dtype)}")
     if shape[0] != num_examples:
@@ -162,7 +161,7 @@ def regression_result(outputs: Tensors, num_examples: int) -> regression_pb2.Reg
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if len(shape) not in (1, 2) or shape[1:] not in ([], [1]):
         raise invalid(
-            f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {_shape(shape)}"
+            f"Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got {shape_text(shape)}"
         )
     if shape[0] != num_examples:
         raise invalid(f"Input batch size did not match output batch size: {num_examples} vs. {shape[0]}")
@@ -171,11 +170,6 @@ def regression_result(outputs: Tensors, num_examples: int) -> regression_pb2.Reg
     return regression_pb2.RegressionResult(
         regressions=[regression_pb2.Regression(value=value) for value in proto.float_val]
     )
-
-
-def _shape(sizes: list[int]) -> str:
-    """Formats a shape as `TensorShape::DebugString` does, such as `[2,3]`."""
-    return f"[{','.join(map(str, sizes))}]"
 
 
 def _dtype(dtype: int) -> str:

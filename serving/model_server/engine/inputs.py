@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 import grpc
 
-from serving.model_server.engine.signatures import DEFAULT_SIGNATURE, Inputs, LoadedModel, Signature
+from serving.model_server.engine.servable import Servable
+from serving.model_server.engine.signatures import DEFAULT_SIGNATURE, Inputs, Signature
 from serving.model_server.engine.tensors import Limits, check_rank, dtype_name, proto_shape
 from serving.model_server.errors import ServingError, invalid
 
 
-def find_signature(model: LoadedModel, name: str) -> Signature:
+def find_signature(model: Servable, name: str) -> Signature:
     """Finds the signature of a Predict request.
 
     Raises:

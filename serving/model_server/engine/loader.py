@@ -18,7 +18,7 @@ import grpc
 
 from serving.model_server.engine import version_files
 from serving.model_server.engine.models import AVAILABLE, END, LOADING, UNLOADING, ModelConfig, ServedVersions, Version
-from serving.model_server.engine.signatures import LoadedModel
+from serving.model_server.engine.servable import Servable
 from serving.model_server.engine.version_files import VersionFiles
 from serving.model_server.errors import ServingError
 from serving.model_server.guard import background
@@ -28,7 +28,7 @@ from transform.errors import InputError, UserError
 _R = TypeVar("_R")
 
 #: Loads the version in a folder; returns when the folder last changed, in seconds since 1970, and the loaded model.
-Load = Callable[[str], tuple[float, LoadedModel]]
+Load = Callable[[str], tuple[float, Servable]]
 
 #: The time limit for reading a folder; a local one takes milliseconds.
 _LOOK_SECONDS = 10.0

@@ -100,13 +100,10 @@ class Manager(ServedVersions):
                     self._loader.folder_log.say("", _ALL_UNREADABLE, reason=reason(error))
                 else:
                     self._loader.folder_log.end_all_but("")
-                    self.configs |= self._still_requested(found)
+                    if self._find_models is not None:  # `reconfigure` was not called meanwhile
+                        self.configs |= {config.name: config for config in found}
             self._start_updates()
             await asyncio.sleep(seconds)
-
-    def _still_requested(self, found: Iterable[ModelConfig]) -> dict[str, ModelConfig]:
-        """The models found in the folders, by name; empty if `reconfigure` was called meanwhile."""
-        return {config.name: config for config in found} if self._find_models else {}
 
     def _start_updates(self) -> dict[str, asyncio.Task[Any]]:
         """Starts an update of each model that has none running; returns all running updates by model."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import grpc
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2
 
-from serving.model_server.engine.signatures import LoadedModel
+from serving.model_server.engine.servable import Servable
 from serving.model_server.errors import ServingError, invalid, not_found
 
 #: The states that TF Serving defines.
@@ -77,14 +77,14 @@ class Version:
         self.state: int = START
         self.error: ServingError | None = None
         self.retry_at = 0.0
-        self.servable: LoadedModel | None = None
+        self.servable: Servable | None = None
         self.pushed_at = 0.0
         self.answered = False
         self._num_users = 0
         self._drained = asyncio.Event()
         self._drained.set()
 
-    def hold(self) -> LoadedModel:
+    def hold(self) -> Servable:
         """Prevents the servable from being freed until `release`, which must be called once for each call of this."""
         assert self.servable is not None
         self._num_users += 1
@@ -98,7 +98,7 @@ class Version:
             self._drained.set()
 
     @contextlib.contextmanager
-    def used(self) -> Iterator[LoadedModel]:
+    def used(self) -> Iterator[Servable]:
         """Holds the version within a block of code.
 
         A request's handler ends when its client gives up, but its computation continues, and holds the version itself

@@ -13,7 +13,7 @@ from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
 
 from serving.model_server.engine.parsing_specs import ParsingSpecs
 from serving.model_server.engine.signatures import Inputs, Signature, Tensors
-from serving.model_server.engine.tensors import element_bytes, proto_shape, values_dtype, values_field
+from serving.model_server.engine.tensors import proto_shape, values_dtype, values_field
 from serving.model_server.engine.tf_library import Output, Session, Tensor, library, start_threads
 from serving.model_server.errors import invalid
 
@@ -161,7 +161,7 @@ def _check_values(proto: tensor_pb2.TensorProto) -> None:
     if proto.tensor_content:
         if proto.dtype == types_pb2.DT_STRING:
             raise invalid("a string tensor's values must be in `string_val`. Received: `tensor_content`")
-        num_bytes = num_elements * element_bytes(proto.dtype)
+        num_bytes = num_elements * values_dtype(proto.dtype).itemsize
         if len(proto.tensor_content) != num_bytes:
             raise invalid(
                 f"a tensor of {num_elements} elements must have {num_bytes} bytes. "

@@ -1,10 +1,9 @@
-"""What a loaded model offers: its signatures, and how the rest of the server runs them."""
+"""What a loaded model offers: its signatures, and the types of their inputs and outputs."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -36,32 +35,3 @@ class Signature:
     inputs: Sequence[str]
     outputs: Sequence[str]
     float_features: frozenset[str] = frozenset()
-
-
-class LoadedModel(Protocol):
-    """What the rest of the server uses of a loaded SavedModel, a `Servable`."""
-
-    @property
-    def meta_graph(self) -> meta_graph_pb2.MetaGraphDef:
-        """The graph, with the definitions of its signatures."""
-
-    @property
-    def signatures(self) -> Mapping[str, Signature]:
-        """The signatures, by name."""
-
-    def run(
-        self,
-        signature: Signature,
-        inputs: Inputs,
-        requested: Sequence[str] = (),
-        *,
-        deadline: float | None = None,
-        is_large: bool = False,
-    ) -> Tensors:
-        """Computes a signature's outputs, as `Servable.run` does."""
-
-    def cancel(self) -> None:
-        """Aborts the running computations, as `Servable.cancel` does."""
-
-    def close(self) -> None:
-        """Frees the model's memory, as `Servable.close` does."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ def proto_shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
     return shape
 
 
+def shape_text(sizes: Iterable[int]) -> str:
+    """Formats a shape as `TensorShape::DebugString` does, such as `[2,3]`."""
+    return f"[{','.join(map(str, sizes))}]"
+
+
 def values_field(dtype: int) -> str:
     """The name of the field in which a TensorProto of a dtype has its values.
 
@@ -60,15 +66,6 @@ def values_field(dtype: int) -> str:
     if dtype not in _FIELDS:
         raise invalid(f"a tensor must be of strings, numbers or booleans. Received: {dtype_name(dtype)}")
     return _FIELDS[dtype][0]
-
-
-def element_bytes(dtype: int) -> int:
-    """The bytes that an element of a numeric or boolean dtype takes in a tensor.
-
-    Raises:
-      ServingError: If the dtype is not supported.
-    """
-    return values_dtype(dtype).itemsize
 
 
 def values_dtype(dtype: int) -> np.dtype[Any]:
@@ -108,7 +105,7 @@ class Limits:
                     f"input {name} must have at most {self.max_strings} elements, such as candidates. "
                     f"Received: {_written(num_elements)}"
                 )
-        elif (num_bytes := num_elements * element_bytes(dtype)) > self.max_bytes:
+        elif (num_bytes := num_elements * values_dtype(dtype).itemsize) > self.max_bytes:
             raise invalid(f"input {name} must have at most {self.max_bytes} bytes. Received: {_written(num_bytes)}")
 
 

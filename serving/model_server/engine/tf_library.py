@@ -39,6 +39,9 @@ class Output(Structure):
     _fields_ = (("operation", c_void_p), ("index", c_int))
 
 
+#: The arguments for what is fed, and for what is fetched: the graph's outputs, their tensors, and how many these are.
+_ENDS = POINTER(Output), POINTER(c_void_p), c_int
+
 #: The return type and the argument types of each function that is used.
 _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "TF_AllocateTensor": (c_void_p, (c_int, POINTER(c_int64), c_int, c_size_t)),
@@ -63,23 +66,7 @@ _SIGNATURES: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "TF_NewSessionOptions": (c_void_p, ()),
     "TF_NewStatus": (c_void_p, ()),
     "TF_NumDims": (c_int, (c_void_p,)),
-    "TF_SessionRun": (
-        None,
-        (
-            c_void_p,
-            POINTER(Buffer),
-            POINTER(Output),
-            POINTER(c_void_p),
-            c_int,
-            POINTER(Output),
-            POINTER(c_void_p),
-            c_int,
-            c_void_p,
-            c_int,
-            c_void_p,
-            c_void_p,
-        ),
-    ),
+    "TF_SessionRun": (None, (c_void_p, POINTER(Buffer), *_ENDS, *_ENDS, c_void_p, c_int, c_void_p, c_void_p)),
     "TF_SetConfig": (None, (c_void_p, c_char_p, c_size_t, c_void_p)),
     "TF_StringGetDataPointer": (c_void_p, (c_void_p,)),
     "TF_StringGetSize": (c_size_t, (c_void_p,)),
@@ -183,15 +170,9 @@ class Session:
         self._session: int | None = None
         try:
             with Status() as status:
+                load_options, folder, tags = byref(_buffer(run_options)), os.fsencode(path), (c_char_p * 1)(_SERVE)
                 self._session = library().TF_LoadSessionFromSavedModel(
-                    options,
-                    byref(_buffer(run_options)),
-                    os.fsencode(path),
-                    (c_char_p * 1)(_SERVE),
-                    1,
-                    self._graph,
-                    meta_graph,
-                    status,
+                    options, load_options, folder, tags, len(tags), self._graph, meta_graph, status
                 )
             #: The serialized MetaGraphDef.
             self.meta_graph = ctypes.string_at(meta_graph.contents.data, meta_graph.contents.length)
@@ -214,22 +195,13 @@ class Session:
         self, feeds: Sequence[Output], tensors: Sequence[Tensor], fetches: Sequence[Output], run_options: bytes
     ) -> list[Tensor]:
         """Computes `fetches` from `tensors`, one for each of `feeds`; `run_options` is a serialized RunOptions."""
+        handles = (c_void_p * len(tensors))(*(tensor.handle for tensor in tensors))
         results = (c_void_p * len(fetches))()
+        fed = (Output * len(feeds))(*feeds), handles, len(feeds)
+        fetched = (Output * len(fetches))(*fetches), results, len(fetches)
         with Status() as status:
-            library().TF_SessionRun(
-                self._session,
-                byref(_buffer(run_options)),
-                (Output * len(feeds))(*feeds),
-                (c_void_p * len(tensors))(*(tensor.handle for tensor in tensors)),
-                len(feeds),
-                (Output * len(fetches))(*fetches),
-                results,
-                len(fetches),
-                None,
-                0,
-                None,
-                status,
-            )
+            options = byref(_buffer(run_options))
+            library().TF_SessionRun(self._session, options, *fed, *fetched, None, 0, None, status)
         return [Tensor(handle) for handle in results if handle is not None]
 
     def cancel(self) -> None:
@@ -256,12 +228,6 @@ def _session_options(config: bytes) -> int:
     return options
 
 
-def start_threads(config: bytes) -> None:
-    """Starts the threads that all sessions share; they inherit the calling thread's priority."""
-    with _without_notes():
-        _open_and_close(config)
-
-
 @contextlib.contextmanager
 def _without_notes() -> Iterator[None]:
     """Hides what TensorFlow logs at its load, before it reads `TF_CPP_MIN_LOG_LEVEL`; after an error it is shown."""
@@ -279,7 +245,9 @@ def _without_notes() -> Iterator[None]:
             os.close(saved)
 
 
-def _open_and_close(config: bytes) -> None:
+@_without_notes()
+def start_threads(config: bytes) -> None:
+    """Starts the threads that all sessions share; they inherit the calling thread's priority."""
     options, graph = _session_options(config), library().TF_NewGraph()
     with Status() as status:
         session = library().TF_NewSession(graph, options, status)

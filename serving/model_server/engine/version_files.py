@@ -100,14 +100,11 @@ def inspect(path: str, settle_seconds: float) -> VersionFiles:
     return VersionFiles(digest.hexdigest(), unfinished)
 
 
-def verify(path: str) -> bool:
-    """Checks a version's files against the checksums in its manifest.
+def verify(path: str) -> None:
+    """Checks a version's files against the checksums in its manifest; one that was placed there manually has none.
 
     Args:
       path: The version's folder.
-
-    Returns:
-      Whether there are checksums; a version that was placed there manually has none.
 
     Raises:
       DamagedVersionError: If a file is missing, was changed or is not in the manifest; if the manifest, or its entry
@@ -121,16 +118,15 @@ def verify(path: str) -> bool:
         with open(manifest, encoding="utf-8") as file:
             expected = json.load(file).get(SHA256)
     except FileNotFoundError:
-        return False
+        return
     except (ValueError, AttributeError) as error:
         raise DamagedVersionError(f"a manifest must be a JSON object. Received: {error} ({manifest})") from error
     if expected is None:
-        return False
+        return
     if not isinstance(expected, dict):
         received = type(expected).__name__
         raise DamagedVersionError(f"a manifest's `{SHA256}` must be a JSON object. Received: a {received} ({manifest})")
     check_files(path, expected, {name: _sha256(os.path.join(path, name)) for name in names if name != MANIFEST_PATH})
-    return True
 
 
 def _files(folder: str) -> Iterator[str]:

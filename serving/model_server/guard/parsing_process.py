@@ -85,14 +85,17 @@ class ParsingProcess:
         """
         if self._turn.locked() and self._num_waiting >= self._max_waiting:
             raise ServingError(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"{self._max_waiting} large bodies wait already; try again later",
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{self._max_waiting} large bodies wait already; try again later"
             )
         try:
             if (seconds := deadline - time.monotonic()) <= 0:
                 raise TimeoutError
             async with asyncio.timeout(seconds):
-                await self._wait_for_turn()
+                self._num_waiting += 1
+                try:
+                    await self._turn.acquire()
+                finally:
+                    self._num_waiting -= 1
                 # In a task of its own: starting a process takes longer than many callers wait, and a client that sends
                 # copies of a call cancels all but the first that is answered.
                 call = self._begin(self._call_in_turn(function, arguments))
@@ -105,13 +108,6 @@ class ParsingProcess:
         if error is not None:
             raise error
         return result  # type: ignore[no-any-return]
-
-    async def _wait_for_turn(self) -> None:
-        self._num_waiting += 1
-        try:
-            await self._turn.acquire()
-        finally:
-            self._num_waiting -= 1
 
     def _begin(self, steps: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         task = asyncio.create_task(steps)

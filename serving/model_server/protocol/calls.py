@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Iterator
+from typing import TypeAlias, TypeVar
 
 import grpc
 import prometheus_client
@@ -25,26 +25,14 @@ _BUCKETS = (
 
 _Response = TypeVar("_Response")
 
-
-@dataclasses.dataclass(frozen=True)
-class Gauge:
-    """A number that the metrics' page shows.
-
-    Attributes:
-      name: The metric's name.
-      description: What it measures.
-      read: Returns its value.
-    """
-
-    name: str
-    description: str
-    read: Callable[[], float]
+#: A metric's name, its description, and what returns its value.
+Gauge: TypeAlias = tuple[str, str, Callable[[], float]]
 
 
 class Metrics:
     """Counts requests, and reports the state of the queue and of the versions."""
 
-    def __init__(self, versions: Callable[[], Iterable[Version]], gauges: Sequence[Gauge]) -> None:
+    def __init__(self, versions: Callable[[], Iterable[Version]], gauges: Iterable[Gauge]) -> None:
         """Makes the metrics, with all counters at 0.
 
         Args:
@@ -66,7 +54,9 @@ class Metrics:
             buckets=_BUCKETS,
             registry=self._registry,
         )
-        self._registry.register(_State(versions, gauges))
+        for name, description, read in gauges:
+            prometheus_client.Gauge(name, description, registry=self._registry).set_function(read)
+        self._registry.register(_Versions(versions))
 
     def count(
         self,
@@ -88,13 +78,11 @@ class Metrics:
         return prometheus_client.generate_latest(self._registry)
 
 
-class _State(Collector):
-    def __init__(self, versions: Callable[[], Iterable[Version]], gauges: Sequence[Gauge]) -> None:
-        self._versions, self._gauges = versions, gauges
+class _Versions(Collector):
+    def __init__(self, versions: Callable[[], Iterable[Version]]) -> None:
+        self._versions = versions
 
     def collect(self) -> Iterator[Metric]:
-        for gauge in self._gauges:
-            yield GaugeMetricFamily(gauge.name, gauge.description, gauge.read())
         loaded = GaugeMetricFamily("wdr_loaded", "1 for each version that answers.", labels=("model", "version"))
         age = GaugeMetricFamily(
             "wdr_version_age_seconds", "Since a version that answers was pushed.", labels=("model", "version")

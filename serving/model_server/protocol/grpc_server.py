@@ -37,43 +37,32 @@ class GrpcPort:
         return f"[{self.host}]:{self.number}" if ":" in self.host else f"{self.host}:{self.number}"
 
 
-@dataclasses.dataclass(frozen=True)
-class GrpcLimits:
-    """What a gRPC server allows its clients.
+def channel_options(
+    timeout_seconds: float, max_message_bytes: int, max_connections: int, connection_age_seconds: float | None
+) -> list[tuple[str, int]]:
+    """Returns the channel arguments of a gRPC server: what it allows its clients.
 
-    Attributes:
+    Args:
       timeout_seconds: The time for a connection's handshake, and for calls to end on a connection that is too old.
       max_message_bytes: The most bytes of a request.
       max_connections: The most connections.
       connection_age_seconds: The age at which a connection is closed; None for any age.
     """
-
-    timeout_seconds: float
-    max_message_bytes: int
-    max_connections: int
-    connection_age_seconds: float | None
-
-    def options(self) -> list[tuple[str, int]]:
-        """The channel arguments."""
-        return [
-            ("grpc.max_receive_message_length", self.max_message_bytes),
-            ("grpc.max_send_message_length", -1),
-            ("grpc.max_concurrent_streams", MAX_STREAMS),
-            ("grpc.max_allowed_incoming_connections", self.max_connections),
-            ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
-            ("grpc.server_handshake_timeout_ms", max(1, int(1000 * self.timeout_seconds))),
-            ("grpc.so_reuseport", 0),  # a port that another process has is an error
-            *self._connection_age(),
+    options = [
+        ("grpc.max_receive_message_length", max_message_bytes),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_concurrent_streams", MAX_STREAMS),
+        ("grpc.max_allowed_incoming_connections", max_connections),
+        ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
+        ("grpc.server_handshake_timeout_ms", max(1, int(1000 * timeout_seconds))),
+        ("grpc.so_reuseport", 0),  # a port that another process has is an error
+    ]
+    if connection_age_seconds is not None:
+        options += [
+            ("grpc.max_connection_age_ms", round(connection_age_seconds * 1000)),
+            ("grpc.max_connection_age_grace_ms", round(timeout_seconds * 1000)),
         ]
-
-    def _connection_age(self) -> list[tuple[str, int]]:
-        """The channel arguments that close connections of some age; calls in flight get `timeout_seconds` to finish."""
-        if self.connection_age_seconds is None:
-            return []
-        return [
-            ("grpc.max_connection_age_ms", round(self.connection_age_seconds * 1000)),
-            ("grpc.max_connection_age_grace_ms", round(self.timeout_seconds * 1000)),
-        ]
+    return options
 
 
 class GrpcServer:
@@ -103,7 +92,7 @@ class GrpcServer:
 
 
 async def start_server(
-    port: GrpcPort, services: GrpcServices, credentials: Credentials, limits: GrpcLimits
+    port: GrpcPort, services: GrpcServices, credentials: Credentials, options: Sequence[tuple[str, int]]
 ) -> GrpcServer:
     """Starts a server.
 
@@ -111,7 +100,7 @@ async def start_server(
       port: Its port.
       services: Answer its requests.
       credentials: The tokens that its callers need, and its certificate.
-      limits: What it allows its clients.
+      options: Its channel arguments.
 
     Raises:
       UserError: If it cannot listen.
@@ -120,7 +109,7 @@ async def start_server(
     asks_nobody = trusts_all and not access.asks_callers  # an interceptor takes 0.04 ms of each call
     server = grpc.aio.server(
         interceptors=[] if asks_nobody else [auth.AccessInterceptor(access, trusts_all, services.count_refusal)],
-        options=limits.options(),
+        options=options,
     )
     services.add_to(server, port.services)
     alive = health.aio.HealthServicer()

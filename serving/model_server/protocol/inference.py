@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from tensorflow_serving.apis import (
@@ -19,12 +19,12 @@ from tensorflow_serving.apis import (
 from serving.model_server.engine import examples
 from serving.model_server.engine.inputs import check_filter, check_inputs, find_signature
 from serving.model_server.engine.models import ServedVersions, Version
+from serving.model_server.engine.servable import Servable
 from serving.model_server.engine.signatures import (
     CLASSIFY_METHOD,
     DEFAULT_SIGNATURE,
     REGRESS_METHOD,
     Inputs,
-    LoadedModel,
     Signature,
     Tensors,
 )
@@ -59,7 +59,7 @@ class Inference:
         """PredictionService.Predict."""
         requested = list(request.output_filter)
 
-        async def compute(version: Version, servable: LoadedModel) -> predict_pb2.PredictResponse:
+        async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
             signature = find_signature(servable, request.model_spec.signature_name)
             call.signature = signature.name
             check_inputs(signature, request.inputs, self.limits)
@@ -77,26 +77,22 @@ class Inference:
         self, request: classification_pb2.ClassificationRequest, call: Call
     ) -> classification_pb2.ClassificationResponse:
         """PredictionService.Classify."""
-
-        async def compute(version: Version, servable: LoadedModel) -> classification_pb2.ClassificationResponse:
-            signature = examples.find_signature(servable, request.model_spec.signature_name, CLASSIFY_METHOD)
-            outputs, number = await self._run_examples(version, signature, request.input, call)
-            response = classification_pb2.ClassificationResponse()
-            _fill_spec(response.model_spec, version, signature.name)
-            response.result.CopyFrom(examples.classification_result(outputs, number))
-            return response
-
-        return await self._answer(_spec(request), call, compute)
+        response_type = classification_pb2.ClassificationResponse
+        return await self._infer(request, call, CLASSIFY_METHOD, response_type, examples.classification_result)
 
     async def regress(self, request: regression_pb2.RegressionRequest, call: Call) -> regression_pb2.RegressionResponse:
         """PredictionService.Regress."""
+        response_type = regression_pb2.RegressionResponse
+        return await self._infer(request, call, REGRESS_METHOD, response_type, examples.regression_result)
 
-        async def compute(version: Version, servable: LoadedModel) -> regression_pb2.RegressionResponse:
-            signature = examples.find_signature(servable, request.model_spec.signature_name, REGRESS_METHOD)
+    async def _infer(
+        self, request: Any, call: Call, method: str, response_type: type[Any], to_result: Callable[[Tensors, int], Any]
+    ) -> Any:
+        async def compute(version: Version, servable: Servable) -> Any:
+            signature = examples.find_signature(servable, request.model_spec.signature_name, method)
             outputs, number = await self._run_examples(version, signature, request.input, call)
-            response = regression_pb2.RegressionResponse()
+            response = response_type(result=to_result(outputs, number))
             _fill_spec(response.model_spec, version, signature.name)
-            response.result.CopyFrom(examples.regression_result(outputs, number))
             return response
 
         return await self._answer(_spec(request), call, compute)
@@ -107,7 +103,7 @@ class Inference:
         """PredictionService.MultiInference: runs several of a version's signatures on the same examples."""
         spec = _common_spec(request)
 
-        async def compute(version: Version, servable: LoadedModel) -> inference_pb2.MultiInferenceResponse:
+        async def compute(version: Version, servable: Servable) -> inference_pb2.MultiInferenceResponse:
             response = inference_pb2.MultiInferenceResponse()
             signatures = [_task_signature(servable, task) for task in request.tasks]
             for task, signature in zip(request.tasks, signatures, strict=True):
@@ -146,14 +142,14 @@ class Inference:
         self, version: Version, signature: Signature, request_input: input_pb2.Input, call: Call
     ) -> tuple[Tensors, int]:
         call.signature = signature.name
-        proto = examples.to_tensor_proto(request_input, self.limits.max_strings)
+        proto = examples.to_tensor_proto(request_input, self.limits)
         inputs = {examples.INPUTS: proto}
         check_inputs(signature, inputs, self.limits)
         outputs = await self._run(version, signature, inputs, call.deadline, (), call.caller)
         return outputs, len(proto.string_val)
 
     async def _answer(
-        self, spec: model_pb2.ModelSpec, call: Call, compute: Callable[[Version, LoadedModel], Awaitable[_Response]]
+        self, spec: model_pb2.ModelSpec, call: Call, compute: Callable[[Version, Servable], Awaitable[_Response]]
     ) -> _Response:
         """Computes the answer with the version that the request asks for.
 
@@ -201,7 +197,7 @@ def _common_spec(request: inference_pb2.MultiInferenceRequest) -> model_pb2.Mode
     return request.tasks[0].model_spec
 
 
-def _task_signature(servable: LoadedModel, task: inference_pb2.InferenceTask) -> Signature:
+def _task_signature(servable: Servable, task: inference_pb2.InferenceTask) -> Signature:
     name = task.model_spec.signature_name or DEFAULT_SIGNATURE
     if name not in servable.signatures:
         raise invalid(f"Requested signature not found in model graph: {name}")

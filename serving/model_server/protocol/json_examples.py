@@ -10,7 +10,7 @@ from tensorflow.core.example import example_pb2, feature_pb2
 from tensorflow_serving.apis import classification_pb2, regression_pb2
 
 from serving.model_server.errors import invalid
-from serving.model_server.protocol.json_values import as_double, check_length, from_b64, is_b64, shown, type_name, utf8
+from serving.model_server.protocol.json_values import as_double, from_b64, is_b64, shown, type_name, utf8
 
 CONTEXT, EXAMPLES = "context", "examples"
 
@@ -59,7 +59,8 @@ def fill_request(
         raise invalid(f"JSON Value: {shown(document)} Expecting 'examples' value to be an list/array")
     if not found:
         raise invalid(f"JSON Value: {shown(document)} 'examples' value is an empty array")
-    check_length(found, max_elements)
+    if len(found) > max_elements:
+        raise invalid(f"a list must have at most {max_elements} elements, such as candidates. Received: {len(found)}")
     target.examples.extend(_example(value, max_elements, float_features) for value in found)
 
 

@@ -21,7 +21,7 @@ from serving.model_server.protocol.json_values import MAX_SHOWN, shown, utf8
 
 _SIGNATURE_NAME = "signature_name"
 
-_OfExamples = TypeVar("_OfExamples", classification_pb2.ClassificationRequest, regression_pb2.RegressionRequest)
+OfExamples = TypeVar("OfExamples", classification_pb2.ClassificationRequest, regression_pb2.RegressionRequest)
 
 
 def predict_request(
@@ -50,24 +50,14 @@ def predict_request(
     return request, by_row
 
 
-def classification_request(
-    body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
-) -> classification_pb2.ClassificationRequest:
-    """Parses the body of a Classify request, as `predict_request` does; `float_features` has each signature's."""
-    return _from_examples(classification_pb2.ClassificationRequest(), body, limits, float_features)
+def examples_request(
+    body: bytes, limits: Limits, request_type: type[OfExamples], float_features: Mapping[str, frozenset[str]]
+) -> OfExamples:
+    """Parses the body of a Classify or Regress request, as `predict_request` does.
 
-
-def regression_request(
-    body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
-) -> regression_pb2.RegressionRequest:
-    """Parses the body of a Regress request, as `classification_request` does."""
-    return _from_examples(regression_pb2.RegressionRequest(), body, limits, float_features)
-
-
-def _from_examples(
-    request: _OfExamples, body: bytes, limits: Limits, float_features: Mapping[str, frozenset[str]]
-) -> _OfExamples:
-    document = _parse(body)
+    `request_type` is the request's type, and `float_features` has the features that each signature parses as floats.
+    """
+    request, document = request_type(), _parse(body)
     request.model_spec.signature_name = document.get(_SIGNATURE_NAME, "")
     floats = float_features.get(request.model_spec.signature_name or DEFAULT_SIGNATURE, frozenset())
     json_examples.fill_request(request, document, limits.max_strings, floats)

@@ -26,12 +26,7 @@ from serving.model_server.protocol.json_values import to_b64
 _BYTES_SUFFIX = "_bytes"
 
 
-def to_predictions(response: predict_pb2.PredictResponse, by_row: bool) -> str:
-    """As `predictions`, for a whole response, which can be sent to another process."""
-    return predictions(response.outputs, by_row)
-
-
-def predictions(outputs: Mapping[str, tensor_pb2.TensorProto], by_row: bool) -> str:
+def predictions(response: predict_pb2.PredictResponse, by_row: bool) -> str:
     """Formats a Predict response: `predictions`, one object per row, or `outputs`, an object of columns.
 
     If there is only one output, its name is omitted.
@@ -40,6 +35,7 @@ def predictions(outputs: Mapping[str, tensor_pb2.TensorProto], by_row: bool) -> 
       ServingError: If there is no output; if JSON has no form of an output's dtype; or, by row, if an output has no
         rows, or not as many as another.
     """
+    outputs = response.outputs
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
     if not by_row:
@@ -155,10 +151,7 @@ def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
     """Formats a GetModelMetadata response: the model and its signatures."""
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(signatures)
-    document = {
-        "model_spec": _to_dict(response.model_spec),
-        "metadata": {"signature_def": _to_dict(signatures)},
-    }
+    document = {"model_spec": _to_dict(response.model_spec), "metadata": {"signature_def": _to_dict(signatures)}}
     return json.dumps(document, ensure_ascii=False)
 
 

@@ -15,17 +15,9 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
 
-from serving.model_server.engine.tensors import Limits, check_rank, dtype_name, values_field
+from serving.model_server.engine.tensors import Limits, check_rank, dtype_name, shape_text, values_field
 from serving.model_server.errors import ServingError, invalid
-from serving.model_server.protocol.json_values import (
-    MAX_SHOWN,
-    as_double,
-    from_b64,
-    is_b64,
-    shown,
-    type_name,
-    utf8,
-)
+from serving.model_server.protocol.json_values import MAX_SHOWN, as_double, from_b64, is_b64, shown, type_name, utf8
 
 TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 
@@ -112,7 +104,7 @@ class _Column:
             size, expected = len(self._values) - before, math.prod(self._shape)
             if size != expected:
                 raise invalid(f"Expecting tensor size: {expected} but got: {size}")
-            raise invalid(f"Expecting shape {_written(self._shape)} but got: {_written(shape)}")
+            raise invalid(f"Expecting shape {shape_text(self._shape)} but got: {shape_text(shape)}")
 
     def to_proto(self) -> tensor_pb2.TensorProto:
         return _proto(self._dtype, [self._num_rows, *(self._shape or [])], self._values)
@@ -216,10 +208,6 @@ def _shape(value: Any) -> list[int]:
         shape.append(len(value))
         value = value[0] if value else None
     return shape
-
-
-def _written(shape: list[int]) -> str:
-    return f"[{','.join(map(str, shape))}]"
 
 
 def _proto(dtype: int, shape: list[int], values: list[Any]) -> tensor_pb2.TensorProto:

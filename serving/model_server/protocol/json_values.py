@@ -71,16 +71,6 @@ def type_name(value: Any) -> str:
     return str(value) if isinstance(value, bool) else _TYPES[type(value)]
 
 
-def check_length(values: list[Any], max_elements: int) -> None:
-    """Checks the length of a list before it is converted.
-
-    Raises:
-      ServingError: If it has more than `max_elements`.
-    """
-    if len(values) > max_elements:
-        raise invalid(f"a list must have at most {max_elements} elements, such as candidates. Received: {len(values)}")
-
-
 def shown(value: Any) -> str:
     """Formats a JSON value for an error message, cut after `MAX_SHOWN` characters; the rest is not encoded."""
     text = ""

@@ -17,11 +17,9 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_pb2,
-)
+from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
+from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from serving.model_server.engine.signatures import Signature
 from serving.model_server.engine.tensors import Limits
@@ -121,6 +119,10 @@ class Rest:
         self._timeout_seconds = timeout_seconds
         self._parsing = parsing
         self._unfinished = UnfinishedBodies(_MAX_BODIES * max_body_bytes)
+        self._of_examples: dict[str, tuple[type[Any], Callable[..., Awaitable[Any]], Callable[..., str]]] = {
+            "Classify": (ClassificationRequest, inference.classify, json_responses.classifications),
+            "Regress": (RegressionRequest, inference.regress, json_responses.regressions),
+        }
         self.app = Starlette(
             routes=[
                 Route("/healthz", self._alive, methods=["GET"]),
@@ -167,7 +169,7 @@ class Rest:
                     with self._refusals_counted(request):
                         body = await self._body(request, unfinished, limit)
                         spec = _spec(found)
-                    return await self._predict(spec, found["verb"].lower(), body, request.client)
+                    return await self._predict(spec, found["verb"].capitalize(), body, request.client)
             if request.method == "GET" and (found := _STATUS.fullmatch(path)):
                 with self._refusals_counted(request):
                     spec = _spec(found)
@@ -202,9 +204,9 @@ class Rest:
             model = found["name"]
         self._metrics.count("rest", method, model, "", "", code, None)
 
-    async def _predict(self, spec: model_pb2.ModelSpec, verb: str, body: _Body, caller: Hashable) -> Response:
-        call = Call("rest", verb.capitalize(), time.monotonic() + self._timeout_seconds, caller)
-        answer = {"predict": self._predictions, "classify": self._classifications, "regress": self._regressions}[verb]
+    async def _predict(self, spec: model_pb2.ModelSpec, method: str, body: _Body, caller: Hashable) -> Response:
+        call = Call("rest", method, time.monotonic() + self._timeout_seconds, caller)
+        answer = self._predictions if method == "Predict" else self._results
         return Response(await observed(self._metrics, call, answer(spec, body, call)), media_type=_JSON)
 
     async def _predictions(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
@@ -212,19 +214,15 @@ class Rest:
         request, by_row = await self._parsed(body, call, json_requests.predict_request, signatures)
         request.model_spec.MergeFrom(spec)
         response = await self._inference.predict(request, call)
-        return await self._formatted(call, json_responses.to_predictions, response, by_row)
+        return await self._formatted(call, json_responses.predictions, response, by_row)
 
-    async def _classifications(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
-        request = await self._parsed(body, call, json_requests.classification_request, self._float_features(spec))
+    async def _results(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
+        """The answer to Classify or Regress."""
+        request_type, infer, to_json = self._of_examples[call.method]
+        floats = {name: signature.float_features for name, signature in self._signatures(spec).items()}
+        request = await self._parsed(body, call, json_requests.examples_request, request_type, floats)
         request.model_spec.MergeFrom(spec)
-        response = await self._inference.classify(request, call)
-        return await self._formatted(call, json_responses.classifications, response.result)
-
-    async def _regressions(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
-        request = await self._parsed(body, call, json_requests.regression_request, self._float_features(spec))
-        request.model_spec.MergeFrom(spec)
-        response = await self._inference.regress(request, call)
-        return await self._formatted(call, json_responses.regressions, response.result)
+        return await self._formatted(call, to_json, (await infer(request, call)).result)
 
     async def _formatted(self, call: Call, to_json: Callable[..., str], answer: Any, *others: object) -> str:
         if answer.ByteSize() <= _LARGE_ANSWER_BYTES:
@@ -235,9 +233,6 @@ class Rest:
         """The signatures of the version that a request asks for; if it does not exist, the body is not parsed."""
         with self._inference.served.resolve(spec).used() as servable:
             return servable.signatures
-
-    def _float_features(self, spec: model_pb2.ModelSpec) -> dict[str, frozenset[str]]:
-        return {name: signature.float_features for name, signature in self._signatures(spec).items()}
 
     async def _parsed(
         self, body: _Body, call: Call, parse: Callable[[bytes, Limits, *_Others], _Parsed], *others: *_Others

@@ -71,8 +71,6 @@ def _describe(service: str, methods: dict[str, tuple[type[Message], type[Message
     described = file.service.add(name=service)
     for name, (request, response) in methods.items():
         described.method.add(
-            name=name,
-            input_type=f".{request.DESCRIPTOR.full_name}",
-            output_type=f".{response.DESCRIPTOR.full_name}",
+            name=name, input_type=f".{request.DESCRIPTOR.full_name}", output_type=f".{response.DESCRIPTOR.full_name}"
         )
     descriptor_pool.Default().Add(file)

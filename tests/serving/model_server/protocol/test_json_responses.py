@@ -7,16 +7,21 @@ import json
 import pytest
 from google.protobuf import text_format
 from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import classification_pb2, regression_pb2
+from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_pb2
 
 from serving.model_server.errors import ServingError
-from serving.model_server.protocol.json_responses import classifications, error, predictions, regressions
+from serving.model_server.protocol.json_responses import classifications, error, regressions
+from serving.model_server.protocol.json_responses import predictions as format_predictions
 
 
 def tensor(dtype: str, sizes: list[int], values: str = "") -> tensor_pb2.TensorProto:
     dims = " ".join(f"dim {{ size: {size} }}" for size in sizes)
     text = f"dtype: DT_{dtype} tensor_shape {{ {dims} }} {values}"
     return text_format.Parse(text, tensor_pb2.TensorProto())
+
+
+def predictions(outputs: dict[str, tensor_pb2.TensorProto], by_row: bool) -> str:
+    return format_predictions(predict_pb2.PredictResponse(outputs=outputs), by_row)
 
 
 INTS = tensor("INT32", [2, 3, 2], "int_val: [1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1, 2]")
