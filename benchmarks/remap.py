@@ -25,9 +25,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
+
+from transform.config.settings import DeepOptimizerName
 
 #: The share of today's tokens that the earlier vocabulary has.
 _SHARE_KEPT = 0.95
@@ -314,7 +316,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000_000])
     parser.add_argument("--dim", type=int, default=32)
-    parser.add_argument("--optimizer", choices=("adagrad", "adam"), default="adagrad")
+    parser.add_argument("--optimizer", choices=get_args(DeepOptimizerName), default="adagrad")
     parser.add_argument("--parts", nargs="+", choices=_PARTS, default=list(_PARTS))
     parser.add_argument("--part", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
