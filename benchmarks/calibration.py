@@ -25,9 +25,9 @@ from rich.table import Table
 from benchmarks.transformed import Transformed, ingest_span, serving_model_dir, transform_span
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
-from trainer.evaluation import logits_function, measure
 from trainer.trainer_predictions import as_request
 from trainer.training.data import expand_patterns, read_records
+from trainer.training.evaluation import logits_function, measure
 from trainer.training.position import Metrics
 from trainer.training.setup import TrainingSetup
 from trainer.transform_output.graph import apply_transform

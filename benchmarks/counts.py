@@ -26,9 +26,9 @@ from rich.table import Table
 
 from pipeline.cli.display import console_for
 from trainer.counts import CountTables, Rows, count_rows
-from trainer.evaluation import logits_function, measure
 from trainer.optimizers import JointOptimizer
 from trainer.training.data import LabelCounts
+from trainer.training.evaluation import logits_function, measure
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.position import Metrics
 from trainer.training_size import read_batch_size, read_num_epochs, sized

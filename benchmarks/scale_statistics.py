@@ -24,7 +24,7 @@ from tfx.types import Artifact
 from benchmarks.machine import processor_model
 from benchmarks.scale_transform import cut
 from benchmarks.transformed import ingest_span
-from components.statistics.executor import ColumnStatisticsExecutor
+from components.statistics.component import ColumnStatisticsExecutor
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
 from tests.components.statistics.statistics_runs import run

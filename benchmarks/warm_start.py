@@ -20,7 +20,7 @@ from rich.table import Table
 from benchmarks.transformed import Transformed, serving_model_dir, transform_span
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
-from trainer.evaluation import evaluate, logits_function
+from trainer.training.evaluation import evaluate, logits_function
 from trainer.training.setup import TrainingSetup
 from trainer.training.step import steps_function
 from transform.config.config import Config

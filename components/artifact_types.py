@@ -6,6 +6,9 @@ from tfx.types.artifact import Artifact
 
 from components import artifacts
 
+#: The inputs or the outputs of a component or a resolver, by name.
+Artifacts = dict[str, list[Artifact]]
+
 
 class Quarantine(Artifact):  # type: ignore[misc]
     """The rows that did not become examples, each with its reason, and the counts of all rows."""

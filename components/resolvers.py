@@ -19,6 +19,7 @@ from tfx.dsl.components.common import resolver
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.utils import path_utils
 
+from components.artifact_types import Artifacts
 from components.artifacts import COMPLETED_BY, RECIPE, SPLIT_RULE, TAIL_OF, UNFIT
 from components.gate_records import EMPTY, GATE, SPAN
 from components.lineage import (
@@ -36,8 +37,6 @@ from components.model_store.identity import is_same_model, version_before
 from components.model_store.manifest import Manifest
 from components.model_store.served_models import import_version, known_model, place_of
 from components.model_store.versions import history
-
-Artifacts = dict[str, list[types.Artifact]]
 
 
 def _span(artifact: types.Artifact) -> int:

@@ -16,7 +16,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TrainerSpec
 
-from components.artifact_types import Catalog
+from components.artifact_types import Artifacts, Catalog
 from components.execution_types import recorded_as
 from transform.files.catalog import CATALOG_KEY
 from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY
@@ -38,12 +38,7 @@ class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]
 class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
     """Adds paths to `custom_config`: the patterns of the raw evaluation examples, and the catalog's folder."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         uris = artifact_utils.get_split_uris(input_dict["raw_examples"], "eval")
         custom_config = json.loads(exec_properties["custom_config"])
         custom_config[RAW_EVAL_FILES_KEY] = [os.path.join(uri, "*") for uri in uris]

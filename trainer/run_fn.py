@@ -11,7 +11,6 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.explanations.wide_weights import non_zero_rows, to_markdown
-from trainer.hyperparameters import decoded
 from trainer.rank_export.catalog import read_items
 from trainer.reference_models import reference_scores
 from trainer.signatures import export_model
@@ -24,7 +23,7 @@ from trainer.training.report import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, Tra
 from trainer.training.setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start.warm_start import save_warm_start
 from transform.config.component_settings import TrainerSettings
-from transform.config.tuning import with_values
+from transform.config.tuning import decoded, with_values
 from transform.files.catalog import CATALOG_KEY
 from transform.files.reference_scores import write_reference_scores
 from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY, write_trainer_predictions

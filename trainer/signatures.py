@@ -46,10 +46,7 @@ from transform.signature_names import (
 
 #: The features of a logged example that determine which counts were known before it (`trainer.counts`); a request has
 #: neither.
-_KNOWN_WHEN = {
-    SPAN: tf.io.FixedLenFeature([], tf.int64, NO_SPAN),
-    FOLD: tf.io.FixedLenFeature([], tf.int64, NO_FOLD),
-}
+_KNOWN_WHEN = {SPAN: tf.io.FixedLenFeature([], tf.int64, NO_SPAN), FOLD: tf.io.FixedLenFeature([], tf.int64, NO_FOLD)}
 
 #: The suffixes of a sparse feature's name in `TRANSFORM_SIGNATURE`'s output, for its three components.
 SPARSE_COMPONENTS = ("indices", "values", "dense_shape")

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from trainer.evaluation import logits_function
 from trainer.training.data import expand_patterns, read_records
+from trainer.training.evaluation import logits_function
 from trainer.training.setup import TrainingSetup
 from trainer.transform_output.graph import apply_transform, load_transform
 from trainer.wide_deep.feature_kinds import KINDS_IN_MODEL

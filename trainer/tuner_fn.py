@@ -15,12 +15,11 @@ from keras_tuner.errors import FailedTrialError, FatalError
 from pydantic import ValidationError
 from tfx.components.tuner.component import TunerFnResult
 
-from trainer.hyperparameters import decoded, encoded
 from trainer.training.checkpoints import remove_folder
 from trainer.training.loop import TrainingError, TrainingResult
 from trainer.training.setup import prepare, resumable_folder
 from transform.config.component_settings import TrainingSettings, TunerSettings
-from transform.config.tuning import number_type, with_values
+from transform.config.tuning import decoded, encoded, number_type, with_values
 from transform.config.validation_errors import rule
 from transform.preprocessing import CONFIG_KEY
 

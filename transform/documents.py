@@ -46,12 +46,7 @@ class Document(Generic[T]):
     """
 
     def __init__(
-        self,
-        cls: type[T],
-        name: str,
-        *,
-        error_type: type[InputError] = InputError,
-        omits_none: bool = False,
+        self, cls: type[T], name: str, *, error_type: type[InputError] = InputError, omits_none: bool = False
     ) -> None:
         self._adapter: TypeAdapter[T] = TypeAdapter(cls)
         self._name = name

@@ -39,7 +39,7 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
     Returns:
       By transformed name: for a categorical feature its ids, int64 `[batch]`, and for a list an int64
       SparseTensor `[batch, any]`; for a numeric feature (i - 1) / (n_q - 1), or `MISSING_QUANTILE`, float32 `[batch]`,
-      or with another `scale` what `transform.graph.standardized` returns, and, if the wide part, a cross or a count
+      or with another `scale` what `standardized` returns, and, if the wide part, a cross or a count
       needs it, its quantile as an int64 id `[batch]`; for a cross the ids of the combinations that have a weight, int64
       SparseTensor `[batch, any]`; for a count its combination's fingerprint, int64 `[batch]`, by which the trainer
       counts. The label, the span, the fold and `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.

@@ -135,10 +135,7 @@ def earlier_tokens(memory: Memory, spec: FeatureSpec, span: int) -> dict[str, li
 
 
 def updated(
-    memory: Memory | None,
-    counts: Mapping[int, Mapping[str, Iterable[tuple[bytes, int]]]],
-    spec: FeatureSpec,
-    span: int,
+    memory: Memory | None, counts: Mapping[int, Mapping[str, Iterable[tuple[bytes, int]]]], spec: FeatureSpec, span: int
 ) -> Memory:
     """Returns the memory after a run.
 

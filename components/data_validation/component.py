@@ -15,7 +15,7 @@ from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.artifact_types import GateRecord, GateVerdict, Quarantine
+from components.artifact_types import Artifacts, GateRecord, GateVerdict, Quarantine
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
 from components.data_validation.findings import GATE
@@ -56,12 +56,7 @@ class DataValidationSpec(ComponentSpec):  # type: ignore[misc]
 class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     """Measures the span, decides, and writes the gate record."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         (examples,) = input_dict["examples"]
         (quarantine,) = input_dict["quarantine"]
         (output,) = output_dict["record"]

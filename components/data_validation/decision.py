@@ -7,12 +7,7 @@ from typing import Any
 
 from components.data_validation.drift_rules import drift_findings, row_findings
 from components.data_validation.evidence import Reference, SpanEvidence
-from components.data_validation.label_rules import (
-    label_findings,
-    leak_findings,
-    model_findings,
-    unsliced_findings,
-)
+from components.data_validation.label_rules import label_findings, leak_findings, model_findings, unsliced_findings
 from components.data_validation.repeat_rules import repeat_findings
 from components.data_validation.table_rules import agreement_findings, unmatched_findings
 from components.gate_records import Finding, Severity

@@ -22,6 +22,7 @@ from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
 from components import storage
+from components.artifact_types import Artifacts
 from components.evaluation.column_evaluator import column_evaluator
 from components.evaluation.column_extractor import files_of, score_extractor
 from components.evaluation.metrics_files import read_measured
@@ -30,8 +31,6 @@ from components.evaluation.results import BASELINE, MODEL, write_measured
 from components.evaluation.scoring.kept_scores import ModelScores
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer, ScoringError
 from components.examples.reading import example_batches
-
-Artifacts = dict[str, list[types.Artifact]]
 
 _DTYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 

@@ -13,6 +13,7 @@ from tfx import types
 from tfx.dsl.components.base import executor_spec
 from tfx.dsl.components.common import resolver
 
+from components.artifact_types import Artifacts
 from components.artifacts import MODEL_ID
 from components.evaluation.component import ColumnEvaluator
 from components.evaluation.executor import ColumnExecutor, find_problem
@@ -20,8 +21,6 @@ from components.evaluation.results import MODEL, write_measured
 from components.execution_types import PROGRESSIVE_EVALUATOR, recorded_as
 from components.lineage import find_last_span_before, producer, read_artifacts
 from components.model_store.served_models import why_not_measurable
-
-Artifacts = dict[str, list[types.Artifact]]
 
 
 class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
@@ -66,12 +65,7 @@ class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
 class OptionalEvaluatorExecutor(ColumnExecutor):
     """The Evaluator's executor that does nothing without a model. It blesses no model: the quality gate does."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         if not input_dict.get("model"):
             logging.info("there is no model to evaluate")
             return
@@ -84,12 +78,7 @@ class ProgressiveExecutor(OptionalEvaluatorExecutor):
     An error would stop the training of a new model, on this span and on all later ones.
     """
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         try:
             super().Do(input_dict, output_dict, exec_properties)
         except Exception:  # Beam may wrap the error of a worker in one of any type

@@ -72,11 +72,7 @@ class Baseline:
         self._scores: Future[_Scores] | None = None
 
     def start(
-        self,
-        pool: ThreadPoolExecutor,
-        requests: Sequence[bytes],
-        ranking: RankingRequests | None,
-        timed: TimedRequest,
+        self, pool: ThreadPoolExecutor, requests: Sequence[bytes], ranking: RankingRequests | None, timed: TimedRequest
     ) -> None:
         """Begins to load the model, to call it once as it will be timed, and to score."""
         if self._process is not None:

@@ -13,7 +13,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.artifact_types import Catalog
+from components.artifact_types import Artifacts, Catalog
 from components.artifacts import MODEL_ID
 from components.execution_types import recorded_as
 from components.infra_validation.requests import raw_requests, select_latest_span
@@ -26,10 +26,7 @@ from transform.config.component_settings import InfraSettings
 class InfraValidatorSpec(ComponentSpec):  # type: ignore[misc]
     """Inputs, outputs and parameters of InfraValidator."""
 
-    PARAMETERS = {
-        "config": ExecutionParameter(type=str),
-        "code_fingerprint": ExecutionParameter(type=str),
-    }
+    PARAMETERS = {"config": ExecutionParameter(type=str), "code_fingerprint": ExecutionParameter(type=str)}
     INPUTS = {
         "model": ChannelParameter(type=standard_artifacts.Model),
         "baseline_model": ChannelParameter(type=standard_artifacts.Model, optional=True),
@@ -42,12 +39,7 @@ class InfraValidatorSpec(ComponentSpec):  # type: ignore[misc]
 class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     """Runs the validation, and blesses the model or logs why not."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         (blessing,) = output_dict["blessing"]
         model = artifact_utils.get_single_instance(input_dict["model"])
         baseline = input_dict.get("baseline_model")

@@ -10,8 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from components.infra_validation.baseline import NUM_CANDIDATES, Baseline, TimedRequest
-from components.infra_validation.budgets import missed_budgets
-from components.infra_validation.checks import check_explanations, check_scores, check_signatures, compare_rankings
+from components.infra_validation.checks import (
+    check_explanations,
+    check_scores,
+    check_signatures,
+    compare_rankings,
+    missed_budgets,
+)
 from components.infra_validation.model_process import ModelProcess
 from components.infra_validation.process import DryRunError
 from components.infra_validation.ranked import ranking_requests

@@ -26,7 +26,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
 from components import storage
-from components.artifact_types import Catalog, Quarantine
+from components.artifact_types import Artifacts, Catalog, Quarantine
 from components.artifacts import (
     COUNTS_FILE,
     DISK_BYTES,
@@ -139,12 +139,7 @@ class _AllEvidence(beam.CombineFn):  # type: ignore[misc]
 class ImpressionExampleGenExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     """Runs ingestion in Beam and writes the examples, the quarantine and the catalog snapshot."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         config = IngestionSettings.from_json(exec_properties["config"])
         files = {
             source: {split: tuple(paths) for split, paths in by_split.items()}

@@ -13,17 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion.columns.typed_values import to_lists
+from components.ingestion.columns.parser import to_lists
 from components.ingestion.counts import CountKey
-from components.ingestion.evidence import (
-    Evidence,
-    File,
-    InstallEvidence,
-    LabelCount,
-    Log,
-    SketchValue,
-    TableEvidence,
-)
+from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, SketchValue, TableEvidence
 from components.ingestion.layout import Layout
 from components.ingestion.spans import has_dates
 from transform.config.component_settings import IngestionSettings

@@ -9,11 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingestion.columns.parser import Parser
-from components.ingestion.columns.rejections import Rejection, RowError, kept_text
 from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.formats.blocks import RawBlock
 from components.ingestion.formats.lines import LineTally
-from components.ingestion.formats.raw_rows import RawRow
+from components.ingestion.formats.raw_rows import RawRow, Rejection, RowError, kept_text
 from components.ingestion.formats.readers import read_blocks
 from transform.config.columns import Column
 from transform.config.settings import Ingestion

@@ -18,6 +18,7 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components.artifact_types import Artifacts
 from components.artifacts import COMPLETED_BY, LATE, NUM_OPEN, TAIL_OF
 from components.examples.writing import write_records
 from components.execution_types import recorded_as
@@ -35,10 +36,7 @@ COMPLETED = "completed"
 class LateLabelsSpec(ComponentSpec):  # type: ignore[misc]
     """Inputs, outputs and parameters of LateLabels."""
 
-    PARAMETERS = {
-        "config": ExecutionParameter(type=str),
-        "code_fingerprint": ExecutionParameter(type=str),
-    }
+    PARAMETERS = {"config": ExecutionParameter(type=str), "code_fingerprint": ExecutionParameter(type=str)}
     INPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "preceding": ChannelParameter(type=standard_artifacts.Examples, optional=True),
@@ -49,12 +47,7 @@ class LateLabelsSpec(ComponentSpec):  # type: ignore[misc]
 class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     """Writes the examples of the tail of the span before, as far as their labels are known now."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         current = artifact_utils.get_single_instance(input_dict["examples"])
         completed = artifact_utils.get_single_instance(output_dict[COMPLETED])
         span = int(current.get_int_custom_property("span")) - 1
@@ -151,11 +144,7 @@ class LateLabels(base_component.BaseComponent):  # type: ignore[misc]
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(LateLabelsExecutor)
 
     def __init__(
-        self,
-        examples: types.BaseChannel,
-        preceding: types.BaseChannel,
-        config_json: str,
-        code_fingerprint: str,
+        self, examples: types.BaseChannel, preceding: types.BaseChannel, config_json: str, code_fingerprint: str
     ):
         """Declares the component.
 

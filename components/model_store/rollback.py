@@ -95,10 +95,7 @@ def record_rollback(store: mlmd.MetadataStore, root: str, version: int) -> bool:
     made_event = event(type=event.OUTPUT, path=event.Path(steps=[step(key="pushed_model"), step(index=0)]))
     store.put_execution(
         execution,
-        [
-            *((artifacts[e.artifact_id], event(type=event.INPUT, path=e.path)) for e in read),
-            (output, made_event),
-        ],
+        [*((artifacts[e.artifact_id], event(type=event.INPUT, path=e.path)) for e in read), (output, made_event)],
         [context for context in store.get_contexts_by_execution(made) if context.type == "pipeline"],
     )
     return True

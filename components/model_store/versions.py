@@ -242,11 +242,7 @@ def restore(root: str, version: int, *, rollback_of: int, reason: str) -> int:
         storage.copy_folder(source, folder, link=True, leave_out=lambda name: name == MANIFEST_PATH)
 
     manifest = dataclasses.replace(
-        read_manifest(source),
-        restores=version,
-        rollback_of=rollback_of,
-        rollback_by=user(),
-        rollback_reason=reason,
+        read_manifest(source), restores=version, rollback_of=rollback_of, rollback_by=user(), rollback_reason=reason
     )
     return add_version(root, fill, manifest, sums)
 

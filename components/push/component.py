@@ -14,7 +14,7 @@ from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
 
-from components.artifact_types import Catalog, GateRecord
+from components.artifact_types import Artifacts, Catalog, GateRecord
 from components.artifacts import MODEL_ID
 from components.evaluation.metrics_files import read_measured
 from components.execution_types import recorded_as
@@ -64,12 +64,7 @@ class PusherSpec(ComponentSpec):  # type: ignore[misc]
 class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     """Pushes a model that has both blessings, or that a person forces past the quality gate or a newer model."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         (pushed_model,) = output_dict["pushed_model"]
         pushed_model.set_int_custom_property(MODEL_ID, artifact_utils.get_single_instance(input_dict["model"]).id)
         pushed_model.set_int_custom_property("pushed", 0)
@@ -96,7 +91,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         _record(pushed_model, pushed, exec_properties["serving_root"], objections)
 
     def _candidate(
-        self, input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any], record: GateRecordContent
+        self, input_dict: Artifacts, exec_properties: dict[str, Any], record: GateRecordContent
     ) -> Candidate:
         """Reads the model and what its version has beside it from the inputs."""
         config = Config.from_json(exec_properties["config"])
@@ -114,9 +109,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         )
 
 
-def _objections(
-    input_dict: dict[str, list[types.Artifact]], exec_properties: dict[str, Any], record: GateRecordContent
-) -> Objections:
+def _objections(input_dict: Artifacts, exec_properties: dict[str, Any], record: GateRecordContent) -> Objections:
     """Reads from the inputs what speaks against the push."""
     unchanged = ""
     if not Config.from_json(exec_properties["config"]).push.unchanged:

@@ -12,6 +12,7 @@ from tfx import types
 from tfx.types import artifact_utils
 from tfx.utils import path_utils
 
+from components.artifact_types import Artifacts
 from components.artifacts import LATE
 from components.evaluation.results import EvaluationResult
 from components.gate_records import GateRecord
@@ -27,7 +28,7 @@ from transform.ranking import absent_signatures
 
 
 def new_manifest(
-    input_dict: dict[str, list[types.Artifact]],
+    input_dict: Artifacts,
     exec_properties: dict[str, Any],
     run_id: str | None,
     whole: EvaluationResult,

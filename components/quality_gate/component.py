@@ -17,7 +17,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import path_utils
 
 from components import gate_records, storage
-from components.artifact_types import GateRecord
+from components.artifact_types import Artifacts, GateRecord
 from components.evaluation.metrics.bootstrap import Array
 from components.evaluation.metrics.paired import compute_metrics, differences
 from components.evaluation.metrics_files import read_measured
@@ -61,12 +61,7 @@ class QualityGateSpec(ComponentSpec):  # type: ignore[misc]
 class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
     """Compares the candidate model with the anchor, decides, and blesses the model or not."""
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         (blessing,), (artifact,) = output_dict["blessing"], output_dict["record"]
         examples = artifact_utils.get_single_instance(input_dict["examples"])
         span = examples.get_int_custom_property("span")
@@ -89,9 +84,7 @@ class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         storage.write_text(os.path.join(blessing.uri, file), "")
 
 
-def _measured(
-    input_dict: dict[str, list[types.Artifact]], config: QualitySettings, recipe: str, serving_root: str
-) -> QualityInputs:
+def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, serving_root: str) -> QualityInputs:
     """Returns the gate's inputs: the Evaluator's results, and the comparison with the anchor."""
     model = artifact_utils.get_single_instance(input_dict["model"])
     examples = artifact_utils.get_single_instance(input_dict["examples"])

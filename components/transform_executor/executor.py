@@ -25,6 +25,7 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import transform_pb2
 from tfx.types import artifact_utils
 
+from components.artifact_types import Artifacts
 from components.artifacts import LATE
 from components.examples.reading import split_files
 from components.transform_executor.analysis import AnalysisCache, analyze
@@ -55,12 +56,7 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
     lacks.
     """
 
-    def Do(
-        self,
-        input_dict: dict[str, list[types.Artifact]],
-        output_dict: dict[str, list[types.Artifact]],
-        exec_properties: dict[str, Any],
-    ) -> None:
+    def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
         custom_config = json.loads(exec_properties["custom_config"])
         spec = DataSettings.from_json(custom_config[CONFIG_KEY]).spec
         spans = [_known_by(examples) for examples in input_dict["examples"]]
@@ -143,7 +139,7 @@ def _learned(
 
 
 def _outputs_of_spans(
-    input_dict: Mapping[str, list[types.Artifact]], output_dict: dict[str, list[types.Artifact]], splits: list[str]
+    input_dict: Mapping[str, list[types.Artifact]], output_dict: Artifacts, splits: list[str]
 ) -> list[types.Artifact]:
     """Returns an output for each input of examples: of several, TFX 1.21.0 makes several, in the one's folder."""
     number = len(input_dict["examples"])

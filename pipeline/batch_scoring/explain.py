@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from components.ingestion.columns.rejections import RowError
+from components.ingestion.formats.raw_rows import RowError
 from components.model_store.versions import verify
 from pipeline.batch_scoring.input_rows import input_rows
 from pipeline.batch_scoring.raw_rows import model_config

@@ -13,11 +13,10 @@ import tensorflow as tf
 
 from components.examples import encoding
 from components.ingestion.columns.parser import Parser
-from components.ingestion.columns.rejections import RowError
 from components.ingestion.example_rows import ENTRIES
 from components.ingestion.formats.blocks import RawBlock
 from components.ingestion.formats.lines import LineTally
-from components.ingestion.formats.raw_rows import RawRow
+from components.ingestion.formats.raw_rows import RawRow, RowError
 from components.ingestion.typed_reader import TypedReader
 from pipeline.batch_scoring.input_rows import InputRows
 from transform.config.columns import Column, column_of

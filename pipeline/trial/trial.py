@@ -21,7 +21,7 @@ from components.model_store.manifest import read_manifest
 from pipeline.runner.launch import NodeEvent
 from pipeline.trial.rows import PreparedRows, prepare_rows
 from pipeline.workspace import Workspace
-from trainer.evaluation import logits_function
+from trainer.training.evaluation import logits_function
 from trainer.training.setup import prepare
 from trainer.warm_start.files import warm_start_dir
 from transform.config.config import Config

@@ -45,8 +45,8 @@ from pipeline.workspace import Workspace, new_run_id
 from tests.e2e import store
 from tests.e2e.prepared_store import CONFIG, add_seconds_open
 from tests.soak.same_days import report_of
-from trainer.evaluation import evaluate, logits_function
 from trainer.optimizers import JointOptimizer
+from trainer.training.evaluation import evaluate, logits_function
 from trainer.training.setup import TrainingSetup
 from trainer.warm_start.warm_start import save_warm_start, warm_start
 from trainer.wide_deep.model import WideDeep

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.ingestion.columns.rejections import RowError
+from components.ingestion.formats.raw_rows import RowError
 from pipeline.batch_scoring.raw_rows import ExampleMaker
 from tests.components.ingestion.raw_rows import block_of_row
 from tests.trainer.small_deployment import Row, make_config, to_example, transform_span

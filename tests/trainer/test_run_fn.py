@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.small_deployment import Span, to_example
-from trainer.evaluation import measure
 from trainer.run_fn import run_fn
+from trainer.training.evaluation import measure
 from trainer.training.loop import TrainingError
 from trainer.training.report import TRAINING_REPORT_FILE, read_training_report
 

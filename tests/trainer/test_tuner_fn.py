@@ -12,12 +12,12 @@ import pytest
 from keras_tuner.errors import FatalError
 
 from tests.trainer.small_deployment import make_config
-from trainer.hyperparameters import decoded
 from trainer.training.loop import TrainingError, TrainingResult
 from trainer.training.position import Epoch, Metrics
 from trainer.tuner_fn import Search
 from transform.config.component_configs import for_tuner
 from transform.config.component_settings import TrainingSettings, TunerSettings
+from transform.config.tuning import decoded
 
 RATE = "training.deep_optimizer.learning_rate"
 RANGES: dict[str, Any] = {

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from trainer.evaluation import evaluate, logits_function
 from trainer.optimizers import JointOptimizer
 from trainer.training.checkpoints import Checkpoints
 from trainer.training.data import LabelCounts
+from trainer.training.evaluation import evaluate, logits_function
 from trainer.training.position import Epoch, Metrics, TrainingProgress
 from trainer.training.progress import ProgressLog, log_stage
 from trainer.training.step import steps_function

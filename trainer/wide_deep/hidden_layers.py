@@ -29,11 +29,7 @@ class HiddenLayers(tf.Module):  # type: ignore[misc]
     """
 
     def __init__(
-        self,
-        width: int,
-        model: settings.Model,
-        seed_of: Callable[[str], int],
-        step_seed_of: Callable[[str], tf.Tensor],
+        self, width: int, model: settings.Model, seed_of: Callable[[str], int], step_seed_of: Callable[[str], tf.Tensor]
     ) -> None:
         super().__init__(name="hidden_layers")
         self._dropout, self._compute_dtype, self._step_seed_of = model.dropout, model.compute_dtype, step_seed_of

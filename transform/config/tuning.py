@@ -1,11 +1,15 @@
-"""Settings to tune: checks that a config accepts their values, and returns a config with values replaced."""
+"""Settings to tune: checks that a config accepts their values, and returns a config with values replaced.
+
+A choice is passed from the Tuner to the Trainer as JSON text, because it may be a list.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -39,6 +43,16 @@ def with_values(section: Section, values: Mapping[str, Any]) -> Section:
             changed[name] = value
     changed |= {name: with_values(getattr(section, name), inner) for name, inner in within.items()}
     return dataclasses.replace(section, **changed)  # type: ignore[type-var]
+
+
+def encoded(choices: Sequence[Any]) -> list[str]:
+    """A range's choices in KerasTuner's form."""
+    return [json.dumps(choice) for choice in choices]
+
+
+def decoded(values: Mapping[str, Any]) -> dict[str, Any]:
+    """KerasTuner's values, by the setting's place, in the form that `with_values` takes."""
+    return {place: json.loads(value) if isinstance(value, str) else value for place, value in values.items()}
 
 
 def number_type(config: Any, place: str) -> type[int] | type[float] | None:

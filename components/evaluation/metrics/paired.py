@@ -70,10 +70,7 @@ def differences(label: Array, weight: Array, unit: Array, score: Array, other: A
     _, number = np.unique(unit, return_inverse=True)
     of_classes = np.where(label == 1, positive, float(weight.sum()) - positive)
     contributions: Mapping[str, tuple[Array, Array]] = {
-        "auc": (
-            _placements(label, weight, score) - _placements(label, weight, other),
-            weight / of_classes,
-        ),
+        "auc": (_placements(label, weight, score) - _placements(label, weight, other), weight / of_classes),
         "logloss": (log_losses(label, score) - log_losses(label, other), weight / weight.sum()),
     }
     found = {}

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingestion.columns.numbers import number_from, numbers_from, numbers_in
-from components.ingestion.columns.rejections import RowError
 from components.ingestion.columns.rule import MAX_FLOAT, Rule, SourceRules, null_in, true_in
 from components.ingestion.columns.texts import Text
 from components.ingestion.formats.blocks import FastColumn, Mask
+from components.ingestion.formats.raw_rows import RowError
 from transform.config.columns import Column
 from transform.config.sources import LabelRule
 from transform.raw_texts import trimmed

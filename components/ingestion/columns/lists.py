@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingestion.columns.numbers import number_from, numbers_from
-from components.ingestion.columns.rejections import RowError
 from components.ingestion.columns.rule import (
     MAX_FLOAT,
     Rule,
@@ -25,6 +24,7 @@ from components.ingestion.columns.rule import (
 )
 from components.ingestion.columns.texts import text_rule
 from components.ingestion.formats.blocks import FastColumn
+from components.ingestion.formats.raw_rows import RowError
 from transform.config.columns import Column
 
 

@@ -1,7 +1,8 @@
-"""Parses the columns of one source: single rows, and blocks of rows."""
+"""Parses the columns of one source: single rows, and blocks of rows; typed columns as tables and as Python values."""
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -9,17 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from components.ingestion.columns.labels import label_rule
 from components.ingestion.columns.lists import Flag, OneHot, TextList
 from components.ingestion.columns.numbers import Float, Weight
-from components.ingestion.columns.rejections import RowError
 from components.ingestion.columns.rule import Rule, SourceRules, null_in
 from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.columns.texts import text_rule
 from components.ingestion.columns.times import Timestamp
 from components.ingestion.formats.blocks import FastColumn, Mask, RawBlock
-from components.ingestion.formats.raw_rows import RawRow
+from components.ingestion.formats.raw_rows import RawRow, RowError
 from transform.config.columns import Column, ColumnKind
 from transform.config.settings import Ingestion
 
@@ -147,3 +148,32 @@ def _merged(
         for array, column in zip(values, more, strict=True)
     ]
     return merged, all_numbers[order]
+
+
+def to_lists(values: Sequence[pa.Array]) -> list[list[Any]]:
+    """Returns typed columns as Python values: the values of `Parser.parse_row`."""
+    return [_to_list(array) for array in values]
+
+
+def _to_list(array: pa.Array) -> list[Any]:
+    if pa.types.is_list(array.type):
+        items = array.flatten().to_numpy(zero_copy_only=False).tolist()
+        bounds = [0, *np.cumsum(np.asarray(pc.fill_null(array.value_lengths(), 0))).tolist()]
+        return [tuple(items[start:end]) or None for start, end in itertools.pairwise(bounds)]
+    if array.null_count and not pa.types.is_string(array.type):
+        result: list[Any] = array.to_pylist()
+        return result
+    result = array.to_numpy(zero_copy_only=False).tolist()
+    return result
+
+
+def typed_table(columns: Sequence[Column], values: Sequence[pa.Array], numbers: npt.NDArray[Any]) -> pa.Table:
+    """Returns typed columns as a table: the columns `c0`, `c1`, and so on, by their position, and `number`."""
+    fields = [pa.field(f"c{at}", KINDS[column.kind].type) for at, column in enumerate(columns)]
+    schema = pa.schema([*fields, pa.field("number", pa.int64())])
+    return pa.Table.from_arrays([*values, pa.array(numbers, pa.int64())], schema=schema)
+
+
+def empty_table(columns: Sequence[Column]) -> pa.Table:
+    """Returns a table as `typed_table` does, without rows."""
+    return typed_table(columns, [pa.array([], KINDS[column.kind].type) for column in columns], np.zeros(0, np.int64))

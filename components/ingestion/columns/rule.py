@@ -15,9 +15,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingestion.columns.rejections import RowError
 from components.ingestion.formats.blocks import FastColumn, Mask
-from components.ingestion.formats.raw_rows import BadMember
+from components.ingestion.formats.raw_rows import BadMember, RowError
 from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.raw_texts import WHITE_SPACE, null_numbers, null_words, trimmed

@@ -10,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from components.ingestion.columns.rejections import RowError
 from components.ingestion.columns.rule import Rule, SourceRules, all_fallback, null_in, true_in
 from components.ingestion.formats.blocks import FastColumn
-from components.ingestion.formats.raw_rows import OddValue, StoredTime
+from components.ingestion.formats.raw_rows import OddValue, RowError, StoredTime
 from transform.config.columns import Column
 from transform.derived_times import TimeForm
 

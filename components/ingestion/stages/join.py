@@ -12,9 +12,9 @@ import numpy.typing as npt
 import pyarrow as pa
 from apache_beam import pvalue
 
-from components.ingestion.columns.rejections import Rejection, kept_text
 from components.ingestion.counts import CountKey
 from components.ingestion.formats.blocks import Mask
+from components.ingestion.formats.raw_rows import Rejection, kept_text
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout, for_evaluation, row_key
 from components.ingestion.stages import scratch

@@ -12,9 +12,9 @@ import pyarrow as pa
 from apache_beam.io.filesystems import FileSystems
 
 from components.examples.writing import write_records
-from components.ingestion.columns.rejections import Rejection
-from components.ingestion.columns.typed_values import empty_table
+from components.ingestion.columns.parser import empty_table
 from components.ingestion.example_rows import ExampleEncoder
+from components.ingestion.formats.raw_rows import Rejection
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout
 from components.ingestion.stages import scratch

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from apache_beam import pvalue
 
-from components.ingestion.columns.typed_values import typed_table
+from components.ingestion.columns.parser import typed_table
 from components.ingestion.counts import LineCounts
 from components.ingestion.formats.lines import LineTally
 from components.ingestion.formats.readers import TEXT_FORMATS, read_contents

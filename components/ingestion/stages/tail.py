@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.ingestion.columns.typed_values import to_lists
+from components.ingestion.columns.parser import to_lists
 from components.ingestion.example_rows import ExampleEncoder
 from components.ingestion.layout import Layout, assign_folds
 from components.ingestion.stages import scratch

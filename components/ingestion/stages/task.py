@@ -20,9 +20,9 @@ from apache_beam import pvalue
 from apache_beam.io.filesystems import FileSystems
 
 from components.examples.writing import write_compressed
-from components.ingestion.columns.rejections import Rejection, kept_text
-from components.ingestion.columns.typed_values import to_lists
+from components.ingestion.columns.parser import to_lists
 from components.ingestion.counts import CountKey
+from components.ingestion.formats.raw_rows import Rejection, kept_text
 from transform.config.component_settings import IngestionSettings
 
 #: The tags of the side outputs.

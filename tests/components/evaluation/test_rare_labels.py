@@ -13,7 +13,7 @@ from components.evaluation.metrics import replicates
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation import executor_runs
 from tests.components.evaluation.metrics import plain
-from trainer.evaluation import measure
+from trainer.training.evaluation import measure
 from transform.config.evaluation import Evaluation, Threshold
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.infra_validation.budgets import missed_budgets
+from components.infra_validation.checks import missed_budgets
 from components.infra_validation.verdict import Latency, Measurements
 from transform.config.infra_validation import InfraValidation
 

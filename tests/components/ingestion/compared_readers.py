@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, event, settings
 
-from components.ingestion.columns.parser import Parser
-from components.ingestion.columns.rejections import Rejection, RowError, kept_text
-from components.ingestion.columns.typed_values import to_lists
+from components.ingestion.columns.parser import Parser, to_lists
 from components.ingestion.formats import lines, parquet, tfrecord
 from components.ingestion.formats.lines import LineTally
+from components.ingestion.formats.raw_rows import Rejection, RowError, kept_text
 from components.ingestion.formats.readers import PLAIN_TEXT
 from components.ingestion.typed_reader import TypedReader
 from tests.components.ingestion.row_by_row.readers import read_rows

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 from apache_beam.pvalue import TaggedOutput
 
-from components.ingestion.columns.rejections import Rejection
 from components.ingestion.counts import Counts, counts_from_pairs
 from components.ingestion.evidence import Evidence
+from components.ingestion.formats.raw_rows import Rejection
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.sketches import combine_evidence
 from components.ingestion.stages.join import JoinPartition, KnownTimes, SplitPartition, count_installs, unite_installs

@@ -18,7 +18,7 @@ from tfx.types import Artifact
 from components.artifacts import ESTIMATED, UNCOUNTED
 from components.data_validation.gates import anomalies_found
 from components.statistics import computing
-from components.statistics.executor import ColumnStatisticsExecutor
+from components.statistics.component import ColumnStatisticsExecutor
 from tests.components.statistics.statistics_runs import Row, by_feature, example, leaves, read, run
 from tests.components.transform_executor.random_examples import random_examples
 from tests.components.transform_executor.transform_runs import examples

@@ -18,9 +18,9 @@ from tests.trainer.memory_data import (
     every_epoch,
     wide_model_of,
 )
-from trainer.evaluation import evaluate, logits_function
 from trainer.optimizers import JointOptimizer, ftrl_linear
 from trainer.training.data import LabelCounts
+from trainer.training.evaluation import evaluate, logits_function
 from trainer.training.loop import TrainingError, train
 from trainer.training.position import Epoch
 from trainer.training.progress import PROGRESS_LOGGER, Progress

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.memory_data import batches_of, every_epoch, wide_model_of
-from trainer.evaluation import evaluate, logits_function
 from trainer.optimizers import JointOptimizer
 from trainer.training.data import LabelCounts
+from trainer.training.evaluation import evaluate, logits_function
 from trainer.training.loop import train
 from trainer.training.step import train_step
 from trainer.wide_deep.model import WideDeep

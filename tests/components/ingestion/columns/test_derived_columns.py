@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from components.data_validation.reading import to_columns
 from components.ingestion.columns.parser import Parser
-from components.ingestion.columns.rejections import RowError
-from components.ingestion.formats.raw_rows import StoredTime
+from components.ingestion.formats.raw_rows import RowError, StoredTime
 from tests.components.ingestion.compared_readers import assert_the_same, blocks_of, in_blocks, one_by_one, settings_of
 from tests.components.ingestion.ingested import ingest
 from tests.trainer.small_deployment import to_example

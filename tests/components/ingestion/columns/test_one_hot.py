@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from components.ingestion.columns.parser import Parser
-from components.ingestion.columns.rejections import RowError
+from components.ingestion.formats.raw_rows import RowError
 from tests.components.ingestion.logs import write_rows
 from tests.components.ingestion.without_beam import in_batches, row_by_row
 from transform.config.columns import Column

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from components.ingestion.columns.parser import Parser
-from components.ingestion.columns.rejections import RowError, kept_text
-from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, StoredTime
+from components.ingestion.formats.raw_rows import MAX_KEPT_CHARACTERS, RowError, StoredTime, kept_text
 from transform.config.columns import Column, ColumnKind
 from transform.config.settings import Ingestion
 from transform.config.sources import LabelRule

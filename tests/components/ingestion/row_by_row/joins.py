@@ -9,7 +9,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 
-from components.ingestion.columns.rejections import Rejection, kept_text
+from components.ingestion.formats.raw_rows import Rejection, kept_text
 from tests.components.ingestion.row_by_row.examples import Impression
 from transform.config import sources
 from transform.feature import IMPRESSIONS

@@ -9,9 +9,9 @@ import apache_beam as beam
 from apache_beam import pvalue
 
 from components.ingestion.columns.parser import Parser
-from components.ingestion.columns.rejections import Rejection, RowError, kept_text
 from components.ingestion.counts import LineCounts
 from components.ingestion.formats.lines import LineTally
+from components.ingestion.formats.raw_rows import Rejection, RowError, kept_text
 from components.ingestion.formats.readers import TEXT_FORMATS, read_contents
 from tests.components.ingestion.row_by_row.evidence import FileSketch
 from tests.components.ingestion.row_by_row.joins import COUNTED, EVIDENCE, REJECTED

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from tests.trainer.memory_data import batches_of
-from trainer.evaluation import logits_function, measure
+from trainer.training.evaluation import logits_function, measure
 from trainer.training.position import Metrics
 from trainer.wide_deep.model import Features, WideDeep
 from transform.config.config import Config
