@@ -6,6 +6,8 @@ import re
 
 import click
 
+from transform.errors import UserError
+
 #: The suffix that Beam 2.77.0 appends to an error's text, and the line before a traceback in a worker's report.
 _BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
 _TRACEBACK = "Traceback (most recent call last):"
@@ -28,8 +30,6 @@ def first_line(error: BaseException) -> str:
 
 def sentence(error: Exception) -> str:
     """Returns an error as one sentence for the user."""
-    from transform.errors import UserError
-
     if isinstance(error, UserError):
         return _BEAM_STEP.sub("", str(error))
     if isinstance(error, click.ClickException):

@@ -15,7 +15,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components import storage
 from pipeline.metadata.connection import place_of
-from pipeline.metadata.contexts import NODE_RUN
+from pipeline.metadata.store import NODE_RUN
 from pipeline.workspace import Workspace
 from transform.errors import UserError
 

@@ -7,6 +7,7 @@ import sys
 import click
 
 from pipeline.cli.options import WORKSPACE, Group, quiet_imports, read_config
+from pipeline.workspace import Workspace
 
 
 @click.group(cls=Group)
@@ -19,8 +20,6 @@ def gates() -> None:
 @WORKSPACE
 def replay(config: str, workspace: str) -> None:
     """Decide again on the recorded inputs of past spans' gates, by CONFIG's thresholds."""
-    from pipeline.workspace import Workspace
-
     loaded = read_config(config)
     with quiet_imports():
         from pipeline.cli.display import console_for

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from transform.errors import InputError
+
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -18,7 +20,6 @@ import click
 def init(data: Path, out: Path | None, label: str | None, max_rows: int, force: bool) -> None:
     """Write a config guessed from a CSV, JSON Lines or Parquet file, each guess with its reason."""
     from pipeline.initial_config.config_text import config_name, initial_config, shell_word
-    from transform.errors import InputError
 
     out = out or Path(f"{config_name(data)}.yaml")
     if out.exists() and not force:

@@ -8,6 +8,8 @@ import sys
 import click
 
 from pipeline.cli.options import AS_JSON, WORKSPACE, Group, print_document, quiet_imports
+from pipeline.workspace import Workspace
+from transform.errors import InputError
 
 _MODEL = click.option(
     "--model", "name", help="The model's name (`name` in its config); required if the workspace has several."
@@ -28,7 +30,6 @@ def list_models(workspace: str, name: str | None, as_json: bool) -> None:
     """List the pushed versions and which one serves."""
     from pipeline.cli.display import console_for
     from pipeline.registry.list import VersionList, version_entries, versions_table
-    from pipeline.workspace import Workspace
 
     entries = version_entries(Workspace.existing(workspace), name)
     if as_json:
@@ -48,7 +49,6 @@ def show(version: int | None, workspace: str, name: str | None, as_json: bool) -
         from pipeline.cli.display import console_for
         from pipeline.registry.list import serving_root
         from pipeline.registry.record import provenance, record_table
-        from pipeline.workspace import Workspace
 
     place = Workspace.existing(workspace)
     connection = place.metadata_connection()
@@ -69,7 +69,6 @@ def diff(first: int, second: int, workspace: str, name: str | None, as_json: boo
     """Show in what the versions A and B differ: config, spans, code, metrics, vocabularies, catalog."""
     from pipeline.cli.display import console_for
     from pipeline.registry.list import serving_root
-    from pipeline.workspace import Workspace
 
     place = Workspace.existing(workspace)
     root = serving_root(place, name)
@@ -100,7 +99,6 @@ def rollback(workspace: str, name: str | None, to: int | None, reason: str, as_j
     """Make the previous version serve again, as a new version with its files."""
     from components.model_store.rollback import roll_back
     from pipeline.registry.list import record, serving_root
-    from pipeline.workspace import Workspace
 
     place = Workspace.existing(workspace)
     root = serving_root(place, name)
@@ -120,7 +118,6 @@ def pin(version: int, workspace: str, name: str | None, reason: str, as_json: bo
     """Keep a version: it is not removed, however many are pushed."""
     from components.model_store.pins import pin as pin_version
     from pipeline.registry.list import serving_root
-    from pipeline.workspace import Workspace
 
     root = serving_root(Workspace.existing(workspace), name)
     pin_version(root, version, reason)
@@ -136,7 +133,6 @@ def unpin(version: int, workspace: str, name: str | None, as_json: bool) -> None
     """Take a pin away: the version goes when it is old."""
     from components.model_store.pins import unpin as unpin_version
     from pipeline.registry.list import serving_root
-    from pipeline.workspace import Workspace
 
     root = serving_root(Workspace.existing(workspace), name)
     unpin_version(root, version)
@@ -166,7 +162,6 @@ def tf_serving(
 ) -> None:
     """Write which versions TF Serving loads: those with a label, and the newest. Other labels stay where they are."""
     from pipeline.registry.list import VersionChange, serving_root
-    from pipeline.workspace import Workspace
 
     place = Workspace.existing(workspace)
     model = os.path.basename(serving_root(place, name))
@@ -206,8 +201,6 @@ def _label(text: str) -> tuple[str, int]:
 def history(workspace: str, name: str | None, as_json: bool) -> None:
     """Show how each model did on the span after those that it was trained on, beside the model before it."""
     from pipeline.cli.display import console_for
-    from pipeline.workspace import Workspace
-    from transform.errors import InputError
 
     place = Workspace.existing(workspace)
     with quiet_imports():  # also hides TensorFlow's deprecation warning, as above

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from transform.errors import GateError, InputError, UserError
+
 if TYPE_CHECKING:  # importing them imports gRPC
     from serving.ranking_client.candidates import Candidate
     from serving.ranking_client.settings import ClientSettings
@@ -170,8 +172,6 @@ def load_test(
     **client: Any,
 ) -> None:
     """Send requests on schedule, answered or not, and measure from when each was to be sent."""
-    from transform.errors import GateError, UserError
-
     settings = _settings(**client)
     from pipeline.cli.display import console_for
     from serving.model_server.protos import import_protos_alone
@@ -222,8 +222,6 @@ def tune_client(requests_path: str, candidates: int, sizes: str, repetitions: in
     import dataclasses
     import statistics
 
-    from transform.errors import InputError
-
     settings = _settings(**client)
     from serving.model_server.protos import import_protos_alone
 
@@ -248,8 +246,6 @@ def tune_client(requests_path: str, candidates: int, sizes: str, repetitions: in
 
 
 def _context(text: str) -> dict[str, Any]:
-    from transform.errors import InputError
-
     try:
         context = json.loads(text)
     except ValueError as error:
@@ -263,7 +259,6 @@ def _candidates(items: str) -> list[Candidate]:
     from pydantic import ValidationError
 
     from serving.rank_service.bodies import NewItem
-    from transform.errors import InputError
 
     if not items.startswith("@"):
         return [item.strip() for item in items.split(",") if item.strip()]

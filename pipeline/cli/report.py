@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pipeline.cli.options import WORKSPACE, quiet_imports
+from pipeline.workspace import Workspace
 
 
 @click.command()
@@ -16,11 +17,9 @@ def report(run: str | None, workspace: str, is_opened: bool) -> None:
 
     RUN is the name of a file in the workspace's `reports/`, without `.json`.
     """
-    with quiet_imports():
-        from pipeline.report.rebuild import rebuild
-    from pipeline.workspace import Workspace
-
     with quiet_imports():  # also hides TensorFlow's deprecation warning at each reading of scores
+        from pipeline.report.rebuild import rebuild
+
         outcome = rebuild(Workspace.existing(workspace), run)
     click.echo(outcome.words)
     if is_opened:

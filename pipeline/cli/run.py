@@ -26,9 +26,10 @@ from pipeline.cli.options import (
     uncollected_imports,
 )
 from pipeline.errors import first_line
+from pipeline.workspace import Workspace, new_run_id
+from transform.errors import GateError, InputError, UnusableLogsError, UserError
 
 if TYPE_CHECKING:
-    from pipeline.workspace import Workspace
     from transform.config.beam import Beam
     from transform.config.config import Config
 
@@ -97,8 +98,6 @@ def run(
     reason = needed_reason(reason, {"--force-push": force_push, "--accept-span": accept_span})
     if backfill is not None and (span is not None or force_push or accept_span):
         raise click.UsageError("`--backfill` cannot be combined with `--span`, `--force-push` or `--accept-span`")
-    from pipeline.workspace import Workspace
-
     loaded = read_config(config)
     if rolling_window is not None:
         ingestion = dataclasses.replace(loaded.ingestion, window_spans=rolling_window)
@@ -119,7 +118,6 @@ def run(
 def _merge_beam_options(args: tuple[str, ...]) -> Beam:
     """Returns a config's section `beam` with the options of the command line."""
     from transform.config.beam import Beam, broken_rule
-    from transform.errors import InputError
 
     if (rule := broken_rule(args)) is not None:
         raise InputError(f"`--beam-arg` {rule}. Received: {list(args)}")
@@ -137,8 +135,6 @@ class _Shown:
 
 def _backfill(config: Config, place: Workspace, data_root: str, spans: range, shown: _Shown) -> bool:
     """Runs once for each span; returns whether a model was refused."""
-    from transform.errors import GateError, UnusableLogsError
-
     is_refused = False
     for span in spans:
         try:
@@ -159,8 +155,6 @@ def _run_once(
     """Runs the pipeline and prints the result; returns whether the model was refused."""
     from pipeline.check.rows import check_span
     from pipeline.cli.display import RunDisplay
-    from pipeline.workspace import new_run_id
-    from transform.errors import UserError
 
     started = time.monotonic()
     check_span(config, data_root, span)  # before TFX is imported, which takes seconds

@@ -21,6 +21,8 @@ from pipeline.cli.options import (
     quiet_imports,
     read_config,
 )
+from pipeline.workspace import Workspace
+from transform.errors import GateError, UserError
 
 if TYPE_CHECKING:
     from pipeline.compile.compiled import RunEnvironment
@@ -103,8 +105,6 @@ def run_node_command(
     stopped a scheduler's run: run the gate's node with --accept-span, then have the scheduler run the rest.
     """
     reason = needed_reason(reason, {"--accept-span": accept_span})
-    from pipeline.workspace import Workspace
-
     with quiet_imports():
         from pipeline.compile.compiled import RunEnvironment
     environment = RunEnvironment(str(Path(data).absolute()), Workspace.at(workspace))
@@ -140,8 +140,6 @@ def _run(
     """Runs a node and prints its result; after the last node, the final line, shown by schedulers, names the report."""
     from rich.console import Console
 
-    from transform.errors import GateError, UserError
-
     with quiet_imports():
         from absl import logging
 
@@ -175,8 +173,6 @@ def _run(
 @AS_JSON
 def gc(workspace: str, keep_runs: int, dry_run: bool, as_json: bool) -> None:
     """Remove old runs' artifacts; never what a version that is still there was made from."""
-    from pipeline.workspace import Workspace
-
     with quiet_imports():
         from pipeline.cli.display import console_for
         from pipeline.registry.garbage import collect_garbage, garbage_table

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from pipeline.cli.options import quiet_imports
+from transform.errors import UserError
 
 
 @click.command()
@@ -33,8 +34,6 @@ def simulate(
     with_label: bool,
 ) -> None:
     """Write a simulated app store's daily logs, installs, users and catalog."""
-    from transform.errors import UserError
-
     with quiet_imports():
         from pipeline.simulator import DayCounts
         from pipeline.simulator import simulate as simulate_store

@@ -13,6 +13,8 @@ import click
 
 from pipeline.cli.options import DATA, SPAN, read_config, uncollected_imports
 from pipeline.errors import first_line
+from pipeline.workspace import Workspace, new_run_id
+from transform.errors import UserError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -64,8 +66,6 @@ def try_command(
     loaded = {path: read_config(path) for path in paths}
     with tempfile.TemporaryDirectory(prefix="wdr-try-") as temporary:
         from pipeline.cli.display import RunDisplay, console_for
-        from pipeline.workspace import Workspace, new_run_id
-        from transform.errors import UserError
 
         workspace = Workspace.at(scratch or temporary)
         log_path = workspace.logs / f"{new_run_id()}.log"

@@ -22,7 +22,7 @@ from tfx.dsl.components.common.resolver import Resolver
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import pipeline_pb2
 
-from pipeline.metadata.contexts import NODE_RUN, node_run_name
+from pipeline.metadata.store import NODE_RUN, node_run_name
 
 _Channel: TypeAlias = Any  # a message without types: pipeline_pb2.InputSpec.Channel
 

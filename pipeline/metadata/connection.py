@@ -35,18 +35,12 @@ def connection_from(url: str) -> metadata_store_pb2.ConnectionConfig:
         raise InputError(_FORM)
     user, password = urllib.parse.unquote(str(parts.username)), urllib.parse.unquote(parts.password or "")
     connection = metadata_store_pb2.ConnectionConfig()
+    server = getattr(connection, parts.scheme)
+    server.host, server.user, server.password = str(parts.hostname), user, password
     if parts.scheme == "postgresql":
-        connection.postgresql.host = str(parts.hostname)
-        connection.postgresql.port = str(port)
-        connection.postgresql.user = user
-        connection.postgresql.password = password
-        connection.postgresql.dbname = database
+        server.port, server.dbname = str(port), database
     else:
-        connection.mysql.host = str(parts.hostname)
-        connection.mysql.port = port
-        connection.mysql.user = user
-        connection.mysql.password = password
-        connection.mysql.database = database
+        server.port, server.database = port, database
     return connection
 
 

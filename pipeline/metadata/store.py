@@ -19,6 +19,9 @@ import ml_metadata as mlmd
 from google.protobuf.message import Message
 from ml_metadata.proto import metadata_store_pb2
 
+#: The type of the context that this project adds to TFX's: it holds the executions of one node in one run.
+NODE_RUN = "node_run"
+
 #: The only filter query that TFX 1.21.0 uses in a run: executions that are in several contexts.
 _IN_CONTEXTS = re.compile(r"\(contexts_\d+\.id = \d+\)( AND \(contexts_\d+\.id = \d+\))+")
 
@@ -50,6 +53,11 @@ def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.Metadata
 def is_postgresql(connection: metadata_store_pb2.ConnectionConfig) -> bool:
     """Returns whether ML Metadata is on PostgreSQL."""
     return bool(connection.WhichOneof("config") == "postgresql")
+
+
+def node_run_name(run: str, node: str) -> str:
+    """Returns the name of the context that holds a node's executions in a run."""
+    return f"{run}.{node}"
 
 
 class _Store(mlmd.MetadataStore):  # type: ignore[misc]

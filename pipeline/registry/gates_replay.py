@@ -15,6 +15,7 @@ from components.artifacts import GATE_RECORD
 from components.data_validation import findings as data_gate
 from components.data_validation.decision import decide_inputs
 from components.gate_records import Finding, GateRecord, read_record
+from components.lineage import artifacts_of_pipeline
 from components.quality_gate import judgement as quality
 from components.quality_gate.inputs import EarlierSpan, QualityInputs
 from components.quality_gate.rules import decide
@@ -94,11 +95,8 @@ def _replay_quality(records: Sequence[GateRecord], config: Config) -> list[Repla
 
 def recorded(connection: metadata_store_pb2.ConnectionConfig, pipeline_name: str) -> list[GateRecord]:
     """Reads the records of a pipeline's gates, the newest of each gate and span."""
-    store = open_store(connection)
-    context = store.get_context_by_type_and_name("pipeline", pipeline_name)
-    artifacts = store.get_artifacts_by_context(context.id) if context else []
     newest: dict[tuple[str, int], str] = {}
-    for artifact in sorted(artifacts, key=lambda a: a.id):
+    for artifact in sorted(artifacts_of_pipeline(open_store(connection), pipeline_name), key=lambda a: a.id):
         if artifact.type == GATE_RECORD and artifact.state == metadata_store_pb2.Artifact.LIVE:
             properties = artifact.custom_properties
             key = (properties[gate_records.GATE].string_value, properties[gate_records.SPAN].int_value)

@@ -116,20 +116,8 @@ def version_entries(workspace: Workspace, name: str | None = None) -> list[Versi
         found, pinned = versions(root), pins(root)
         for version in found:
             path = version_path(root, version)
-            manifest = read_manifest(path)
-            serves = version == found[-1]
-            entries.append(
-                VersionEntry(
-                    model,
-                    version,
-                    manifest.spans,
-                    serves,
-                    pinned.get(version),
-                    manifest.pushed_at,
-                    note(manifest),
-                    path,
-                )
-            )
+            made, serves, pin = read_manifest(path), version == found[-1], pinned.get(version)
+            entries.append(VersionEntry(model, version, made.spans, serves, pin, made.pushed_at, note(made), path))
     return entries
 
 

@@ -29,8 +29,6 @@ from pipeline.workspace import Workspace
 from transform.errors import InputError
 
 #: The URI schemes that the launcher stages, each below a folder of its own.
-STAGED = ("gs", "minio", "s3")
-
 _FOLDERS = {"gs": "gcs", "minio": "minio", "s3": "s3"}
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
 import ml_metadata as mlmd
+import psutil
+import pyarrow as pa
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 
@@ -23,7 +25,6 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.compile.ir import compile_ir
 from pipeline.metadata.handle import Metadata
-from pipeline.runner.memory import release_free_memory
 
 State = Literal["running", "done", "cached"]
 
@@ -134,6 +135,16 @@ def launch_node(
     if state is None:
         raise NodeFailedError(f"{node_id} did not run: its inputs did not resolve; the log says which")
     return NodeEvent(node_id, state, time.monotonic() - started, info.execution_id)
+
+
+def release_free_memory() -> None:
+    """Returns to the operating system what was freed, and what Arrow's and the C library's allocators keep for later.
+
+    Otherwise it stays with the process: all nodes of `wdr run` run in one, and `infra_validation` starts others beside
+    it.
+    """
+    pa.default_memory_pool().release_unused()
+    psutil.heap_trim()
 
 
 def _beam_operator(

@@ -20,8 +20,8 @@ from pipeline.check.rows import check_files
 from pipeline.claim.lock import node_claimed
 from pipeline.compile.compiled import INGESTION_IR_FILE, IR_FILE, RunEnvironment, read_config, read_ir, read_topology
 from pipeline.compile.topology import Topology, marker_path
-from pipeline.metadata.contexts import NODE_RUN, node_run_name
 from pipeline.metadata.handle import Metadata, allow_long_values
+from pipeline.metadata.store import NODE_RUN, node_run_name
 from pipeline.nodes.names import EXAMPLE_GEN, SCHEMA_GEN
 from pipeline.report.run_report import RunResult, has_ended
 from pipeline.runner.launch import NodeEvent, launch_node, run_nodes

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from ml_metadata.proto import metadata_store_pb2
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto import transform_pb2
 
 from components.fingerprint import code_fingerprint
 from components.ingestion.component import ImpressionExampleGen
+from components.lineage import read_artifacts
 from components.row_sample import ALL_ROWS, SampleExamples
 from components.stateful_transform import StatefulTransform
 from pipeline.beam_options import make_beam_args
@@ -74,12 +74,16 @@ def prepare_rows(
     config = dataclasses.replace(config, name=_NAME)
     write_schema(config, workspace)
     pipeline = _pipeline(config, data_root, span, ALL_ROWS if num_rows is None else num_rows, workspace)
-    connection, executions = workspace.sqlite_connection(), {}
+    connection, executions = workspace.sqlite_connection(), dict[str, int]()
     for event in run_nodes(compile_pipeline(pipeline, new_run_id()), connection, make_beam_args(config.beam)):
         on_event(event)
-        executions[event.node_id] = event.execution_id
-    transformed = dict(_outputs(connection, executions[_TRANSFORM]))
-    raw = dict(_outputs(connection, executions[_SAMPLE]))
+        if event.execution_id is not None:
+            executions[event.node_id] = event.execution_id
+    with Metadata(connection) as handle:
+        raw, transformed = (
+            {artifact.type: artifact.uri for artifact in read_artifacts(handle.store, executions[node], inputs=False)}
+            for node in (_SAMPLE, _TRANSFORM)
+        )
     eval_folder = os.path.join(raw["Examples"], "Split-eval")
     return PreparedRows(eval_folder, transformed["TransformGraph"], transformed["Examples"])
 
@@ -118,12 +122,3 @@ def _pipeline(
         components=[example_gen, sample, schema_gen, transform],
         enable_cache=True,
     )
-
-
-def _outputs(connection: metadata_store_pb2.ConnectionConfig, execution: int | None) -> Iterator[tuple[str, str]]:
-    """Yields the type and the folder of each output of an execution."""
-    with Metadata(connection) as handle:
-        events = handle.store.get_events_by_execution_ids([execution])
-        made = [event.artifact_id for event in events if event.type == metadata_store_pb2.Event.OUTPUT]
-        for artifact in handle.store.get_artifacts_by_id(made):
-            yield artifact.type, artifact.uri

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import psutil
 
-from pipeline.runner.memory import release_free_memory
+from pipeline.runner.launch import release_free_memory
 
 
 def test_freed_memory_is_returned() -> None:

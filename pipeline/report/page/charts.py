@@ -42,12 +42,10 @@ def lines(
     y: str,
     *,
     diagonal: bool = False,
-    zero: bool = True,
     points: bool = False,
-    area: bool = False,
+    histogram: bool = False,
     ordinal: bool = False,
     series: Sequence[str] = (),
-    step: bool = False,
 ) -> Spec:
     """Returns one line per series.
 
@@ -56,21 +54,20 @@ def lines(
       x: The title of the horizontal axis.
       y: The title of the vertical axis.
       diagonal: Whether to draw the line y = x.
-      zero: Whether the vertical axis begins at zero.
       points: Whether to mark the points.
-      area: Whether to fill the area below a line.
-      ordinal: Whether `x` is a name or a number of which only the order counts.
+      histogram: Whether a line has steps, with the area below it filled.
+      ordinal: Whether `x` is a number of which only the order counts, such as an epoch; the points are then marked, and
+        the vertical axis need not begin at zero.
       series: The order of the series.
-      step: Whether a line has steps, as a histogram.
     """
     kind: Literal["O", "Q"] = "O" if ordinal else "Q"
-    mark: dict[str, Any] = {"point": points, "interpolate": "step-after" if step else "linear"}
+    mark: dict[str, Any] = {"point": points or ordinal, "interpolate": "step-after" if histogram else "linear"}
     base = alt.Chart(_values(data))
-    dash = {} if area else {"strokeDash": alt.StrokeDash("s:N", sort=list(series) or None).legend(None)}
-    drawn = base.mark_area(line=True, opacity=0.25, **mark) if area else base.mark_line(strokeWidth=2, **mark)
+    dash = {} if histogram else {"strokeDash": alt.StrokeDash("s:N", sort=list(series) or None).legend(None)}
+    drawn = base.mark_area(line=True, opacity=0.25, **mark) if histogram else base.mark_line(strokeWidth=2, **mark)
     chart = drawn.encode(
         x=_axis(alt.X(f"x:{kind}", sort=None), x, ordinal),
-        y=alt.Y("y:Q").title(y).scale(zero=zero).stack(None),
+        y=alt.Y("y:Q").title(y).scale(zero=not ordinal).stack(None),
         color=_colour(data, series),
         tooltip=[alt.Tooltip("s:N").title("series"), _tip("x", x, kind), _tip("y", y, "Q")],
         **dash,

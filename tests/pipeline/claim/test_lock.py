@@ -17,7 +17,7 @@ from tfx.orchestration import metadata
 
 from pipeline.claim.lock import NoLockError, WorkspaceBusyError, claimed, node_claimed
 from pipeline.claim.owner import ForeignDatabaseError, MovedWorkspaceError, check_owner
-from pipeline.metadata.contexts import NODE_RUN
+from pipeline.metadata.store import NODE_RUN
 from pipeline.workspace import Workspace
 
 _HOLDER = """

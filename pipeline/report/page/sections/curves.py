@@ -142,7 +142,7 @@ def _distribution(histograms: Mapping[str, Histogram]) -> Figure:
     table = Table("Share of examples by score", ("score", *(f"#{name}" for name in shares)), rows)
     means_of = {name: float(h.scores.sum() / h.examples.sum()) for name, h in histograms.items()}
     words = "Mean score: " + ", ".join(f"{name} {numbers.metric(mean)}" for name, mean in means_of.items()) + "."
-    spec = charts.lines(data, "score", "share of examples", area=True, step=True, series=list(histograms))
+    spec = charts.lines(data, "score", "share of examples", histogram=True, series=list(histograms))
     return Figure("Distribution of scores", words, spec, table)
 
 

@@ -131,17 +131,8 @@ def _tables(now: Statistics, drift: Mapping[str, Drift]) -> Iterator[Block]:
                 distinct = "–"
             textual.append((name, missing, distinct, numbers.short(common.avg_num_values), words))
     if numeric:
-        columns: tuple[str, ...] = (
-            "feature",
-            "#missing",
-            "#minimum",
-            "#median",
-            "#mean",
-            "#maximum",
-            "#deviation",
-            "#zero",
-        )
-        yield Table.bounded("Numeric features of the span's training examples", columns, numeric)
+        of_numbers = ("feature", "#missing", "#minimum", "#median", "#mean", "#maximum", "#deviation", "#zero")
+        yield Table.bounded("Numeric features of the span's training examples", of_numbers, numeric)
     if textual:
         columns = ("feature", "#missing", "#distinct", "#values per example", "most frequent value")
         yield Table.bounded("Categorical features of the span's training examples", columns, textual)
@@ -202,7 +193,7 @@ def _numeric_chart(name: str, named: Statistics) -> Figure | None:
     ]
     means = "; ".join(f"mean {numbers.short(f.num_stats.mean)} in {series}" for series, f in named.items())
     table = Table(f"Share of values of {name}", ("value", *(f"#{series}" for series in shares)), rows)
-    spec = charts.lines(data, "value", "share", area=True, step=True, series=list(shares))
+    spec = charts.lines(data, "value", "share", histogram=True, series=list(shares))
     return Figure(name, f"Histogram of {name}; {means}.", spec, table)
 
 

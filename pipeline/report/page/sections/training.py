@@ -61,7 +61,7 @@ def _figures(training: TrainingReport) -> Iterator[Block]:
         "training loss is that before its own step, so the first epoch's is higher."
     )
     series = (_TRAINING, _VALIDATION)
-    spec = charts.lines(losses, "epoch", "loss", zero=False, points=True, ordinal=True, series=series)
+    spec = charts.lines(losses, "epoch", "loss", ordinal=True, series=series)
     yield Figure("Loss by epoch", words, spec, data)
     aucs = [{"x": e.epoch, "y": e.validation.auc, "s": "validation AUC"} for e in shown if e.validation.auc is not None]
     if aucs:
@@ -69,7 +69,7 @@ def _figures(training: TrainingReport) -> Iterator[Block]:
             f"Validation AUC from {_or_dash(epochs[0].validation.auc)} to {_or_dash(epochs[-1].validation.auc)}; "
             f"epoch {training.exported_epoch} is exported."
         )
-        spec = charts.lines(aucs, "epoch", "AUC", zero=False, points=True, ordinal=True)
+        spec = charts.lines(aucs, "epoch", "AUC", ordinal=True)
         yield Figure("AUC by epoch", words, spec, data)
 
 
