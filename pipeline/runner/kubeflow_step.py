@@ -119,7 +119,8 @@ class Step:
         """Returns the path in this container at which the launcher stages a URI on an object store."""
         scheme, separator, key = uri.partition("://")
         if not separator or scheme not in _FOLDERS or ".." in key.split("/"):
-            raise InputError(f"an artifact's place begins with one of {[f'{s}://' for s in STAGED]}. Received: {uri!r}")
+            allowed = [f"{name}://" for name in _FOLDERS]
+            raise InputError(f"an artifact's place begins with one of {allowed}. Received: {uri!r}")
         return self._root / _FOLDERS[scheme] / key
 
     def _value(self, name: str) -> Any:

@@ -37,14 +37,14 @@ def write_part(table: pa.Table, folder: Path, part: int, file_format: str, *, co
     path = folder / f"part-{part:05d}.{file_format}{'.gz' if compress else ''}"
     if file_format == "parquet":
         pq.write_table(table, path)
-    elif file_format == "tfrecord":
-        _write_tfrecord(table, path, compress)
-    else:
-        with pa.output_stream(path, compression="gzip" if compress else None) as stream:
-            if file_format == "jsonl":
-                _write_jsonl(table, stream)
-            else:
-                _write_delimited(table, stream, _DELIMITERS[file_format])
+        return path
+    with pa.output_stream(path, compression="gzip" if compress else None) as stream:
+        if file_format == "tfrecord":
+            _write_tfrecord(table, stream)
+        elif file_format == "jsonl":
+            _write_jsonl(table, stream)
+        else:
+            _write_delimited(table, stream, _DELIMITERS[file_format])
     return path
 
 
@@ -63,33 +63,21 @@ def _write_jsonl(table: pa.Table, stream: pa.NativeFile) -> None:
         stream.write(frame.to_json(orient="records", lines=True).encode())
 
 
-def _write_tfrecord(table: pa.Table, path: Path, compress: bool) -> None:
-    # Imported here: TensorFlow takes seconds to import, and only this format needs it.
-    import tensorflow as tf
-    from tfx_bsl.coders.example_coder import RecordBatchToExamplesEncoder
+def _write_tfrecord(table: pa.Table, stream: pa.NativeFile) -> None:
+    from components.examples import encoding
+    from components.examples.writing import framed  # here: it imports Beam, and only this format needs it
 
-    encoder = RecordBatchToExamplesEncoder()
-    names = table.column_names
-    with tf.io.TFRecordWriter(str(path), "GZIP" if compress else "") as writer:
-        for start in range(0, table.num_rows, _EXAMPLES_AT_ONCE):
-            rows = table.slice(start, _EXAMPLES_AT_ONCE).combine_chunks()
-            columns = [_as_feature(column.combine_chunks()) for column in rows.columns]
-            for example in encoder.encode(pa.RecordBatch.from_arrays(columns, names)):
-                writer.write(example)
-
-
-def _as_feature(column: pa.Array) -> pa.ListArray:
-    """Returns the column as a tf.Example feature: a list of bytes, int64 or float32 per row; null if missing."""
-    if pa.types.is_list(column.type):
-        return column.cast(pa.list_(pa.binary()))
-    if pa.types.is_string(column.type):
-        column = column.cast(pa.binary())
-    elif pa.types.is_floating(column.type):
-        column = column.cast(pa.float32())
-    # Row i's list holds entry i only; a null offset makes the row null, and null entries are dropped first.
-    present = column.is_valid()
-    ends = pc.cumulative_sum(present.cast(pa.int32()))
-    offsets = pc.subtract(ends, present.cast(pa.int32()))
-    offsets = pc.if_else(present, offsets, pa.scalar(None, pa.int32()))
-    last = pa.array([len(column) - column.null_count], pa.int32())
-    return pa.ListArray.from_arrays(pa.concat_arrays([offsets, last]), column.drop_null())
+    for start in range(0, table.num_rows, _EXAMPLES_AT_ONCE):
+        rows = table.slice(start, _EXAMPLES_AT_ONCE).combine_chunks()
+        entries = []
+        for name in sorted(table.column_names):
+            column = rows.column(name).combine_chunks()
+            if pa.types.is_list(column.type):
+                entries.append(encoding.list_entries(name, column))
+            elif pa.types.is_string(column.type):
+                entries.append(encoding.text_entries(name, column))
+            elif pa.types.is_floating(column.type):
+                entries.append(encoding.float_entries(name, column))
+            else:
+                entries.append(encoding.int_entries(name, column.to_numpy()))
+        stream.write(framed(encoding.examples(entries)))
