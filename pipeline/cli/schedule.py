@@ -119,8 +119,8 @@ def kubeflow_step(nodes: tuple[str, ...], executor_input: str) -> None:
     """Run one node, or several, as a step of Kubeflow Pipelines."""
     with quiet_imports():
         from pipeline.nodes.names import EXAMPLE_GEN
-        from pipeline.runner.kubeflow_step import Step, staging_root
-    step = Step(executor_input, staging_root())
+        from pipeline.runner.kubeflow_step import Step
+    step = Step(executor_input)
     if EXAMPLE_GEN in nodes:
         step.wait_for_logs()
     for node in nodes:

@@ -13,7 +13,7 @@ from typing import Literal
 
 from components.ingestion.columns.rule import MAX_FLOAT
 from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, is_number, shown
-from pipeline.initial_config.times import parts_of_times
+from pipeline.initial_config.times import SECONDS, parts_of_times
 from transform.example_keys import RESERVED_NAMES
 from transform.feature import Side
 from transform.feature_kinds import KINDS, KindName
@@ -281,7 +281,8 @@ def _is_time(column: Column, values: Sequence[str], words: set[str]) -> bool:
 
 
 def _is_second(text: str) -> bool:
-    return is_number(text) and 100_000_000 <= float(text) < 4_102_444_800 and not re.fullmatch(r"(19|20)\d{6}", text)
+    low, high = SECONDS
+    return is_number(text) and low <= float(text) < high and not re.fullmatch(r"(19|20)\d{6}", text)
 
 
 def _is_iso_8601(text: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import math
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -12,7 +11,7 @@ from pipeline.initial_config.sample import shown
 from transform.derived_times import MONTHS, TimeForm, TimeFormat, TimePart
 
 #: The numbers, in seconds since 1970, that are times if their column's name says so: from 1973 to 2099.
-_SECONDS = (100_000_000, 4_102_444_800)
+SECONDS = (100_000_000, 4_102_444_800)
 
 
 class PartOfTime(NamedTuple):
@@ -61,21 +60,14 @@ def parts_of_times(values: Iterable[str], *, is_named_time: bool, is_stored_time
 
 def _infer_form(texts: list[str], is_named_time: bool) -> TimeForm | None:
     forms = [TimeForm("iso", needs_hour=True), TimeForm("iso"), TimeForm("day_month_year")]
-    if is_named_time and texts and all(re.fullmatch(r"[0-9.]+", text) for text in texts):
-        low, high = _SECONDS
-        numbers = [_number(text) for text in texts]
+    if is_named_time and texts and all(re.fullmatch(r"[0-9]+\.?[0-9]*", text) for text in texts):
+        low, high = SECONDS
+        numbers = list(map(float, texts))
         if all(low <= number < high for number in numbers):
             forms.append(TimeForm("epoch_seconds"))
         elif all(low * 1000 <= number < high * 1000 for number in numbers):
             forms.append(TimeForm("epoch_milliseconds"))
     return next((form for form in forms if texts and all(map(form.matches, texts))), None)
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:  # several full stops
-        return math.nan
 
 
 def _time(text: str, time_format: TimeFormat) -> datetime.datetime:

@@ -125,18 +125,14 @@ def _find_latest_runs(store: mlmd.MetadataStore, keep_runs: int) -> tuple[set[in
         runs = []
         for run in store.get_contexts_by_type("pipeline_run"):
             executions = {e.id for e in store.get_executions_by_context(run.id)} & type_of.keys()
-            if len(executions) > 1 and _is_whole({type_of[id_] for id_ in executions}):
+            # Others have ingested an earlier span.
+            if len(executions) > 1 and not {type_of[id_] for id_ in executions} <= _OF_INGESTION:
                 runs.append(_Run(min(executions), run.create_time_since_epoch / 1000))
         latest = sorted(runs)[-keep_runs:]
         since = [execution for execution in type_of if latest and execution >= latest[0].first_execution]
         kept |= {event.artifact_id for event in store.get_events_by_execution_ids(since)}  # includes resolvers' outputs
         beginnings += [run.began for run in latest]
     return kept, min(beginnings, default=0.0)
-
-
-def _is_whole(types: set[str]) -> bool:
-    """Returns whether executions of such types make a run, rather than the ingestion of an earlier span."""
-    return bool(types - _OF_INGESTION)
 
 
 def _for_the_next_run(store: mlmd.MetadataStore) -> set[int]:

@@ -33,24 +33,22 @@ _FOLDERS = {"gs": "gcs", "minio": "minio", "s3": "s3"}
 
 
 class Step:
-    """A step, as the launcher describes it.
+    """A step, as the launcher describes it. URIs are staged below `/`, or in tests below WDR_STAGING_ROOT.
 
     Args:
       executor_input: The serialized ExecutorInput, JSON.
-      root: The folder below which URIs are staged; `/`, except in tests.
 
     Raises:
       InputError: If it is not an ExecutorInput, or lacks a parameter.
     """
 
-    def __init__(self, executor_input: str, root: Path = Path("/")):
+    def __init__(self, executor_input: str):
         try:
             self._input = json_format.Parse(
                 executor_input, pipeline_spec_pb2.ExecutorInput(), ignore_unknown_fields=True
             )
         except json_format.ParseError as error:
             raise InputError(f"a step is given an ExecutorInput as JSON. Received: {error}") from error
-        self._root = root
         self.compiled = Path(self._text("compiled"))
         self.environment = RunEnvironment(self._text("data"), Workspace.at(self._text("workspace")))
         self.run_id = self._text("run_id")
@@ -121,7 +119,7 @@ class Step:
         if not separator or scheme not in _FOLDERS or ".." in key.split("/"):
             allowed = [f"{name}://" for name in _FOLDERS]
             raise InputError(f"an artifact's place begins with one of {allowed}. Received: {uri!r}")
-        return self._root / _FOLDERS[scheme] / key
+        return Path(os.environ.get("WDR_STAGING_ROOT", "/")) / _FOLDERS[scheme] / key
 
     def _value(self, name: str) -> Any:
         values = self._input.inputs.parameter_values
@@ -131,8 +129,3 @@ class Step:
 
     def _text(self, name: str) -> str:
         return str(self._value(name).string_value)
-
-
-def staging_root() -> Path:
-    """Returns the folder below which URIs are staged."""
-    return Path(os.environ.get("WDR_STAGING_ROOT", "/"))

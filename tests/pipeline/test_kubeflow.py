@@ -175,8 +175,11 @@ def test_a_backend_that_does_not_tell_the_time_is_told_of(compiled: Path, tmp_pa
         _ = step.span
 
 
-def test_what_became_of_a_node_is_told_where_the_launcher_looks(compiled: Path, tmp_path: Path) -> None:
-    step = Step(executor_input(compiled, tmp_path), tmp_path / "staged")
+def test_what_became_of_a_node_is_told_where_the_launcher_looks(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WDR_STAGING_ROOT", str(tmp_path / "staged"))
+    step = Step(executor_input(compiled, tmp_path))
     step.report(NodeEvent("trainer", "done", 12.5, 40), None)
     reported = {"node": "trainer", "state": "done", "execution": 40}
     place = "minio/mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
@@ -188,8 +191,11 @@ def test_what_became_of_a_node_is_told_where_the_launcher_looks(compiled: Path, 
     assert json_format.MessageToDict(report.metadata) == reported
 
 
-def test_after_the_last_node_the_step_has_the_run_s_result(compiled: Path, tmp_path: Path) -> None:
-    step = Step(executor_input(compiled, tmp_path), tmp_path / "staged")
+def test_after_the_last_node_the_step_has_the_run_s_result(
+    compiled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WDR_STAGING_ROOT", str(tmp_path / "staged"))
+    step = Step(executor_input(compiled, tmp_path))
     step.report(NodeEvent("push", "done", 1.5, 41), run_result(status="refused", version=None, refusals=("a", "b")))
     place = "minio/mlpipeline/v2/artifacts/small-store/7d0c/trainer/report"
     assert json.loads((tmp_path / "staged" / place).read_text()) == {
