@@ -32,9 +32,8 @@ from components.lineage import (
     was_let_through,
     was_stopped,
 )
-from components.model_store.anchor import find_anchor, list_versions
 from components.model_store.identity import is_same_model, version_before
-from components.model_store.manifest import Manifest
+from components.model_store.manifest import Manifest, find_anchor, list_versions
 from components.model_store.served_models import import_version, known_model, place_of
 from components.model_store.versions import history
 

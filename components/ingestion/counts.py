@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
@@ -160,43 +159,32 @@ def unfitness(counts: Counts, ingestion: Ingestion) -> str:
 
 def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Counts:
     """Builds Counts from the sums by key."""
-    result: dict[str, Any] = {
-        "read": {},
-        "rejected": {},
-        "lines": {},
-        "labels": {},
-        "unmatched": {},
-        "unusable": [],
-        "unknown": 0,
-    }
+    found, unknown_labels, unusable = Counts(span), 0, []
+    lines: dict[str, dict[str, int]] = {}
     for key, number in sorted(pairs):
         match key:
             case ("read", source):
-                result["read"][source] = number
+                found.read[source] = number
             case ("rejected", source, reason):
-                result["rejected"].setdefault(source, {})[reason] = number
+                found.rejected.setdefault(source, {})[reason] = number
             case ("lines", source, field):
-                result["lines"].setdefault(source, {})[field] = number
+                lines.setdefault(source, {})[field] = number
             case ("label", split, label, _):
-                by_label = result["labels"].setdefault(split, {})
+                by_label = found.labels.setdefault(split, {})
                 by_label[label] = by_label.get(label, 0) + number
             case ("install" | "unmatched_rejected", _):
                 pass  # used in the evidence only
             case ("unknown_label",):
-                result["unknown"] = number
+                unknown_labels = number
             case ("unmatched", table):
-                result["unmatched"][table] = number
+                found.unmatched[table] = number
             case ("unusable", sentence):
-                result["unusable"].append(sentence)
+                unusable.append(sentence)
             case _:
                 raise ValueError(f"unknown count: {key}")
-    return Counts(
-        span=span,
-        read=result["read"],
-        rejected=result["rejected"],
-        lines={source: LineCounts(**fields) for source, fields in result["lines"].items()},
-        labels=result["labels"],
-        unknown_labels=result["unknown"],
-        unmatched=result["unmatched"],
-        unusable_files=tuple(result["unusable"]),
+    return dataclasses.replace(
+        found,
+        lines={source: LineCounts(**fields) for source, fields in lines.items()},
+        unknown_labels=unknown_labels,
+        unusable_files=tuple(unusable),
     )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from components.model_store.anchor import find_anchor, list_versions
-from components.model_store.manifest import read_manifest
+from components.model_store.manifest import find_anchor, list_versions, read_manifest
 from components.model_store.pins import pins
 from components.model_store.versions import remove_version, version_path, versions
 

@@ -21,22 +21,7 @@ from transform.config.evaluation import HIGHER_IS_BETTER, kind_of
 BEYOND_CHANCE = 3.0
 
 
-@dataclasses.dataclass(frozen=True)
-class Pooled:
-    """Pooled differences of several spans.
-
-    Attributes:
-      estimate: The weighted mean of the differences.
-      standard_error: The standard error of the mean.
-      num_spans: The number of spans pooled.
-    """
-
-    estimate: float
-    standard_error: float
-    num_spans: int
-
-
-def pool(differences: Sequence[PairedDifference]) -> Pooled:
+def pool(differences: Sequence[PairedDifference]) -> PairedDifference:
     """Returns the weighted mean of spans' differences, given oldest first, at least one.
 
     A span's weight is its position, 1 for the oldest, divided by its variance or by the last span's, whichever is
@@ -52,7 +37,7 @@ def pool(differences: Sequence[PairedDifference]) -> Pooled:
     pairs = list(zip(weights, differences, strict=True))
     estimate = sum(weight * d.estimate for weight, d in pairs) / total
     variance = sum((weight * d.standard_error) ** 2 for weight, d in pairs) / total**2
-    return Pooled(estimate, math.sqrt(variance), len(differences))
+    return PairedDifference(estimate, math.sqrt(variance))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +76,18 @@ def judged(
         return
     sign = 1 if HIGHER_IS_BETTER[kind_of(pooling.subject.split(" ", 1)[0])] else -1
     known = [difference for difference in before if difference is not None]
-    pooled = pool([*known, own][-pooling.num_spans :])
+    last = [*known, own][-pooling.num_spans :]
+    pooled = pool(last)
     loss, own_loss, half_width = -sign * pooled.estimate, -sign * own.estimate, BEYOND_CHANCE * pooled.standard_error
     if min(loss, own_loss) > bound and loss > half_width:
         sentence = (
             f"{words}. Received: worse by {own_loss:.4f} on this span's {rows:,} examples, and by {loss:.4f} ± "
-            f"{half_width:.4f} over {count_of_spans(pooled.num_spans)}"
+            f"{half_width:.4f} over {count_of_spans(len(last))}"
         )
         yield Finding(GATE, rule, "refuse", pooling.subject, loss, bound, rows, sentence)
     elif half_width > bound:
         sentence = (
-            f"{words}: cannot be judged yet: with {pooled.num_spans} of {pooling.num_spans} spans, only a difference "
+            f"{words}: cannot be judged yet: with {len(last)} of {pooling.num_spans} spans, only a difference "
             f"above {half_width:.4f} is beyond chance"
         )
         yield Finding(GATE, rule, "cannot_judge", pooling.subject, loss, bound, rows, sentence)

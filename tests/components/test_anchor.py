@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.model_store.anchor import find_anchor
-from components.model_store.manifest import Manifest
+from components.model_store.manifest import Manifest, find_anchor
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, history

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import tensorflow as tf
 
 from trainer.explanations.integrated_gradients import mean_gradients
 from trainer.wide_deep.model import Features, WideDeep, read_batch_size
 from transform.feature import middle_number
+from transform.signature_names import (
+    DEEP_ATTRIBUTIONS_OUTPUT,
+    DEEP_BASELINE_LOGITS_OUTPUT,
+    DEEP_GAPS_OUTPUT,
+    DEEP_LOGITS_OUTPUT,
+)
 
-
-class DeepPart(NamedTuple):
-    """What the deep logit of each row consists of.
-
-    Attributes:
-      logits: float32 `[rows]`.
-      baseline_logits: The deep logit of the baseline, float32 `[rows]`, the same for all rows.
-      attributions: By feature of the model's layout, float32 `[rows, features]`.
-      gaps: logits - baseline_logits - Σ attributions, float32 `[rows]`.
-    """
-
-    logits: tf.Tensor
-    baseline_logits: tf.Tensor
-    attributions: tf.Tensor
-    gaps: tf.Tensor
+_OUTPUTS = (DEEP_LOGITS_OUTPUT, DEEP_BASELINE_LOGITS_OUTPUT, DEEP_ATTRIBUTIONS_OUTPUT, DEEP_GAPS_OUTPUT)
 
 
 def deep_baseline(model: WideDeep) -> np.ndarray:
@@ -39,7 +29,7 @@ def deep_baseline(model: WideDeep) -> np.ndarray:
     return np.array([[value for block in blocks for value in block]], np.float32)
 
 
-def explain_deep(model: WideDeep, features: Features) -> DeepPart:
+def explain_deep(model: WideDeep, features: Features) -> dict[str, tf.Tensor]:
     """Attributes the deep logit of each row to the features, by integrated gradients.
 
     Args:
@@ -47,12 +37,14 @@ def explain_deep(model: WideDeep, features: Features) -> DeepPart:
       features: By transformed name, as in `WideDeep.deep_input`.
 
     Returns:
-      The attributions; zeros, of no feature, if the model has no deep part.
+      By the outputs' names of an explanation (`transform.signature_names`), float32: the logits, `[rows]`; those of the
+      baseline, the same for all rows; the attributions, `[rows, features]`, by feature of the model's layout; and the
+      gaps: logits - baseline logits - Σ attributions. Zeros, of no feature, if the model has no deep part.
     """
     hidden_layers = model.hidden_layers
     if hidden_layers is None:
         zeros = tf.zeros([read_batch_size(features)])
-        return DeepPart(zeros, zeros, tf.zeros([tf.size(zeros), 0]), zeros)
+        return dict(zip(_OUTPUTS, (zeros, zeros, tf.zeros([tf.size(zeros), 0]), zeros), strict=True))
     kernel, bias = (hidden_layers.named_variables[f"dense_0/{name}"] for name in ("kernel", "bias"))
     baseline = tf.constant(deep_baseline(model))
     inputs = tf.ensure_shape(model.deep_input(features), [None, baseline.shape[1]])
@@ -64,6 +56,5 @@ def explain_deep(model: WideDeep, features: Features) -> DeepPart:
     attributions = tf.stack([tf.reduce_sum(part, axis=1) for part in parts], axis=1)
     logits, at_baseline = hidden_layers.after_first_sum(end), hidden_layers.after_first_sum(start)
     baseline_logits = tf.tile(at_baseline, tf.shape(logits))
-    return DeepPart(
-        logits, baseline_logits, attributions, logits - baseline_logits - tf.reduce_sum(attributions, axis=1)
-    )
+    gaps = logits - baseline_logits - tf.reduce_sum(attributions, axis=1)
+    return dict(zip(_OUTPUTS, (logits, baseline_logits, attributions, gaps), strict=True))

@@ -14,10 +14,7 @@ from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
 from transform.signature_names import (
     BIAS_OUTPUT,
     CONTEXT_INPUT,
-    DEEP_ATTRIBUTIONS_OUTPUT,
-    DEEP_BASELINE_LOGITS_OUTPUT,
     DEEP_FEATURES_OUTPUT,
-    DEEP_GAPS_OUTPUT,
     DEEP_LOGITS_OUTPUT,
     DEEP_VALUES_OUTPUT,
     EXAMPLES_INPUT,
@@ -27,8 +24,6 @@ from transform.signature_names import (
     ITEMS_INPUT,
     MAX_EXPLAINED,
     SCORES_OUTPUT,
-    WIDE_FEATURES_OUTPUT,
-    WIDE_VALUES_OUTPUT,
     WIDE_WEIGHTS_OUTPUT,
 )
 
@@ -62,21 +57,16 @@ class Explainer:
         num_rows = read_batch_size(features)
         wide = explain_wide(model, self._weights_of, self._readable, raw, features)
         deep = explain_deep(model, features)
-        logits = model.bias + tf.reduce_sum(wide.weights, axis=1) + deep.logits
+        logits = model.bias + tf.reduce_sum(wide[WIDE_WEIGHTS_OUTPUT], axis=1) + deep[DEEP_LOGITS_OUTPUT]
         blocks = [block.feature for block in model.layout]
         values = [self._readable.format_block(name, raw, features) for name in blocks]
         return {
+            **wide,
+            **deep,
             SCORES_OUTPUT: tf.sigmoid(logits),
             BIAS_OUTPUT: tf.fill([num_rows], model.bias),
-            WIDE_FEATURES_OUTPUT: wide.features,
-            WIDE_VALUES_OUTPUT: wide.values,
-            WIDE_WEIGHTS_OUTPUT: wide.weights,
-            DEEP_LOGITS_OUTPUT: deep.logits,
-            DEEP_BASELINE_LOGITS_OUTPUT: deep.baseline_logits,
             DEEP_FEATURES_OUTPUT: tf.tile(tf.constant([blocks], tf.string, [1, len(blocks)]), [num_rows, 1]),
             DEEP_VALUES_OUTPUT: tf.stack(values, axis=1) if values else tf.zeros([num_rows, 0], tf.string),
-            DEEP_ATTRIBUTIONS_OUTPUT: deep.attributions,
-            DEEP_GAPS_OUTPUT: deep.gaps,
         }
 
 

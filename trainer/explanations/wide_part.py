@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
 from trainer.explanations.readable import Readable
 from trainer.explanations.wide_weights import title
 from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
+from transform.signature_names import WIDE_FEATURES_OUTPUT, WIDE_VALUES_OUTPUT, WIDE_WEIGHTS_OUTPUT
 
 #: The most weights that one call may return, with those that pad the rows to the same number.
 MAX_TERMS = 1_000_000
-
-
-class WideTerms(NamedTuple):
-    """The weights that are not zero, the strongest first; each `[rows, terms]`, padded with empty texts and zeros.
-
-    Attributes:
-      features: The feature, cross or count, string.
-      values: The value that the weight belongs to, string.
-      weights: float32.
-    """
-
-    features: tf.Tensor
-    values: tf.Tensor
-    weights: tf.Tensor
 
 
 def explain_wide(
@@ -35,7 +22,7 @@ def explain_wide(
     readable: Readable,
     raw: Mapping[str, tf.SparseTensor],
     features: Mapping[str, Any],
-) -> WideTerms:
+) -> dict[str, tf.Tensor]:
     """Lists the weights whose sum is the wide logit of each row.
 
     Args:
@@ -46,7 +33,10 @@ def explain_wide(
       features: The transformed features, computed from `raw`.
 
     Returns:
-      The terms. With more than `MAX_TERMS`, the graph raises InvalidArgumentError when it runs.
+      By the outputs' names of an explanation (`transform.signature_names`), each `[rows, terms]`, padded with empty
+      texts and zeros: the feature, cross or count, and the value that a weight belongs to, string; and the weights that
+      are not zero, the strongest first, float32. With more than `MAX_TERMS` of them, the graph raises
+      InvalidArgumentError when it runs.
     """
     num_rows = tf.cast(read_batch_size(features), tf.int64)
     names = tf.constant([title(table) for table in model.wide_tables], tf.string)
@@ -68,9 +58,11 @@ def explain_wide(
     used = tf.gather(used, tf.argsort(-tf.abs(tf.gather(weights, used)), stable=True))
     used = tf.gather(used, tf.argsort(tf.gather(rows, used), stable=True))
     rows = tf.gather(rows, used)
-    return WideTerms(
-        *(_padded(tf.gather(of, used), rows, num_rows) for of in (tf.gather(names, tables), values, weights))
-    )
+    parts_of_terms = (tf.gather(names, tables), values, weights)
+    outputs = (WIDE_FEATURES_OUTPUT, WIDE_VALUES_OUTPUT, WIDE_WEIGHTS_OUTPUT)
+    return {
+        name: _padded(tf.gather(of, used), rows, num_rows) for name, of in zip(outputs, parts_of_terms, strict=True)
+    }
 
 
 def _padded(values: tf.Tensor, rows: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:

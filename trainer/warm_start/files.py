@@ -154,8 +154,8 @@ def read_files(directory: str) -> SavedState:
         boundaries = {name: np.array(values, np.float32) for name, values in index["boundaries"].items()}
         vocabularies = {}
         for name, size in index["vocabularies"].items():
-            arrays = _stored(directory, _vocabulary_file(name))
-            token_bytes, ends = (_read(arrays[key]) for key in ("token_bytes", "token_ends"))
+            arrays = stored_arrays(os.path.join(directory, _vocabulary_file(name)))
+            token_bytes, ends = (read(arrays[key]) for key in ("token_bytes", "token_ends"))
             vocabularies[name] = Tokens(token_bytes, ends)
             if len(vocabularies[name]) != size:
                 raise WarmStartError(
@@ -166,10 +166,11 @@ def read_files(directory: str) -> SavedState:
         tables = {}
         for name, entry in index["tables"].items():
             file_name = _table_file(name)
-            variable = _unflatten(_stored(directory, file_name), "values", "slot.", entry, file_name)
+            arrays = stored_arrays(os.path.join(directory, file_name))
+            variable = _unflatten(arrays, "values", "slot.", entry, file_name)
             tables[name] = SavedTable(variable, _ROW_KEYS.validate_python(entry["keys"]))
             _check_rows(name, tables[name], transform_state)
-        arrays = _stored(directory, "dense.npz") if index["dense"] else {}
+        arrays = stored_arrays(os.path.join(directory, "dense.npz")) if index["dense"] else {}
         dense = {
             name: _unflatten(arrays, name, f"{name}.slot.", entry, "dense.npz")
             for name, entry in index["dense"].items()
@@ -186,6 +187,8 @@ def read_files(directory: str) -> SavedState:
         return state
     except WarmStartError:
         raise
+    except ArrayFileError as error:
+        raise _unreadable(error) from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise WarmStartError(f"the warm-start index is damaged: {type(error).__name__} {error} ({path})") from error
 
@@ -258,20 +261,6 @@ class _Finite(Stored):
                 yield block
         except ArrayFileError as error:
             raise _unreadable(error) from error
-
-
-def _read(stored: Stored) -> np.ndarray:
-    try:
-        return read(stored)
-    except ArrayFileError as error:
-        raise _unreadable(error) from error
-
-
-def _stored(directory: str, name: str) -> dict[str, Stored]:
-    try:
-        return stored_arrays(os.path.join(directory, name))
-    except ArrayFileError as error:
-        raise _unreadable(error) from error
 
 
 def _unreadable(error: ArrayFileError) -> WarmStartError:
