@@ -10,6 +10,7 @@ from typing import get_args
 import pytest
 
 from components.fingerprint import PACKAGES, ROOT, SourceTree
+from components.ingestion.example_rows import ENTRIES
 from transform.feature import Feature
 from transform.feature_kinds import KINDS, OPTIONS, KindName
 
@@ -63,6 +64,10 @@ def test_every_table_has_all_kinds() -> None:
     found = {module: names for module, source in _modules() if (names := tables(source))}
     assert {module: set(names) for module, names in found.items()} == TABLES
     assert {kinds for names in found.values() for kinds in names.values()} == {NAMES}
+
+
+def test_the_values_of_every_kind_are_serialized() -> None:
+    assert {kind.column for kind in KINDS.values()} <= ENTRIES.keys()
 
 
 def test_no_module_branches_on_the_name_of_a_kind() -> None:

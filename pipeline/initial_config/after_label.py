@@ -70,7 +70,7 @@ def columns_after_label(
     for guess in guesses:
         if guess.role == "feature" and guess.column not in roles | found.keys():
             values = _values(columns[guess.column], guess, rows, nulls, separator)
-            if reason := _reason(values, KINDS[guess.kind].holds == "number", label, request):
+            if reason := _reason(values, KINDS[guess.kind].column == "float", label, request):
                 found[guess.column] = f"{reason}: known after the label?"
     return found
 
