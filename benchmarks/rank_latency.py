@@ -25,7 +25,7 @@ from benchmarks.served_model import add_arguments, served_version
 from pipeline.batch_scoring.raw_rows import model_config
 from pipeline.cli.display import console_for
 from serving.load_test.recorded import read_catalog, read_recorded
-from serving.ranking_client.candidates import Candidate, encode_candidates
+from serving.ranking_client.features import Candidate, encode_candidates
 from serving.ranking_client.messages import predict_request, read_ranking
 from serving.ranking_client.protos import PredictionServiceStub
 from serving.ranking_client.ranked import RankedItem

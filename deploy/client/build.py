@@ -23,9 +23,7 @@ PACKAGE = "wide_deep_ranker_client"
 #: The client's package in the product, and by module of another package that it imports, its name in the wheel.
 CLIENT = "serving.ranking_client"
 SHARED = {
-    "serving.pem": "pem",
-    "serving.token_file": "token_file",
-    "serving.watched_files": "watched_files",
+    "serving.credential_files": "credential_files",
     "transform.errors": "user_errors",
     "transform.signature_names": "signature_names",
 }

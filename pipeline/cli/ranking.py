@@ -14,7 +14,7 @@ import click
 from transform.errors import GateError, InputError, UserError
 
 if TYPE_CHECKING:  # importing them imports gRPC
-    from serving.ranking_client.candidates import Candidate
+    from serving.ranking_client.features import Candidate
     from serving.ranking_client.settings import ClientSettings
 
 Command = TypeVar("Command", bound=Callable[..., Any])

@@ -16,8 +16,7 @@ from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.rank_service.bodies import RankRequest
-from serving.ranking_client.candidates import Candidate
-from serving.ranking_client.features import Features
+from serving.ranking_client.features import Candidate, Features
 from transform.errors import InputError
 from transform.example_keys import TABLE_KEY
 from transform.files.tfrecords import read_records

@@ -50,11 +50,6 @@ class Flags:
     admin_port: int | None
     admin_host: str
 
-    @property
-    def fixed(self) -> bool:
-        """Whether `configs` is called only once. A configuration file is polled separately."""
-        return self.model_config_file is not None
-
     def configs(self) -> list[ModelConfig]:
         """Reads which models to serve: those named and the folders in `--models`; or those of the configuration file.
 

@@ -100,7 +100,8 @@ class _Server:
         prometheus_path = config_files.prometheus_path(monitoring) if monitoring else None
         self._listener = listen(flags.host, flags.rest_port)
         self._models = flags.configs()
-        find_models = (lambda: self._models) if flags.fixed else flags.configs
+        # A configuration file is followed by a watcher of its own.
+        find_models = (lambda: self._models) if flags.model_config_file else flags.configs
 
         def load_version(path: str) -> tuple[float, servable.Servable]:
             return loading.load_version(path, flags.num_threads)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from typing import Any
 
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.model_server.guard.unfinished_bodies import UnfinishedBodies, UnfinishedBody
@@ -35,19 +34,19 @@ class BodyLimit:
             return
         length = dict(scope["headers"]).get(b"content-length", b"")
         if length.isdigit() and int(length) > self._max_bytes:
-            await self._refuse_length(send, int(length))
+            await self._refuse_length(int(length))(scope, receive, send)
             return
         with self._unfinished.one(limit := asyncio.timeout(self._seconds)) as unfinished:
             try:
                 async with limit:
                     body = await self._read(receive, unfinished)
             except TimeoutError:
-                await self._refuse_late(send, unfinished)
+                await self._refuse_late(unfinished)(scope, receive, send)
                 return
         if body is None:
             return
         if len(body) > self._max_bytes:
-            await self._refuse_length(send, len(body))
+            await self._refuse_length(len(body))(scope, receive, send)
             return
         whole: list[Message] = [{"type": "http.request", "body": bytes(body), "more_body": False}]
 
@@ -69,21 +68,16 @@ class BodyLimit:
             more = message.get("more_body", False)
         return body
 
-    async def _refuse_late(self, send: Send, unfinished: UnfinishedBody) -> None:
+    def _refuse_late(self, unfinished: UnfinishedBody) -> JSONResponse:
         if unfinished.dropped:
             rule = f"unfinished bodies of {self._unfinished.max_bytes:,} bytes are there already; try again later"
-            await _refuse(send, 429, rule)
-        else:
-            await _refuse(send, 408, f"a request's body must come within {self._seconds:g} seconds")
+            return _refusal(429, rule)
+        return _refusal(408, f"a request's body must come within {self._seconds:g} seconds")
 
-    async def _refuse_length(self, send: Send, received: int) -> None:
+    def _refuse_length(self, received: int) -> JSONResponse:
         rule = f"the body must have at most {self._max_bytes:,} bytes"
-        await _refuse(send, 413, f"{rule}. Received: {received:,}, and perhaps more")
+        return _refusal(413, f"{rule}. Received: {received:,}, and perhaps more")
 
 
-async def _refuse(send: Send, status: int, text: str) -> None:
-    body = json.dumps({"error": text}).encode()
-    length = (b"content-length", str(len(body)).encode())
-    headers: list[Any] = [(b"content-type", b"application/json"), (b"connection", b"close"), length]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+def _refusal(status: int, text: str) -> JSONResponse:
+    return JSONResponse({"error": text}, status, {"connection": "close"})

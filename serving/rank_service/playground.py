@@ -6,7 +6,6 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import grpc
@@ -19,9 +18,9 @@ from tensorflow_serving.apis import get_model_status_pb2, model_pb2, model_servi
 from serving.rank_service.bodies import FeatureValues, RankRequest, RankResponse
 from serving.ranking_client import channel
 from serving.ranking_client.aio_client import AsyncRankingClient
-from serving.ranking_client.candidates import Candidate
 from serving.ranking_client.errors import RankingError, RequestError, server_error
-from serving.ranking_client.features import Features
+from serving.ranking_client.features import Candidate, Features
+from serving.ranking_client.protos import DT_FLOAT
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 
@@ -98,9 +97,7 @@ class Playground:
         self._metadata = channel.CallMetadata(self._settings)
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for client in self._clients.values():
             await client.close()
         await self._channel.close()
@@ -114,7 +111,7 @@ class Playground:
             versions=versions,
             explains="explain" in signatures.names,
             features=[
-                ContextFeature(name=name, numeric=kind == _FLOAT, list=name in signatures.lists)
+                ContextFeature(name=name, numeric=kind == DT_FLOAT, list=name in signatures.lists)
                 for name, kind in sorted(signatures.context_kinds.items())
             ],
             contexts=[_as_json(context, signatures) for context in self._contexts],
@@ -164,10 +161,6 @@ class Playground:
             raise server_error(error.code(), error.details(), self._settings.server, seconds) from error
         available = get_model_status_pb2.ModelVersionStatus.AVAILABLE
         return sorted((one.version for one in answer.model_version_status if one.state == available), reverse=True)
-
-
-#: `types_pb2.DT_FLOAT`.
-_FLOAT = 1
 
 
 def _as_json(context: Features | bytes, signatures: ModelSignatures) -> dict[str, Any]:

@@ -11,10 +11,8 @@ from typing import Any
 
 import grpc
 
-from serving.pem import load_authority, load_pair
+from serving.credential_files import Contents, WatchedFiles, load_authority, load_pair, parse_tokens
 from serving.ranking_client.settings import ClientSettings
-from serving.token_file import parse_tokens
-from serving.watched_files import Contents, WatchedFiles
 
 #: The token file is checked at most this often.
 LOOK_SECONDS = 1.0

@@ -5,15 +5,13 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any, TypeVar
 
 import grpc
 
 from serving.ranking_client import channel
-from serving.ranking_client.candidates import Candidate
 from serving.ranking_client.errors import RankingError, server_error
-from serving.ranking_client.features import Features
+from serving.ranking_client.features import Candidate, Features
 from serving.ranking_client.protos import PredictionServiceStub
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
@@ -44,9 +42,7 @@ class RankingClient:
     def __enter__(self) -> RankingClient:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

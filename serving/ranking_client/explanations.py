@@ -8,8 +8,8 @@ from typing import Any
 
 import grpc
 
-from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RankingError, RequestError
+from serving.ranking_client.features import Candidates
 from serving.ranking_client.messages import output, predict_request, read_floats
 from serving.ranking_client.ranked import Explanation, RankedItem, Summand
 from serving.ranking_client.settings import ClientSettings

@@ -9,9 +9,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RankingError, RequestError
-from serving.ranking_client.features import encode_example
+from serving.ranking_client.features import Candidates, encode_example
 from serving.ranking_client.protos import (
     DT_STRING,
     Dim,

@@ -6,9 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from serving.ranking_client.candidates import Candidates
 from serving.ranking_client.errors import RequestError
-from serving.ranking_client.features import Features, Kinds
+from serving.ranking_client.features import Candidates, Features, Kinds
 from serving.ranking_client.protos import SignatureDefMap
 from transform.signature_names import (
     ITEM_IDS,

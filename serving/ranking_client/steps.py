@@ -12,7 +12,6 @@ import grpc
 from google.protobuf.message import Message
 
 from serving.ranking_client.call_attempts import CallAttempts
-from serving.ranking_client.candidates import Candidate, Candidates, encode_candidates
 from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.explanations import (
     check_explained,
@@ -21,7 +20,7 @@ from serving.ranking_client.explanations import (
     explanations_of_items,
     read_explanations,
 )
-from serving.ranking_client.features import Features, encode_example
+from serving.ranking_client.features import Candidate, Candidates, Features, encode_candidates, encode_example
 from serving.ranking_client.messages import metadata_request, predict_request, read_ranking
 from serving.ranking_client.protos import PredictRequest
 from serving.ranking_client.ranked import Ranking

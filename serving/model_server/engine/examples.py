@@ -82,16 +82,6 @@ def find_signature(model: Servable, name: str, method: str) -> Signature:
     if name not in model.signatures:
         raise invalid(f"No signature was found with the name: {name}")
     signature = model.signatures[name]
-    check_signature(signature, method)
-    return signature
-
-
-def check_signature(signature: Signature, method: str) -> None:
-    """Checks that a signature has the inputs and outputs of a method, Classify or Regress.
-
-    Raises:
-      ServingError: If it does not have them.
-    """
     inputs, outputs = signature.inputs, signature.outputs
     if len(inputs) != 1:
         raise invalid("Expected one input Tensor.")
@@ -109,6 +99,7 @@ def check_signature(signature: Signature, method: str) -> None:
             f'Expected classification signature outputs to contain at least one of "{CLASSES}" or "{SCORES}". '
             f"Signature was: {definition}"
         )
+    return signature
 
 
 def classification_result(outputs: Tensors, num_examples: int) -> classification_pb2.ClassificationResult:

@@ -13,9 +13,8 @@ import os
 from tensorflow_serving.apis import prediction_log_pb2
 
 from serving.model_server.engine import examples, version_files
-from serving.model_server.engine.inputs import check_inputs, find_signature
 from serving.model_server.engine.servable import Servable
-from serving.model_server.engine.signatures import DEFAULT_SIGNATURE
+from serving.model_server.engine.signatures import DEFAULT_SIGNATURE, check_inputs, find_signature
 from serving.model_server.errors import ServingError, invalid
 from transform.files.tfrecords import read_records
 from transform.files.version_layout import EXTRA_ASSETS, WARMUP_FILE
@@ -63,7 +62,7 @@ def _replay(model: Servable, entry: prediction_log_pb2.PredictionLog) -> None:
     kind = entry.WhichOneof("log_type")
     if kind == "predict_log":
         request = entry.predict_log.request
-        signature = find_signature(model, request.model_spec.signature_name)
+        signature = find_signature(model.signatures, request.model_spec.signature_name)
         check_inputs(signature, request.inputs)
         model.run(signature, request.inputs)
     elif kind in ("classify_log", "regress_log", "multi_inference_log"):

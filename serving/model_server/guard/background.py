@@ -7,6 +7,7 @@ and are daemons.
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
 import os
 import threading
@@ -33,26 +34,19 @@ def start(function: Callable[[*_Args], _R], *arguments: *_Args, behind_requests:
     Returns:
       A future of the running event loop, with the function's result or exception.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_R] = loop.create_future()
-
-    def settle(settle_future: Callable[[], None]) -> None:
-        if not future.done():  # done already if it was cancelled
-            settle_future()
+    outcome: concurrent.futures.Future[_R] = concurrent.futures.Future()
+    outcome.set_running_or_notify_cancel()  # from now on, it cannot be cancelled, as the thread cannot
 
     def run() -> None:
         if behind_requests:
             _give_way()
         try:
-            result = function(*arguments)
+            outcome.set_result(function(*arguments))
         except Exception as error:  # raised where the future is awaited
-            raised = error
-            loop.call_soon_threadsafe(settle, lambda: future.set_exception(raised))
-        else:
-            loop.call_soon_threadsafe(settle, lambda: future.set_result(result))
+            outcome.set_exception(error)
 
     threading.Thread(target=run, daemon=True, name=function.__name__).start()
-    return future
+    return asyncio.wrap_future(outcome)
 
 
 def _give_way() -> None:

@@ -10,12 +10,10 @@ from typing import Any
 
 import grpc
 
+from serving.credential_files import Contents, WatchedFiles, load_authority, load_pair, parse_tokens
 from serving.model_server.guard import background
 from serving.model_server.guard.auth import Access
 from serving.model_server.logs import log
-from serving.pem import load_authority, load_pair
-from serving.token_file import parse_tokens
-from serving.watched_files import Contents, WatchedFiles
 from transform.errors import UserError
 
 

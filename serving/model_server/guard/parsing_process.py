@@ -159,7 +159,7 @@ class ParsingProcess:
 
     async def _started(self) -> _Helper:
         """Starts the process unless it runs, and waits until it answers; raises EOFError or OSError if it does not."""
-        if self._helper is not None and not self._helper.is_alive():
+        if self._helper is not None and not self._helper.process.is_alive():
             await self._end()
         if self._helper is not None:
             return self._helper
@@ -184,20 +184,21 @@ class ParsingProcess:
         helper, self._helper = self._helper, None
         if helper is None:
             return None
-        helper.kill()
-        return await self._in_thread(helper.join)
+        helper.process.kill()
+        await self._in_thread(helper.process.join)
+        return helper.process.exitcode
 
     def close(self) -> None:
         """Kills the process, whatever it is doing."""
         for task in self._tasks:
             task.cancel()
         if self._helper is not None:
-            self._helper.kill()
+            self._helper.process.kill()
         self._thread.shutdown(cancel_futures=True)
         helper, self._helper = self._helper, None
         if helper is not None:  # the one that was killed, or one that was being started
-            helper.kill()
-            helper.join()
+            helper.process.kill()
+            helper.process.join()
 
 
 class _Helper:
@@ -210,12 +211,9 @@ class _Helper:
         # mask, so it is started first.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD_TO_ALL)
-        self._process = context.Process(target=_answer_calls, args=(its, modules), daemon=True)
-        self._process.start()
+        self.process = context.Process(target=_answer_calls, args=(its, modules), daemon=True)
+        self.process.start()
         its.close()  # so that the connection ends with the process
-
-    def is_alive(self) -> bool:
-        return self._process.is_alive()
 
     def call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
         """Makes a call; returns its result or its error.
@@ -226,14 +224,6 @@ class _Helper:
         self._connection.send((function, arguments))
         answer: tuple[Any, Exception | None] = self._connection.recv()
         return answer
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def join(self) -> int | None:
-        """Waits until the process has ended; returns its exit code."""
-        self._process.join()
-        return self._process.exitcode
 
 
 def _answer_calls(connection: Connection, modules: Sequence[str]) -> None:

@@ -17,7 +17,6 @@ from tensorflow_serving.apis import (
 )
 
 from serving.model_server.engine import examples
-from serving.model_server.engine.inputs import check_filter, check_inputs, find_signature
 from serving.model_server.engine.models import ServedVersions, Version
 from serving.model_server.engine.servable import Servable
 from serving.model_server.engine.signatures import (
@@ -27,6 +26,9 @@ from serving.model_server.engine.signatures import (
     Inputs,
     Signature,
     Tensors,
+    check_filter,
+    check_inputs,
+    find_signature,
 )
 from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError, invalid
@@ -60,15 +62,13 @@ class Inference:
         requested = list(request.output_filter)
 
         async def compute(version: Version, servable: Servable) -> predict_pb2.PredictResponse:
-            signature = find_signature(servable, request.model_spec.signature_name)
+            signature = find_signature(servable.signatures, request.model_spec.signature_name)
             call.signature = signature.name
             check_inputs(signature, request.inputs, self.limits)
             check_filter(signature, requested)
             outputs = await self._run(version, signature, request.inputs, call.deadline, requested, call.caller)
-            response = predict_pb2.PredictResponse()
+            response = predict_pb2.PredictResponse(outputs=outputs)
             _fill_spec(response.model_spec, version, signature.name)
-            for name, proto in outputs.items():
-                response.outputs[name].CopyFrom(proto)
             return response
 
         return await self._answer(_spec(request), call, compute)
@@ -129,10 +129,8 @@ class Inference:
             if field != SIGNATURE_DEF:
                 raise invalid(f"Metadata field {field} is not supported")
         call.version = version = self.served.resolve(spec)
-        signatures = get_model_metadata_pb2.SignatureDefMap()
         with version.used() as servable:
-            for name, definition in servable.meta_graph.signature_def.items():
-                signatures.signature_def[name].CopyFrom(definition)
+            signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.meta_graph.signature_def)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
         _fill_spec(response.model_spec, version)
         response.metadata[SIGNATURE_DEF].Pack(signatures)

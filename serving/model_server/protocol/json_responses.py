@@ -39,10 +39,10 @@ def predictions(response: predict_pb2.PredictResponse, by_row: bool) -> str:
     if not outputs:
         raise invalid("Cannot convert empty tensor map to JSON")
     if not by_row:
-        columns = {name: _nested(name, proto) for name, proto in sorted(outputs.items())}
+        columns = {name: _nest(_values(name, proto), proto_shape(proto)) for name, proto in sorted(outputs.items())}
         return _object({"outputs": next(iter(columns.values())) if len(columns) == 1 else _object(columns)})
     _check_rows(outputs)
-    rows = {name: _rows(name, proto) for name, proto in sorted(outputs.items())}
+    rows = {name: _rows(_values(name, proto), proto_shape(proto)) for name, proto in sorted(outputs.items())}
     if len(rows) == 1:
         return _object({"predictions": _list(next(iter(rows.values())))})
     objects = [_object(dict(zip(rows, values, strict=True))) for values in zip(*rows.values(), strict=True)]
@@ -60,21 +60,13 @@ def _check_rows(outputs: Mapping[str, tensor_pb2.TensorProto]) -> None:
         num_rows = shape[0]
 
 
-def _rows(name: str, proto: tensor_pb2.TensorProto) -> list[str]:
-    shape, values = proto_shape(proto), _values(name, proto)
+def _rows(values: list[str], shape: tuple[int, ...]) -> list[str]:
     width = math.prod(shape[1:])
     return [_nest(values[at * width : (at + 1) * width], shape[1:]) for at in range(shape[0])]
 
 
-def _nested(name: str, proto: tensor_pb2.TensorProto) -> str:
-    return _nest(_values(name, proto), proto_shape(proto))
-
-
 def _nest(values: list[str], shape: tuple[int, ...]) -> str:
-    if not shape:
-        return values[0]
-    width = math.prod(shape[1:])
-    return _list([_nest(values[at * width : (at + 1) * width], shape[1:]) for at in range(shape[0])])
+    return _list(_rows(values, shape)) if shape else values[0]
 
 
 def _values(name: str, proto: tensor_pb2.TensorProto) -> list[str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import grpc
+import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import predict_pb2
@@ -24,15 +25,9 @@ TensorInfos = Mapping[str, meta_graph_pb2.TensorInfo]
 INSTANCES, INPUTS = "instances", "inputs"
 
 #: By DataType, the range of its integers.
-_RANGES: dict[int, tuple[int, int]] = {
-    types_pb2.DT_INT8: (-(1 << 7), (1 << 7) - 1),
-    types_pb2.DT_UINT8: (0, (1 << 8) - 1),
-    types_pb2.DT_INT16: (-(1 << 15), (1 << 15) - 1),
-    types_pb2.DT_UINT16: (0, (1 << 16) - 1),
-    types_pb2.DT_INT32: (-(1 << 31), (1 << 31) - 1),
-    types_pb2.DT_UINT32: (0, (1 << 32) - 1),
-    types_pb2.DT_INT64: (-(1 << 63), (1 << 63) - 1),
-    types_pb2.DT_UINT64: (0, (1 << 64) - 1),
+_RANGES = {
+    types_pb2.DataType.Value(f"DT_{name}"): np.iinfo(name.lower())
+    for name in ("INT8", "UINT8", "INT16", "UINT16", "INT32", "UINT32", "INT64", "UINT64")
 }
 
 #: The DataTypes that JSON values are converted to.
@@ -265,8 +260,8 @@ def _converter(dtype: int) -> Callable[[Any], Any]:
         return as_double(value)
 
     def to_int(value: Any) -> int:
-        low, high = _RANGES[dtype]
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        bounds = _RANGES[dtype]
+        if isinstance(value, bool) or not isinstance(value, int) or not bounds.min <= value <= bounds.max:
             raise wrong(value)
         return value
 

@@ -31,17 +31,13 @@ class ModelStatus:
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         spec = request.model_spec
-        versions = self._served.versions(spec.name)
-        choice = spec.WhichOneof("version_choice")
-        if choice is not None:
+        versions, requested = self._served.versions(spec.name), "any versions"
+        if spec.WhichOneof("version_choice") is not None:
             number = self._served.number(spec)
-            versions = [version for version in versions if version.number == number]
-            if not versions:
-                self._served.check_started()
-                raise not_found(f"Could not find version {number} of model {spec.name}")
+            versions, requested = [each for each in versions if each.number == number], f"version {number}"
         if not versions:
             self._served.check_started()
-            raise not_found(f"Could not find any versions of model {spec.name}")
+            raise not_found(f"Could not find {requested} of model {spec.name}")
         response = get_model_status_pb2.GetModelStatusResponse()
         for version in versions:
             found = response.model_version_status.add(version=version.number, state=version.state)

@@ -6,8 +6,7 @@ import pytest
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 
-from serving.model_server.engine.inputs import check_inputs
-from serving.model_server.engine.signatures import Signature
+from serving.model_server.engine.signatures import Signature, check_inputs
 from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError
 from serving.model_server.protocol.json_tensors import to_tensor_proto

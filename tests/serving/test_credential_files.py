@@ -1,4 +1,4 @@
-"""Tests of files that are read again when they change."""
+"""Tests of files that are read again when they change, and of what a file of tokens may have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.watched_files import Contents, WatchedFiles
+from serving.credential_files import Contents, WatchedFiles, parse_tokens
 from transform.errors import InputError
 
 
@@ -119,3 +119,24 @@ def test_what_cannot_be_used_is_told_once(path: Path, damage: Callable[[Path], o
     taken.check(2)
     assert taken.tokens == [b"one", b"two"]
     assert taken.reported[1:] == [("info", "the token was read again", None)]
+
+
+def test_a_line_is_a_token() -> None:
+    assert parse_tokens(b"one", "t") == ("one",)
+    assert parse_tokens(b"\n one\r\n\ntwo \n", "t") == ("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b" \n", "a token file must have a token. Received: an empty file (t)"),
+        (b"one two", "a token must be printable ASCII without spaces. Received: something else (t)"),
+        (b"one\nt\x00o", "a token must be printable ASCII without spaces. Received: something else (t)"),
+        (b"\xff", "a token must be printable ASCII without spaces. Received: something else (t)"),
+        (b"one\n" * 11, "a token file must have at most 10 tokens, one a line. Received: 11 (t)"),
+    ],
+)
+def test_what_is_no_token_is_a_sentence(content: bytes, problem: str) -> None:
+    with pytest.raises(InputError) as raised:
+        parse_tokens(content, "t")
+    assert str(raised.value) == problem

@@ -1,12 +1,14 @@
-"""Files that are read again when they change: tokens, and certificates with their keys."""
+"""Files of bearer tokens, and PEM files of certificates and keys: checked, loaded, and read again when they change."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import ssl
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import NoReturn, TypeAlias
 
 from transform.errors import InputError, UserError
 
@@ -17,6 +19,9 @@ Contents: TypeAlias = tuple[bytes, ...]
 Report: TypeAlias = Callable[[str, str, str | None], None]
 
 _MAX_BYTES = 1 << 20
+
+#: A server compares each request's header with every token.
+_MAX_TOKENS = 10
 
 
 class WatchedFiles:
@@ -100,3 +105,82 @@ def _bounded(content: bytes, path: str) -> bytes:
     if len(content) > _MAX_BYTES:
         raise InputError(f"a token or a certificate must have at most {_MAX_BYTES} bytes. Received: more ({path})")
     return content
+
+
+def parse_tokens(content: bytes, path: str) -> tuple[str, ...]:
+    """Parses a token file's content, one token per line.
+
+    A server accepts any of the tokens; a client sends the first. An operator can therefore add a new token beside the
+    old one, and no call is refused while the clients change over.
+
+    Raises:
+      InputError: If the file is empty, has more than 10 tokens, or has a token that is not printable ASCII without
+        spaces, as an HTTP header requires.
+    """
+    tokens = content.decode("utf-8", "replace").split("\n")
+    tokens = [token.strip() for token in tokens if token.strip()]
+    if not tokens:
+        raise InputError(f"a token file must have a token. Received: an empty file ({path})")
+    if len(tokens) > _MAX_TOKENS:
+        raise InputError(
+            f"a token file must have at most {_MAX_TOKENS} tokens, one a line. Received: {len(tokens)} ({path})"
+        )
+    if not all(token.isascii() and token.isprintable() and " " not in token for token in tokens):
+        raise InputError(f"a token must be printable ASCII without spaces. Received: something else ({path})")
+    return tuple(tokens)
+
+
+def load_pair(context: ssl.SSLContext, certificate: bytes, key: bytes, paths: tuple[str, str]) -> None:
+    """Loads a certificate and its private key into an SSL context.
+
+    Args:
+      context: The context that presents the certificate.
+      certificate: The certificate in PEM, with the intermediate certificates up to its authority's.
+      key: The private key in PEM, not encrypted.
+      paths: The two files' paths, for the error message.
+
+    Raises:
+      InputError: If the two are not a PEM certificate and its key, or the key is encrypted.
+    """
+
+    def no_password() -> NoReturn:
+        raise InputError(f"the key of a certificate must not be encrypted. Received: a key that is ({paths[1]})")
+
+    # OpenSSL reads only from files, but gRPC takes bytes. The file in memory has the same bytes that gRPC gets.
+    with _in_memory(certificate) as certificate_path, _in_memory(key) as key_path:
+        try:
+            context.load_cert_chain(certificate_path, key_path, no_password)
+        except ssl.SSLError as error:
+            raise InputError(
+                "a certificate and its key must be PEM files of one pair. "
+                f"Received: {error.reason} ({', '.join(paths)})"
+            ) from error
+
+
+def load_authority(context: ssl.SSLContext, certificates: bytes, path: str) -> None:
+    """Loads the certificates of trusted authorities into an SSL context.
+
+    Args:
+      context: The context that trusts them.
+      certificates: The certificates in PEM.
+      path: Their file's path, for the error message.
+
+    Raises:
+      InputError: If the bytes hold no PEM certificates.
+    """
+    with _in_memory(certificates) as certificates_path:
+        try:
+            context.load_verify_locations(certificates_path)
+        except ssl.SSLError as error:
+            raise InputError(
+                f"an authority must be a PEM file of certificates. Received: {error.reason} ({path})"
+            ) from error
+
+
+@contextlib.contextmanager
+def _in_memory(content: bytes) -> Iterator[str]:
+    """Yields the path of an in-memory file with this content; nothing is written to disk."""
+    with open(os.memfd_create("pem"), "wb") as file:
+        file.write(content)
+        file.flush()
+        yield f"/proc/self/fd/{file.fileno()}"
