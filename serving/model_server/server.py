@@ -22,7 +22,7 @@ from serving.model_server.guard.credentials import read_credentials
 from serving.model_server.guard.parsing_process import ParsingProcess
 from serving.model_server.logs import log, write_left_out
 from serving.model_server.protocol import config_files, json_requests, json_responses, services
-from serving.model_server.protocol.calls import Gauge, Metrics
+from serving.model_server.protocol.calls import Metrics
 from serving.model_server.protocol.grpc_server import GrpcPort, channel_options, start_server
 from serving.model_server.protocol.grpc_service import GrpcServices
 from serving.model_server.protocol.inference import Inference
@@ -102,15 +102,17 @@ class _Server:
         self._models = flags.configs()
         # A configuration file is followed by a watcher of its own.
         find_models = (lambda: self._models) if flags.model_config_file else flags.configs
-
-        def load_version(path: str) -> tuple[float, servable.Servable]:
-            return loading.load_version(path, flags.num_threads)
-
         settings = LoadSettings(flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
-        self.manager = Manager(find_models, load_version, settings)
+        self.manager = Manager(find_models, lambda path: loading.load_version(path, flags.num_threads), settings)
         servable.start(flags.num_threads)
         self._queue = WorkQueue(flags.num_threads, flags.max_waiting, flags.max_batch, flags.max_waiting_elements)
-        metrics = Metrics(self.manager.all_versions, _gauges(self._queue, parsing))
+        gauges = [
+            ("wdr_waiting_requests", "Requests in the queue.", lambda: self._queue.num_waiting),
+            ("wdr_waiting_elements", "Candidates or rows in the queue.", lambda: self._queue.num_waiting_elements),
+            ("wdr_running_requests", "Requests at work.", lambda: self._queue.num_running),
+            ("wdr_waiting_bodies", "Large bodies to be parsed.", lambda: parsing.num_waiting),
+        ]
+        metrics = Metrics(self.manager.all_versions, gauges)
         limits = Limits(flags.max_elements, flags.max_message_bytes)
         inference = Inference(self.manager, self._queue.run, limits)
         status = ModelStatus(self.manager, self.manager.reconfigure)
@@ -173,15 +175,6 @@ class _Server:
         await asyncio.gather(*(server.stop(seconds) for server in self._grpc_servers), self._rest_task)
         await self.manager.close(seconds)
         self._queue.stop()
-
-
-def _gauges(queue: WorkQueue, parsing: ParsingProcess) -> list[Gauge]:
-    return [
-        ("wdr_waiting_requests", "Requests in the queue.", lambda: queue.num_waiting),
-        ("wdr_waiting_elements", "Candidates or rows in the queue.", lambda: queue.num_waiting_elements),
-        ("wdr_running_requests", "Requests at work.", lambda: queue.num_running),
-        ("wdr_waiting_bodies", "Large bodies to be parsed.", lambda: parsing.num_waiting),
-    ]
 
 
 def _start_watcher(watching: Coroutine[Any, Any, None], stop: asyncio.Event) -> asyncio.Task[None]:

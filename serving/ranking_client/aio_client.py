@@ -105,7 +105,7 @@ class AsyncRankingClient:
                         sent = method(call.request, timeout=deadline - now, metadata=self._metadata.now())
                     except grpc.aio.UsageError as error:
                         raise self._closed(budget) from error
-                    copies.add(asyncio.ensure_future(_answer(sent)))
+                    copies.add(asyncio.ensure_future(sent))
                     flight.sent(now)
                 wait = max(0.0, min(flight.due - time.monotonic(), budget))
                 if not copies:
@@ -132,7 +132,3 @@ class AsyncRankingClient:
 
 def _has_failed(copy: asyncio.Future[Any]) -> bool:
     return copy.cancelled() or copy.exception() is not None
-
-
-async def _answer(sent: Any) -> Any:
-    return await sent

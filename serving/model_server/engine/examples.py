@@ -137,7 +137,9 @@ def _check_column(name: str, proto: tensor_pb2.TensorProto, dtype: int, num_exam
     if len(shape) != 2:
         raise invalid(f"Expected Tensor shape: [batch_size num_classes] but got {shape_text(shape)}")
     if proto.dtype != dtype:
-        raise invalid(f"Expected {name} Tensor of {_dtype(dtype)}. Got: {_dtype(proto.dtype)}")
+        raise invalid(
+            f"Expected {name} Tensor of {types_pb2.DataType.Name(dtype)}. Got: {types_pb2.DataType.Name(proto.dtype)}"
+        )
     if shape[0] != num_examples:
         raise invalid(f"Expected {name} output batch size of {num_examples}. Got: {shape[0]}")
 
@@ -157,12 +159,7 @@ def regression_result(outputs: Tensors, num_examples: int) -> regression_pb2.Reg
     if shape[0] != num_examples:
         raise invalid(f"Input batch size did not match output batch size: {num_examples} vs. {shape[0]}")
     if proto.dtype != types_pb2.DT_FLOAT:
-        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {_dtype(proto.dtype)}")
+        raise invalid(f"Expected output Tensor of DT_FLOAT.  Got: {types_pb2.DataType.Name(proto.dtype)}")
     return regression_pb2.RegressionResult(
         regressions=[regression_pb2.Regression(value=value) for value in proto.float_val]
     )
-
-
-def _dtype(dtype: int) -> str:
-    name: str = types_pb2.DataType.Name(dtype)
-    return name

@@ -15,7 +15,6 @@ from serving.model_server.errors import ServingError, invalid
 
 #: TF Serving's constants, from `tensorflow/cc/saved_model/signature_constants.h`.
 DEFAULT_SIGNATURE = "serving_default"
-PREDICT_METHOD = "tensorflow/serving/predict"
 CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 

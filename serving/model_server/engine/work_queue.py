@@ -176,9 +176,7 @@ class WorkQueue:
     def _plan(self, job: Job) -> None:
         """Sets whether a job is computed in parts, or can be computed together with others."""
         is_large = job.elements > LARGE_ELEMENTS
-        if not is_large and self._max_batch == 1:
-            return
-        if is_large and self._max_batch == 1 and not batching.is_by_row(job.signature):
+        if self._max_batch == 1 and not (is_large and batching.is_by_row(job.signature)):
             return
         shared = batching.key(job.signature, job.inputs)
         if shared and is_large:

@@ -89,11 +89,7 @@ def _parse(body: bytes) -> dict[str, Any]:
 def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Makes an object; of a repeated key, the first value counts."""
     found = dict(pairs)
-    if len(found) < len(pairs):
-        found = {}
-        for key, value in pairs:
-            found.setdefault(key, value)
-    return found
+    return found if len(found) == len(pairs) else found | dict(reversed(pairs))
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
