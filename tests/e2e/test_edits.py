@@ -29,7 +29,11 @@ def test_only_what_was_edited_runs_again(first_day: tuple[Path, str], data: Path
     assert "example_gen" in store.cached(before)
 
     (root / "README.md").write_text("A page, <!-- with a comment. -->\n")
-    _edit(root / "trainer" / "wide_deep" / "model.py", "import tensorflow as tf", "import tensorflow as tf  # the model was edited")
+    _edit(
+        root / "trainer" / "wide_deep" / "model.py",
+        "import tensorflow as tf",
+        "import tensorflow as tf  # the model was edited",
+    )
     after = _until_trained(arguments, root)
     assert "trainer" in store.nodes(after).keys() - store.cached(after)
     assert store.cached(after) >= {"example_gen", "statistics_gen", "transform"}
