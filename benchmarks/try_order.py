@@ -91,7 +91,7 @@ def whole_runs(paths: Mapping[str, str], data: Path, folder: Path) -> dict[str, 
 
 
 def agreement(whole: Estimate, trial: Estimate) -> str:
-    """Returns whether a trial orders two models as whole runs do; empty if these do not tell."""
+    """Returns whether a trial orders two models as whole runs do; empty if their interval contains zero."""
     if whole.low <= 0 <= whole.high:
         return ""
     return "yes" if whole.value * trial.value > 0 else "NO"
