@@ -25,7 +25,6 @@ from rich.table import Table
 from benchmarks.transformed import Transformed, ingest_span, serving_model_dir, transform_span
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
-from trainer.trainer_predictions import as_request
 from trainer.training.data import expand_patterns, read_records
 from trainer.training.evaluation import logits_function, measure
 from trainer.training.position import Metrics
@@ -37,6 +36,7 @@ from transform.config.config_file import load_config
 from transform.example_keys import LABEL, WEIGHT
 from transform.feature import Feature
 from transform.feature_spec import FeatureSpec
+from transform.files.records import as_request
 
 CONFIG = Path(__file__).parent.parent / "configs" / "app_store.yaml"
 NUM_DAYS = 3

@@ -31,7 +31,7 @@ from trainer.training.data import LabelCounts
 from trainer.training.evaluation import logits_function, measure
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.position import Metrics
-from trainer.training_size import read_batch_size, read_num_epochs, sized
+from trainer.training_size import sized, sized_value
 from trainer.wide_deep.model import WideDeep
 from transform.config.config import Config
 from transform.config.config_file import parse_config
@@ -136,15 +136,15 @@ def trained(config: Config, train_log: Log, eval_log: Log, seed: int) -> Trained
     model = WideDeep(config.spec, config.model, sizes, seed)
     labels = LabelCounts(*np.bincount(train_log.labels, minlength=2).tolist())
     training = sized(training, labels.total)
-    optimizers = JointOptimizer(model, training, read_num_epochs(training) * steps_per_epoch(labels, training))
+    batch_size = sized_value(training.batch_size, "batch_size")
+    num_epochs = sized_value(training.num_epochs, "num_epochs")
+    optimizers = JointOptimizer(model, training, num_epochs * steps_per_epoch(labels, training))
     counts = read_label_counts(config, train_log, eval_log)
 
     def epoch_batches(epoch: int, skip_batches: int) -> tf.data.Dataset:
         order = np.random.default_rng([seed, epoch]).permutation(train_log.labels.size)
         batch_seed = tf.constant([seed, epoch], tf.int32)
-        return _batches(config, model, train_log, counts, order, read_batch_size(training), batch_seed).skip(
-            skip_batches
-        )
+        return _batches(config, model, train_log, counts, order, batch_size, batch_seed).skip(skip_batches)
 
     eval_data = _batches(config, model, eval_log, counts, np.arange(eval_log.labels.size))
     return Trained(config, model, counts, train(model, optimizers, epoch_batches, eval_data, training, labels))

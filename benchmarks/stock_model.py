@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from trainer.training_size import read_initial_accumulator
+from trainer.training_size import sized_value
 from trainer.wide_deep.model import WideDeep, numeric_columns
 from transform.config import settings
 from transform.feature_spec import transformed_name
@@ -36,7 +36,9 @@ class StockModel:
             optimizer=[
                 tf_keras.optimizers.Ftrl(
                     wide.learning_rate,
-                    initial_accumulator_value=read_initial_accumulator(wide),
+                    initial_accumulator_value=sized_value(
+                        wide.initial_accumulator, "wide_optimizer.initial_accumulator"
+                    ),
                     l1_regularization_strength=wide.l1,
                 ),
                 tf_keras.optimizers.Adagrad(deep.learning_rate, initial_accumulator_value=deep.initial_accumulator),

@@ -10,9 +10,8 @@ from tfx.components.trainer.fn_args_utils import FnArgs
 
 from pipeline.create import create_pipeline
 from pipeline.nodes.names import EXAMPLE_GEN
-from pipeline.nodes.settings import RunSettings
+from pipeline.nodes.settings import RunSettings, write_schema
 from pipeline.runner.launch import compile_pipeline, run_nodes
-from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace, new_run_id
 from trainer.run_fn import run_fn
 from trainer.training.report import TrainingReport, read_training_report

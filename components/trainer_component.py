@@ -18,7 +18,7 @@ from tfx.types.standard_component_specs import TrainerSpec
 
 from components.artifact_types import Artifacts, Catalog
 from components.execution_types import recorded_as
-from transform.files.catalog import CATALOG_KEY
+from transform.files.records import CATALOG_KEY
 from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY
 
 

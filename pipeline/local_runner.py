@@ -19,9 +19,8 @@ from pipeline.beam_options import check_beam, make_beam_args
 from pipeline.claim.lock import claimed
 from pipeline.compile.ir import with_node_runs
 from pipeline.create import create_pipeline
-from pipeline.nodes.settings import RunSettings
+from pipeline.nodes.settings import RunSettings, write_schema
 from pipeline.runner.lost_metadata import reserve_ids
-from pipeline.schema_file import write_schema
 from pipeline.workspace import Workspace
 from transform.config.config_file import load_config
 from transform.errors import InputError

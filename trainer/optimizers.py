@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 
 from trainer import schedules
-from trainer.training_size import read_initial_accumulator
+from trainer.training_size import sized_value
 from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 
@@ -34,14 +34,11 @@ def make_ftrl(ftrl: settings.Ftrl, regularized: bool = True) -> tf_keras.optimiz
     Args:
       ftrl: α, p, λ1, λ2, β and the initial n.
       regularized: False omits λ1 and λ2, for the bias.
-
-    Returns:
-      The optimizer.
     """
     return tf_keras.optimizers.legacy.Ftrl(
         learning_rate=ftrl.learning_rate,
         learning_rate_power=ftrl.learning_rate_power,
-        initial_accumulator_value=read_initial_accumulator(ftrl),
+        initial_accumulator_value=sized_value(ftrl.initial_accumulator, "wide_optimizer.initial_accumulator"),
         l1_regularization_strength=ftrl.l1 if regularized else 0.0,
         l2_regularization_strength=ftrl.l2 / 2 if regularized else 0.0,
         beta=ftrl.beta,
@@ -163,9 +160,6 @@ def make_deep_optimizer(
     Args:
       deep: The settings.
       learning_rate: Returns a step's α; None uses the settings' learning rate for all steps.
-
-    Returns:
-      The optimizer.
     """
     return DEEP_OPTIMIZERS[deep.name].make(learning_rate or deep.learning_rate, deep)
 

@@ -62,9 +62,6 @@ def reference_scores(setup: TrainingSetup) -> ReferenceScores:
     * `item_mean`: (positives of the item + 10 p) / (rows of the item + 10), by weight; only with an item id.
     * `logistic_regression`: scikit-learn's, with its default L2 penalty, on the features that the model reads, without
       crosses and counts; only if it reads one, and the training rows have both labels.
-
-    Args:
-      setup: The training.
     """
     reader = _Reader(setup)
     train = reader.read(setup.window.train_files, setup.window.withheld, MAX_ROWS)
@@ -116,11 +113,7 @@ def _logistic_regression(train: _Rows) -> _ReferenceModel:
 
 
 class _Reader:
-    """Reads transformed examples.
-
-    Args:
-      setup: The training.
-    """
+    """Reads a training's transformed examples."""
 
     def __init__(self, setup: TrainingSetup):
         spec, item = setup.config.spec, setup.config.item_id

@@ -24,7 +24,7 @@ from trainer.training.setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start.warm_start import save_warm_start
 from transform.config.component_settings import TrainerSettings
 from transform.config.tuning import decoded, with_values
-from transform.files.catalog import CATALOG_KEY
+from transform.files.records import CATALOG_KEY
 from transform.files.reference_scores import write_reference_scores
 from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY, write_trainer_predictions
 from transform.preprocessing import CONFIG_KEY

@@ -185,7 +185,7 @@ def export_model(
     counts: CountTables | None = None,
     transform_state: TransformState | None = None,
 ) -> list[str]:
-    """Writes the SavedModel.
+    """Writes the SavedModel, and returns the names of its signatures, sorted.
 
     Args:
       model: The trained model.
@@ -195,9 +195,6 @@ def export_model(
       items: The catalog: serialized tf.Examples of item features, by item id, as `read_items` returns it.
       counts: The tables from which the counts' inputs are read; None without counts.
       transform_state: The vocabularies and boundaries of `tft_output`; None leaves out the signatures that explain.
-
-    Returns:
-      The names of its signatures, sorted.
     """
     module = ServingModule(model, tft_output, config, items, counts, transform_state)
     tf.saved_model.save(module, directory, signatures=module.functions)

@@ -14,10 +14,9 @@ from trainer.training.evaluation import logits_function
 from trainer.training.setup import TrainingSetup
 from trainer.transform_output.graph import apply_transform, load_transform
 from trainer.wide_deep.feature_kinds import KINDS_IN_MODEL
-from transform.example_keys import KNOWN_AFTERWARDS, LABEL, WEIGHT
-from transform.feature import Feature
+from transform.example_keys import LABEL, WEIGHT
 from transform.feature_spec import FeatureSpec
-from transform.files.record_datasets import iterate_records
+from transform.files.records import as_request, first_value, iterate_records
 from transform.files.trainer_predictions import TrainerPredictions
 
 
@@ -35,9 +34,6 @@ def trainer_predictions(
       raw_files: Patterns of the raw evaluation examples.
       num_rows: The number of the first ones that are scored as logged, and again with one value changed
         (`changed_rows`): `skew.num_rows`.
-
-    Returns:
-      The scores.
     """
     records = read_records(expand_patterns(raw_files)).take(num_rows)
     logged = [as_request(record) for record in iterate_records(records)]
@@ -50,25 +46,11 @@ def trainer_predictions(
     logits_of, names = logits_function(prepared.model), prepared.model.feature_names
     row_scores = tf.sigmoid(logits_of({name: features[name] for name in names})).numpy()
     eval_scores = [tf.sigmoid(logits_of(batch)).numpy() for batch, _, _ in prepared.eval_data]
-    item_ids = [_value(row, prepared.config.item_id) for row in rows]
+    item_id = prepared.config.item_id.name if prepared.config.item_id else None
+    item_ids = [first_value(row, item_id) for row in rows]
     return TrainerPredictions(
         rows, item_ids, row_scores, np.sort(np.concatenate([np.zeros(0, np.float32), *eval_scores]))
     )
-
-
-def _value(row: bytes, feature: Feature | None) -> bytes:
-    """A categorical feature's first value in a row; empty if there is no such feature or value."""
-    values = [] if feature is None else tf.train.Example.FromString(row).features.feature[feature.name].bytes_list.value
-    return values[0] if values else b""
-
-
-def as_request(record: bytes) -> bytes:
-    """A logged example as a request sends it: without the label and everything else that is known only afterwards."""
-    example = tf.train.Example.FromString(record)
-    for name in KNOWN_AFTERWARDS:
-        example.features.feature.pop(name, None)
-    serialized: bytes = example.SerializeToString()
-    return serialized
 
 
 def changed_rows(rows: Sequence[bytes], spec: FeatureSpec) -> Iterator[bytes]:

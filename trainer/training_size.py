@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TypeVar
 
 from transform.config import settings
 from transform.example_keys import NUM_FOLDS
+
+_Value = TypeVar("_Value")
 
 #: An epoch has about so many steps, with batches from the smallest to the largest.
 _STEPS_PER_EPOCH = 100
@@ -71,22 +74,12 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
     )
 
 
-def read_batch_size(training: settings.Training) -> int:
-    """Returns the batch size of settings that `sized` returned."""
-    if training.batch_size is None:
-        raise ValueError("`training.batch_size` must be set; `sized` sets it")
-    return training.batch_size
+def sized_value(value: _Value | None, key: str) -> _Value:
+    """Returns a setting that `sized` has set; `key` is its place in `training`.
 
-
-def read_initial_accumulator(ftrl: settings.Ftrl) -> float:
-    """Returns the initial accumulator of settings that `sized` returned."""
-    if ftrl.initial_accumulator is None:
-        raise ValueError("`training.wide_optimizer.initial_accumulator` must be set; `sized` sets it")
-    return ftrl.initial_accumulator
-
-
-def read_num_epochs(training: settings.Training) -> int:
-    """Returns the number of epochs of settings that `sized` returned."""
-    if training.num_epochs is None:
-        raise ValueError("`training.num_epochs` must be set; `sized` sets it")
-    return training.num_epochs
+    Raises:
+      ValueError: If it is None.
+    """
+    if value is None:
+        raise ValueError(f"`training.{key}` must be set; `sized` sets it")
+    return value

@@ -60,11 +60,7 @@ class Document(Generic[T]):
         return self._adapter.dump_json(value, indent=2, exclude_none=self._omits_none).decode() + "\n"
 
     def from_json(self, text: str | bytes, where: str) -> T:
-        """Reads a document.
-
-        Args:
-          text: Its JSON.
-          where: The path that a message names.
+        """Reads a document; `where` is the path that a message names.
 
         Raises:
           InputError: If it is damaged, or of a version that this release does not read; of the type `error_type`.

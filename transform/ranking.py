@@ -21,9 +21,6 @@ def item_tables(config: DataSettings) -> dict[str, str]:
 
     Ingestion keeps a snapshot of them, and the exported model contains it.
 
-    Args:
-      config: The deployment.
-
     Returns:
       The feature that holds the table's key, by table: the item's id or, for a table with an `item_key`, a feature from
       one of the tables before it. For example `{"catalog": "app", "developers": "developer"}`.
@@ -58,9 +55,6 @@ def snapshot_tables(config: DataSettings) -> tuple[str, ...]:
 
 def absent_signatures(config: DataSettings) -> dict[str, str]:
     """Returns why a model of this config lacks a ranking signature.
-
-    Args:
-      config: The deployment.
 
     Returns:
       The reason, a clause without a full stop, by the name of each of `RANKING_SIGNATURES` that is not exported. For

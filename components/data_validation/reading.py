@@ -24,7 +24,7 @@ from components.examples.reading import split_files
 from transform.config.component_settings import DataSettings
 from transform.example_keys import LABEL, REQUEST_ID
 from transform.feature import Feature
-from transform.files.record_datasets import iterate_records
+from transform.files.records import iterate_records
 from transform.graph.derived_times import derived
 from transform.schema import raw_schema
 

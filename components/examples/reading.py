@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from components import storage
 from transform.errors import InputError
-from transform.files.record_datasets import refuse_empty_files
+from transform.files.records import refuse_empty_files
 from transform.files.tfrecords import read_batches, read_records
 
 Item = TypeVar("Item")

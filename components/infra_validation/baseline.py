@@ -13,8 +13,8 @@ import numpy as np
 from components.infra_validation.model_process import ModelProcess
 from components.infra_validation.process import DryRunError
 from components.infra_validation.ranked import RankingRequests
-from components.infra_validation.requests import first_value
 from components.infra_validation.verdict import Measurements
+from transform.files.records import first_value
 from transform.files.version_layout import CANDIDATE_COUNTS
 from transform.signature_names import RANK_SIGNATURE, SERVING_SIGNATURE
 

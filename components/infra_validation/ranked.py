@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from transform.config.component_settings import DataSettings
 from transform.feature import IMPRESSIONS
-from transform.files.catalog import table_rows
+from transform.files.records import table_rows
 from transform.ranking import item_tables
 
 #: The least number of items of the catalog in each request, if the catalog has as many.

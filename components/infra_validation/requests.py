@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-import tensorflow as tf
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
@@ -13,6 +12,7 @@ from tfx.types import artifact_utils
 
 from components.examples.reading import example_records, split_files
 from transform.example_keys import KNOWN_AFTERWARDS, LABEL, WEIGHT
+from transform.files.records import as_request
 
 
 def select_latest_span(window: Sequence[types.Artifact]) -> types.Artifact:
@@ -32,19 +32,9 @@ def raw_requests(
       as_evaluated: Whether to keep the entries that say which counts were known before an example (`trainer.counts`);
         requests do not have them.
 
-    Yields:
+    Returns:
       The examples, without label and weight.
     """
     records = example_records(split_files(artifact_utils.get_split_uri([examples], split)))
     removed = (LABEL, WEIGHT) if as_evaluated else KNOWN_AFTERWARDS
-    for record in itertools.islice(records, number):
-        example = tf.train.Example.FromString(record)
-        for name in removed:
-            example.features.feature.pop(name, None)
-        yield example.SerializeToString()
-
-
-def first_value(row: bytes, feature: str | None) -> bytes:
-    """Returns a categorical feature's first value in a serialized tf.Example; empty without a value or a feature."""
-    values = [] if feature is None else tf.train.Example.FromString(row).features.feature[feature].bytes_list.value
-    return bytes((*values, b"")[0])
+    return (as_request(record, removed) for record in itertools.islice(records, number))

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2  # TensorFlow 2.21.0 has no public name for it
 from tensorflow_serving.apis import prediction_log_pb2
 
-from components.infra_validation.requests import first_value
+from transform.files.records import first_value
 from transform.files.version_layout import CANDIDATE_COUNTS, EXTRA_ASSETS, SAVED_MODEL_FILE, WARMUP_FILE
 from transform.signature_names import (
     CONTEXT_INPUT,

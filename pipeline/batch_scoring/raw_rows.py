@@ -24,7 +24,7 @@ from transform.config.config import Config
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS, Feature
-from transform.files.catalog import table_rows
+from transform.files.records import table_rows
 from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS
 
 

@@ -72,9 +72,6 @@ def score_file(
       span: The span of those tables; None takes the latest.
       plain: Whether the input is in its format's usual form, whatever the log's `text` settings.
 
-    Returns:
-      The numbers of rows, the first problems, and notes.
-
     Raises:
       InputError: If the input cannot be read or lacks a column, a file name has another ending, or the model's files
         differ from those that were pushed.

@@ -62,15 +62,7 @@ def check_span(config: Config, data_root: str, span: int | None) -> SpanFiles:
 
 
 def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceReport]:
-    """Reads the first rows of every source.
-
-    Args:
-      config: The config.
-      found: The span's files.
-      max_rows: Maximum number of rows to read of each source.
-
-    Returns:
-      One report per source.
+    """Reads the first `max_rows` rows of every source, and returns a report for each.
 
     Raises:
       InputError: If a file is missing or damaged, or the rows read are not fit for a run.

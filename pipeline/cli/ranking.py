@@ -177,9 +177,8 @@ def load_test(
     from serving.model_server.protos import import_protos_alone
 
     import_protos_alone()  # as above
-    from serving.load_test.load import LoadReport, load
+    from serving.load_test.load import LoadReport, largest_rate, load
     from serving.load_test.load_report import load_json, load_table, plot_load
-    from serving.load_test.rate_search import largest_rate
     from serving.load_test.recorded import read_recorded
 
     requests = read_recorded(requests_path).requests(candidates)

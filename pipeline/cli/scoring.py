@@ -89,15 +89,12 @@ def explain(
 
 
 def explanation_table(title: str, explanation: Explanation, strongest: int) -> Table:
-    """A table of what an item's logit consists of, the strongest summands of both parts first.
+    """A table of what an item's logit consists of, which its numbers add up to; the strongest summands come first.
 
     Args:
       title: What is explained.
       explanation: The explanation.
       strongest: The number of summands to list by name; the rest are added up in one line.
-
-    Returns:
-      The table; its numbers add up to the logit.
     """
     from rich.table import Table
     from rich.text import Text

@@ -63,15 +63,12 @@ class RunEnvironment:
 
 
 def write_compiled(config: Config, folder: Path, *, group: bool = False) -> Topology:
-    """Compiles a config's pipeline and writes it into a folder.
+    """Compiles a config's pipeline, writes it into a folder, and returns its topology.
 
     Args:
       config: The deployment.
       folder: Where to write; created if missing.
       group: Whether resolvers and gates share the task of the node before them, other than that of `example_gen`.
-
-    Returns:
-      The topology.
 
     Raises:
       InputError: If the config has a pod for what is no node, or for a node that shares the task, and so the pod, of

@@ -13,7 +13,7 @@ AIRFLOW_DAG = Path(__file__).with_name("airflow_dag.py")
 
 
 def write_target(target: str, topology: Topology, folder: Path, **cluster: str) -> Path:
-    """Writes the scheduler's own file.
+    """Writes the scheduler's own file, and returns its path.
 
     Args:
       target: `local`, a shell script that runs the nodes one after another; `airflow`, a DAG file; or `kubeflow`, a
@@ -21,9 +21,6 @@ def write_target(target: str, topology: Topology, folder: Path, **cluster: str) 
       topology: The return value of `write_compiled`.
       folder: The compiled pipeline's folder.
       **cluster: For Kubeflow, the attributes of `pipeline.compile.kubeflow.Cluster`.
-
-    Returns:
-      The path of the file.
     """
     if target == "airflow":
         file = folder / f"{topology.name}_dag.py"

@@ -120,14 +120,7 @@ def list_separator(sample: Sample, nulls: Sequence[str]) -> str:
 
 
 def guess_columns(sample: Sample, label: str, nulls: Sequence[str], separator: str) -> list[Guess]:
-    """Guesses what each column but the label's is.
-
-    Args:
-      sample: The first rows of a file.
-      label: The label's column.
-      nulls: The texts that mean "no value".
-      separator: The separator of lists.
-    """
+    """Guesses what each column but the label's is; `nulls` are the texts that mean "no value"."""
     roles: set[Role] = set()
     names: set[str] = set(RESERVED_NAMES)
     guesses = []

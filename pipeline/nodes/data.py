@@ -8,7 +8,7 @@ from tfx.components import ExampleValidator
 from tfx.components.schema_gen.import_schema_gen.component import ImportSchemaGen
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common.resolver import Resolver
-from tfx.types import Channel, standard_artifacts
+from tfx.types import Artifact, Channel, standard_artifacts
 
 from components.artifact_types import GateRecord
 from components.data_validation.component import DataGate, DataValidation
@@ -19,9 +19,21 @@ from components.ingestion.component import ImpressionExampleGen
 from components.late_labels.component import LateLabels
 from components.resolvers import EarlierRecords, LastPushedModel, PrecedingSpan
 from components.statistics.component import ColumnStatisticsGen
-from pipeline.nodes.channels import GATES_ON_DATA, all_models, all_runs_channel
 from pipeline.nodes.names import DATA_VALIDATION, EXAMPLE_GEN, LATE_LABELS, PRECEDING_SPAN, SCHEMA_GEN
 from pipeline.nodes.settings import NodeSettings
+
+#: The gates that stop a span because of its data. A span that one of them read and did not pass is never a reference.
+GATES_ON_DATA = [AnomalyGate.get_class_type(), DataGate.get_class_type()]
+
+
+def all_runs_channel(artifact_type: type[Artifact], output_name: str) -> Channel:
+    """Returns a channel of all artifacts that the pipeline's runs produced as an output of this name and type."""
+    return Channel(type=artifact_type, output_key=output_name)
+
+
+def all_models() -> Channel:
+    """Returns a channel of all models that the pipeline's runs trained."""
+    return all_runs_channel(standard_artifacts.Model, "model")
 
 
 def ingestion(settings: NodeSettings) -> tuple[ImpressionExampleGen, list[BaseNode]]:

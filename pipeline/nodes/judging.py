@@ -20,8 +20,7 @@ from components.quality_gate import judgement as quality
 from components.quality_gate.component import QualityGate
 from components.resolvers import AnchorModel, EarlierRecords, ServingModel, ValidatedModel
 from components.trainer_component import RankingTrainer
-from pipeline.nodes.channels import GATES_ON_DATA, all_models, all_runs_channel
-from pipeline.nodes.data import DataNodes
+from pipeline.nodes.data import GATES_ON_DATA, DataNodes, all_models, all_runs_channel
 from pipeline.nodes.names import PREPROCESSING_FN, PROGRESSIVE_VALIDATION, QUALITY_GATE, RUN_FN, TUNER_FN
 from pipeline.nodes.settings import NodeSettings
 from pipeline.nodes.window import Window

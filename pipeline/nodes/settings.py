@@ -1,16 +1,19 @@
-"""Settings of the nodes, derived from a config and from what a runner supplies."""
+"""Settings of the nodes, derived from a config and from what a runner supplies; and the file of the schema."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from pathlib import Path
 
 from tfx.orchestration.data_types import RuntimeParameter
 
-from pipeline.schema_file import schema_path
+from components import storage
 from pipeline.workspace import Workspace
 from transform.config import component_configs
 from transform.config.config import Config
 from transform.config.drift import Drift
+from transform.schema import schema_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,3 +114,14 @@ def derive_settings(
         push=component_configs.for_push(config).to_json(),
         evaluators=component_configs.for_evaluators(config),
     )
+
+
+def schema_path(config: Config, workspace: Workspace) -> Path:
+    """Returns the schema's path; its name is a hash of the content, since ImportSchemaGen's cache compares the path."""
+    digest = hashlib.sha256(schema_text(config).encode()).hexdigest()
+    return workspace.compiled / f"schema-{digest[:16]}.pbtxt"
+
+
+def write_schema(config: Config, workspace: Workspace) -> None:
+    """Writes the schema of a config's examples for ImportSchemaGen; must be called before a run reads it."""
+    storage.write_text(str(schema_path(config, workspace)), schema_text(config))

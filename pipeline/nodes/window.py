@@ -12,7 +12,7 @@ from components.artifact_types import VocabularyMemory
 from components.data_validation.gates import RowGate
 from components.late_labels.component import COMPLETED
 from components.resolvers import EarlierMemory, LatestPrecedingArtifact, SpanWindow
-from pipeline.nodes.channels import GATES_ON_DATA, all_runs_channel
+from pipeline.nodes.data import GATES_ON_DATA, all_runs_channel
 from pipeline.nodes.settings import NodeSettings
 
 

@@ -34,20 +34,16 @@ def model_names(workspace: Workspace) -> list[str]:
 
 
 def serving_root(workspace: Workspace, name: str | None) -> str:
-    """Returns the serving folder of a model.
-
-    Args:
-      workspace: The workspace.
-      name: The model; may be None if the workspace has only one.
+    """Returns the serving folder of a model; without a name, of the only one in the workspace.
 
     Raises:
       InputError: If there is no such model, or there are several and none is named.
     """
     names = model_names(workspace)
-    if name is None and len(names) > 1:
-        raise InputError(f"`--model` must name one of {names}. Received: none ({workspace.root})")
-    if name is not None and name not in names:
-        raise InputError(f"`--model` must name one of {names}. Received: {name} ({workspace.root})")
+    if name not in names and (name is not None or len(names) > 1):
+        raise InputError(
+            f"`--model` must name one of {names}. Received: {'none' if name is None else name} ({workspace.root})"
+        )
     return str(workspace.serving(name or names[0]))
 
 

@@ -34,11 +34,6 @@ def write_pages(workspace: Workspace, run_id: str, read: Callable[[], Run]) -> P
 
     The run has ended, and its model may serve: whatever prevents a page is logged and returned, not raised. The
     summary says it, and the metric `wdr_report_page_problems` counts it.
-
-    Args:
-      workspace: The run's workspace.
-      run_id: The run's name.
-      read: Reads the run.
     """
     try:
         from pipeline.report.page.write import write_page  # here: the packages of the charts may fail to import
@@ -52,13 +47,9 @@ def write_pages(workspace: Workspace, run_id: str, read: Callable[[], Run]) -> P
 
 
 def remove_pages(workspace: Workspace, run_id: str) -> None:
-    """Removes the page of a run and its model card, and writes the index of all runs without the run.
+    """Removes the page and the model card of a run whose report is removed, and writes the index without the run.
 
     What prevents the index is logged: the node whose report is removed has ended well.
-
-    Args:
-      workspace: The run's workspace.
-      run_id: The run's name; its report is removed.
     """
     for page in (page_path, card_path):
         page(workspace, run_id).unlink(missing_ok=True)

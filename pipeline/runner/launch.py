@@ -67,15 +67,7 @@ def run_nodes(
     connection: metadata_store_pb2.ConnectionConfig,
     beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
 ) -> Iterator[NodeEvent]:
-    """Runs all nodes in order.
-
-    Args:
-      ir: The compiled pipeline.
-      connection: The connection to ML Metadata.
-      beam_args: As in `launch_node`.
-
-    Yields:
-      An event at the start and at the end of each node.
+    """Runs all nodes in order, as `launch_node` does; yields an event at the start and at the end of each.
 
     Raises:
       NodeFailedError: If a node's inputs did not resolve.
@@ -95,7 +87,7 @@ def launch_node(
     connection: metadata_store_pb2.ConnectionConfig,
     beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
 ) -> NodeEvent:
-    """Runs one node, unless it is already done in this run.
+    """Runs one node, unless it is already done in this run; returns the event of its end.
 
     Args:
       ir: The compiled pipeline.
@@ -103,9 +95,6 @@ def launch_node(
       connection: The connection to ML Metadata.
       beam_args: The options of the node's Beam pipelines, in place of those in the compiled pipeline. They are no part
         of TFX's cache key: the number of workers, a port or a folder for their files changes no output.
-
-    Returns:
-      The event of its end.
 
     Raises:
       NodeFailedError: If its inputs did not resolve.

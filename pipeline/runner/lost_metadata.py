@@ -26,10 +26,6 @@ _PER_CALL = 1000
 def reserve_ids(connection: metadata_store_pb2.ConnectionConfig, workspace: Workspace) -> int:
     """Uses up the execution ids that ML Metadata does not have but the workspace has folders for.
 
-    Args:
-      connection: The connection to ML Metadata.
-      workspace: The workspace.
-
     Returns:
       The number of reserved ids; 0 if ML Metadata has all of the workspace's executions.
     """

@@ -78,9 +78,6 @@ class RunRecorder:
         """Writes the report of a run whose last node is done; returns the run's result and the report's path.
 
         The result's places have the page, or why it was not written.
-
-        Args:
-          executions: By node, its execution.
         """
         found = read_run_result(self.connection, executions)
         run_result = dataclasses.replace(found, span=self.span, pipeline=self.pipeline_name)

@@ -14,13 +14,12 @@ from pipeline.claim.lock import claimed
 from pipeline.create import create_pipeline
 from pipeline.metadata.handle import allow_long_values
 from pipeline.nodes.names import EXAMPLE_GEN
-from pipeline.nodes.settings import RunSettings
+from pipeline.nodes.settings import RunSettings, write_schema
 from pipeline.report.run_report import RunResult
 from pipeline.runner.launch import NodeEvent, compile_pipeline, run_nodes
 from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.runner.recorder import RunRecorder
 from pipeline.runner.window import ingested_files, spans_to_ingest
-from pipeline.schema_file import write_schema
 from transform.config.config import Config
 
 

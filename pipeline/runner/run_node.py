@@ -23,12 +23,12 @@ from pipeline.compile.topology import Topology, marker_path
 from pipeline.metadata.handle import Metadata, allow_long_values
 from pipeline.metadata.store import NODE_RUN, node_run_name
 from pipeline.nodes.names import EXAMPLE_GEN, SCHEMA_GEN
+from pipeline.nodes.settings import write_schema
 from pipeline.report.run_report import RunResult, has_ended
 from pipeline.runner.launch import NodeEvent, launch_node, run_nodes
 from pipeline.runner.lost_metadata import reserve_ids
 from pipeline.runner.recorder import RunRecorder
 from pipeline.runner.window import ingested_files, spans_to_ingest
-from pipeline.schema_file import write_schema
 from transform.config.config import Config
 from transform.errors import GateError, InputError
 
@@ -70,9 +70,6 @@ def run_node(
       span: The run's span.
       run_id: The run's name, the same for all of its nodes and for all their retries.
       accept_reason: Why findings of a gate on data do not stop the run; empty if they do.
-
-    Returns:
-      The node's result.
 
     Raises:
       GateError: If the span's data is missing or not fit; a report is written, as of any error of the node.

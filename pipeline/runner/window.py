@@ -63,13 +63,7 @@ def spans_to_ingest(
 
 
 def ingested_files(connection: Any, pipeline_name: str, span: int) -> frozenset[str]:
-    """Returns the paths of the files that a pipeline's last ingestion of a span read; none if there is no such one.
-
-    Args:
-      connection: The connection to ML Metadata.
-      pipeline_name: The pipeline.
-      span: The span.
-    """
+    """Returns the paths of the files that a pipeline's last ingestion of a span read; none if there is no such one."""
     with Metadata(connection) as handle:
         store = handle.store
         own = [a.id for a in kept_examples(store, pipeline_name) if a.custom_properties["span"].int_value == span]

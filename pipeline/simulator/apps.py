@@ -6,9 +6,8 @@ import math
 
 import numpy as np
 
-from pipeline.simulator.arrays import Floats, Ints
 from pipeline.simulator.names import CATEGORIES, COUNTRIES, LANGUAGES
-from pipeline.simulator.sampling import weighted_table
+from pipeline.simulator.sampling import Floats, Ints, weighted_table
 
 LATENT_DIM = 8
 NUM_PARTNERS = 5  # exceptions per app

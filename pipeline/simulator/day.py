@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.simulator.arrays import Bools, Floats, Ints
 from pipeline.simulator.installs import Installs, install_delay
 from pipeline.simulator.names import CATEGORIES, PAGES
-from pipeline.simulator.sampling import choose_distinct
+from pipeline.simulator.sampling import Bools, Floats, Ints, choose_distinct
 from pipeline.simulator.store import Store
 from pipeline.simulator.users import MAX_INSTALLED, NUM_FAVOURITES
 

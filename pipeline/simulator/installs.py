@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.simulator.arrays import Bools, Floats, Ints
+from pipeline.simulator.sampling import Bools, Floats, Ints
 from pipeline.simulator.store import Store
 
 _MEAN_DELAY_SECONDS = 300.0

@@ -1,10 +1,13 @@
-"""Fast sampling: weighted draws from a table, and rows of distinct apps."""
+"""Fast sampling: weighted draws from a table, and rows of distinct apps; and the types of the simulator's arrays."""
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
-from pipeline.simulator.arrays import Bools, Floats, Ints
+Ints = npt.NDArray[np.integer]
+Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
 
 _NUM_UNIFORM_DRAWS = 48
 _EXACT_ROWS_AT_ONCE = 1024

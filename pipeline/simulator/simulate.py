@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.simulator.arrays import Bools, Ints
 from pipeline.simulator.day import diurnal_seconds, impression_chunks, midnight
 from pipeline.simulator.day_folders import DayFolders, published_paths
 from pipeline.simulator.installs import Installs, organic_installs, record
+from pipeline.simulator.sampling import Bools, Ints
 from pipeline.simulator.store import Store
 from pipeline.simulator.tables import catalog_table, impressions_table, installs_table, truth_table, users_table
 from pipeline.simulator.writers import COMPRESSIBLE_FORMATS, FORMATS

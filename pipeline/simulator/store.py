@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from pipeline.simulator.apps import NUM_PARTNERS, Apps
-from pipeline.simulator.arrays import Floats, Ints
 from pipeline.simulator.names import CATEGORIES, COUNTRY_NAMES, DEVICES, LANGUAGES
+from pipeline.simulator.sampling import Floats, Ints
 from pipeline.simulator.users import Users
 
 DAILY_TURNOVER = 0.01  # share of the apps, and of the users, that is replaced every day

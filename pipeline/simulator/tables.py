@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.simulator.arrays import Ints
 from pipeline.simulator.day import Chunk, midnight
 from pipeline.simulator.installs import Installs
 from pipeline.simulator.names import CATEGORIES, COUNTRY_NAMES, DEVICE_NAMES, LANGUAGES, PAGES, WEEKDAYS
+from pipeline.simulator.sampling import Ints
 from pipeline.simulator.store import Store
 
 _SECONDS_PER_DAY = 86_400

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pipeline.simulator.apps import LATENT_DIM, Apps
-from pipeline.simulator.arrays import Bools, Ints
 from pipeline.simulator.names import COUNTRIES, COUNTRY_NAMES, DEVICES, LANGUAGES
-from pipeline.simulator.sampling import choose_distinct
+from pipeline.simulator.sampling import Bools, Ints, choose_distinct
 
 MIN_INSTALLED, MAX_INSTALLED = 5, 25
 NUM_FAVOURITES = 8

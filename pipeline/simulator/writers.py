@@ -18,7 +18,7 @@ _EXAMPLES_AT_ONCE = 20_000
 
 
 def write_part(table: pa.Table, folder: Path, part: int, file_format: str, *, compress: bool) -> Path:
-    """Writes the table to `folder/part-NNNNN.<extension>`.
+    """Writes the table to `folder/part-NNNNN.<extension>`, and returns the file's path.
 
     A missing value is an empty field (csv, tsv), null (jsonl, parquet) or an absent feature (tfrecord). A list is
     joined with `|` in csv and tsv. In tfrecord each row is a tf.Example: strings are bytes, integers int64, and
@@ -30,9 +30,6 @@ def write_part(table: pa.Table, folder: Path, part: int, file_format: str, *, co
       part: The part's number, from 0.
       file_format: One of FORMATS.
       compress: Whether the file is gzipped and ends in `.gz`; only for COMPRESSIBLE_FORMATS.
-
-    Returns:
-      The file's path.
     """
     path = folder / f"part-{part:05d}.{file_format}{'.gz' if compress else ''}"
     if file_format == "parquet":

@@ -21,8 +21,8 @@ from components.stateful_transform import StatefulTransform
 from pipeline.beam_options import make_beam_args
 from pipeline.metadata.handle import Metadata
 from pipeline.nodes.names import PREPROCESSING_FN
+from pipeline.nodes.settings import schema_path, write_schema
 from pipeline.runner.launch import NodeEvent, compile_pipeline, run_nodes
-from pipeline.schema_file import schema_path, write_schema
 from pipeline.workspace import Workspace, new_run_id
 from transform.config import component_configs
 from transform.config.config import Config

@@ -18,13 +18,7 @@ class ModelError(Exception):
 
 
 def load(path: str) -> Any:
-    """Loads a SavedModel.
-
-    Args:
-      path: The SavedModel's folder.
-
-    Returns:
-      The object that `tf.saved_model.load` returns.
+    """Loads the SavedModel in a folder by `tf.saved_model.load`.
 
     Raises:
       ModelError: If a file is missing, truncated or damaged, or the model does not load for another reason.

@@ -38,7 +38,7 @@ _TOLERANCE = 1e-5
 def inputs_of(
     signature: Any, name: str, contexts: Sequence[bytes], item_ids: np.ndarray, items: np.ndarray | None
 ) -> dict[str, tf.Tensor]:
-    """Makes the inputs of a ranking signature.
+    """Makes the inputs of a ranking signature, by name.
 
     Args:
       signature: The signature.
@@ -46,9 +46,6 @@ def inputs_of(
       contexts: Serialized tf.Examples of the context features, one per request.
       item_ids: Candidates, bytes `[requests, candidates]`.
       items: Their item features, bytes `[requests, candidates]`; read only for `rank_items`.
-
-    Returns:
-      The inputs by name.
     """
     inputs = {ITEM_IDS: tf.constant(item_ids, tf.string)}
     if name == RANK_NAMED_SIGNATURE:
@@ -77,11 +74,6 @@ def _named(contexts: Sequence[bytes], specs: Mapping[str, tf.TensorSpec]) -> dic
 
 def scores_in_order(call: Callable[..., Any], name: str, inputs: Mapping[str, tf.Tensor]) -> np.ndarray:
     """Ranks requests and returns the scores in the given order.
-
-    Args:
-      call: The signature.
-      name: Its name, for error messages.
-      inputs: Its inputs.
 
     Returns:
       Each candidate's score, float32 `[requests, candidates]`, in the order of the inputs.
@@ -133,11 +125,6 @@ def in_given_order(name: str, given: Sequence[bytes], ranked: Sequence[bytes], s
 
 def explained_scores(call: Callable[..., Any], name: str, inputs: Mapping[str, tf.Tensor]) -> np.ndarray:
     """Returns the scores that explanations add up to, float32 of the inputs' shape.
-
-    Args:
-      call: The signature.
-      name: Its name, for error messages.
-      inputs: Its inputs.
 
     Raises:
       ModelError: If the signature cannot explain them, or its parts do not add up to its own score or deep logit.

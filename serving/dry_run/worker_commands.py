@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,7 +15,6 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from serving.dry_run.latency import milliseconds
 from serving.dry_run.loading import ModelError, in_a_line, load
 from serving.dry_run.ranking import explained_scores, inputs_of, scores_in_order
 from transform.files.tfrecords import read_records
@@ -21,6 +22,9 @@ from transform.signature_names import CONTEXT_INPUT, EXAMPLES_INPUT, ITEM_IDS, I
 
 #: About this many candidates are ranked per call: one request of the paper's size, or several with few candidates.
 _CANDIDATES_PER_CALL = 200
+
+#: The first requests of a measurement are not timed: they meet cold caches and threads that have not started.
+_WARM_UPS = 3
 
 
 class _WorkerCommands:
@@ -145,6 +149,26 @@ class _WorkerCommands:
             received = f"shape {list(scores.shape)} for {batch.shape[0]}"
             raise ModelError(f"the model must give one score a request. Received: {received}")
         return scores
+
+
+def milliseconds(batches: Sequence[Callable[[], object]], repetitions: int) -> list[float]:
+    """Times requests one after another. A request's batches run at once, each on its own thread (paper, table 2).
+
+    Args:
+      batches: Functions that each score one batch of a request.
+      repetitions: The number of timed requests.
+
+    Returns:
+      The milliseconds of each request, from its first batch's start to its last batch's end.
+    """
+    times = []
+    with ThreadPoolExecutor(len(batches)) as pool:
+        for _ in range(_WARM_UPS + repetitions):
+            started = time.perf_counter()
+            for done in [pool.submit(batch) for batch in batches]:
+                done.result()
+            times.append((time.perf_counter() - started) * 1000)
+    return times[_WARM_UPS:]
 
 
 def _records(path: str) -> list[bytes]:

@@ -29,12 +29,7 @@ Request: TypeAlias = tuple[Features | bytes, Sequence[Candidate]]
 
 @dataclasses.dataclass(frozen=True)
 class Recorded:
-    """Recorded requests, from which a load test draws.
-
-    Attributes:
-      contexts: The contexts.
-      candidates: All candidates, each once.
-    """
+    """Recorded requests, from which a load test draws: their contexts, and all candidates, each once."""
 
     contexts: Sequence[Features | bytes]
     candidates: Sequence[Candidate]
@@ -114,12 +109,6 @@ def _of_version(path: str) -> Recorded:
 
 def read_catalog(path: str) -> dict[str, bytes]:
     """Reads a pushed version's catalog: by item id, the item features, as a serialized tf.Example.
-
-    Args:
-      path: The version's folder.
-
-    Returns:
-      The item features by item id.
 
     Raises:
       InputError: If there is not exactly one table, or it cannot be read.

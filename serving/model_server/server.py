@@ -79,10 +79,6 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
 class _Server:
     """The models, the queue and both protocols.
 
-    Args:
-      flags: The command's options.
-      parsing: Parses large messages.
-
     Raises:
       UserError: As `serve` does.
     """

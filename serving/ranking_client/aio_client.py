@@ -24,9 +24,6 @@ Result = TypeVar("Result")
 class AsyncRankingClient:
     """Ranks candidates with a model server. Create and use it within one event loop; `async with` closes it.
 
-    Args:
-      settings: The client's settings.
-
     Raises:
       InputError: If a certificate, key or token file has no such content.
       OSError: If such a file cannot be read.

@@ -24,9 +24,6 @@ Result = TypeVar("Result")
 class RankingClient:
     """Ranks candidates with a model server. It is safe to share between threads; `with` closes it.
 
-    Args:
-      settings: The client's settings.
-
     Raises:
       InputError: If a certificate, key or token file has no such content.
       OSError: If such a file cannot be read.
@@ -71,9 +68,6 @@ class RankingClient:
           explain: Return the explanations of the best k too, at most `MAX_EXPLAINED`; the model must have the signature
             `explain`.
           deadline_seconds: The budget in seconds; None takes `deadline_seconds` of the settings.
-
-        Returns:
-          The ranking.
 
         Raises:
           RequestError: If the request breaks a rule; nothing was sent for it.

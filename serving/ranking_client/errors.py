@@ -11,12 +11,7 @@ _MAX_DETAILS = 300
 
 
 class RankingError(UserError):
-    """A request that was not answered; the message is one sentence.
-
-    Args:
-      code: The gRPC status code.
-      text: The message.
-    """
+    """A request that was not answered: the gRPC status code, and the message, one sentence."""
 
     def __init__(self, code: grpc.StatusCode, text: str) -> None:
         super().__init__(text)
@@ -38,9 +33,6 @@ def server_error(code: grpc.StatusCode, details: str | None, server: str, second
       details: The error message of the server, or of gRPC.
       server: The server's address.
       seconds: The budget of the whole request.
-
-    Returns:
-      The error.
     """
     lines = (details or "").strip().splitlines()
     received = f"{code.name}: {lines[0][:_MAX_DETAILS]}" if lines else code.name

@@ -129,14 +129,7 @@ def explain_request(settings: ClientSettings, ranked_by: str, context: bytes, ex
 
 
 def read_explanations(response: Any, number: int) -> tuple[Explanation, ...]:
-    """Reads the explanations from a PredictResponse to `explain_request`.
-
-    Args:
-      response: The response.
-      number: The number of candidates.
-
-    Returns:
-      One explanation a candidate, in the request's order.
+    """Reads the explanations from the response to `explain_request`: one a candidate, in the request's order.
 
     Raises:
       RankingError: If an output is missing, or has another number of values.

@@ -48,9 +48,6 @@ def encode_example(features: Features | bytes, what: str, max_bytes: int, kinds:
       kinds: By name, the feature's dtype. An integer for a DT_STRING feature becomes its decimal digits; without a
         known dtype it is a number.
 
-    Returns:
-      The serialized tf.Example.
-
     Raises:
       RequestError: If a value is of a type that the feature does not take, or the example is too long.
     """
@@ -119,14 +116,7 @@ class Candidates:
 
 
 def encode_candidates(candidates: Sequence[Candidate], settings: ClientSettings) -> Candidates:
-    """Checks and encodes candidates.
-
-    Args:
-      candidates: Item ids, or pairs of an id and item features.
-      settings: The limits.
-
-    Returns:
-      The candidates.
+    """Checks and encodes candidates: item ids, or pairs of an id and item features.
 
     Raises:
       RequestError: If there are none or too many, or one is invalid.

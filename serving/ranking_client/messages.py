@@ -68,9 +68,6 @@ def predict_request(
       logits: Ask for the wide and deep logits too.
       in_catalog: Ask whether the model's catalog has each item; the signature must have that output.
 
-    Returns:
-      The request.
-
     Raises:
       RequestError: If it is too long, or logits are asked of `serving_default`, which has none.
     """

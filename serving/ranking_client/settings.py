@@ -145,9 +145,6 @@ def make_settings(path: str | None, **given: Any) -> ClientSettings:
       path: A settings file; None takes the defaults.
       **given: Values that replace the file's; None replaces nothing.
 
-    Returns:
-      The settings.
-
     Raises:
       InputError: If they break a rule, or no model was given.
     """

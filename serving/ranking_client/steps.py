@@ -65,11 +65,7 @@ _NUM_VERSIONS = 4
 
 
 class RankingSteps:
-    """Holds the model's signatures, and generates the calls of each request.
-
-    Args:
-      settings: The client's settings.
-    """
+    """Holds the model's signatures, and generates the calls of each request."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self._settings = settings

@@ -131,7 +131,7 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
         ("row_gate", ("components.artifacts", "transform.errors")),
         (
             "infra_validation",
-            ("serving.dry_run.latency", "serving.dry_run.loading", "transform.config.infra_validation"),
+            ("serving.dry_run.worker_commands", "serving.dry_run.loading", "transform.config.infra_validation"),
         ),
         ("trainer", ("components.trainer_component", "trainer.training.step", "transform.config.settings")),
         (

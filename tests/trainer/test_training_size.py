@@ -4,13 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.training_size import (
-    read_batch_size,
-    read_initial_accumulator,
-    read_num_epochs,
-    sized,
-    validation_fraction,
-)
+from trainer.training_size import sized, sized_value, validation_fraction
 from transform.config.settings import Ftrl, Training
 
 
@@ -30,7 +24,7 @@ def test_what_is_left_out_follows_from_the_number_of_examples(
     num_examples: int, batch_size: int, num_epochs: int, patience: int | None
 ) -> None:
     found = sized(Training(), num_examples)
-    assert (read_batch_size(found), read_num_epochs(found), found.patience) == (batch_size, num_epochs, patience)
+    assert (found.batch_size, found.num_epochs, found.patience) == (batch_size, num_epochs, patience)
     assert sized(found, 5) == found
 
 
@@ -46,7 +40,7 @@ def test_what_is_left_out_follows_from_the_number_of_examples(
 )
 def test_ftrl_starts_from_the_square_of_one_examples_gradient(training: Training, accumulator: float) -> None:
     found = sized(training, 25_600).wide_optimizer
-    assert read_initial_accumulator(found) == pytest.approx(accumulator, rel=1e-12)
+    assert found.initial_accumulator == pytest.approx(accumulator, rel=1e-12)
     assert (found.learning_rate, found.l1) == (training.wide_optimizer.learning_rate, training.wide_optimizer.l1)
 
 
@@ -71,9 +65,6 @@ def test_the_share_that_early_stopping_validates_on(training: Training, has_coun
 
 
 def test_settings_that_are_not_sized_are_told() -> None:
-    with pytest.raises(ValueError, match="batch_size` must be set"):
-        read_batch_size(Training(num_epochs=1))
-    with pytest.raises(ValueError, match="num_epochs` must be set"):
-        read_num_epochs(Training(batch_size=1))
-    with pytest.raises(ValueError, match="initial_accumulator` must be set"):
-        read_initial_accumulator(Training(batch_size=1).wide_optimizer)
+    with pytest.raises(ValueError, match=r"^`training.batch_size` must be set; `sized` sets it$"):
+        sized_value(Training(num_epochs=1).batch_size, "batch_size")
+    assert sized_value(0.0, "wide_optimizer.initial_accumulator") == 0.0

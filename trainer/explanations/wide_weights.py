@@ -33,14 +33,11 @@ def non_zero_rows(model: WideDeep) -> dict[str, int]:
 
 
 def to_markdown(model: WideDeep, transform_state: TransformState) -> str:
-    """Renders the page: the wide tables' sizes, then each table's strongest weights.
+    """Renders the page as Markdown: the wide tables' sizes, then each table's strongest weights.
 
     Args:
       model: The trained model.
       transform_state: The vocabularies and boundaries that name the rows.
-
-    Returns:
-      Markdown.
     """
     counts = non_zero_rows(model)
     sizes = [
@@ -58,15 +55,12 @@ def to_markdown(model: WideDeep, transform_state: TransformState) -> str:
 
 
 def row_names(keys: RowKeys, row: int, transform_state: TransformState) -> list[str]:
-    """Names what a row represents: for a counted cross one value per feature, else one name.
+    """Names what a row represents, as readable text: for a counted cross one value per feature, else one name.
 
     Args:
       keys: What the table's rows represent.
       row: The row's number.
       transform_state: The vocabularies and boundaries.
-
-    Returns:
-      The names, as readable text.
     """
     match keys.kind:
         case "quantiles":

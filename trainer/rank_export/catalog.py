@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.rank_export.encoders import Rows
 from transform.config.component_settings import DataSettings
-from transform.files.catalog import table_rows
+from transform.files.records import table_rows
 from transform.ranking import absent_signatures, item_tables
 from transform.signature_names import RANK_SIGNATURE
 

@@ -37,12 +37,7 @@ Combinations = Any
 
 
 class CrossLookup(abc.ABC):
-    """A cross of both sides: computes what its pairs of combinations add to the wide logit.
-
-    Args:
-      spec: The features.
-      cross: The cross.
-    """
+    """A cross of both sides: computes what its pairs of combinations add to the wide logit."""
 
     def __init__(self, spec: FeatureSpec, cross: Cross) -> None:
         self.name, self.input_name = cross.name, transformed_name(cross.name)

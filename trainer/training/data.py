@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.counts import CountTables, Rows
-from trainer.training_size import read_batch_size
+from trainer.training_size import sized_value
 from transform.config import settings
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NUM_FOLDS, SHARES_LABEL, SPAN, WEIGHT
 from transform.feature_spec import FeatureSpec, transformed_name
-from transform.files.record_datasets import refuse_empty_files
+from transform.files.records import refuse_empty_files
 
 #: Features by transformed name, labels float32 `[batch]`, and weights float32 `[batch]`: ones if the examples have no
 #: weight.
@@ -226,7 +226,7 @@ def train_dataset(
     if training.negative_sampling_rate < 1:
         records = _with_drawn_negatives(records, feature_spec, training.negative_sampling_rate, draw_seed)
     records = records.shuffle(training.shuffle_buffer_size, seed=shuffle_seed, reshuffle_each_iteration=False)
-    numbered = records.batch(read_batch_size(training)).enumerate().skip(skip_batches)
+    numbered = records.batch(sized_value(training.batch_size, "batch_size")).enumerate().skip(skip_batches)
     return _parsed(numbered, feature_spec, counts, counts_seed)
 
 
@@ -266,16 +266,13 @@ def _selected(records: tf.data.Dataset, selection: Selection) -> tf.data.Dataset
 def counted_rows(
     patterns: Sequence[str], feature_spec: Mapping[str, Any], spec: FeatureSpec, *, in_folds: bool
 ) -> Iterator[Rows]:
-    """Yields the rows of all files with the columns that counting needs.
+    """Yields the rows of all files, in batches, with the columns that counting needs.
 
     Args:
       patterns: As in `train_dataset`.
       feature_spec: As in `train_dataset`; counts whose keys are not in it are left out.
       spec: The features.
       in_folds: Whether they are training rows. Evaluation rows are counted, but in no fold.
-
-    Yields:
-      Batches of rows.
     """
     keys = {count.name: transformed_name(count.key_name) for count in spec.count_encodings}
     keys = {name: key for name, key in keys.items() if key in feature_spec}

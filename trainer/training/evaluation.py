@@ -44,9 +44,6 @@ def evaluate(compute_logits: Callable[[Features], tf.Tensor], dataset: tf.data.D
     Args:
       compute_logits: Returns a batch's logits, as `logits_function` does.
       dataset: Batches from `trainer.training.data.eval_dataset`.
-
-    Returns:
-      The metrics.
     """
     logits, labels, weights = ([np.zeros(0, np.float32)] for _ in range(3))
     for features, batch_labels, batch_weights in dataset:
@@ -63,9 +60,6 @@ def measure(logits: FloatArray, labels: FloatArray, weights: FloatArray | None =
       logits: float32 `[n]`.
       labels: float32 `[n]`, 0 or 1.
       weights: float32 `[n]`, not negative; None gives each example the weight 1.
-
-    Returns:
-      The metrics.
     """
     wide = logits.astype(np.float64)
     w = np.ones_like(wide) if weights is None else weights.astype(np.float64)

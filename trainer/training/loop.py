@@ -17,7 +17,7 @@ from trainer.training.evaluation import evaluate, logits_function
 from trainer.training.position import Epoch, Metrics, TrainingProgress
 from trainer.training.progress import ProgressLog, log_stage
 from trainer.training.step import steps_function
-from trainer.training_size import read_batch_size, read_num_epochs
+from trainer.training_size import sized_value
 from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 
@@ -66,7 +66,8 @@ class TrainingResult:
 
 def steps_per_epoch(counts: LabelCounts, training: settings.Training) -> int:
     """The number of steps per epoch; the expected number if negatives are drawn."""
-    return math.ceil(counts.after_drawing(training.negative_sampling_rate) / read_batch_size(training))
+    batch_size = sized_value(training.batch_size, "batch_size")
+    return math.ceil(counts.after_drawing(training.negative_sampling_rate) / batch_size)
 
 
 def train(
@@ -92,9 +93,6 @@ def train(
       counts: The training examples by label.
       checkpoint_folder: The folder for checkpoints, from which the training resumes if it has any; None for no
         checkpoints.
-
-    Returns:
-      The result of the training.
 
     Raises:
       TrainingError: If there are no training examples, the loss is not finite, or the monitored metric is undefined.
@@ -126,7 +124,7 @@ class _Loop:
             self._checkpoints = Checkpoints(checkpoint_folder, training.checkpoint_seconds, variables)
         self._do_steps = steps_function(model, optimizers, training.negative_sampling_rate)
         self._logits_of = logits_function(model)
-        self._num_epochs = read_num_epochs(training)
+        self._num_epochs = sized_value(training.num_epochs, "num_epochs")
         self._progress = ProgressLog(self._num_epochs * steps_per_epoch(counts, training), self._num_epochs)
         self._steps_in_one_go = 1
         self._started = time.monotonic()

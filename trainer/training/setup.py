@@ -18,7 +18,7 @@ from trainer.training.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder,
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.progress import log_stage
 from trainer.training.unseen_rows import fill_unseen_rows
-from trainer.training_size import MIN_HELD_OUT, read_num_epochs, sized, validation_fraction
+from trainer.training_size import MIN_HELD_OUT, sized, sized_value, validation_fraction
 from trainer.transform_output.state import TransformState, read_transform_state
 from trainer.warm_start.report import WarmStartReport
 from trainer.warm_start.warm_start import warm_start
@@ -120,9 +120,6 @@ def prepare(
       eval_files: Glob patterns of the transformed evaluation examples.
       base_model: The previous model's SavedModel folder, or None.
 
-    Returns:
-      Everything the training needs.
-
     Raises:
       WarmStartError: If the previous model's warm-start files cannot be read.
     """
@@ -141,7 +138,8 @@ def prepare(
     held_out, label_counts = _held_out(config, window, all_features, parsing)
     training = sized(config.training, label_counts.total)
     config = dataclasses.replace(config, training=training)
-    optimizers = JointOptimizer(model, training, read_num_epochs(training) * steps_per_epoch(label_counts, training))
+    num_epochs = sized_value(training.num_epochs, "num_epochs")
+    optimizers = JointOptimizer(model, training, num_epochs * steps_per_epoch(label_counts, training))
     start_bias(model, optimizers, training, label_counts.log_odds)
     report = warm_start(model, optimizers, training, transform_state, base_model)
     eval_data = validation_data = data.eval_dataset(window.eval_files, parsing, counts=counts)

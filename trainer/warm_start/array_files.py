@@ -112,14 +112,7 @@ class OfVariable:
 
 @dataclasses.dataclass(frozen=True)
 class Stored:
-    """An array in a file.
-
-    Attributes:
-      path: The file.
-      name: The array's name.
-      shape: Its shape.
-      dtype: Its values' type.
-    """
+    """An array in a file: its name, its shape, and the type of its values."""
 
     path: str
     name: str

@@ -131,13 +131,7 @@ def write_files(state: SavedState, directory: str) -> None:
 
 
 def read_files(directory: str) -> SavedState:
-    """Reads what `write_files` wrote, except the variables' values, which are read when they are used.
-
-    Args:
-      directory: The folder.
-
-    Returns:
-      The saved state.
+    """Reads what `write_files` wrote into a folder, except the variables' values, which are read when they are used.
 
     Raises:
       WarmStartError: If a file is missing, incomplete or of another format.

@@ -145,9 +145,6 @@ def match_rows(
       old_tokens: The old vocabulary, if the keys are of kind `vocabulary`.
       new_tokens: The new vocabulary, if the keys are of kind `vocabulary`.
       old_quantiles: The old quantile of each new one, by numeric feature; required for those in `new.quantiles`.
-
-    Returns:
-      The match.
     """
     if old.kind != new.kind:
         return no_rows(f"the rows stood for {old.kind} and now stand for {new.kind}")

@@ -88,9 +88,6 @@ def warm_start(
       transform_state: The vocabularies and boundaries that the new model's rows represent.
       base_model: The previous model's SavedModel folder, or None.
 
-    Returns:
-      What was carried over.
-
     Raises:
       WarmStartError: If the previous model has warm-start files that cannot be read.
     """

@@ -60,12 +60,6 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def load_config(path: str | Path) -> Config:
     """Reads and validates a YAML file.
 
-    Args:
-      path: The file.
-
-    Returns:
-      The config.
-
     Raises:
       ConfigError: If the file cannot be read, is not YAML, or breaks a rule.
     """
@@ -101,14 +95,7 @@ def parse_yaml(text: str, where: str | Path) -> dict[str, Any]:
 
 
 def parse_config(raw: Mapping[str, Any], where: str) -> Config:
-    """Validates a config that is already a mapping.
-
-    Args:
-      raw: The mapping.
-      where: Its origin, for errors.
-
-    Returns:
-      The config.
+    """Validates a config that is already a mapping; `where` is its origin, for errors.
 
     Raises:
       ConfigError: If it breaks a rule.

@@ -21,14 +21,11 @@ Section = TypeVar("Section")
 
 
 def with_values(section: Section, values: Mapping[str, Any]) -> Section:
-    """Returns a config, or a section of it, with other values for some settings; they are validated together.
+    """Returns a copy of a config, or of a section of it, with other values for some settings, validated together.
 
     Args:
       section: The dataclass. It has no `tuning`, whose ranges are checked against a config's own values.
       values: By the setting's place in it, such as `training.deep_optimizer.learning_rate`.
-
-    Returns:
-      A new dataclass, validated.
 
     Raises:
       ValidationError: If a setting does not accept its value, or two values do not go together.

@@ -16,7 +16,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from transform.files.record_datasets import iterate_records
+from transform.files.records import iterate_records
 
 #: The key of the Trainer's `custom_config` with the patterns of the raw evaluation examples' files, which it scores.
 RAW_EVAL_FILES_KEY = "raw_eval_files"

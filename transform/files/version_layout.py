@@ -86,10 +86,6 @@ def pushed_versions(names: Iterable[str], folder: str) -> list[int]:
     The Pusher names a version's folder by the number alone, and finds it by that name. Another name of a version, such
     as `007`, would not be found, while TF Serving would serve it as version 7.
 
-    Args:
-      names: The names in the folder.
-      folder: The folder's path, for the error.
-
     Raises:
       InputError: If a version's name has leading zeros.
     """
@@ -126,10 +122,6 @@ def check_files(version_path: str, expected: Mapping[str, str], found: Mapping[s
 
 def check_regular(version_path: str, names: Iterable[str]) -> None:
     """Checks that a local version has regular files only: a pipe could be read forever.
-
-    Args:
-      version_path: The version's folder.
-      names: The files' paths in it.
 
     Raises:
       DamagedVersionError: If a file is not regular: a pipe, or a symbolic link to itself or to a missing file.

@@ -74,15 +74,7 @@ class Run:
 
 
 def write_index(workspace: Workspace, cache: Path) -> Path:
-    """Writes the index of a workspace's runs.
-
-    Args:
-      workspace: The workspace.
-      cache: As in `pipeline.report.page.render.render_page`.
-
-    Returns:
-      The index's file.
-    """
+    """Writes the index of a workspace's runs, and returns its file; `cache` is as in `render_page`."""
     path = workspace.reports / INDEX_FILE
     storage.write_text(str(path), render_index(workspace, cache))
     return path

@@ -24,12 +24,7 @@ Spec: TypeAlias = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """A sentence.
-
-    Attributes:
-      text: The sentence.
-      tone: Its meaning.
-    """
+    """A sentence, with the tone of its meaning."""
 
     text: str
     tone: Tone = ""
@@ -37,11 +32,7 @@ class Note:
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """Names and their values.
-
-    Attributes:
-      items: The pairs of a name and a value.
-    """
+    """Pairs of a name and a value."""
 
     items: Sequence[tuple[str, str]]
 
@@ -111,13 +102,7 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """A number in a page's head.
-
-    Attributes:
-      name: What it is.
-      value: The number.
-      detail: What it is compared with; may be empty.
-    """
+    """A number in a page's head; its detail, which may be empty, says what it is compared with."""
 
     name: str
     value: str

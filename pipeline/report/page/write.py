@@ -59,10 +59,6 @@ _UNREADABLE = (OSError, UserError, ValueError, KeyError, DecodeError, tf.errors.
 def write_page(workspace: Workspace, run: Run) -> PageOutcome:
     """Writes the page of a run and its model card, which replace earlier ones, and the index of all runs.
 
-    Args:
-      workspace: The run's workspace.
-      run: The run.
-
     Returns:
       The page's file, and a problem for each section whose input could not be read, and for the index.
     """

@@ -31,12 +31,7 @@ _Outputs: TypeAlias = Mapping[str, list[metadata_store_pb2.Artifact]]
 
 
 def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions: Mapping[str, int]) -> RunResult:
-    """Reads the result of a finished run.
-
-    Args:
-      connection: The connection to ML Metadata.
-      executions: By node, its execution in the run.
-    """
+    """Reads the result of a finished run, given each node's execution in ML Metadata."""
     with Metadata(connection) as handle:
         outputs = {node: _outputs(handle.store, execution) for node, execution in executions.items()}
         validation = _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation")

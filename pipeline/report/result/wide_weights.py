@@ -61,14 +61,11 @@ class WideWeights:
 
 
 def read_wide_weights(model: str, memory: str | None) -> WideWeights | None:
-    """Reads the wide part of a model.
+    """Reads the wide part of a model; None if its files were removed.
 
     Args:
       model: The model's folder.
       memory: The folder with the vocabularies' counts; None if there is none.
-
-    Returns:
-      The wide part; None if its files were removed.
     """
     from trainer.warm_start.files import read_files
     from transform.stateful_vocabulary import MEMORY_FILE, read_vocabulary_state

@@ -103,9 +103,6 @@ def inspect(path: str, settle_seconds: float) -> VersionFiles:
 def verify(path: str) -> None:
     """Checks a version's files against the checksums in its manifest; one that was placed there manually has none.
 
-    Args:
-      path: The version's folder.
-
     Raises:
       DamagedVersionError: If a file is missing, was changed or is not in the manifest; if the manifest, or its entry
         of checksums, is not a JSON object; or if the folder has a file that is not regular, such as a pipe, which could

@@ -124,10 +124,6 @@ class FairQueue(Generic[_Item]):
     def drop_for(self, caller: Hashable, elements: int) -> list[_Item] | None:
         """Removes the newest requests of the caller with the most waiting work, until there is room for a new request.
 
-        Args:
-          caller: The new request's caller.
-          elements: The new request's elements.
-
         Returns:
           The removed requests. None, with nothing removed, if before there is room the new request's caller would have
           as much work as the caller with the most; or, if it is that caller itself, its flow as much as its heaviest.

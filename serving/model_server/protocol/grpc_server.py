@@ -66,11 +66,7 @@ def channel_options(
 
 
 class GrpcServer:
-    """A server that listens on a port.
-
-    Attributes:
-      number: The number of its port.
-    """
+    """A server that listens on the port `number`."""
 
     def __init__(self, server: grpc.aio.Server, number: int, alive: health.aio.HealthServicer, names: Sequence[str]):
         self.number = number

@@ -59,14 +59,10 @@ class RestServer(uvicorn.Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Opens REST's listening socket, whose connections send data at once (TCP_NODELAY).
+    """Opens REST's listening socket, whose connections send data at once (TCP_NODELAY); port 0 is any free one.
 
     asyncio sets TCP_NODELAY only if a socket's protocol number is TCP's, and `create_server` makes it 0. A response's
     head and body are two packets; without it, the second would wait 40 ms until the client acknowledges the first.
-
-    Args:
-      host: A host name or an address.
-      port: The port; 0 for any free one.
 
     Raises:
       UserError: If it cannot listen there.

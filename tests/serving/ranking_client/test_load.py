@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from serving.load_test.load import LoadReport, load
+from serving.load_test.load import LoadReport, largest_rate, load
 from serving.load_test.load_report import load_json, load_table, plot_load
-from serving.load_test.rate_search import largest_rate
 from serving.load_test.recorded import Recorded, Request
 from serving.load_test.split import choose_part_size, measure_part_sizes
 from serving.ranking_client.errors import RankingError

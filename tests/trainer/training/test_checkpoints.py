@@ -30,7 +30,7 @@ from trainer.training.checkpoints import (
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.position import Epoch, Metrics, TrainingProgress
 from trainer.training.report import TrainingReport, read_training_report
-from trainer.training_size import read_num_epochs
+from trainer.training_size import sized_value
 from trainer.wide_deep.model import WideDeep
 from transform.example_keys import LABEL
 
@@ -78,7 +78,8 @@ def run(span: Span, folder: Path | None) -> tuple[TrainingResult, list[np.ndarra
     feature_spec = {name: parsing[name] for name in (*model.feature_names, LABEL)}
     counts = data.count_labels([span.train_files], feature_spec)
     settings = span.config.training
-    optimizers = JointOptimizer(model, settings, read_num_epochs(settings) * steps_per_epoch(counts, settings))
+    num_epochs = sized_value(settings.num_epochs, "num_epochs")
+    optimizers = JointOptimizer(model, settings, num_epochs * steps_per_epoch(counts, settings))
     result = train(
         model,
         optimizers,

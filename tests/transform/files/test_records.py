@@ -1,4 +1,4 @@
-"""The rows of a table's snapshot."""
+"""Records of a dataset, and the rows of a table's snapshot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import tensorflow as tf
 
 from transform.errors import InputError
 from transform.example_keys import TABLE_KEY
-from transform.files.catalog import table_rows
+from transform.files.records import iterate_records, table_rows
+
+
+@pytest.mark.parametrize("number", [0, 1, 1024, 2500])
+def test_all_records_come_in_their_order(number: int) -> None:
+    records = [f"record {i}".encode() for i in range(number)]
+    dataset = tf.data.Dataset.from_tensor_slices(tf.constant(records, tf.string))
+    assert list(iterate_records(dataset)) == records
 
 
 def test_the_rows_of_all_files_are_read_whatever_the_folder_is_called(tmp_path: Path) -> None:

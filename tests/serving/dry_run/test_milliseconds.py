@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from serving.dry_run.latency import _WARM_UPS, milliseconds
+from serving.dry_run.worker_commands import _WARM_UPS, milliseconds
 
 
 class Sleeper:
