@@ -38,7 +38,7 @@ def check_files(config: Config, found: SpanFiles) -> None:
             )
     for name, by_split in found.files.items():
         source = config.sources.of(name)
-        columns = _column_names(config, name)
+        columns = list(dict.fromkeys(column_name for column in config.columns[name] for column_name in column.names))
         paths = [path for paths in by_split.values() for path in paths]
         blocks = (read_blocks(path, source.format, columns, config.ingestion, text=source.text) for path in paths)
         have_rows = [any(block.num_rows for block in of_file) for of_file in blocks]
@@ -114,10 +114,6 @@ def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> No
             "`ingestion.eval_seconds` must be shorter than the span, or nothing is left to train on. Received: "
             f"{ingestion.eval_seconds:g} for a span of {report.seconds or 0:,.0f} seconds ({first_path})"
         )
-
-
-def _column_names(config: Config, source: str) -> list[str]:
-    return list(dict.fromkeys(name for column in config.columns[source] for name in column.names))
 
 
 def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) -> SourceReport:

@@ -13,18 +13,10 @@ from typing import Literal
 
 from pipeline.initial_config import sample
 from pipeline.initial_config.object_sample import json_rows
-from pipeline.initial_config.sample import (
-    NULL_WORDS,
-    WHITE_SPACE,
-    Column,
-    Sample,
-    check_columns,
-    first_bytes,
-    is_number,
-    shown,
-)
+from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, check_columns, first_bytes, is_number, shown
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
+from transform.raw_texts import trimmed
 
 #: The lines by which delimiter and quoting are guessed.
 _NUM_LINES = 2000
@@ -67,7 +59,7 @@ def read_delimited(path: Path, max_rows: int) -> Sample:
     if _is_named(rows):
         body, num_skipped = rows[1:], num_skipped + bool(why_names)
     is_whole = not is_cut and len(body) <= max_rows
-    body = [[text.strip(WHITE_SPACE) for text in row] for row in body[:max_rows]]
+    body = [list(map(trimmed, row)) for row in body[:max_rows]]
     text = DelimitedText(
         delimiter=None if delimiter == ("\t" if is_tsv else ",") else delimiter,
         quoting=None if is_tsv or quoting else False,
@@ -144,7 +136,7 @@ def _junk(lines: Sequence[str], delimiter: str, quoting: bool, width: int) -> in
 def _rows(lines: Iterable[str], delimiter: str, quoting: bool, width: int, max_rows: int) -> list[list[str]]:
     """Returns the rows with the usual number of fields, trimmed but for the first one."""
     rows = itertools.islice((row for row in _split(lines, delimiter, quoting) if len(row) == width), max_rows)
-    return [[text.strip(WHITE_SPACE) if at else text for text in row] for at, row in enumerate(rows)]
+    return [[trimmed(text) if at else text for text in row] for at, row in enumerate(rows)]
 
 
 def _is_named(rows: Sequence[Sequence[str]]) -> bool:
@@ -154,7 +146,7 @@ def _is_named(rows: Sequence[Sequence[str]]) -> bool:
     value of its column. With numbers, it does if they are whole, none of its texts is there twice or is a value of its
     column, and one that is neither a number nor means "no value" has numbers alone below it.
     """
-    first = [text.strip(WHITE_SPACE) for text in rows[0]] if len(rows) > 1 else []
+    first = list(map(trimmed, rows[0])) if len(rows) > 1 else []
     if not any(first):
         return False
     columns = [[row[at] for row in rows[1:] if row[at]] for at in range(len(first))]
@@ -181,7 +173,7 @@ def _header(rows: Sequence[Sequence[str]]) -> tuple[list[str], str]:
     numbered = [f"column_{number}" for number in range(1, len(rows[0]) + 1)]
     if not _is_named(rows):
         return numbered, "the first row has values, not names; change the names here"
-    names = [text.strip(WHITE_SPACE) for text in rows[0]]
+    names = list(map(trimmed, rows[0]))
     if all(names) and len(set(names)) == len(names) and names == rows[0]:
         return names, ""
     taken: set[str] = set()

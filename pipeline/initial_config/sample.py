@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from transform.config.sources import DelimitedText, Format
 from transform.errors import InputError
+from transform.raw_texts import trimmed
 
 #: The bytes of a text file, decompressed, or of a Parquet file's columns in memory, from which everything is guessed.
 MAX_BYTES = 16 << 20
@@ -19,9 +20,6 @@ MAX_BYTES = 16 << 20
 MAX_CELLS = 4_000_000
 
 MAX_COLUMNS = 1000
-
-#: ASCII white space, which ingestion trims.
-WHITE_SPACE = " \t\n\v\f\r"
 
 #: Texts that mean "no value" in many logs.
 NULL_WORDS = frozenset({"?", "NA", "N/A", "n/a", "NaN", "nan", "NULL", "Null", "null", "None", "none", "\\N", "#N/A"})
@@ -91,7 +89,7 @@ def to_text(value: Any) -> str:
     """Returns a value as trimmed text; an empty text for none."""
     if isinstance(value, bytes):  # ingestion rejects a text that is not UTF-8
         value = value.decode("utf-8", "backslashreplace")
-    return "" if value is None or value != value else str(value).strip(WHITE_SPACE)  # NaN is not itself
+    return "" if value is None or value != value else trimmed(str(value))  # NaN is not itself
 
 
 def check_columns(number: int, path: Path) -> None:

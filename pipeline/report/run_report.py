@@ -129,11 +129,6 @@ class RunReport:
         """Returns the report as JSON."""
         return _DOCUMENT.to_json(self)
 
-    @classmethod
-    def from_json(cls, text: str | bytes, where: str) -> RunReport:
-        """Reads a report; raises InputError for another text, which it says was found at `where`."""
-        return _DOCUMENT.from_json(text, where)
-
 
 @dataclass(frozen=True, kw_only=True, config=CONFIG)
 class RunResult(RunReport):
@@ -148,7 +143,7 @@ _DOCUMENT = Document(RunReport, "a run's report")
 
 def read_report(file: Path) -> RunReport:
     """Reads a run's report; raises InputError if it is damaged, or of a version that this release does not read."""
-    return RunReport.from_json(file.read_bytes(), str(file))
+    return _DOCUMENT.from_json(file.read_bytes(), str(file))
 
 
 def has_ended(reports: Path, pipeline_name: str, span: int) -> bool:

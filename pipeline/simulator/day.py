@@ -96,8 +96,7 @@ def _draw_chunk(
     sizes = _request_sizes(rng, n)
     num_requests = len(sizes)
     seconds = diurnal_seconds(np.sort(rng.uniform(*quantiles, num_requests)))
-    draws = rng.random(num_requests) * store.activity[-1]
-    users = np.searchsorted(store.activity[:-1], draws, side="right").astype(np.int32)
+    users = store.draw_users(rng, num_requests)
     pages = rng.choice(len(PAGES), num_requests, p=_PAGE_WEIGHT)
     candidates = _draw_candidates(rng, store, users, pages)
     chosen = choose_distinct(rng, candidates, sizes, store.apps.num_apps, excluded=store.users.installed[users])

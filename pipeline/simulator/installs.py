@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.simulator.sampling import Bools, Floats, Ints
+from pipeline.simulator.sampling import Bools, Ints
 from pipeline.simulator.store import Store
 
 _MEAN_DELAY_SECONDS = 300.0
@@ -78,8 +78,7 @@ def organic_installs(store: Store, rng: np.random.Generator, timestamp: Ints) ->
     Returns:
       At most n installs.
     """
-    draws: Floats = rng.random(len(timestamp)) * store.activity[-1]
-    user = np.searchsorted(store.activity[:-1], draws, side="right").astype(np.int32)
+    user = store.draw_users(rng, len(timestamp))
     app = store.apps.draw_popular(rng, user.shape)
     is_new = ~(store.users.installed[user] == app[:, None]).any(axis=1)
     return Installs.of(store, user[is_new], app[is_new], timestamp[is_new])

@@ -74,7 +74,13 @@ class Store:
         context = self._country_category + self._hour_category + self._trend
         self._context = context.astype(np.float32)
         self._hub_bits = self.users.hub_bits(self.apps.num_hubs)
-        self.activity = np.cumsum(self.users.activity)
+        self._activity = np.cumsum(self.users.activity)
+
+    def draw_users(self, rng: np.random.Generator, n: int) -> Ints:
+        """Returns user slots, int32 [n], each drawn in proportion to the user's activity."""
+        draws = rng.random(n) * self._activity[-1]
+        users: Ints = np.searchsorted(self._activity[:-1], draws, side="right").astype(np.int32)
+        return users
 
     def logit_parts(self, user: Ints, app: Ints, hour: Ints, position: Ints) -> dict[str, Floats]:
         """Computes the true logit of P(install | impression) as a sum of parts.

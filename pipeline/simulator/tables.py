@@ -8,13 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.simulator.day import Chunk, midnight
+from pipeline.simulator.day import SECONDS_PER_DAY, Chunk, midnight
 from pipeline.simulator.installs import Installs
 from pipeline.simulator.names import CATEGORIES, COUNTRY_NAMES, DEVICE_NAMES, LANGUAGES, PAGES, WEEKDAYS
 from pipeline.simulator.sampling import Ints
 from pipeline.simulator.store import Store
 
-_SECONDS_PER_DAY = 86_400
 _FIRST_WEEKDAY = 3  # 1970-01-01 was a Thursday
 
 
@@ -52,7 +51,7 @@ def impressions_table(store: Store, chunk: Chunk, *, with_label: bool = False) -
       with_label: Whether the table has the column `installed`, int64: 1 if the impression leads to an install, else 0.
     """
     # All impressions of a chunk are of the same day, hence of the same weekday.
-    weekday = WEEKDAYS[(midnight(store.day) // _SECONDS_PER_DAY + _FIRST_WEEKDAY) % 7]
+    weekday = WEEKDAYS[(midnight(store.day) // SECONDS_PER_DAY + _FIRST_WEEKDAY) % 7]
     table = pa.table(
         {
             "impression_id": impression_ids(store.day, chunk),

@@ -48,13 +48,14 @@ def test_it_comes_back_as_it_was_written(tmp_path: Path) -> None:
         }
 
 
-def test_an_undefined_metric_is_null() -> None:
+def test_an_undefined_metric_is_null(tmp_path: Path) -> None:
     """As a slice without a positive has no AUC; NaN is not JSON."""
     slices = {"country = US": EvaluationResult(20, {"auc": math.nan}, {}, {})}
     text = run_result(metrics={"auc": math.nan}, slices=slices).to_json()
     plain = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert (plain["metrics"], plain["slices"]["country = US"]["metrics"]) == ({"auc": None}, {"auc": None})
-    read = RunReport.from_json(text, "here")
+    (tmp_path / "a.json").write_text(text)
+    read = read_report(tmp_path / "a.json")
     assert math.isnan(read.metrics["auc"])
     assert math.isnan(read.slices["country = US"].metrics["auc"])
 

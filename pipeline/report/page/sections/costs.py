@@ -8,8 +8,7 @@ from components.infra_validation.verdict import Measurements, Verdict
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
-
-_CANDIDATE, _SERVING = "candidate", "serving model"
+from pipeline.report.result.scores import CANDIDATE, SERVING
 
 
 def blocks(run: Run) -> Iterator[Block]:
@@ -20,7 +19,7 @@ def blocks(run: Run) -> Iterator[Block]:
         return
     for problem in verdict.problems:
         yield Note(problem, "bad")
-    measured = {name: m for name, m in ((_CANDIDATE, verdict.candidate), (_SERVING, verdict.baseline)) if m}
+    measured = {name: m for name, m in ((CANDIDATE, verdict.candidate), (SERVING, verdict.baseline)) if m}
     if verdict.baseline_problem:
         yield Note(f"The serving model was not measured: {verdict.baseline_problem}", "warn")
     elif verdict.baseline is None:
