@@ -1,17 +1,20 @@
-"""Gate records: a gate's inputs and findings, as a JSON file that later spans and `wdr gates replay` read.
+"""What the gates share: records, as JSON files that later spans and `wdr gates replay` read, and the tables of rules.
 
 A gate has three parts. A measuring component writes a `GateRecord` artifact and succeeds, whatever it found. A pure
 function decides: `decide(current inputs, earlier spans' inputs, settings) -> list[Finding]`. The gate component reads
 the record and stops the run, or refuses the model. So the measurements of a stopped span are recorded too, and
 `wdr gates replay` calls the same function again with other settings.
+
+It applies a table of rules. A rule's id is the config's key of its bound: what a person reads in a finding is what to
+look up and to change. `docs/how_to/extend.md` says how to add a rule.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
-from typing import Annotated, Final, Literal
+from collections.abc import Callable, Iterable, Sequence
+from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -124,3 +127,36 @@ def read_record(uri: str) -> GateRecord:
 def read_records(uris: Iterable[str]) -> list[GateRecord]:
     """Reads the records of earlier spans, which `EarlierRecords` has resolved; sorted by span, the oldest first."""
     return sorted((read_record(uri) for uri in uris), key=lambda record: record.span)
+
+
+class Rule(NamedTuple):
+    """A rule.
+
+    Attributes:
+      ids: What `Finding.rule` of its findings may be: keys of the config, such as `drift.min_agreement`, or below them.
+      check: Yields the findings; its docstring says what it finds. It takes what the gate gives to all of its rules.
+    """
+
+    ids: tuple[str, ...]
+    check: Callable[..., Iterable[Finding]]
+
+    def has(self, rule_id: str) -> bool:
+        """Returns whether an id is of this rule."""
+        return any(f"{rule_id}.".startswith(f"{known}.") for known in self.ids)
+
+
+def apply_rules(rules: Iterable[Rule], order: Sequence[Severity], *inputs: object) -> list[Finding]:
+    """Returns the findings of all rules by severity, and those of one severity in the order of the rules.
+
+    Args:
+      rules: The gate's rules.
+      order: The severities of their findings, the first one first.
+      *inputs: The arguments of each rule's `check`.
+    """
+    found: list[Finding] = []
+    for rule in rules:
+        of_rule = list(rule.check(*inputs))
+        unknown = [finding.rule for finding in of_rule if not rule.has(finding.rule)]
+        assert not unknown, f"the findings of {rule.ids} must be of their rule. Received: {unknown}"
+        found += of_rule
+    return sorted(found, key=lambda finding: order.index(finding.severity))

@@ -246,11 +246,13 @@ class LastPushedModel(resolver.ResolverStrategy):  # type: ignore[misc]
     def resolve_artifacts(self, store: mlmd.MetadataStore, input_dict: Artifacts) -> Artifacts:
         (current,) = input_dict["examples"]
         for version, manifest in sorted(history(self._serving_root).items(), reverse=True):
-            if manifest.newest_span is not None and manifest.newest_span > _span(current):
+            newest = manifest.newest_span
+            if newest is not None and newest > _span(current):
                 continue  # skips reading its files
             model = known_model(input_dict["model"], manifest)
             sources = examples_behind(store, model.id) if model else []
-            is_before = _is_before(current, sources) or (not sources and _is_of_earlier_spans(current, manifest))
+            is_named_before = newest is not None and newest < _span(current)
+            is_before = _is_before(current, sources) or (not sources and is_named_before)
             if is_before and (found := model or import_version(store, self._serving_root, version, manifest, current)):
                 return {"examples": [], "model": [found]}
         return {"examples": [], "model": []}
@@ -355,8 +357,3 @@ def _has_rows_of(current: types.Artifact, source: metadata_store_pb2.Artifact) -
         return False
     is_split_anew = properties[SPLIT_RULE].string_value != current.get_string_custom_property(SPLIT_RULE)
     return is_split_anew or are_same_rows(current.mlmd_artifact.custom_properties, properties)
-
-
-def _is_of_earlier_spans(current: types.Artifact, manifest: Manifest) -> bool:
-    """Returns whether a pushed model's manifest names spans, all of them before the run's span."""
-    return manifest.newest_span is not None and manifest.newest_span < _span(current)

@@ -9,17 +9,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tfx import types
-
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.proto import transform_pb2
-from tfx.types import standard_artifacts
+from tfx.dsl.components.base import executor_spec
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TransformSpec
 
 from components.artifact_types import VocabularyMemory
 from components.execution_types import recorded_as
+from components.spec_component import SpecBeamComponent
 from components.transform_executor.executor import TransformExecutor
 
 #: The executor's name in pipelines that release 0.2.0 compiled.
@@ -29,55 +26,40 @@ RememberingTransformExecutor = TransformExecutor
 class StatefulTransformSpec(ComponentSpec):  # type: ignore[misc]
     """The spec of TFX's Transform, plus the memory before and after the run."""
 
-    PARAMETERS = TransformSpec.PARAMETERS
+    PARAMETERS = {
+        name: TransformSpec.PARAMETERS[name]
+        for name in ("preprocessing_fn", "splits_config", "custom_config", "force_tf_compat_v1", "disable_statistics")
+    }
     INPUTS = {**TransformSpec.INPUTS, "memory": ChannelParameter(type=VocabularyMemory, optional=True)}
-    OUTPUTS = {**TransformSpec.OUTPUTS, "updated_memory": ChannelParameter(type=VocabularyMemory)}
+    OUTPUTS = {
+        **{
+            name: TransformSpec.OUTPUTS[name]
+            for name in ("transform_graph", "transformed_examples", "updated_analyzer_cache")
+        },
+        "updated_memory": ChannelParameter(type=VocabularyMemory),
+    }
     TYPE_ANNOTATION = TransformSpec.TYPE_ANNOTATION
 
 
 @recorded_as("components.remembering_transform.RememberingTransform")
-class StatefulTransform(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
-    """TFX's Transform, with the vocabularies' memory as an additional input and output."""
+class StatefulTransform(SpecBeamComponent):
+    """TFX's Transform, with the vocabularies' memory as an additional input and output.
+
+    Args:
+      examples: The window's examples.
+      schema: The examples' schema.
+      analyzer_cache: The analyzer cache of an earlier run, or none.
+      memory: The memory of an earlier span, or none.
+      preprocessing_fn: The dotted path of the function; its `custom_config` has the memory's tokens under
+        `REMEMBERED_KEY`.
+      splits_config: The splits that are analyzed and transformed.
+      custom_config: The function's `custom_config`; it must have `CONFIG_KEY`.
+    """
 
     SPEC_CLASS = StatefulTransformSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(TransformExecutor)
 
-    def __init__(
-        self,
-        examples: types.BaseChannel,
-        schema: types.BaseChannel,
-        analyzer_cache: types.BaseChannel,
-        memory: types.BaseChannel,
-        preprocessing_fn: str,
-        splits_config: transform_pb2.SplitsConfig,
-        custom_config: Mapping[str, Any],
-    ):
-        """Declares the component.
-
-        Args:
-          examples: The window's examples.
-          schema: The examples' schema.
-          analyzer_cache: The analyzer cache of an earlier run, or none.
-          memory: The memory of an earlier span, or none.
-          preprocessing_fn: The dotted path of the function; its `custom_config` has the memory's tokens under
-            `REMEMBERED_KEY`.
-          splits_config: The splits that are analyzed and transformed.
-          custom_config: The function's `custom_config`; it must have `CONFIG_KEY`.
-        """
-        super().__init__(
-            spec=StatefulTransformSpec(
-                examples=examples,
-                schema=schema,
-                analyzer_cache=analyzer_cache,
-                memory=memory,
-                preprocessing_fn=preprocessing_fn,
-                splits_config=splits_config,
-                custom_config=json.dumps(dict(custom_config), sort_keys=True),
-                force_tf_compat_v1=0,
-                disable_statistics=1,  # nothing reads them; StatisticsGen has those of the raw examples
-                transform_graph=types.Channel(type=standard_artifacts.TransformGraph),
-                transformed_examples=types.Channel(type=standard_artifacts.Examples),
-                updated_analyzer_cache=types.Channel(type=standard_artifacts.TransformCache),
-                updated_memory=types.Channel(type=VocabularyMemory),
-            )
-        )
+    def __init__(self, custom_config: Mapping[str, Any], **given: Any):
+        # Nothing reads Transform's statistics; StatisticsGen has those of the raw examples.
+        custom = json.dumps(dict(custom_config), sort_keys=True)
+        super().__init__(custom_config=custom, force_tf_compat_v1=0, disable_statistics=1, **given)

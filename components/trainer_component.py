@@ -6,18 +6,16 @@ import json
 import os
 from typing import Any
 
-from tfx import types
-
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.trainer.executor import GenericExecutor
-from tfx.dsl.components.base import base_component, executor_spec
-from tfx.proto import trainer_pb2
+from tfx.dsl.components.base import executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec
 from tfx.types.standard_component_specs import TrainerSpec
 
 from components.artifact_types import Artifacts, Catalog
 from components.execution_types import recorded_as
+from components.spec_component import SpecComponent
 from transform.files.records import CATALOG_KEY
 from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY
 
@@ -25,9 +23,12 @@ from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY
 class RankingTrainerSpec(ComponentSpec):  # type: ignore[misc]
     """The spec of TFX's Trainer, plus the raw examples and the catalog."""
 
-    PARAMETERS = TrainerSpec.PARAMETERS
+    PARAMETERS = {name: TrainerSpec.PARAMETERS[name] for name in ("run_fn", "train_args", "eval_args", "custom_config")}
     INPUTS = {
-        **TrainerSpec.INPUTS,
+        **{
+            name: TrainerSpec.INPUTS[name]
+            for name in ("examples", "transform_graph", "schema", "base_model", "hyperparameters")
+        },
         "raw_examples": ChannelParameter(type=standard_artifacts.Examples),
         "catalog": ChannelParameter(type=Catalog),
     }
@@ -49,55 +50,25 @@ class RankingTrainerExecutor(GenericExecutor):  # type: ignore[misc]
 
 
 @recorded_as("components.trainer.RankingTrainer")
-class RankingTrainer(base_component.BaseComponent):  # type: ignore[misc]
-    """TFX's Trainer with the splits `train` and `eval`; `run_fn` does the rest."""
+class RankingTrainer(SpecComponent):
+    """TFX's Trainer with the splits `train` and `eval`; `run_fn` does the rest.
+
+    Args:
+      examples: The transformed examples.
+      raw_examples: The raw examples of the run's own span.
+      catalog: The catalog snapshot that was ingested with them.
+      transform_graph: The transform graph of tf.Transform.
+      schema: The raw examples' schema.
+      base_model: The model to start from, or none.
+      hyperparameters: The Tuner's result; None without a Tuner.
+      run_fn: The dotted path of the function that trains.
+      train_args: The training splits.
+      eval_args: The evaluation splits.
+      custom_config: The `custom_config` that `run_fn` receives beside the artifacts.
+    """
 
     SPEC_CLASS = RankingTrainerSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(RankingTrainerExecutor)
 
-    def __init__(
-        self,
-        examples: types.BaseChannel,
-        raw_examples: types.BaseChannel,
-        catalog: types.BaseChannel,
-        transform_graph: types.BaseChannel,
-        schema: types.BaseChannel,
-        base_model: types.BaseChannel,
-        hyperparameters: types.BaseChannel | None,
-        run_fn: str,
-        train_args: trainer_pb2.TrainArgs,
-        eval_args: trainer_pb2.EvalArgs,
-        custom_config: dict[str, Any],
-    ):
-        """Declares the component.
-
-        Args:
-          examples: The transformed examples.
-          raw_examples: The raw examples of the run's own span.
-          catalog: The catalog snapshot that was ingested with them.
-          transform_graph: The transform graph of tf.Transform.
-          schema: The raw examples' schema.
-          base_model: The model to start from, or none.
-          hyperparameters: The Tuner's result, if there is a Tuner.
-          run_fn: The dotted path of the function that trains.
-          train_args: The training splits.
-          eval_args: The evaluation splits.
-          custom_config: The `custom_config` that `run_fn` receives beside the artifacts.
-        """
-        super().__init__(
-            spec=RankingTrainerSpec(
-                examples=examples,
-                raw_examples=raw_examples,
-                catalog=catalog,
-                transform_graph=transform_graph,
-                schema=schema,
-                base_model=base_model,
-                hyperparameters=hyperparameters,
-                run_fn=run_fn,
-                train_args=train_args,
-                eval_args=eval_args,
-                custom_config=json.dumps(custom_config, sort_keys=True),
-                model=types.Channel(type=standard_artifacts.Model),
-                model_run=types.Channel(type=standard_artifacts.ModelRun),
-            )
-        )
+    def __init__(self, custom_config: dict[str, Any], **given: Any):
+        super().__init__(custom_config=json.dumps(custom_config, sort_keys=True), **given)

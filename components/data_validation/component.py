@@ -5,12 +5,11 @@
 from typing import Any
 
 from pydantic import TypeAdapter
-from tfx import types
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
@@ -29,6 +28,7 @@ from components.gate_records import SPAN, Finding, read_record, read_records, wr
 from components.gate_records import GateRecord as Record
 from components.ingestion.evidence import read_evidence
 from components.model_store.served_models import find_version, why_not_comparable
+from components.spec_component import SpecComponent
 from transform.config.component_settings import DataSettings
 from transform.config.drift import Drift
 
@@ -85,48 +85,25 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 
 @recorded_as("components.data_validation.component.DataValidation")
-class DataValidation(base_component.BaseComponent):  # type: ignore[misc]
-    """Measures a span's data, compares them with the spans before it, and records the measurements and findings."""
+class DataValidation(SpecComponent):
+    """Measures a span's data, compares them with the spans before it, and records the measurements and findings.
+
+    Args:
+      examples: The span's examples.
+      quarantine: The Quarantine of the same ingestion, with the evidence that ingestion wrote.
+      serving_model: A pushed model that was not trained on the span; none on a first run.
+      earlier_records: The records of earlier spans that were let through; none on a first span.
+      config: Its sections of the config, as JSON.
+      settings: The bounds.
+      serving_root: The serving folder.
+      code_fingerprint: The fingerprint of the code that measures and decides; part of the cache key.
+    """
 
     SPEC_CLASS = DataValidationSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(DataValidationExecutor)
 
-    def __init__(
-        self,
-        examples: types.BaseChannel,
-        quarantine: types.BaseChannel,
-        serving_model: types.BaseChannel,
-        earlier_records: types.BaseChannel,
-        config_json: str,
-        settings: Drift,
-        serving_root: str,
-        code_fingerprint: str,
-    ):
-        """Declares the component.
-
-        Args:
-          examples: The span's examples.
-          quarantine: The Quarantine of the same ingestion, with the evidence that ingestion wrote.
-          serving_model: A pushed model that was not trained on the span; none on a first run.
-          earlier_records: The records of earlier spans that were let through; none on a first span.
-          config_json: Its sections of the config, as JSON.
-          settings: The bounds.
-          serving_root: The serving folder.
-          code_fingerprint: The fingerprint of the code that measures and decides; part of the cache key.
-        """
-        super().__init__(
-            spec=DataValidationSpec(
-                config=config_json,
-                settings=_SETTINGS.dump_json(settings).decode(),
-                serving_root=serving_root,
-                code_fingerprint=code_fingerprint,
-                examples=examples,
-                quarantine=quarantine,
-                serving_model=serving_model,
-                earlier_records=earlier_records,
-                record=types.Channel(type=GateRecord),
-            )
-        )
+    def __init__(self, settings: Drift, **given: Any):
+        super().__init__(settings=_SETTINGS.dump_json(settings).decode(), **given)
 
 
 @recorded_as("components.data_validation.component.DataGate")

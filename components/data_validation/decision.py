@@ -10,8 +10,7 @@ from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.label_rules import label_findings, leak_findings, model_findings, unsliced_findings
 from components.data_validation.repeat_rules import repeat_findings
 from components.data_validation.table_rules import agreement_findings, unmatched_findings
-from components.gate_records import Finding, Severity
-from components.gate_rules import Rule, apply_rules
+from components.gate_records import Finding, Rule, Severity, apply_rules
 from transform.config.drift import Drift
 
 #: The rules of the data gate; each check takes the span's evidence, that of the reference spans, and the bounds.

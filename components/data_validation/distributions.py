@@ -116,8 +116,9 @@ def divergence(one: Distribution, other: Distribution) -> float:
     x: so a small shift of values that many rows share, such as the age in days of a popular app, is a small change.
     """
     if one.is_numeric and other.is_numeric:
-        return float(_binary_divergences(*_shares_above(one, other)).max())
-    return _divergence(*_token_shares(one, other))
+        p, q = _shares_above(one, other)
+        return float((_divergence_terms(p, q) + _divergence_terms(1 - p, 1 - q)).max())
+    return float(_divergence_terms(*_token_shares(one, other)).sum())
 
 
 def divergence_by_chance(one: Distribution, other: Distribution) -> float:
@@ -179,15 +180,6 @@ def _shares_above(one: Distribution, other: Distribution) -> tuple[Floats, Float
         missing = distribution.num_missing / distribution.num_values
         found.append(np.append((1 - below) * (1 - missing), missing))
     return found[0], found[1]
-
-
-def _binary_divergences(p: Floats, q: Floats) -> Floats:
-    """Returns the divergences of the pairs (p, 1 - p) and (q, 1 - q)."""
-    return _divergence_terms(p, q) + _divergence_terms(1 - p, 1 - q)
-
-
-def _divergence(p: Floats, q: Floats) -> float:
-    return float(_divergence_terms(p, q).sum())
 
 
 def _divergence_terms(p: Floats, q: Floats) -> Floats:

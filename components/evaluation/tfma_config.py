@@ -12,7 +12,7 @@ from tfx.types import BaseChannel
 from components.evaluation import ranking_metrics, row_metrics
 from components.evaluation.component import ColumnEvaluator
 from components.fingerprint import code_fingerprint
-from transform.config.component_configs import Evaluators
+from transform.config.component_settings import QualitySettings
 from transform.config.evaluation import AT_K, Evaluation, k_of, kind_of
 from transform.example_keys import LABEL, REQUEST_ID, WEIGHT
 from transform.signature_names import SERVING_SIGNATURE
@@ -75,7 +75,7 @@ def _metric(class_name: str, module: str = "", **settings: Any) -> config_pb2.Me
 
 def make_evaluator(
     component: type[ColumnEvaluator],
-    settings: Evaluators,
+    settings: QualitySettings,
     examples: BaseChannel,
     model: BaseChannel,
     baseline_model: BaseChannel,
@@ -86,8 +86,12 @@ def make_evaluator(
 
     It takes the scores of models that `earlier_evaluation` has scored on the same split from there.
     """
+    log = settings.sources.impressions
     measured = eval_config(
-        settings.evaluation, weighted=settings.weighted, has_requests=settings.has_requests, user=settings.user
+        settings.evaluation,
+        weighted=log.weight is not None,
+        has_requests=log.request_id is not None,
+        user=settings.user,
     )
     return component(
         examples=examples,

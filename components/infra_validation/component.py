@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from absl import logging
-from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
@@ -20,6 +19,7 @@ from components.infra_validation.requests import raw_requests, select_latest_spa
 from components.infra_validation.validation import validate
 from components.infra_validation.verdict import write_verdict
 from components.model_store.versions import checksums
+from components.spec_component import SpecComponent
 from transform.config.component_settings import InfraSettings
 
 
@@ -62,39 +62,17 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
 
 
 @recorded_as("components.infra_validation.component.InfraValidation")
-class InfraValidator(base_component.BaseComponent):  # type: ignore[misc]
-    """Blesses a model whose scores in a separate process agree with trainer and catalog, and that keeps its budgets."""
+class InfraValidator(SpecComponent):
+    """Blesses a model whose scores in a separate process agree with trainer and catalog, and that keeps its budgets.
+
+    Args:
+      model: The trained model.
+      baseline_model: The serving model, which is measured in the same run; none on a first run.
+      examples: The window of raw examples that the model was trained and evaluated on.
+      catalog: The catalog snapshot that the model was exported with.
+      config: Its sections of the config, as JSON.
+      code_fingerprint: The fingerprint of the code that validates; part of the cache key.
+    """
 
     SPEC_CLASS = InfraValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(InfraValidatorExecutor)
-
-    def __init__(
-        self,
-        model: types.BaseChannel,
-        baseline_model: types.BaseChannel,
-        examples: types.BaseChannel,
-        catalog: types.BaseChannel,
-        config_json: str,
-        code_fingerprint: str,
-    ):
-        """Declares the component.
-
-        Args:
-          model: The trained model.
-          baseline_model: The serving model, which is measured in the same run; none on a first run.
-          examples: The window of raw examples that the model was trained and evaluated on.
-          catalog: The catalog snapshot that the model was exported with.
-          config_json: Its sections of the config, as JSON.
-          code_fingerprint: The fingerprint of the code that validates; part of the cache key.
-        """
-        super().__init__(
-            spec=InfraValidatorSpec(
-                config=config_json,
-                code_fingerprint=code_fingerprint,
-                model=model,
-                baseline_model=baseline_model,
-                examples=examples,
-                catalog=catalog,
-                blessing=types.Channel(type=standard_artifacts.InfraBlessing),
-            )
-        )

@@ -18,7 +18,7 @@ from apache_beam.pvalue import AsList
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.dsl.components.base import base_beam_component, base_beam_executor, executor_spec
+from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.orchestration.data_types import RuntimeParameter
 from tfx.orchestration.portable.data_types import ExecutionInfo
 from tfx.proto.orchestration import driver_output_pb2
@@ -51,6 +51,7 @@ from components.ingestion.spans import resolve_span
 from components.ingestion.stages.task import Task
 from components.ingestion.tail import OPEN, TAIL
 from components.ingestion.transforms import IngestImpressions, Outputs, make_task
+from components.spec_component import SpecBeamComponent
 from components.uncached import PortableDriver
 from transform.config.component_settings import IngestionSettings
 from transform.ranking import snapshot_tables
@@ -210,35 +211,23 @@ def _record_room(examples: types.Artifact, folders: Iterable[str]) -> None:
 
 
 @recorded_as("components.ingestion.component.ImpressionGen")
-class ImpressionExampleGen(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+class ImpressionExampleGen(SpecBeamComponent):
     """Ingests one span: joins impressions with installs and tables, and writes tf.Examples in two splits.
 
     Outputs `examples` (with the custom property `span`; with `late_labels`, the span's tail too), `quarantine` (the
     rejected rows, each with its reason, and the counts) and `catalog` (a snapshot of the tables that
     `transform.ranking.snapshot_tables` names).
+
+    Args:
+      config: Its sections of the config, as JSON.
+      data_root: The folder that the sources' paths are relative to.
+      span: The span, or the runtime parameter that names it; None takes the latest.
+      code_fingerprint: The fingerprint of the code that ingestion runs; part of the cache key.
     """
 
     SPEC_CLASS = ImpressionExampleGenSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(ImpressionExampleGenExecutor)
     DRIVER_CLASS = ImpressionExampleGenDriver
 
-    def __init__(self, config_json: str, data_root: str, span: int | RuntimeParameter | None, code_fingerprint: str):
-        """Declares the component.
-
-        Args:
-          config_json: Its sections of the config, as JSON.
-          data_root: The folder that the sources' paths are relative to.
-          span: The span, or the runtime parameter that names it; None takes the latest.
-          code_fingerprint: The fingerprint of the code that ingestion runs; part of the cache key.
-        """
-        super().__init__(
-            spec=ImpressionExampleGenSpec(
-                config=config_json,
-                data_root=data_root,
-                requested_span=LATEST if span is None else span,
-                code_fingerprint=code_fingerprint,
-                examples=types.Channel(type=standard_artifacts.Examples),
-                quarantine=types.Channel(type=Quarantine),
-                catalog=types.Channel(type=Catalog),
-            )
-        )
+    def __init__(self, span: int | RuntimeParameter | None, **given: Any):
+        super().__init__(requested_span=LATEST if span is None else span, **given)

@@ -38,7 +38,7 @@ class Completion:
         earliest, latest = (closed.min(), closed.max()) if len(closed) else (math.inf, -math.inf)
         installs = times_between(os.path.join(folder, INSTALLS), earliest - before, latest + after)
         evaluated = times_between(os.path.join(folder, EVALUATED), earliest - self._sharing, latest + self._sharing)
-        self._installs = InstallTimes(installs.rows["key"].combine_chunks(), np.asarray(installs.rows["time"]))
+        self._installs = InstallTimes(installs.rows)
         self._evaluated = evaluated.rows
         self.rows_read = installs.num_read + evaluated.num_read
 

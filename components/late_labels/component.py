@@ -11,10 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 from absl import logging
-from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
@@ -28,6 +27,7 @@ from components.ingestion.stages.task import ROWS_AT_ONCE
 from components.ingestion.tail import TAIL, open_shards, read_shard, shown_times
 from components.late_labels.completion import Completion, counts_of_shard
 from components.late_labels.counts import LateCounts
+from components.spec_component import SpecComponent
 from transform.config.component_settings import IngestionSettings
 
 COMPLETED = "completed"
@@ -133,33 +133,18 @@ def _examples(encoder: ExampleEncoder, tables: list[str], rows: pa.Table) -> Ite
 
 
 @recorded_as("components.late_labels.component.LateLabels")
-class LateLabels(base_component.BaseComponent):  # type: ignore[misc]
+class LateLabels(SpecComponent):
     """Completes the tail of the span before the run's by the run's installs.
 
     Outputs `completed`: Examples of the span before (`span`) with the custom property `late`, the ids of the Examples
     that they come from, and their counts (`components.late_labels.counts`). Without a tail they are empty.
+
+    Args:
+      examples: The run's own examples.
+      preceding: Those of the span before, or none.
+      config: Its sections of the config, as JSON.
+      code_fingerprint: The fingerprint of the component's code; part of the cache key.
     """
 
     SPEC_CLASS = LateLabelsSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(LateLabelsExecutor)
-
-    def __init__(
-        self, examples: types.BaseChannel, preceding: types.BaseChannel, config_json: str, code_fingerprint: str
-    ):
-        """Declares the component.
-
-        Args:
-          examples: The run's own examples.
-          preceding: Those of the span before, or none.
-          config_json: Its sections of the config, as JSON.
-          code_fingerprint: The fingerprint of the component's code; part of the cache key.
-        """
-        super().__init__(
-            spec=LateLabelsSpec(
-                examples=examples,
-                preceding=preceding,
-                config=config_json,
-                code_fingerprint=code_fingerprint,
-                completed=types.Channel(type=standard_artifacts.Examples),
-            )
-        )

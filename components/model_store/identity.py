@@ -17,12 +17,12 @@ from components.model_store.versions import history
 from transform.files.version_layout import EXTRA_ASSETS
 
 #: The prefix of a version's files that are not the model's own.
-_EXTRA = f"{EXTRA_ASSETS}/"
+EXTRA_PREFIX = f"{EXTRA_ASSETS}/"
 
 
 def own_files(sums: Mapping[str, str]) -> dict[str, str]:
     """Selects the checksums of the model's own files from those of a version or a SavedModel."""
-    return {name: sha for name, sha in sums.items() if not name.startswith(_EXTRA)}
+    return {name: sha for name, sha in sums.items() if not name.startswith(EXTRA_PREFIX)}
 
 
 def has_files(folder: str, expected: Mapping[str, str]) -> bool:
@@ -34,7 +34,7 @@ def has_files(folder: str, expected: Mapping[str, str]) -> bool:
       folder: The SavedModel.
       expected: The SHA-256 by path in the SavedModel.
     """
-    found = [name for name in storage.files(folder) if not name.startswith(_EXTRA)]
+    found = [name for name in storage.files(folder) if not name.startswith(EXTRA_PREFIX)]
     return sorted(found) == sorted(expected) and all(
         storage.sha256(os.path.join(folder, name)) == expected[name]
         for name in sorted(found, key=lambda name: name != "fingerprint.pb")

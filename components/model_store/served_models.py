@@ -25,7 +25,14 @@ from tfx.utils import path_utils
 
 from components import storage
 from components.lineage import producer
-from components.model_store.identity import has_files, is_model_of, own_files, version_before, versions_with
+from components.model_store.identity import (
+    EXTRA_PREFIX,
+    has_files,
+    is_model_of,
+    own_files,
+    version_before,
+    versions_with,
+)
 from components.model_store.manifest import Manifest
 from components.model_store.versions import history, models_folder, verify, version_path, versions
 from transform.files.version_layout import CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError
@@ -38,9 +45,6 @@ IMPORTED_AS, IMPORTED_FROM = "imported_as", "imported_from_version"
 
 #: The id of the node that trains; a run searches its outputs for models.
 TRAINER = "trainer"
-
-#: The prefix of a version's files that are not the model's own.
-_EXTRA = f"{EXTRA_ASSETS}/"
 
 #: `transform.preprocessing.CONFIG_KEY`, in the trainer's `custom_config`; that module imports TensorFlow Transform.
 _CONFIG_KEY = "config"
@@ -216,7 +220,7 @@ def _restore(version: str, folder: str) -> None:
     """Links or copies a version's files into the layout of a Model artifact."""
     if storage.exists(folder):  # left by a run that was killed here, or by an earlier version with this number
         storage.remove(folder)
-    storage.copy_folder(version, folder, link=True, leave_out=lambda name: name.startswith(_EXTRA))
+    storage.copy_folder(version, folder, link=True, leave_out=lambda name: name.startswith(EXTRA_PREFIX))
 
 
 def _put(store: mlmd.MetadataStore, version: int, place: str, uri: str, beside: types.Artifact) -> types.Artifact:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from absl import logging
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
@@ -25,14 +24,8 @@ from components.infra_validation.verdict import read_checksums, read_verdict
 from components.lineage import FORCE_REASON, NOTE, REFUSAL
 from components.model_store.versions import version_path
 from components.push.new_manifest import new_manifest
-from components.push.push_version import Candidate, Objections, Pushed, push
-from components.push.refusals import (
-    ChangedModelError,
-    OlderModelError,
-    StaleBaselineError,
-    UnchangedModelError,
-    same_as_serving,
-)
+from components.push.push_version import Candidate, Objections, Pushed, PushRefusedError, push, same_as_serving
+from components.spec_component import SpecComponent
 from components.uncached import UncachedDriver
 from transform.config.config import Config
 from transform.files.version_layout import CANDIDATE_COUNTS
@@ -85,7 +78,7 @@ class PusherExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 exec_properties["keep_versions"],
                 objections,
             )
-        except (StaleBaselineError, OlderModelError, UnchangedModelError, ChangedModelError) as error:
+        except PushRefusedError as error:
             _refuse(pushed_model, str(error))
             return
         _record(pushed_model, pushed, exec_properties["serving_root"], objections)
@@ -140,11 +133,15 @@ def _refuse(pushed_model: types.Artifact, why: str) -> None:
     logging.warning("not pushed: %s", why)
 
 
-@dataclasses.dataclass(frozen=True)
-class PusherInputs:
-    """The Pusher's input channels.
+@recorded_as("components.push.Push")
+class Pusher(SpecComponent):
+    """Pushes a blessed model as the next version of a serving folder.
 
-    Attributes:
+    Its output `pushed_model` has the custom properties `pushed` (0 or 1), `model_id`, `version` and
+    `pushed_destination`; `refusal` if the push itself refused the model; `force_reason` if the push was forced; `note`
+    with a remark. It is never taken from the cache: only the serving folder shows which versions are complete.
+
+    Args:
       model: The trained model.
       baseline_model: The baseline that the model was compared with; none on a first run.
       evaluation: The Evaluator's metrics, for the manifest.
@@ -153,23 +150,6 @@ class PusherInputs:
       infra_blessing: The infra validation's blessing.
       examples: The window that the model was trained on, for the manifest and the warm-up records.
       catalog: The catalog snapshot, which is copied into the version.
-    """
-
-    model: types.BaseChannel
-    baseline_model: types.BaseChannel
-    evaluation: types.BaseChannel
-    quality_record: types.BaseChannel
-    model_blessing: types.BaseChannel
-    infra_blessing: types.BaseChannel
-    examples: types.BaseChannel
-    catalog: types.BaseChannel
-
-
-@dataclasses.dataclass(frozen=True)
-class PusherParameters:
-    """The Pusher's parameters, which ML Metadata stores as execution properties.
-
-    Attributes:
       config: The config as JSON, which is copied into the version.
       serving_root: The serving folder.
       keep_versions: The number of highest versions to keep in it.
@@ -177,28 +157,6 @@ class PusherParameters:
       code_fingerprint: The fingerprint of the project's code, for the manifest.
     """
 
-    config: str
-    serving_root: str
-    keep_versions: int
-    force_reason: str
-    code_fingerprint: str
-
-
-@recorded_as("components.push.Push")
-class Pusher(base_component.BaseComponent):  # type: ignore[misc]
-    """Pushes a blessed model as the next version of a serving folder.
-
-    Its output `pushed_model` has the custom properties `pushed` (0 or 1), `model_id`, `version` and
-    `pushed_destination`; `refusal` if the push itself refused the model; `force_reason` if the push was forced; `note`
-    with a remark. It is never taken from the cache: only the serving folder shows which versions are complete.
-    """
-
     SPEC_CLASS = PusherSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(PusherExecutor)
     DRIVER_CLASS = UncachedDriver
-
-    def __init__(self, inputs: PusherInputs, parameters: PusherParameters):
-        """Declares the component."""
-        # `dataclasses.asdict` would copy the channels.
-        given = {field.name: getattr(of, field.name) for of in (inputs, parameters) for field in dataclasses.fields(of)}
-        super().__init__(spec=PusherSpec(**given, pushed_model=types.Channel(type=standard_artifacts.PushedModel)))

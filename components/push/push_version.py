@@ -19,20 +19,37 @@ from components.model_store.versions import (
     checksums,
     history,
     locked,
+    newest_span,
     user,
     verify,
     version_path,
     versions,
 )
-from components.push.refusals import (
-    ChangedModelError,
-    OlderModelError,
-    StaleBaselineError,
-    UnchangedModelError,
-    older_than_serving,
-)
 from components.push.warmup import write_warmup
 from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError, differences
+
+#: Scores whose relative difference is at most this count as equal.
+SAME_SCORES = 1e-5
+
+
+class PushRefusedError(ValueError):
+    """The push itself refuses a model that the gates accepted."""
+
+
+class StaleBaselineError(PushRefusedError):
+    """The model that serves is not the baseline that the candidate model was compared with."""
+
+
+class OlderModelError(PushRefusedError):
+    """The model was trained only on older spans than the model that serves."""
+
+
+class UnchangedModelError(PushRefusedError):
+    """The model's scores equal those of the model that serves."""
+
+
+class ChangedModelError(PushRefusedError):
+    """The model's files are not those that infra validation has run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,12 +142,27 @@ def push(candidate: Candidate, serving_root: str, keep_versions: int, objections
         else:
             others = {v: m for v, m in manifests.items() if m.model_uri is not None and v not in own}
             _check_baseline(serving_root, candidate.manifest.baseline, others)
-            forced = _forced(objections, older_than_serving(serving_root, manifests, candidate.manifest))
+            forced = _forced(objections, _older_than_serving(serving_root, manifests, candidate.manifest))
             version = _add(candidate, serving_root, forced)
             pushed = Pushed(version, f"in place of version {own[-1]}: {wrong}" if own else "", forced)
         if removed := remove_old(serving_root, keep_versions):
             logging.info("removed the versions %s (%s)", removed, serving_root)
         return pushed
+
+
+def same_as_serving(largest_change: float | None) -> str:
+    """Returns why a model counts as unchanged: its scores equal those of the model that serves; empty if it does not.
+
+    Args:
+      largest_change: The largest relative difference of a score, measured by infra validation; None if no model serves.
+    """
+    if largest_change is None or largest_change > SAME_SCORES:
+        return ""
+    return (
+        f"a new version's scores must differ from the serving model's by more than {SAME_SCORES:g} of their value. "
+        f"Received: {largest_change:.1e} at most. `push.unchanged: true`, or `wdr run --force-push --reason TEXT`, "
+        "pushes it anyway"
+    )
 
 
 def _add(candidate: Candidate, serving_root: str, forced: Forced | None) -> int:
@@ -165,6 +197,23 @@ def _forced(objections: Objections, older: str) -> Forced | None:
             raise error(why)
     refusals = (*objections.refusals, *filter(None, of_push.values()))
     return Forced(user(), objections.force_reason, refusals) if refusals else None
+
+
+def _older_than_serving(serving_root: str, manifests: Mapping[int, Manifest], candidate: Manifest) -> str:
+    """Returns why a model is older than the one that serves, as after the run of a past day; empty if it is not.
+
+    Args:
+      serving_root: The serving folder.
+      manifests: The manifests of its versions, oldest first, as returned by `history`.
+      candidate: The model's manifest.
+    """
+    serves, newest = newest_span(manifests), candidate.newest_span
+    if serves is None or newest is None or newest >= serves:
+        return ""
+    return (
+        f"a pushed model's newest span must be that of the model that serves, {serves}, or a later one. Received: "
+        f"{newest} ({serving_root}). `wdr run --force-push --reason TEXT` pushes it anyway"
+    )
 
 
 def _what_is_wrong(serving_root: str, version: int, existing: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.components.evaluator import constants
-from tfx.dsl.components.base import base_component, base_executor, executor_spec
+from tfx.dsl.components.base import base_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 from tfx.utils import path_utils
@@ -29,6 +29,7 @@ from components.model_store.served_models import find_version, place_of, why_not
 from components.quality_gate.inputs import QualityInputs, ReferenceResult, Rival, earlier_spans
 from components.quality_gate.judgement import GATE
 from components.quality_gate.rules import decide
+from components.spec_component import SpecComponent
 from transform.config.component_settings import QualitySettings
 from transform.errors import InputError
 from transform.example_keys import REQUEST_ID
@@ -198,52 +199,21 @@ def _rows(examples: types.Artifact, config: QualitySettings) -> Rows:
 
 
 @recorded_as("components.quality_gate.QualityGate")
-class QualityGate(base_component.BaseComponent):  # type: ignore[misc]
-    """Blesses a model that keeps the bounds on this span and on the last ones; outputs the gate's record."""
+class QualityGate(SpecComponent):
+    """Blesses a model that keeps the bounds on this span and on the last ones; outputs the gate's record.
+
+    Args:
+      model: The candidate model; none if infra validation refused it.
+      serving_model: The model that serves; none on a first run.
+      anchor_model: The anchor; none on a first run.
+      evaluation: The Evaluator's metrics.
+      examples: The run's own examples, whose evaluation split is scored.
+      records: This gate's records of earlier spans.
+      config: Its sections of the config, as JSON.
+      recipe: A digest of the config and the code that the model was trained with.
+      serving_root: The serving folder.
+      code_fingerprint: The fingerprint of the gate's code.
+    """
 
     SPEC_CLASS = QualityGateSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(QualityGateExecutor)
-
-    def __init__(
-        self,
-        model: types.BaseChannel,
-        serving_model: types.BaseChannel,
-        anchor_model: types.BaseChannel,
-        evaluation: types.BaseChannel,
-        examples: types.BaseChannel,
-        records: types.BaseChannel,
-        config_json: str,
-        recipe: str,
-        serving_root: str,
-        code_fingerprint: str,
-    ):
-        """Declares the component.
-
-        Args:
-          model: The candidate model; none if infra validation refused it.
-          serving_model: The model that serves; none on a first run.
-          anchor_model: The anchor; none on a first run.
-          evaluation: The Evaluator's metrics.
-          examples: The run's own examples, whose evaluation split is scored.
-          records: This gate's records of earlier spans.
-          config_json: Its sections of the config, as JSON.
-          recipe: A digest of the config and the code that the model was trained with.
-          serving_root: The serving folder.
-          code_fingerprint: The fingerprint of the gate's code.
-        """
-        super().__init__(
-            spec=QualityGateSpec(
-                config=config_json,
-                recipe=recipe,
-                serving_root=serving_root,
-                code_fingerprint=code_fingerprint,
-                model=model,
-                serving_model=serving_model,
-                anchor_model=anchor_model,
-                evaluation=evaluation,
-                examples=examples,
-                records=records,
-                blessing=types.Channel(type=standard_artifacts.ModelBlessing),
-                record=types.Channel(type=GateRecord),
-            )
-        )

@@ -10,7 +10,7 @@ from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
 from components.quality_gate.inputs import Case, EarlierSpan
 from components.quality_gate.judgement import GATE
-from components.quality_gate.pooling import PooledBound, judged
+from components.quality_gate.pooling import judged
 
 #: With fewer examples of a label, a standard error is not reliable. A slice needs fewer: its differences are pooled
 #: over several spans.
@@ -48,7 +48,7 @@ def against_anchor(case: Case) -> Iterator[Finding]:
             if e.inputs.anchor is not None and e.inputs.anchor.model_uri == anchor.model_uri
         ]
         own = anchor.differences.get(name) if _has_enough(current.whole) else None
-        yield from judged(PooledBound(name, rule, bound, words, size, settings.pool_spans), own, before)
+        yield from judged(name, rule, bound, words, rows=size, num_spans=settings.pool_spans, own=own, before=before)
 
 
 def against_serving(case: Case) -> Iterator[Finding]:
@@ -72,10 +72,11 @@ def against_serving(case: Case) -> Iterator[Finding]:
                 for e in _counted(case)
                 if (of_place := e.inputs.measured.get(place)) is not None and _has_enough(of_place, bool(place))
             ]
-            pooling = PooledBound(
-                subject, key, rule.max_worsening, words, measured.num_examples, case.settings.pool_spans
+            own = own if _has_enough(measured, bool(place)) else None
+            rows, num_spans = measured.num_examples, case.settings.pool_spans
+            found = judged(
+                subject, key, rule.max_worsening, words, rows=rows, num_spans=num_spans, own=own, before=before
             )
-            found = list(judged(pooling, own if _has_enough(measured, bool(place)) else None, before))
             yield from (f for f in found if f.severity == "refuse" or not place)  # other rules report slices already
 
 

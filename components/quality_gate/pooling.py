@@ -7,7 +7,6 @@ its recency (the newest of 7 counts seven times the oldest).
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
@@ -40,43 +39,40 @@ def pool(differences: Sequence[PairedDifference]) -> PairedDifference:
     return PairedDifference(estimate, math.sqrt(variance))
 
 
-@dataclasses.dataclass(frozen=True)
-class PooledBound:
-    """A bound on a difference that is pooled over spans.
+def judged(
+    subject: str,
+    rule: str,
+    bound: float,
+    words: str,
+    *,
+    rows: int,
+    num_spans: int,
+    own: PairedDifference | None,
+    before: Sequence[PairedDifference | None],
+) -> Iterator[Finding]:
+    """Judges a bound by the pooled differences of several spans.
 
-    Attributes:
+    A refusal requires a loss above the bound on this span too, so that after a repair the earlier spans do not refuse
+    the model.
+
+    Args:
       subject: The metric, with the slice if there is one.
       rule: The config's key of the bound.
       bound: The largest worsening allowed.
       words: The bound as text.
       rows: The number of this span's rows.
       num_spans: The largest number of spans pooled.
+      own: This span's difference; None if there are too few examples.
+      before: Those of earlier spans, oldest first.
     """
-
-    subject: str
-    rule: str
-    bound: float
-    words: str
-    rows: int
-    num_spans: int
-
-
-def judged(
-    pooling: PooledBound, own: PairedDifference | None, before: Sequence[PairedDifference | None]
-) -> Iterator[Finding]:
-    """Judges a bound by the pooled differences of several spans.
-
-    A refusal requires a loss above the bound on this span too, so that after a repair the earlier spans do not refuse
-    the model.
-    """
-    rule, bound, words, rows = pooling.rule, pooling.bound, f"{pooling.words} ({pooling.rule})", pooling.rows
+    words = f"{words} ({rule})"
     if own is None:
         sentence = f"{words}: cannot be judged, with too few examples of either label"
-        yield Finding(GATE, rule, "cannot_judge", pooling.subject, None, bound, rows, sentence)
+        yield Finding(GATE, rule, "cannot_judge", subject, None, bound, rows, sentence)
         return
-    sign = 1 if HIGHER_IS_BETTER[kind_of(pooling.subject.split(" ", 1)[0])] else -1
+    sign = 1 if HIGHER_IS_BETTER[kind_of(subject.split(" ", 1)[0])] else -1
     known = [difference for difference in before if difference is not None]
-    last = [*known, own][-pooling.num_spans :]
+    last = [*known, own][-num_spans:]
     pooled = pool(last)
     loss, own_loss, half_width = -sign * pooled.estimate, -sign * own.estimate, BEYOND_CHANCE * pooled.standard_error
     if min(loss, own_loss) > bound and loss > half_width:
@@ -84,13 +80,13 @@ def judged(
             f"{words}. Received: worse by {own_loss:.4f} on this span's {rows:,} examples, and by {loss:.4f} ± "
             f"{half_width:.4f} over {count_of_spans(len(last))}"
         )
-        yield Finding(GATE, rule, "refuse", pooling.subject, loss, bound, rows, sentence)
+        yield Finding(GATE, rule, "refuse", subject, loss, bound, rows, sentence)
     elif half_width > bound:
         sentence = (
-            f"{words}: cannot be judged yet: with {len(last)} of {pooling.num_spans} spans, only a difference "
+            f"{words}: cannot be judged yet: with {len(last)} of {num_spans} spans, only a difference "
             f"above {half_width:.4f} is beyond chance"
         )
-        yield Finding(GATE, rule, "cannot_judge", pooling.subject, loss, bound, rows, sentence)
+        yield Finding(GATE, rule, "cannot_judge", subject, loss, bound, rows, sentence)
 
 
 def count_of_spans(number: int) -> str:

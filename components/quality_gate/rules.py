@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.gate_records import Finding
-from components.gate_rules import Rule, apply_rules
+from components.gate_records import Finding, Rule, apply_rules
 from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
 from components.quality_gate.judgement import on_this_span
 from components.quality_gate.pooled_rules import ANCHOR_RULES, MIN_POSITIVES, against_anchor, against_serving

@@ -116,7 +116,7 @@ def rollback(workspace: str, name: str | None, to: int | None, reason: str, as_j
 @AS_JSON
 def pin(version: int, workspace: str, name: str | None, reason: str, as_json: bool) -> None:
     """Keep a version: it is not removed, however many are pushed."""
-    from components.model_store.pins import pin as pin_version
+    from components.model_store.retention import pin as pin_version
     from pipeline.registry.list import serving_root
 
     root = serving_root(Workspace.existing(workspace), name)
@@ -131,7 +131,7 @@ def pin(version: int, workspace: str, name: str | None, reason: str, as_json: bo
 @AS_JSON
 def unpin(version: int, workspace: str, name: str | None, as_json: bool) -> None:
     """Take a pin away: the version goes when it is old."""
-    from components.model_store.pins import unpin as unpin_version
+    from components.model_store.retention import unpin as unpin_version
     from pipeline.registry.list import serving_root
 
     root = serving_root(Workspace.existing(workspace), name)

@@ -39,7 +39,7 @@ def all_models() -> Channel:
 def ingestion(settings: NodeSettings) -> tuple[ImpressionExampleGen, list[BaseNode]]:
     """Returns the node that ingests a span's logs, and those that complete the labels of the span before, if any."""
     example_gen = ImpressionExampleGen(
-        config_json=settings.ingestion,
+        config=settings.ingestion,
         data_root=settings.run.data_root,
         span=settings.span,
         code_fingerprint=code_fingerprint(ImpressionExampleGen),
@@ -54,7 +54,7 @@ def ingestion(settings: NodeSettings) -> tuple[ImpressionExampleGen, list[BaseNo
     late_labels = LateLabels(
         examples=example_gen.outputs["examples"],
         preceding=preceding_span.outputs["history"],
-        config_json=settings.ingestion,
+        config=settings.ingestion,
         code_fingerprint=code_fingerprint(LateLabels),
     ).with_id(LATE_LABELS)
     return example_gen, [preceding_span, late_labels]
@@ -111,7 +111,7 @@ def data_gates(settings: NodeSettings, example_gen: ImpressionExampleGen) -> Dat
         quarantine=example_gen.outputs["quarantine"],
         serving_model=pushed_model.outputs["model"],
         earlier_records=earlier_records.outputs["records"],
-        config_json=settings.data_validation,
+        config=settings.data_validation,
         settings=settings.drift,
         serving_root=settings.serving_root,
         code_fingerprint=code_fingerprint(DataValidation),

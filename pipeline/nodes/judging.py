@@ -15,7 +15,7 @@ from components.evaluation.tfma_config import make_evaluator
 from components.fingerprint import code_fingerprint
 from components.infra_validation.component import InfraValidator
 from components.ingestion.component import ImpressionExampleGen
-from components.push.component import Pusher, PusherInputs, PusherParameters
+from components.push.component import Pusher
 from components.quality_gate import judgement as quality
 from components.quality_gate.component import QualityGate
 from components.resolvers import AnchorModel, EarlierRecords, ServingModel, ValidatedModel
@@ -38,7 +38,7 @@ def progressive_validation(settings: NodeSettings, data: DataNodes) -> tuple[Res
     ).with_id("previous_models")
     evaluator = make_evaluator(
         ProgressiveEvaluator,
-        settings.evaluators,
+        settings.quality,
         data.examples,
         previous_models.outputs["model"],
         previous_models.outputs["baseline"],
@@ -76,7 +76,7 @@ def model_gates_and_push(
         baseline_model=serving,
         examples=trained_on,
         catalog=data.catalog,
-        config_json=settings.infra_validation,
+        config=settings.infra_validation,
         code_fingerprint=code_fingerprint(InfraValidator),
     ).with_id("infra_validation")
     blessing = infra_validation.outputs["blessing"]
@@ -87,7 +87,7 @@ def model_gates_and_push(
     models = _Models(candidate, serving, validated_model.outputs["model"])
     evaluator = make_evaluator(
         OptionalEvaluator,
-        settings.evaluators,
+        settings.quality,
         data.examples,
         models.validated,
         serving,
@@ -97,24 +97,20 @@ def model_gates_and_push(
     evaluation = evaluator.outputs["evaluation"]
     *resolvers, quality_gate = _quality_gate(settings, data.examples, models, evaluation)
     push = Pusher(
-        PusherInputs(
-            model=candidate,
-            baseline_model=serving,
-            evaluation=evaluation,
-            quality_record=quality_gate.outputs["record"],
-            model_blessing=quality_gate.outputs["blessing"],
-            infra_blessing=blessing,
-            examples=trained_on,
-            catalog=data.catalog,
-        ),
-        PusherParameters(
-            config=settings.push,
-            serving_root=settings.serving_root,
-            keep_versions=settings.num_kept_versions,
-            force_reason=settings.run.force_reason,
-            code_fingerprint=code_fingerprint(
-                Pusher, ImpressionExampleGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN
-            ),
+        model=candidate,
+        baseline_model=serving,
+        evaluation=evaluation,
+        quality_record=quality_gate.outputs["record"],
+        model_blessing=quality_gate.outputs["blessing"],
+        infra_blessing=blessing,
+        examples=trained_on,
+        catalog=data.catalog,
+        config=settings.push,
+        serving_root=settings.serving_root,
+        keep_versions=settings.num_kept_versions,
+        force_reason=settings.run.force_reason,
+        code_fingerprint=code_fingerprint(
+            Pusher, ImpressionExampleGen, PREPROCESSING_FN, TUNER_FN, RankingTrainer, RUN_FN
         ),
     ).with_id("push")
     return [serving_model, infra_validation, validated_model, evaluator, *resolvers, quality_gate, push]
@@ -142,7 +138,7 @@ def _quality_gate(settings: NodeSettings, examples: Channel, models: _Models, ev
         evaluation=evaluation,
         examples=examples,
         records=earlier.outputs["records"],
-        config_json=settings.quality,
+        config=settings.quality.to_json(),
         recipe=hashlib.sha256(trained_by.encode()).hexdigest(),
         serving_root=settings.serving_root,
         code_fingerprint=code_fingerprint(QualityGate),

@@ -11,6 +11,7 @@ from tfx.orchestration.data_types import RuntimeParameter
 from components import storage
 from pipeline.workspace import Workspace
 from transform.config import component_configs
+from transform.config.component_settings import QualitySettings
 from transform.config.config import Config
 from transform.config.drift import Drift
 from transform.schema import schema_text
@@ -57,9 +58,8 @@ class NodeSettings:
       transform: Its part for Transform, as JSON.
       trainer: Its part for the trainer, as JSON.
       tuner: Its part for the search of settings, as JSON; None without one.
-      evaluators: Its part for the evaluators.
       infra_validation: Its part for the dry run, as JSON.
-      quality: Its part for the gate on quality, as JSON.
+      quality: Its part for the evaluators and the gate on quality.
       recipe: What of it determines a model, as text.
       push: Its part that a pushed version records, as JSON.
     """
@@ -80,9 +80,8 @@ class NodeSettings:
     transform: str
     trainer: str
     tuner: str | None
-    evaluators: component_configs.Evaluators
     infra_validation: str
-    quality: str
+    quality: QualitySettings
     recipe: str
     push: str
 
@@ -109,10 +108,9 @@ def derive_settings(
         trainer=component_configs.for_trainer(config).to_json(),
         tuner=None if config.tuning is None else component_configs.for_tuner(config).to_json(),
         infra_validation=component_configs.for_infra_validation(config).to_json(),
-        quality=component_configs.for_quality_gate(config).to_json(),
+        quality=component_configs.for_quality_gate(config),
         recipe=component_configs.recipe(config),
         push=component_configs.for_push(config).to_json(),
-        evaluators=component_configs.for_evaluators(config),
     )
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from components.model_store.manifest import Manifest, read_manifest
-from components.model_store.pins import pins
+from components.model_store.retention import pins
 from components.model_store.rollback import record_rollback
 from components.model_store.versions import version_path, versions
 from pipeline.errors import first_line

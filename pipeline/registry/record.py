@@ -25,7 +25,7 @@ from components.lineage import (
     select_same_rows,
 )
 from components.model_store.manifest import Manifest, Metrics
-from components.model_store.pins import pins
+from components.model_store.retention import pins
 from components.model_store.versions import history, version_path, versions
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store

@@ -19,7 +19,7 @@ from typing import Any
 from google.protobuf import text_format
 
 from components import storage
-from components.model_store.pins import pin, pins, unpin
+from components.model_store.retention import pin, pins, unpin
 from components.model_store.versions import versions
 from pipeline.registry.list import serving_root
 from pipeline.workspace import Workspace

@@ -92,7 +92,7 @@ def _pipeline(
     config: Config, data_root: str, span: int | None, num_rows: int, workspace: Workspace
 ) -> tfx_pipeline.Pipeline:
     example_gen = ImpressionExampleGen(
-        config_json=component_configs.for_ingestion(config).to_json(),
+        config=component_configs.for_ingestion(config).to_json(),
         data_root=data_root,
         span=span,
         code_fingerprint=code_fingerprint(ImpressionExampleGen),

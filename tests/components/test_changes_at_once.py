@@ -14,8 +14,7 @@ import pytest
 
 from components import storage
 from components.model_store.manifest import read_manifest
-from components.model_store.pins import pin, pins, unpin
-from components.model_store.retention import remove_old
+from components.model_store.retention import pin, pins, remove_old, unpin
 from components.model_store.rollback import roll_back
 from components.model_store.versions import locked, verify, versions
 from tests.components.endless_changes import FILES

@@ -10,12 +10,10 @@ import tensorflow as tf
 from tensorflow_serving.apis import prediction_log_pb2
 
 from components.model_store.manifest import Manifest
-from components.model_store.pins import pin
-from components.model_store.retention import remove_old
+from components.model_store.retention import pin, remove_old
 from components.model_store.rollback import roll_back
 from components.model_store.versions import verify, versions
-from components.push.push_version import push
-from components.push.refusals import StaleBaselineError
+from components.push.push_version import StaleBaselineError, push
 from tests.components.pushes import another_export, candidate, push_one, raw_example
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from components.model_store.pins import pin, pins, unpin
-from components.model_store.retention import remove_old
+from components.model_store.retention import pin, pins, remove_old, unpin
 from components.model_store.rollback import roll_back
 from components.model_store.versions import (
     history,

@@ -16,7 +16,7 @@ from components.model_store.manifest import (
     read_manifest,
     read_manifest_file,
 )
-from components.model_store.pins import pin, pins
+from components.model_store.retention import pin, pins
 from components.model_store.versions import history, verify
 from tests.components.serving_folder import add
 from transform.errors import InputError

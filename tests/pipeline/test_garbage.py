@@ -15,7 +15,7 @@ from components import storage
 from components.ingestion.component import ImpressionExampleGen
 from components.late_labels.component import LateLabels
 from components.model_store.manifest import Manifest
-from components.model_store.pins import pin
+from components.model_store.retention import pin
 from components.model_store.versions import add_version, remove_version
 from pipeline.cli.main import cli
 from pipeline.registry.garbage import collect_garbage

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from components.model_store.manifest import Manifest
-from components.model_store.pins import pin, pins
+from components.model_store.retention import pin, pins
 from components.model_store.versions import add_version
 from pipeline.cli.main import cli
 from pipeline.workspace import Workspace

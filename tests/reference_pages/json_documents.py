@@ -14,7 +14,7 @@ from components.fingerprint import ROOT
 from components.gate_records import GateRecord
 from components.infra_validation.verdict import Checksums, Verdict
 from components.model_store.manifest import Manifest
-from components.model_store.pins import Pins
+from components.model_store.retention import Pins
 from pipeline.batch_scoring.score import ScoreResult
 from pipeline.check.source_report import CheckResult
 from pipeline.compile.topology import Topology

@@ -7,7 +7,7 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
-from components.model_store.pins import PINS_FILE
+from components.model_store.retention import PINS_FILE
 from components.model_store.versions import REMOVED_FOLDER
 from pipeline.workspace import Workspace
 

@@ -14,34 +14,10 @@ from transform.config.component_settings import (
     TunerSettings,
 )
 from transform.config.config import Config
-from transform.config.evaluation import Evaluation
 from transform.config.schedule import Schedule
 from transform.derived_times import Derive
 from transform.feature import Vocabulary
 from transform.feature_spec import FeatureSpec
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluators:
-    """What the evaluators measure.
-
-    Attributes:
-      evaluation: The metrics and slices.
-      weighted: Whether the examples have weights.
-      has_requests: Whether the examples have request ids.
-      user: The feature that is the user's id; None if there is none.
-    """
-
-    evaluation: Evaluation
-    weighted: bool
-    has_requests: bool
-    user: str | None
-
-
-def for_evaluators(config: Config) -> Evaluators:
-    """The metrics, and what they need of the examples."""
-    log = config.sources.impressions
-    return Evaluators(config.evaluation, log.weight is not None, log.request_id is not None, config.user)
 
 
 def for_ingestion(config: Config) -> IngestionSettings:

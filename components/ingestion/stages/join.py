@@ -137,8 +137,7 @@ class JoinPartition(beam.DoFn):  # type: ignore[misc]
 
     def _labelled(self, rows: pa.Table, path: str) -> tuple[pa.Table, Mask, Mask]:
         if path not in self._installs:
-            installs = scratch.read_table(path)
-            self._installs[path] = InstallTimes(installs["key"].combine_chunks(), np.asarray(installs["time"]))
+            self._installs[path] = InstallTimes(scratch.read_table(path))
         settings = self._task.config.sources.installs
         assert settings is not None
         positions = self._layout.key_positions(IMPRESSIONS, settings.keys)

@@ -153,15 +153,14 @@ class InstallTimes:
     """Installs by their keys.
 
     Args:
-      keys: The keys of each install, as one text.
-      times: The time of each install, in seconds since 1970.
+      installs: The columns `key`, the keys of each install as one text, and `time`, in seconds since 1970.
     """
 
-    def __init__(self, keys: pa.Array, times: Times):
-        encoded = keys.dictionary_encode()
+    def __init__(self, installs: pa.Table):
+        encoded = installs["key"].combine_chunks().dictionary_encode()
         self._keys = KeyIndex(encoded.dictionary)
         self._groups = np.asarray(encoded.indices, np.int64)
-        self._times = GroupedTimes(self._groups, times)
+        self._times = GroupedTimes(self._groups, np.asarray(installs["time"]))
         self._sorted_groups = np.sort(self._groups)
 
     def label(self, keys: pa.Array, shown: Times, before: float, after: float) -> Labels:
