@@ -102,7 +102,8 @@ def int_entries(name: str, numbers: npt.NDArray[Any]) -> pa.Array:
     distinct = pa.array(numbers, pa.int64()).dictionary_encode()
     if len(distinct.dictionary) <= max(1000, len(numbers) // 10):
         values = distinct.dictionary.to_pylist()
-        entries = [entry_prefix(name, INT64_LIST, len(c)) + c for c in (_packed(number) for number in values)]
+        packed = [_field(VALUES, varint(number)) for number in values]
+        entries = [entry_prefix(name, INT64_LIST, len(content)) + content for content in packed]
         return pa.array(entries, pa.binary()).take(distinct.indices)
     return _entries(name, INT64_LIST, _with_prefixes(_varints(numbers), lambda length: VALUES + varint(length)))
 
@@ -121,10 +122,6 @@ def int_list_entries(name: str, lengths: npt.NDArray[np.int64], numbers: npt.NDA
     packed = pa.Array.from_buffers(pa.binary(), len(lengths), [None, offsets, encoded.buffers()[2]])
     items = _with_prefixes(packed, lambda length: VALUES + varint(length) if length else b"")
     return _entries(name, INT64_LIST, items)
-
-
-def _packed(number: int) -> bytes:
-    return _field(VALUES, varint(number))
 
 
 def _varints(numbers: npt.NDArray[Any]) -> pa.Array:

@@ -40,11 +40,6 @@ class LabelCount:
     negatives: int = 0
     positives: int = 0
 
-    @property
-    def share(self) -> float:
-        """The share of label 1; 0 if there is no row."""
-        return self.positives / max(self.negatives + self.positives, 1)
-
 
 @dataclass(frozen=True, config=_STRICT)
 class Log:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -65,7 +65,7 @@ class ExampleEncoder:
           pieces: By table, what `table_pieces` returned.
         """
         left = {table: iter(of_table) for table, of_table in pieces.items()}
-        computed = {name: _ints(rows, name) for name in (LABEL, FOLD, SHARES_LABEL)}
+        computed = {name: np.asarray(rows[name].combine_chunks(), np.int64) for name in (LABEL, FOLD, SHARES_LABEL)}
         computed[SPAN] = np.full(len(rows), self._span)
         entries: list[pa.Array] = []
         for table, group in self._groups:
@@ -80,10 +80,6 @@ class ExampleEncoder:
         if self._late:
             entries.append(encoding.int_entries(LATE_LABEL, np.ones(len(rows), np.int64)))
         return encoding.examples(entries)
-
-
-def _ints(rows: pa.Table, name: str) -> Any:
-    return np.asarray(rows[name].combine_chunks(), np.int64)
 
 
 def _whole_seconds(name: str, times: pa.Array) -> pa.Array:

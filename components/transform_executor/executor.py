@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import json
 import os
+import pkgutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -66,7 +66,9 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
             memory = read_vocabulary_state(artifact_utils.get_single_uri(input_dict["memory"]))
             custom_config[REMEMBERED_KEY] = earlier_tokens(memory, spec, span)
         splits = json_format.Parse(exec_properties["splits_config"], transform_pb2.SplitsConfig())
-        function = functools.partial(_function(exec_properties["preprocessing_fn"]), custom_config=custom_config)
+        function = functools.partial(
+            pkgutil.resolve_name(exec_properties["preprocessing_fn"]), custom_config=custom_config
+        )
         schema = _schema(input_dict)
         parsing = schema_utils.schema_as_feature_spec(schema).feature_spec
         cache = AnalysisCache(
@@ -94,11 +96,6 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
 def _known_by(examples: types.Artifact) -> int:
     """Returns the span by whose end the labels of Examples were known: after their own, for a completed tail."""
     return int(examples.get_int_custom_property("span")) + int(examples.get_int_custom_property(LATE))
-
-
-def _function(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
 
 
 def _schema(input_dict: Mapping[str, list[types.Artifact]]) -> schema_pb2.Schema:

@@ -587,7 +587,6 @@ PRIVATE_USES = (
         "tensorflow_model_analysis.proto.config_pb2",
         ("EvalConfig", "MetricConfig", "MetricsSpec", "ModelSpec", "SlicingSpec"),
         (
-            "components/evaluation/component.py",
             "components/evaluation/executor.py",
             "components/evaluation/plan.py",
             "components/evaluation/row_metrics.py",

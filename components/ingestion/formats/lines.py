@@ -42,21 +42,19 @@ class Lines:
       max_bytes: A longer line is too long.
       max_record_lines: A record with more lines is malformed.
       num_before: The number of lines in the file before the stream's first one.
+
+    Attributes:
+      stream: The stream, after the lines that have been read.
     """
 
     def __init__(self, stream: BinaryIO, max_bytes: int, max_record_lines: int = 1, num_before: int = 0):
-        self._stream = stream
+        self.stream = stream
         self._max_record_lines = max_record_lines
         self.max_bytes = max_bytes
         self._is_first = num_before == 0
         self._again: collections.deque[tuple[str, bool]] = collections.deque()
         self._record: list[tuple[str, bool]] = []
         self._num_before = num_before
-
-    @property
-    def stream(self) -> BinaryIO:
-        """The stream, after the lines that have been read."""
-        return self._stream
 
     @property
     def number(self) -> int:
@@ -107,7 +105,7 @@ class Lines:
         return "\n" if too_long else text
 
     def _next_line(self) -> tuple[str, bool]:
-        line = self._stream.readline(self.max_bytes + 1 + (len(BYTE_ORDER_MARK) if self._is_first else 0))
+        line = self.stream.readline(self.max_bytes + 1 + (len(BYTE_ORDER_MARK) if self._is_first else 0))
         if not line:
             raise StopIteration
         if self._is_first:
@@ -116,7 +114,7 @@ class Lines:
         too_long = len(line) > self.max_bytes
         kept = line[:MAX_KEPT_CHARACTERS] if too_long else line
         while too_long and line and not line.endswith(b"\n"):
-            line = self._stream.readline(1 << 20)
+            line = self.stream.readline(1 << 20)
         return kept.decode("utf-8", "surrogateescape"), too_long
 
 

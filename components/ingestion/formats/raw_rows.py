@@ -91,7 +91,7 @@ class RowError(Exception):
 
 
 class Rejection(NamedTuple):
-    """A row that does not become an example, and the reason.
+    """A row that does not become an example, and the reason; the quarantine has it as a JSON object of these fields.
 
     Attributes:
       source: The source.
@@ -108,10 +108,6 @@ class Rejection(NamedTuple):
     reason: str
     detail: str
     text: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the dict that the quarantine stores."""
-        return self._asdict()
 
 
 def kept_text(text: str) -> str:

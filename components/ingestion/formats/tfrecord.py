@@ -215,8 +215,7 @@ def _list_column(lists: pa.Array) -> FastColumn:
         return FastColumn(lists, np.zeros(len(lists), bool))
     if not pa.types.is_large_binary(lists.type.value_type):
         return FastColumn(pa.nulls(len(lists)), _lengths(lists) > 0)
-    column = arrow_column(lists)
-    return FastColumn(column.values, column.fallback)
+    return arrow_column(lists)
 
 
 def _first_values(lists: pa.Array) -> FastColumn:

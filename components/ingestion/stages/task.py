@@ -94,7 +94,7 @@ class Task(NamedTuple):
 
         def line(row: Rejection) -> bytes:
             numbers[row.source, row.reason] += 1
-            return f"{json.dumps(row.to_dict(), ensure_ascii=True)}\n".encode()
+            return f"{json.dumps(row._asdict(), ensure_ascii=True)}\n".encode()
 
         first = next(rows, None)
         if first is None:

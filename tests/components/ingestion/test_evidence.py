@@ -131,7 +131,6 @@ def test_impressions_come_to_one_table_after_the_other() -> None:
     tables = {name: (table.matched, table.unmatched) for name, table in found.tables.items()}
     assert tables == {"users": (88, 10), "catalog": (98, 4)}
     assert found.labels == LabelCount(70, 20)
-    assert found.labels.share == pytest.approx(2 / 9)
     assert found.labels_by_hour == {5: LabelCount(60, 20), 6: LabelCount(10, 0)}
     assert found.installs == InstallEvidence(attributed=20, without_impression=2)
     assert found.installs.num_installs == 22

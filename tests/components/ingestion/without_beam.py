@@ -219,7 +219,7 @@ def row_by_row(config: Config, files: Files) -> RowByRow:
         split: [layout.serialized_example(i, 3) for i in impressions if i.split == split] for split in ("train", "eval")
     }
     rejected = outputs.tagged[REJECTED]
-    result = _result(examples, [row.to_dict() for row in rejected], outputs, config, snapshots)
+    result = _result(examples, [row._asdict() for row in rejected], outputs, config, snapshots)
     return RowByRow(impressions, rejected, outputs.sums(), result)
 
 
