@@ -10,6 +10,8 @@ import pytest
 from tests.e2e import store
 from tests.e2e.bad_store import in_process, ok_in_process
 
+pytestmark = pytest.mark.slow
+
 
 def variant(path: Path, old: str, new: str) -> Path:
     """Writes the small store's config with another text in place of one."""
@@ -50,7 +52,6 @@ def test_configs_are_compared_on_the_same_rows(data: Path, tmp_path: Path) -> No
     assert sorted(node for node, cached in ended if cached) == sorted(2 * nodes)
 
 
-@pytest.mark.slow
 def test_trainings_start_from_a_pushed_version(first_day: tuple[Path, str], data: Path, tmp_path: Path) -> None:
     version = first_day[0] / "serving" / store.NAME / "1"
     rate = "deep_optimizer: {learning_rate: "

@@ -75,6 +75,7 @@ def test_the_logistic_regression_reads_each_feature(
     np.testing.assert_allclose(np.sort(found), np.sort(expected), rtol=0.01)
 
 
+@pytest.mark.slow
 def test_with_one_label_there_is_no_logistic_regression_and_without_an_item_id_no_item_mean(tmp_path: Path) -> None:
     rows = make_rows(60, FIRST_APPS, 3)
     for row in rows:
@@ -112,6 +113,7 @@ def test_a_number_that_the_wide_part_alone_reads_has_a_column_for_each_quantile(
     np.testing.assert_allclose(np.sort(found["logistic_regression"]), np.sort(expected), rtol=0.01)
 
 
+@pytest.mark.slow
 def test_a_model_of_a_cross_alone_has_a_constant_only(tmp_path: Path) -> None:
     app = {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}, "parts": []}
     cross = {"features": ["app", "price"], "num_hash_buckets": 50}

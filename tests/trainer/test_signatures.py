@@ -168,6 +168,7 @@ def test_transform_signature_gives_the_transformed_features(exported: str) -> No
     assert LABEL not in features
 
 
+@pytest.mark.slow
 def test_loads_scores_and_ranks_with_tensorflow_alone(
     first_span: Span,
     model: WideDeep,

@@ -114,7 +114,7 @@ def test_a_nested_log_is_read_as_the_flat_log_of_the_same_columns(
         assert outcome_of(folder / "nested.jsonl") == outcome_of(folder / "flat.jsonl")
 
 
-@settings_of(200)
+@settings_of(100)
 @given(rows=st.lists(nested_rows(), min_size=1, max_size=8), size=st.sampled_from([1, 60, 10_000]))
 @example(rows=[nest(GOOD), {**nest(GOOD), "user.id": "i2"}, {**nest(GOOD), "item": "a"}], size=10_000)
 @example(rows=[{**nest(GOOD), "user": 1}], size=10_000)

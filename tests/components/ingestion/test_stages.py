@@ -120,7 +120,9 @@ DAMAGE = st.lists(
 )
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
+@pytest.mark.parametrize(
+    "file_format", [f if f in ("csv", "parquet") else pytest.param(f, marks=pytest.mark.slow) for f in FORMATS]
+)
 @settings(
     max_examples=30,
     deadline=None,

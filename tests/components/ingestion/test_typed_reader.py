@@ -273,7 +273,7 @@ FLAG_TEXTS = [*TEXTS, "True", "FALSE", "false ", "0.0", "tru\u0435"]
 OF_RECORDS = st.one_of(st.sampled_from([[0], [1], [1.0], [b"1"], [b"False"]]), FEATURES)
 
 
-@settings_of(150)
+@settings_of(60)
 @given(
     texts=st.lists(mostly_good(st.sampled_from(FLAG_TEXTS), ONES), min_size=1, max_size=8),
     values=st.lists(mostly_good(JSON_VALUES, {**ONES, "price": 1, "clicked": False}), min_size=1, max_size=8),

@@ -78,7 +78,7 @@ def test_an_expired_deadline(attacked: Server, hold: Hold) -> None:
     code, _ = refusal(attacked.predictions.Predict, x_request([1.0]), timeout=-1)
     assert code is grpc.StatusCode.DEADLINE_EXCEEDED
     attacked.wait_for_requests("running", 0)
-    late = attacked.predictions.Predict.future(hold.request(), timeout=5)
+    late = attacked.predictions.Predict.future(hold.request(), timeout=2)
     attacked.wait_for_requests("running", 1)
     assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
 

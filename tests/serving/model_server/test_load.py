@@ -58,7 +58,7 @@ def never(tmp_path: Path) -> Iterator[Hold]:
 
 def test_a_request_past_its_deadline_is_not_computed(narrow: Server, hold: Hold, never: Hold) -> None:
     at_work = busy(narrow, hold)
-    late = narrow.predictions.Predict.future(never.request(), timeout=5)
+    late = narrow.predictions.Predict.future(never.request(), timeout=2)
     narrow.wait_for_requests("waiting", 1)
     assert late.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
     hold.release()

@@ -66,9 +66,7 @@ def span_spec() -> FeatureSpec:
     return make_config(**CONFIG).spec
 
 
-@pytest.fixture(
-    scope="module", params=[CROSSES[0], *(pytest.param(cross, marks=pytest.mark.slow) for cross in CROSSES[1:])]
-)
+@pytest.fixture(scope="module", params=CROSSES)
 def signatures(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The signatures of a model with one cross."""
     config = make_config(**CONFIG | {"crosses": [request.param], "count_encodings": []})
@@ -96,6 +94,7 @@ def signatures(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return tf.saved_model.load(directory).signatures
 
 
+@pytest.mark.slow
 def test_a_long_list_with_many_candidates(signatures: Any) -> None:
     """A list of 10,000 values alone is ranked; with 10,000 candidates, every ranking signature refuses it."""
     installed = [f"app{i % 3}" for i in range(10_000)]

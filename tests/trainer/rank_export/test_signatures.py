@@ -17,6 +17,8 @@ from trainer.signatures import export_model
 from trainer.training.setup import prepare
 from transform.config.config import Config
 
+pytestmark = pytest.mark.slow
+
 APPS = [f"app{i}" for i in range(12)]
 CONTEXT = ("country", "installed", "age")
 ITEM = ("app", "tags", "price")
@@ -82,9 +84,7 @@ def span(catalog: dict[str, Row], tmp_path_factory: pytest.TempPathFactory) -> S
     return transform_span(make_config(**CONFIG), rows, rows[:10], tmp_path_factory.mktemp("span"))
 
 
-@pytest.fixture(
-    scope="module", params=["wide_and_deep", *(pytest.param(part, marks=pytest.mark.slow) for part in ("wide", "deep"))]
-)
+@pytest.fixture(scope="module", params=["wide_and_deep", "wide", "deep"])
 def deployed(request: Any, span: Span, catalog: dict[str, Row], tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     model = {"embedding_dim": 4, "hidden_units": [16, 8], "parts": request.param, "batch_norm": request.param == "deep"}
     return Deployed(span, make_config(**CONFIG, model=model), catalog, tmp_path_factory.mktemp(request.param))
@@ -111,7 +111,6 @@ def test_items_of_the_catalog_score_as_whole_examples(
         assert_ranked(outputs, row, known, deployed.scores(context, [catalog[app] for app in known]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "of_context", "of_items"),
     [

@@ -35,7 +35,7 @@ def wide_model(config: Config) -> WideDeep:
     return wide_model_of(config)
 
 
-@pytest.mark.parametrize("monitor", ["auc", "logloss"])
+@pytest.mark.parametrize("monitor", ["auc", pytest.param("logloss", marks=pytest.mark.slow)])
 def test_patience_goes_back_to_the_best_epoch(config: Config, wide_model: WideDeep, monitor: Any) -> None:
     """The validation labels are mostly flipped, so that the validation metric soon gets worse."""
     held_out = dataset(1).take(1).concatenate(dataset(2, flipped=True))

@@ -24,8 +24,8 @@ def setup_of(span: Span, training: settings.Training) -> TrainingSetup:
     ("training", "num_held_out"),
     [
         (settings.Training(), 375),  # a fold of eight
-        (settings.Training(num_epochs=5, patience=1, validation_fraction=0.2), 750),
-        (settings.Training(num_epochs=5, patience=1), 0),
+        pytest.param(settings.Training(num_epochs=5, patience=1, validation_fraction=0.2), 750, marks=pytest.mark.slow),
+        pytest.param(settings.Training(num_epochs=5, patience=1), 0, marks=pytest.mark.slow),
     ],
 )
 def test_whole_folds_are_held_out(first_span: Span, training: settings.Training, num_held_out: int) -> None:

@@ -27,6 +27,7 @@ SETTINGS = [
     pytest.param(
         {"wide_optimizer": wide, "deep_optimizer": {"name": deep, "learning_rate": RATES.get(deep, 0.01)}},
         id=f"{name}-{deep}",
+        marks=[] if name == "regularized" else pytest.mark.slow,
     )
     for name, wide in {
         "plain": {},

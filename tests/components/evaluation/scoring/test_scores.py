@@ -89,6 +89,7 @@ def test_a_model_that_cannot_score_the_rows_says_so(kind: str, says: str, tmp_pa
     assert str(caught.value).endswith(f"({path})")
 
 
+@pytest.mark.slow
 def test_a_lack_of_memory_is_not_taken_for_a_model_that_cannot_score_the_rows(tmp_path: Path) -> None:
     with pytest.raises(tf.errors.ResourceExhaustedError):
         compute_scores(str(export("out of memory", tmp_path) / "Format-Serving"), [batch(2.0)])

@@ -220,20 +220,16 @@ def parser_of(server: Server) -> int:
     return parser
 
 
-def test_it_starts_with_the_server(models: Path) -> None:
-    with running("--models", models) as server:
-        assert parser_of(server)
-
-
 @pytest.mark.parametrize("end", [Server.stop, lambda server: server.process.kill()])
 def test_a_server_s_large_bodies(models: Path, end: Callable[[Server], object]) -> None:
-    """Large bodies are answered as small ones are, and their process does not outlive the server, however that ends."""
+    """Large bodies are answered as small ones are; their process starts with the server and ends with it, however."""
     with running("--models", models) as server:
+        parser = parser_of(server)
         by_row = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"instances": ROWS}))
         by_column = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"inputs": ROWS}))
         texts = {"signature_name": "images", "inputs": ["a"] * 10_001}
         refused = server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps(texts))
-        parser = parser_of(server)
+        assert parser_of(server) == parser
         end(server)
         wait_for(lambda: state(parser) in "ZX", "the parser's end")  # a zombie may stay if no parent reaps it
     expected = [row / 2 + 3 for row in ROWS]
@@ -245,7 +241,6 @@ def test_a_server_s_large_bodies(models: Path, end: Callable[[Server], object]) 
 def test_a_server_that_is_killed_while_it_parses_leaves_no_process_and_no_traceback(models: Path) -> None:
     rows = b'{"examples": [' + b"{}," * 1_000_000 + b"{}]}"
     with running("--models", models) as server, ThreadPoolExecutor(1) as pool:
-        server.rest.post(f"/v1/models/{MODEL}:predict", content=json.dumps({"instances": ROWS}))
         parser = parser_of(server)
         sent = pool.submit(server.rest.post, f"/v1/models/{MODEL}:regress", content=rows)
         wait_for(lambda: state(parser) == "R", "a body at work")
