@@ -116,6 +116,7 @@ def test_history_is_of_one_model(three_days: Store, tmp_path: Path) -> None:
     assert refused(three_days, "history", "--model", "third") == f"{reported}third {place}"
 
 
+@pytest.mark.slow
 def test_history_fits_a_terminal_of_80_columns_and_prints_nothing_else(three_days: Store) -> None:
     command = [
         sys.executable,

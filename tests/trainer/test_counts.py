@@ -116,6 +116,7 @@ def test_in_training_a_row_of_the_first_span_sees_other_folds_by_chance_and_late
     assert (cells.drawn(seen, spans, tf.constant([1, 3])).numpy() != drawn).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_spans", [1, 2, 3])
 def test_the_last_span_alone_reads_the_same_from_fewer_cells(num_spans: int) -> None:
     lines = [line for line in TRAIN + EVAL if line[2] <= {1: 3, 2: 4, 3: 6}[num_spans]]

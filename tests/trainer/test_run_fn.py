@@ -86,6 +86,7 @@ def test_the_same_seed_gives_the_same_model(first_span: Span, first_model: Path,
     np.testing.assert_allclose(compute_scores(tmp_path, first_span), compute_scores(first_model, first_span), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_no_training_examples_is_one_clear_sentence(first_span: Span, tmp_path: Path) -> None:
     fn_args = first_span.fn_args(tmp_path)
     fn_args.train_files = [str(tmp_path / "nothing-*")]

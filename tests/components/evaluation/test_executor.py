@@ -163,6 +163,7 @@ def test_scores_of_an_earlier_evaluation_are_not_computed_again(tmp_path: Path) 
     assert [path.name for path in sorted(found.iterdir())] == [path.name for path in sorted(computed.iterdir())]
 
 
+@pytest.mark.slow
 def test_kept_scores_that_are_not_those_of_the_examples(tmp_path: Path) -> None:
     inputs = Inputs(tmp_path, rows(100), ("candidate",))
     config = eval_config(EVALUATION, weighted=True, has_requests=True, user="user_id")

@@ -127,6 +127,7 @@ def test_a_resumed_training_ends_as_one_that_was_never_interrupted(
         np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_behind_its_last_step_is_not_trained_further(
     demanding: Span, tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ def test_a_version_that_does_not_load_in_time_is_refused_and_the_server_is_up(fo
         assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_version_without_a_manifest_is_served_once_its_files_rest(folder: Path, tmp_path: Path) -> None:
     source = save(tmp_path / "source" / "2", 2.0, manifest=False)
     (folder / "2" / "variables").mkdir(parents=True)

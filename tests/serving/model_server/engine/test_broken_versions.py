@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tensorflow_serving.apis import get_model_status_pb2
 
 from tests.serving.model_server.answers import Saved, answer
@@ -70,6 +71,7 @@ DAMAGES: dict[Callable[[Path], None], str] = {
 }
 
 
+@pytest.mark.slow
 def test_broken_versions_are_refused_and_the_old_one_goes_on(
     changing: Server, folder: Path, saved: Saved, tmp_path: Path
 ) -> None:

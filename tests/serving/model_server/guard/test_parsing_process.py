@@ -146,14 +146,14 @@ def test_what_is_at_work_past_the_time_limit_is_ended(capsys: pytest.CaptureFixt
         gone = await asyncio.gather(parsing.run(soon(0.1), time.sleep, 600.0), return_exceptions=True)
         return [first, late[0], second, gone[0], await parsing.run(soon(), os.getpid)]
 
-    with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=3.0)) as parsing:
+    with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=2.0)) as parsing:
         first, late, second, gone, third = asyncio.run(calls(parsing))
     assert len({first, second, third}) == 3
-    assert code_of(late) == (grpc.StatusCode.DEADLINE_EXCEEDED, "a body must be parsed within 3 seconds")
+    assert code_of(late) == (grpc.StatusCode.DEADLINE_EXCEEDED, "a body must be parsed within 2 seconds")
     assert code_of(gone)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
     logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["reason"], line["exit_code"]) for line in logged] == [
-        ("a body must be parsed within 3 seconds", -signal.SIGKILL)
+        ("a body must be parsed within 2 seconds", -signal.SIGKILL)
     ] * 2
 
 

@@ -89,6 +89,7 @@ def served_to(server: Server, trusted: Pair, client: Pair) -> tuple[bool, bool]:
     return over_grpc, over_rest
 
 
+@pytest.mark.slow
 def test_a_new_token_beside_the_old_one_refuses_no_caller(models: Path, tmp_path: Path) -> None:
     callers = tmp_path / "callers"
     callers.write_text("old\n", encoding="ascii")
