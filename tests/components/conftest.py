@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.components.mlmd_lineage import Lineage
-from tests.components.saved_models import export
+# The fixtures import what needs TensorFlow: most test files of this folder do without it.
+if TYPE_CHECKING:
+    from tests.components.mlmd_lineage import Lineage
 
 
 @pytest.fixture
 def lineage(tmp_path: Path) -> Lineage:
+    from tests.components.mlmd_lineage import Lineage
+
     return Lineage(tmp_path / "artifacts")
 
 
@@ -29,6 +33,8 @@ def local_root(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.components.saved_models import export
+
     return export("good", tmp_path_factory.mktemp("model"))
 
 

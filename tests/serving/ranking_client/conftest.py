@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.serving.ranking_client.running import Stoppable, model_server
-from tests.serving.ranking_client.tiny_model import export_tiny
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of two models: `tiny` has all signatures, `scorer` only `serving_default`."""
+    from tests.serving.ranking_client.tiny_model import export_tiny  # needs TensorFlow, and some test files do not
+
     folder = tmp_path_factory.mktemp("models")
     for name in ("tiny", "scorer"):
         (folder / name).mkdir()
