@@ -8,6 +8,7 @@ from typing import Any
 from components.data_validation.drift_rules import drift_findings, row_findings
 from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.label_rules import label_findings, leak_findings, model_findings, unsliced_findings
+from components.data_validation.presence_rules import presence_findings
 from components.data_validation.repeat_rules import repeat_findings
 from components.data_validation.table_rules import agreement_findings, unmatched_findings
 from components.gate_records import Finding, Rule, Severity, apply_rules
@@ -25,6 +26,7 @@ RULES = (
     Rule(("drift.max_label_auc_increase",), leak_findings),
     Rule(("drift.max_unmatched_increase",), unmatched_findings),
     Rule(("drift.min_agreement",), agreement_findings),
+    Rule(("drift.max_presence_change",), presence_findings),
     Rule(("drift.reference_spans", "drift.max_divergence", "drift.divergence_floor"), drift_findings),
     Rule(("drift.max_auc_loss",), model_findings),
 )

@@ -22,8 +22,6 @@ NUM_QUANTILES = 201
 #: By chance, the largest of the divergences at all thresholds is expected to be this many times that at one threshold.
 _LARGEST_BY_CHANCE = 6.0
 
-_MISSING = "<missing>"
-
 Floats = npt.NDArray[np.float64]
 
 
@@ -33,6 +31,7 @@ class Distribution:
 
     Attributes:
       num_values: The number of values: one per example, or as many as a list has; a missing value counts as one.
+        So it is the number of examples unless the feature is a list.
       num_draws: The number of independent draws of them: the examples of a request share their context.
       num_missing: The number of examples with a missing value.
       num_distinct: The number of distinct values, not counting a missing value.
@@ -61,7 +60,7 @@ class Distribution:
     @property
     def is_almost_unique(self) -> bool:
         """Whether values rarely occur twice, as those of an id."""
-        return not self.is_numeric and self.num_distinct > 0.2 * self.num_values
+        return not self.is_numeric and self.num_distinct > 0.2 * (self.num_values - self.num_missing)
 
 
 def measure_tokens(counts: Mapping[str, int], num_missing: int, num_draws: int) -> Distribution:
@@ -109,16 +108,20 @@ def measure_numbers(values: npt.NDArray[np.floating], num_draws: int) -> Distrib
 
 
 def divergence(one: Distribution, other: Distribution) -> float:
-    """Returns the Jensen-Shannon divergence, with base-2 logarithms, of two distributions of one feature.
+    """Returns the Jensen-Shannon divergence, with base-2 logarithms, of two distributions of one feature's values.
 
-    It is 0 for equal distributions and 1 for distributions without a common value. A missing value counts as a value
-    of its own. For a numeric feature it is the largest divergence, over all thresholds x, of the shares below and above
-    x: so a small shift of values that many rows share, such as the age in days of a popular app, is a small change.
+    It is 0 for equal distributions and 1 for distributions without a common value. That of a missing value, whose share
+    has a rule of its own, is taken off: of the divergence of all values D, and of that of missing and other values d,
+    the result is D - d, which weighs the values by the share that they are of all. For a numeric feature it is the
+    largest divergence, over all thresholds x, of the shares below and above x: so a small shift of values that many
+    rows share, such as the age in days of a popular app, is a small change.
     """
     if one.is_numeric and other.is_numeric:
-        p, q = _shares_above(one, other)
-        return float((_divergence_terms(p, q) + _divergence_terms(1 - p, 1 - q)).max())
-    return float(_divergence_terms(*_token_shares(one, other)).sum())
+        above, below = _shares_above(one, other)
+        total = _divergence_terms(above[0] + below[0], above[1] + below[1])
+        return float((_divergence_terms(*above) + _divergence_terms(*below) - total).max())
+    p, q = _token_shares(one, other)
+    return float(_divergence_terms(p, q).sum() - _divergence_terms(p.sum(keepdims=True), q.sum(keepdims=True))[0])
 
 
 def divergence_by_chance(one: Distribution, other: Distribution) -> float:
@@ -138,21 +141,21 @@ def divergence_by_chance(one: Distribution, other: Distribution) -> float:
 
 
 def largest_change(one: Distribution, other: Distribution) -> tuple[str, float, float]:
-    """Returns the value whose share differs most, with both shares; for a numeric feature "median" and both medians."""
+    """Returns the value whose share differs most, with both shares; for a numeric feature "median" and both medians.
+
+    The shares are of the values that are not missing.
+    """
     if one.is_numeric and other.is_numeric:
         middle = NUM_QUANTILES // 2
         return "median", one.quantiles[middle], other.quantiles[middle]
-    shares = [
-        {**{v: c / d.num_values for v, c in d.top.items()}, _MISSING: d.num_missing / max(d.num_values, 1)}
-        for d in (one, other)
-    ]
+    shares = [{v: c / max(d.num_values - d.num_missing, 1) for v, c in d.top.items()} for d in (one, other)]
     values = sorted({*shares[0], *shares[1]})
     value = max(values, key=lambda v: abs(shares[0].get(v, 0.0) - shares[1].get(v, 0.0)))
     return value, shares[0].get(value, 0.0), shares[1].get(value, 0.0)
 
 
 def _token_shares(one: Distribution, other: Distribution) -> tuple[Floats, Floats]:
-    """Returns the shares of the same values in two distributions, float64 [k] each; each sums to 1, or 0 without rows.
+    """Returns the shares of the same values in two distributions, float64 [k] each; with those missing they sum to 1.
 
     A value that only one of the two has by name is counted by its hash in both. If only one of them is numeric, because
     the other has no values, all numbers count as one value.
@@ -166,20 +169,21 @@ def _token_shares(one: Distribution, other: Distribution) -> tuple[Floats, Float
                 rest[_bucket(value)] += number
         if distribution.is_numeric:
             rest[0] += distribution.num_values - distribution.num_missing
-        counts = np.array([*(distribution.top[v] for v in named), *rest, distribution.num_missing], dtype=np.float64)
-        found.append(counts / max(counts.sum(), 1))
+        counts = np.array([*(distribution.top[v] for v in named), *rest], dtype=np.float64)
+        found.append(counts / max(distribution.num_values, 1))
     return found[0], found[1]
 
 
-def _shares_above(one: Distribution, other: Distribution) -> tuple[Floats, Floats]:
-    """Returns the shares of values above each threshold, and of missing values, float64 [thresholds + 1] each."""
+def _shares_above(one: Distribution, other: Distribution) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
+    """Returns the shares of both distributions above each threshold, and not above it, float64 [thresholds] each."""
     thresholds = np.unique([*one.quantiles, *other.quantiles])
-    found = []
+    above, below = [], []
     for distribution in (one, other):
-        below = np.searchsorted(np.asarray(distribution.quantiles), thresholds, "right") / NUM_QUANTILES
-        missing = distribution.num_missing / distribution.num_values
-        found.append(np.append((1 - below) * (1 - missing), missing))
-    return found[0], found[1]
+        present = 1 - distribution.num_missing / distribution.num_values
+        at_most = np.searchsorted(np.asarray(distribution.quantiles), thresholds, "right") / NUM_QUANTILES
+        above.append((1 - at_most) * present)
+        below.append(at_most * present)
+    return (above[0], above[1]), (below[0], below[1])
 
 
 def _divergence_terms(p: Floats, q: Floats) -> Floats:

@@ -17,6 +17,9 @@ ENOUGH_SPANS = 7
 #: Examples of one user and one request are correlated: this many have the information of one independent example.
 EXAMPLES_PER_DRAW = 2.0
 
+#: The same of what a key decides for all of its examples: a user, an app or a request has a value, or has none.
+EXAMPLES_PER_KEY = 10 * EXAMPLES_PER_DRAW
+
 
 def finding(
     rule: str,

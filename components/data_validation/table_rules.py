@@ -9,13 +9,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from components.data_validation.evidence import Reference, SpanEvidence
-from components.data_validation.findings import EXAMPLES_PER_DRAW, finding
+from components.data_validation.findings import EXAMPLES_PER_KEY, finding
 from components.gate_records import Finding
 from components.ingestion.evidence import SketchValue, TableEvidence
 from transform.config.drift import Drift
-
-#: Examples per independent draw: all impressions with the same key are matched, or none of them.
-_EXAMPLES_PER_KEY = 10 * EXAMPLES_PER_DRAW
 
 #: The tables of two spans with fewer common keys are not compared.
 _MIN_COMMON_KEYS = 30
@@ -50,7 +47,7 @@ def unmatched_findings(current: SpanEvidence, earlier: Reference, settings: Drif
                 )
             continue
         usual = max(before)
-        by_chance = 3 * math.sqrt(_EXAMPLES_PER_KEY * usual * (1 - usual) / max(num_rows, 1))
+        by_chance = 3 * math.sqrt(EXAMPLES_PER_KEY * usual * (1 - usual) / max(num_rows, 1))
         bound = usual + settings.max_unmatched_increase + by_chance
         if share > bound:
             yield finding(

@@ -27,11 +27,16 @@ class Drift:
       max_divergence: By feature, or `label`: the largest Jensen-Shannon divergence (base 2) allowed, from 0, equal, to
         1, no value in common. A numeric feature's is that of the shares above and below a threshold, the largest of
         all thresholds. A feature that is not named has `divergence_floor`, or three times the largest divergence
-        among the reference spans, if that is more.
+        among the reference spans, if that is more. Missing values are left to `max_presence_change`.
       divergence_floor: What is always allowed of a feature that `max_divergence` does not name; twice this as long as
         there are fewer than 7 reference spans. An id, what is constant within a span, and a feature of the log
         that is derived as a year, a month or a day only warn.
-      action: What too large a divergence does: `stop` the run, before anything is learned, or `warn`.
+      max_presence_change: By how much the share of examples that have a value of a feature may differ from that of the
+        nearest reference span, beyond chance; by twice this as long as there are fewer than 7 reference spans, and by
+        three times the usual difference among them, if that is more. Of a feature that few examples have, the share may
+        at most halve.
+      action: What too large a divergence or change of presence does: `stop` the run, before anything is learned, or
+        `warn`.
       min_rows_ratio: A span must have at least this share of the median number of examples of the reference spans.
         0 asks for none.
       min_label_ratio: The share of examples with label 1 must be at least this times the median of the reference spans.
@@ -53,6 +58,7 @@ class Drift:
     reference_spans: Annotated[int, Field(ge=1, le=400)] = 14
     max_divergence: dict[Name, Divergence] = Field(default_factory=dict)
     divergence_floor: Divergence = 0.05
+    max_presence_change: _Share = 0.05
     action: Literal["stop", "warn"] = "stop"
     min_rows_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.2
     min_label_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.6

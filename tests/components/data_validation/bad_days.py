@@ -196,6 +196,33 @@ BAD_DAYS = [
         "label",
     ),
 ]
+
+
+def _lost(share: float) -> Callable[[pa.ChunkedArray], object]:
+    """Removes the values of a share of a column's rows, drawn at random."""
+    return lambda column: pc.if_else(
+        pa.array(_rng().random(len(column)) < share), pa.scalar(None, column.type), column.combine_chunks()
+    )
+
+
+#: Values that vanish, in features of all kinds.
+PRESENCE = [
+    BadDay(
+        "installed_apps lost of 61 % of the users",
+        _table("users", "installed_apps", _lost(0.61)),
+        "max_presence_change",
+        "installed_apps",
+        "percentage points from that of an earlier span (drift.max_presence_change: 0.05). Received: ",
+    ),
+    BadDay("a tenth of the pages lost", _log(page=lambda d: _lost(0.1)(d.log["page"])), "max_presence_change", "page"),
+    BadDay(
+        "a tenth of the ids lost",
+        _log(user_id=lambda d: _lost(0.1)(d.log["user_id"])),
+        "max_presence_change",
+        "user_id",
+    ),
+    BadDay("a tenth of the sizes lost", _table("catalog", "size_mb", _lost(0.1)), "max_presence_change", "size_mb"),
+]
 #: Cases invented independently of the rules.
 INVENTED = [
     BadDay(

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.good_days import CONFIG, Day, combine_evidence, days
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
-from tests.components.data_validation.bad_days import BAD_DAYS, INVENTED, BadDay
+from tests.components.data_validation.bad_days import BAD_DAYS, INVENTED, PRESENCE, BadDay
 from transform.config.config import Config
 from transform.config.config_file import load_config
 
@@ -37,7 +37,7 @@ def test_a_good_day_is_let_through(last_days: list[Day], earlier: list[SpanEvide
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("row", [*BAD_DAYS, *INVENTED], ids=lambda row: row.kind)
+@pytest.mark.parametrize("row", [*BAD_DAYS, *PRESENCE, *INVENTED], ids=lambda row: row.kind)
 def test_a_bad_day_is_found_by_its_rule(
     row: BadDay, last_days: list[Day], earlier: list[SpanEvidence], config: Config
 ) -> None:

@@ -47,8 +47,13 @@ def test_values_that_have_nothing_in_common_are_as_far_apart_as_can_be() -> None
     )  # some values share a hash bucket
 
 
-def test_a_missing_value_is_a_value() -> None:
-    assert divergence(tokens(de=50, missing=50), tokens(de=100)) == pytest.approx(plain_divergence([0.5, 0.5], [1, 0]))
+def test_missing_values_alone_make_no_divergence() -> None:
+    half = tokens(de=40, fr=10, missing=50)
+    assert divergence(half, tokens(de=80, fr=20)) == pytest.approx(0, abs=1e-12)
+    assert divergence(tokens(missing=50), tokens(de=100)) == 0
+    # Shares of de, fr and missing values; without the divergence of missing and other values.
+    whole = plain_divergence([0.4, 0.1, 0.5], [0.2, 0.8, 0])
+    assert divergence(half, tokens(de=20, fr=80)) == pytest.approx(whole - plain_divergence([0.5, 0.5], [1, 0]))
 
 
 def test_a_value_that_is_frequent_in_one_span_only_is_counted_by_its_hash_in_both() -> None:
@@ -71,10 +76,12 @@ def test_numbers_times_1000_are_far_and_a_shift_of_frequent_values_is_near() -> 
     assert divergence(numbers(*spread), numbers(*(spread + 1))) < 0.003
 
 
-def test_missing_numbers_count() -> None:
+def test_missing_numbers_alone_make_no_divergence() -> None:
     half = numbers(*([1.0] * 50 + [math.nan] * 50))
-    assert divergence(half, numbers(*([1.0] * 100))) == pytest.approx(plain_divergence([0.5, 0.5], [1, 0]))
-    assert divergence(numbers(*([math.nan] * 10)), numbers(*([1.0] * 10))) == 1
+    assert divergence(half, numbers(*([1.0] * 100))) == pytest.approx(0, abs=1e-12)
+    assert divergence(numbers(*([math.nan] * 10)), numbers(*([1.0] * 10))) == 0
+    # Half of the examples have a number, and all numbers are others.
+    assert divergence(half, numbers(*([2.0] * 50 + [math.nan] * 50))) == pytest.approx(0.5)
     assert (half.num_missing, half.num_values, half.num_distinct) == (50, 100, 1)
 
 
@@ -101,13 +108,14 @@ def test_by_chance_numbers_are_at_most_as_far_apart_as_is_expected() -> None:
 
 def test_the_largest_change_is_named() -> None:
     assert largest_change(tokens(de=20, fr=80), tokens(de=70, fr=20, us=10)) == ("fr", 0.8, 0.2)
+    assert largest_change(tokens(de=20, missing=80), tokens(de=70, fr=30)) == ("de", 1.0, 0.7)
     assert largest_change(numbers(1, 2, 3), numbers(1000, 2000, 3000)) == ("median", 2, 2000)
 
 
 def test_constants_and_ids_are_known() -> None:
     assert tokens(monday=100).is_constant
     assert not tokens(a=50, b=50).is_constant
-    assert measure_tokens({str(i): 1 for i in range(100)}, 0, 100).is_almost_unique
+    assert measure_tokens({str(i): 1 for i in range(100)}, 900, 1000).is_almost_unique
     assert not tokens(a=50, b=50).is_almost_unique
 
 
