@@ -128,13 +128,14 @@ def was_stopped(store: mlmd.MetadataStore, examples_ids: Sequence[int], gates: S
     return any(of_gate and not any(of_gate) for of_gate in ends)
 
 
-def accepted_stops(store: mlmd.MetadataStore, examples_ids: Sequence[int]) -> dict[str, str]:
-    """Returns what a person accepted of Examples that data gates would have stopped: the reason, by the findings."""
+def accepted_stops(store: mlmd.MetadataStore, examples_ids: Sequence[int]) -> dict[str, tuple[str, str]]:
+    """Returns what a person accepted of Examples that data gates would have stopped: reason and person, by finding."""
     found = {}
     for gate in _readers(store, _judged(store, examples_ids)):
         for verdict in read_artifacts(store, gate.id, inputs=False):
             if reason := verdict.custom_properties[ACCEPT_REASON].string_value:
-                found[verdict.custom_properties[ACCEPTED].string_value] = reason
+                of_person = (reason, verdict.custom_properties[ACCEPTED_BY].string_value)
+                found[verdict.custom_properties[ACCEPTED].string_value] = of_person
     return found
 
 

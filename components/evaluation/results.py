@@ -11,6 +11,7 @@ from typing import Final, Literal
 from pydantic.dataclasses import dataclass as document_dataclass
 
 from components import storage
+from transform.config.evaluation import largest_value
 from transform.documents import CONFIG, Document, FloatOrNaN
 
 #: In a ModelEvaluation artifact: the results as a `Measured`, beside TFMA's own files.
@@ -49,6 +50,25 @@ class Estimate:
     def high(self) -> float:
         """The high end of the 95 % interval."""
         return self.value + self.half_width
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricEstimate(Estimate):
+    """A metric's value, whose interval stays within the metric's range, such as 0 to 1 of an AUC.
+
+    Attributes:
+      largest: The largest value that the metric can have; the smallest is 0.
+    """
+
+    largest: float
+
+    @property
+    def low(self) -> float:
+        return max(super().low, 0.0)  # NaN stays NaN, as the first argument
+
+    @property
+    def high(self) -> float:
+        return min(super().high, self.largest)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,13 +112,13 @@ class EvaluationResult:
         """`num_negatives`; in a result of an earlier release, all examples that are not among the positives."""
         return self.num_examples - self.num_positives if self.num_negatives is None else self.num_negatives
 
-    def candidate(self, name: str) -> Estimate:
+    def candidate(self, name: str) -> MetricEstimate:
         """Returns the candidate model's metric; raises KeyError if it was not measured."""
-        return Estimate(self.metrics[name], self.errors.get(name, math.nan))
+        return MetricEstimate(self.metrics[name], self.errors.get(name, math.nan), largest_value(name))
 
-    def serving(self, name: str) -> Estimate:
+    def serving(self, name: str) -> MetricEstimate:
         """Returns the baseline's metric; raises KeyError if it was not measured."""
-        return Estimate(self.baseline[name], self.baseline_errors.get(name, math.nan))
+        return MetricEstimate(self.baseline[name], self.baseline_errors.get(name, math.nan), largest_value(name))
 
 
 @document_dataclass(frozen=True, config=CONFIG)

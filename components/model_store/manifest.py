@@ -14,6 +14,11 @@ from components import storage
 from transform.documents import Document, FloatOrNaN
 from transform.files.version_layout import MANIFEST_PATH, DamagedVersionError
 
+#: In the serving folder: an empty file for each manifest that was written, named by the version and the manifest's
+#: SHA-256, so that pushes at once do not replace each other's. A file in the version would be one that the manifest
+#: does not have. TF Serving ignores the folder.
+DIGESTS_FOLDER = ".manifests"
+
 #: In a manifest's schema, keys with a default are optional: those whose value is None are not written.
 _CONFIG = ConfigDict(extra="forbid")
 
@@ -139,6 +144,42 @@ def read_manifest_file(path: str) -> Manifest:
     if text is None or _is_of_other_software(text):
         return Manifest()
     return _DOCUMENT.from_json(text, path)
+
+
+def write_digest(version_path: str, manifest: str) -> None:
+    """Records the digest of a version's manifest, by which a later change of the manifest is found.
+
+    Args:
+      version_path: The version's folder, which need not exist yet.
+      manifest: The file of its manifest.
+    """
+    folder, prefix = _digests(version_path)
+    storage.write_text(os.path.join(folder, prefix + storage.sha256(manifest)), "")
+
+
+def check_digest(version_path: str, manifest: str) -> None:
+    """Checks a version's manifest against its digest; one without a digest, as of release 0.2.0, passes.
+
+    Args:
+      version_path: The version's folder, which need not exist any more.
+      manifest: The file of its manifest.
+
+    Raises:
+      DamagedVersionError: If the manifest is not the one that the version was pushed with.
+    """
+    folder, prefix = _digests(version_path)
+    digests = {name.removeprefix(prefix) for name in storage.names(folder) if name.startswith(prefix)}
+    if digests and storage.sha256(manifest) not in digests:
+        raise DamagedVersionError(
+            "a version's manifest must be the one that it was pushed with, with the same metrics, spans and other "
+            f"entries. Received: another one ({manifest})"
+        )
+
+
+def _digests(version_path: str) -> tuple[str, str]:
+    """Returns the folder of the digests, and how the names of a version's digests begin."""
+    root, version = os.path.split(version_path.rstrip("/"))
+    return os.path.join(root, DIGESTS_FOLDER), f"{version}-"
 
 
 def _is_of_other_software(text: str) -> bool:

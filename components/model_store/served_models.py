@@ -34,8 +34,8 @@ from components.model_store.identity import (
     versions_with,
 )
 from components.model_store.manifest import Manifest
-from components.model_store.versions import history, models_folder, verify, version_path, versions
-from transform.files.version_layout import CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError
+from components.model_store.versions import damage, history, models_folder, version_path, versions
+from transform.files.version_layout import CONFIG_FILE, EXTRA_ASSETS
 
 #: Never changes: workspaces have it on record, as the first release named it.
 EXECUTION_TYPE = "components.served_models.Import"
@@ -173,11 +173,7 @@ def why_not_served(root: str, version: int) -> str:
     """Returns why a version cannot be imported, as a sentence; empty if it can."""
     if version not in versions(root):
         return f"its folder is gone ({version_path(root, version)})"
-    try:
-        verify(version_path(root, version))
-    except DamagedVersionError as error:
-        return str(error)
-    return ""
+    return damage(root, version)
 
 
 def import_version(

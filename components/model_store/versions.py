@@ -5,6 +5,7 @@
       4/
       .part-5.8c1f02d9/  a version that is being copied, or whose copying process was killed
       .gone-2/           a version that is being removed
+      .manifests/3-9f86d0…  named by the digest of a version's manifest, by which a change is found
       .removed/2.json    the manifest of a removed version
       .models/3/         an imported Model artifact: a version's files, if the model's own files are gone
       .pins.json         the versions that are never removed, with the reasons
@@ -33,7 +34,7 @@ from collections.abc import Callable, Iterator, Mapping
 from filelock import FileLock
 
 from components import fence, storage
-from components.model_store.manifest import Manifest, read_manifest, read_manifest_file
+from components.model_store.manifest import Manifest, check_digest, read_manifest, read_manifest_file, write_digest
 from transform.files.version_layout import (
     GONE_PREFIX,
     MANIFEST_PATH,
@@ -135,20 +136,33 @@ def checksums(folder: str) -> dict[str, str]:
 
 
 def verify(version_path: str) -> dict[str, str]:
-    """Checks a version's files against its manifest; returns their checksums.
+    """Checks a version's manifest, and its files against the manifest; returns the files' checksums.
 
     Raises:
-      DamagedVersionError: If there is no manifest, or a file is missing, was changed, is not in the manifest or is not
-        regular.
+      DamagedVersionError: If there is no manifest, it is another one than at the push, or a file is missing, was
+        changed, is not in the manifest or is not regular.
     """
     if not storage.is_remote(version_path):  # first, since a pipe in the manifest's place would never end
         check_regular(version_path, storage.files(version_path))
     expected = read_manifest(version_path).sha256
     if expected is None:
         raise DamagedVersionError(f"a pushed version must have a manifest with checksums ({version_path})")
+    check_digest(version_path, os.path.join(version_path, MANIFEST_PATH))
     found = checksums(version_path)
     check_files(version_path, expected, found)
     return found
+
+
+def damage(root: str, version: int) -> str:
+    """Returns how a version, or the manifest of a removed one, differs from its push, as a sentence; or empty."""
+    try:
+        if version in versions(root):
+            verify(version_path(root, version))
+        else:
+            check_digest(version_path(root, version), _removed_manifest(root, version))
+    except DamagedVersionError as error:
+        return str(error)
+    return ""
 
 
 def add_version(
@@ -191,6 +205,7 @@ def add_version(
         if not remote:
             storage.sync_all(part)
         fence.check_locked()
+        write_digest(final, os.path.join(folder, MANIFEST_PATH))
         if handle is None:
             storage.remove(part)
         elif os.path.samestat(os.fstat(handle), os.stat(part)):
@@ -248,9 +263,10 @@ def restore(root: str, version: int, *, rollback_of: int, reason: str) -> int:
 
 
 def remove_version(root: str, version: int) -> None:
-    """Removes a version atomically and keeps its manifest. The caller must hold the folder's lock."""
+    """Removes a version atomically and keeps its manifest unread. The caller must hold the folder's lock."""
     path = version_path(root, version)
-    storage.write_text(_removed_manifest(root, version), read_manifest(path).to_json())
+    manifest = storage.read_text(os.path.join(path, MANIFEST_PATH)) or Manifest().to_json()
+    storage.write_text(_removed_manifest(root, version), manifest)
     if storage.exists(model := os.path.join(models_folder(root), str(version))):
         storage.remove(model)
     if storage.is_remote(root):

@@ -120,7 +120,9 @@ def _record(pushed_model: types.Artifact, pushed: Pushed, serving_root: str, obj
         by_push = [refusal for refusal in pushed.forced.refusals if refusal not in objections.refusals]
         pushed_model.set_string_custom_property(REFUSAL, "; ".join(by_push))
     pushed_model.set_int_custom_property("version", pushed.version)
-    pushed_model.set_string_custom_property(NOTE, pushed.note)
+    idle = objections.force_reason and pushed.forced is None
+    notes = (pushed.note, "`--force-push` overruled nothing: nothing refused the model" if idle else "")
+    pushed_model.set_string_custom_property(NOTE, "; ".join(filter(None, notes)))
     pushed_model.set_string_custom_property("pushed_destination", version_path(serving_root, pushed.version))
 
 

@@ -17,16 +17,15 @@ from components.model_store.retention import remove_old
 from components.model_store.versions import (
     add_version,
     checksums,
+    damage,
     history,
     locked,
     newest_span,
     user,
-    verify,
-    version_path,
     versions,
 )
 from components.push.warmup import write_warmup
-from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, DamagedVersionError, differences
+from transform.files.version_layout import CATALOG_FOLDER, CONFIG_FILE, EXTRA_ASSETS, differences
 
 #: Scores whose relative difference is at most this count as equal.
 SAME_SCORES = 1e-5
@@ -220,11 +219,7 @@ def _what_is_wrong(serving_root: str, version: int, existing: Sequence[int]) -> 
     """Returns how a pushed version was changed or removed since; empty if it is intact."""
     if version not in existing:
         return "removed since, as newer versions were pushed"
-    try:
-        verify(version_path(serving_root, version))
-    except DamagedVersionError as error:
-        return str(error)
-    return ""
+    return damage(serving_root, version)
 
 
 def _check_validated(candidate: Candidate, folder: str) -> None:

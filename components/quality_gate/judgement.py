@@ -7,6 +7,7 @@ the allowed change, the change cannot be judged: that is a finding of its own, a
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -188,9 +189,9 @@ def _above_chance(whole: EvaluationResult) -> Estimate:
     positives, negatives = whole.num_positives, whole.negatives
     auc = whole.candidate("auc")
     if not positives or not negatives:
-        return Estimate(math.nan, math.nan)
+        return dataclasses.replace(auc, value=math.nan, standard_error=math.nan)
     by_chance = math.sqrt((positives + negatives + 1) / (12 * positives * negatives))
-    return Estimate(auc.value, max(by_chance, 0.0 if math.isnan(auc.standard_error) else auc.standard_error))
+    return dataclasses.replace(auc, standard_error=max(by_chance, auc.standard_error))  # NaN does not count
 
 
 def _range(estimate: Estimate) -> str:

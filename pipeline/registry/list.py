@@ -15,7 +15,7 @@ from rich.text import Text
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.retention import pins
 from components.model_store.rollback import record_rollback
-from components.model_store.versions import version_path, versions
+from components.model_store.versions import damage, version_path, versions
 from pipeline.errors import first_line
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
@@ -60,6 +60,7 @@ class VersionEntry:
       pushed_at: When it was pushed, in ISO 8601; None if its manifest does not say.
       note: What is unusual about it, with the reason; else empty.
       path: Its folder.
+      damage: How its files or its manifest differ from what was pushed, as a sentence; empty if they do not.
     """
 
     model: str
@@ -70,6 +71,7 @@ class VersionEntry:
     pushed_at: str | None
     note: str
     path: str
+    damage: str = ""
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -105,7 +107,7 @@ class VersionChange:
 
 
 def version_entries(workspace: Workspace, name: str | None = None) -> list[VersionEntry]:
-    """Returns all pushed versions, or one model's, by model, the oldest first."""
+    """Returns all pushed versions, or one model's, by model, the oldest first; reads all of their files."""
     entries = []
     for model in [name] if name else model_names(workspace):
         root = serving_root(workspace, model)
@@ -113,7 +115,10 @@ def version_entries(workspace: Workspace, name: str | None = None) -> list[Versi
         for version in found:
             path = version_path(root, version)
             made, serves, pin = read_manifest(path), version == found[-1], pinned.get(version)
-            entries.append(VersionEntry(model, version, made.spans, serves, pin, made.pushed_at, note(made), path))
+            wrong = damage(root, version)
+            entries.append(
+                VersionEntry(model, version, made.spans, serves, pin, made.pushed_at, note(made), path, wrong)
+            )
     return entries
 
 
@@ -130,7 +135,7 @@ def versions_table(entries: Iterable[VersionEntry]) -> Table:
             "yes" if entry.serves else "",
             "" if entry.pinned is None else entry.pinned or "yes",
             entry.pushed_at or "?",
-            entry.note,
+            "; ".join(filter(None, (entry.damage, entry.note))),
             entry.path,
         )
         table.add_row(*map(Text, cells))
@@ -143,7 +148,7 @@ def note(manifest: Manifest) -> str:
     if manifest.restores is not None:
         notes.append(f"restores {manifest.restores}: {manifest.rollback_reason}")
     if manifest.forced is not None:
-        notes.append(f"forced: {manifest.forced.reason}")
+        notes.append(f"forced: {manifest.forced.reason}; refused: {'; '.join(manifest.forced.refusals)}")
     return "; ".join(notes)
 
 

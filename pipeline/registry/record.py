@@ -26,7 +26,7 @@ from components.lineage import (
 )
 from components.model_store.manifest import Manifest, Metrics
 from components.model_store.retention import pins
-from components.model_store.versions import history, version_path, versions
+from components.model_store.versions import damage, history, version_path, versions
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.store import open_store
 from pipeline.registry.list import note
@@ -46,6 +46,7 @@ class SpanRecord:
       counts: The row counts; None if the quarantine was removed.
       files: The log files, by source.
       accepted: By finding of a gate on data, the reason for which a person accepted it, of any ingestion of the rows.
+      accepted_by: The person, by finding.
     """
 
     span: int
@@ -54,6 +55,7 @@ class SpanRecord:
     counts: Counts | None
     files: Mapping[str, Sequence[str]]
     accepted: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    accepted_by: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
@@ -67,6 +69,7 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
             (quarantine,) = [a for a in read_artifacts(store, ingestion, inputs=False) if a.type == "Quarantine"]
             (execution,) = store.get_executions_by_id([ingestion])
             existing = os.path.exists(os.path.join(quarantine.uri, COUNTS_FILE))
+            accepted = accepted_stops(store, [same.id for same in select_same_rows(examples, [examples, *ingested])])
             records.append(
                 SpanRecord(
                     span=examples.custom_properties["span"].int_value,
@@ -74,9 +77,8 @@ def spans_behind(store: mlmd.MetadataStore, model_uri: str) -> list[SpanRecord]:
                     quarantine_uri=quarantine.uri,
                     counts=read_counts(quarantine.uri) if existing else None,
                     files=files_of(execution),
-                    accepted=accepted_stops(
-                        store, [same.id for same in select_same_rows(examples, [examples, *ingested])]
-                    ),
+                    accepted={found: reason for found, (reason, _) in accepted.items()},
+                    accepted_by={found: by for found, (_, by) in accepted.items()},
                 )
             )
     return sorted(records, key=lambda record: -record.span)
@@ -99,6 +101,7 @@ class VersionRecord:
       pinned: The reason of its pin, which may be empty; None if it has no pin.
       manifest: Its manifest; what does not apply is None.
       spans: The spans that it was trained on, newest first; empty if ML Metadata does not have the model.
+      damage: How its files or its manifest differ from what was pushed, as a sentence; empty if they do not.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -108,6 +111,7 @@ class VersionRecord:
     pinned: str | None
     manifest: Manifest
     spans: Sequence[SpanRecord]
+    damage: str = ""
     schema_version: Literal[1] = 1
 
 
@@ -136,6 +140,7 @@ def provenance(root: str, version: int | None, connection: metadata_store_pb2.Co
         pinned=pins(root).get(version) if version in found else None,
         manifest=manifest,
         spans=() if uri is None else tuple(spans_behind(open_store(connection), uri)),
+        damage=damage(root, version),
     )
 
 
@@ -149,7 +154,10 @@ def record_table(found: VersionRecord, connection: metadata_store_pb2.Connection
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
-    rows = [("version", f"{found.version}, {_state(found)}"), *_made_from(found.manifest).items()]
+    rows = [("version", f"{found.version}, {_state(found)}")]
+    if found.damage:
+        rows.append(("damaged", found.damage))
+    rows += _made_from(found.manifest).items()
     if found.manifest.model_uri is not None and not found.spans:
         rows.append(("rows", f"ML Metadata has no record of the model ({place_of(connection)})"))
     for span in found.spans:
@@ -177,7 +185,6 @@ def _made_from(manifest: Manifest) -> dict[str, str]:
         versions_named = f"from version {manifest.rollback_of} to version {manifest.restores}"
         lines["rolled back"] = f"{versions_named}, by {manifest.rollback_by}"
     if manifest.forced is not None:
-        lines["refused"] = "; ".join(manifest.forced.refusals)
         lines["forced by"] = manifest.forced.by
     if manifest.pushed_at is not None:
         run = f", by run {manifest.run_id}" if manifest.run_id else ""
@@ -211,7 +218,8 @@ def _of_span(record: SpanRecord) -> Iterator[tuple[str, str]]:
     """Yields the rows of a span: what, and how much or where."""
     yield f"span {record.span}", record.examples_uri
     for found, reason in record.accepted.items():
-        yield "  accepted", f"{reason}: {found}"
+        by = record.accepted_by.get(found, "")
+        yield "  accepted", f"{reason}{by and f' (by {by})'}: {found}"
     counts = record.counts
     if counts is None:
         yield "  rows", f"the counts were removed ({record.quarantine_uri})"

@@ -67,7 +67,8 @@ class RunReport:
       forced: Why it was pushed despite refusals; empty if it was not.
       version: The pushed version; None if there is none.
       places: Locations of files and folders, by what they contain.
-      accepted: Findings of the gates on data that a person accepted, one sentence each, with the person and the reason.
+      accepted: Findings of the gates on data that a person accepted, one sentence each, with the person and the reason;
+        or a sentence that there was nothing to accept.
       push_note: A further note on the pushed version, for example that it was removed since; else empty.
       held_against: The version that was the baseline and where it was found, or why there was none.
       pipeline: The run's pipeline, which has the config's name; empty in a report of an earlier release.

@@ -207,9 +207,10 @@ def test_a_model_forced_past_the_anchor_is_the_anchor_and_one_forced_past_a_thre
     assert refusals(str(local_root / "2"))[-1] == "auc is below the anchor's"
 
 
-def test_a_reason_that_was_not_needed_is_not_on_record(execute: Any, local_root: Path) -> None:
-    execute(force_reason="to be sure")
+def test_a_reason_that_was_not_needed_overruled_nothing(execute: Any, local_root: Path) -> None:
+    pushed = execute(force_reason="to be sure")
     assert read_manifest(str(local_root / "1")).forced is None
+    assert pushed.get_string_custom_property("note") == "`--force-push` overruled nothing: nothing refused the model"
 
 
 @pytest.mark.parametrize("by_model", [0, 1])

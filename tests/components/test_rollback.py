@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 
 from components import storage
-from components.model_store.manifest import Manifest, read_manifest
+from components.model_store.manifest import Manifest, Metrics, read_manifest
 from components.model_store.rollback import roll_back
 from components.model_store.versions import add_version, remove_version, verify, versions
 from tests.components.endless_changes import FILES
 from tests.components.saved_models import export
-from tests.components.serving_folder import add, place
+from tests.components.serving_folder import add, edit_manifest, place
 from transform.errors import InputError
 from transform.files.version_layout import DamagedVersionError
 
@@ -60,6 +60,15 @@ def test_twice_back_is_two_versions_back(root: str) -> None:
         roll_back(root, "a test")
     assert roll_back(root, "three was good after all", to=3) == 6
     assert verify(place(root, 6)) == verify(place(root, 3))
+
+
+def test_a_version_with_another_manifest_than_at_its_push_is_not_restored(root: str) -> None:
+    add(root, "one", metrics=Metrics({"auc": 0.7}))
+    add(root, "two")
+    edit_manifest(place(root, 1), lambda entries: entries["metrics"]["candidate"].update(auc=0.9))
+    with pytest.raises(DamagedVersionError, match="manifest must be the one that it was pushed with"):
+        roll_back(root, "two is bad")
+    assert versions(root) == [1, 2]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
 import os
 import time
 from pathlib import Path
@@ -12,10 +13,18 @@ from typing import Any
 import pytest
 
 from components import storage
-from components.model_store.manifest import Manifest, read_manifest
-from components.model_store.versions import add_version, checksums, verify, versions
+from components.model_store.manifest import Manifest, Metrics, read_manifest
+from components.model_store.versions import (
+    add_version,
+    checksums,
+    damage,
+    history,
+    remove_version,
+    verify,
+    versions,
+)
 from tests.components.endless_changes import FILES
-from tests.components.serving_folder import add, place
+from tests.components.serving_folder import add, edit_manifest, place
 from transform.files.version_layout import DamagedVersionError
 
 
@@ -23,7 +32,7 @@ def test_versions_grow_by_one(root: str) -> None:
     assert versions(root) == []
     assert [add(root) for _ in range(3)] == [1, 2, 3]
     assert versions(root) == [1, 2, 3]
-    assert storage.names(root) == ["1", "2", "3"]
+    assert storage.names(root) == [".manifests", "1", "2", "3"]
     assert storage.files(place(root, 2)) == sorted([*FILES, "assets.extra/manifest.json"])
 
 
@@ -50,7 +59,7 @@ def test_a_version_whose_writing_fails_leaves_nothing(root: str) -> None:
 
     with pytest.raises(OSError, match="the disk is full"):
         add_version(root, fill, Manifest())
-    assert storage.names(root) == ["1"]
+    assert storage.names(root) == [".manifests", "1"]
     assert add(root) == 2
 
 
@@ -61,7 +70,7 @@ def test_what_a_killed_process_left_is_no_version_and_is_cleared(tmp_path: Path)
         storage.write_text(f"{root}/{name}/variables/stray", "half")
     assert versions(root) == [1]
     assert add(root) == 2
-    assert storage.names(root) == ["1", "2"]
+    assert storage.names(root) == [".manifests", "1", "2"]
 
 
 def test_on_a_remote_filesystem_a_half_written_version_is_marked_and_cleared(tmp_path: Path) -> None:
@@ -71,7 +80,7 @@ def test_on_a_remote_filesystem_a_half_written_version_is_marked_and_cleared(tmp
     storage.write_text(f"{root}/2/saved_model.pb", "half")
     assert versions(root) == [1]
     assert add(root) == 2
-    assert storage.names(root) == ["1", "2"]
+    assert storage.names(root) == [".manifests", "1", "2"]
     verify(place(root, 2))
 
 
@@ -112,6 +121,46 @@ def test_a_version_that_is_not_as_it_was_pushed_is_told_in_a_sentence(root: str,
     assert str(error.value) == (
         f"a version's files must be those that were pushed. Received: {sentence} ({place(root, 1)})"
     )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda entries: entries["metrics"]["candidate"].update(auc=0.9),
+        lambda entries: entries["spans"].append(2),
+        lambda entries: entries.update(run_id="monday"),
+        lambda entries: entries.pop("metrics"),
+    ],
+)
+def test_a_manifest_that_is_not_as_it_was_pushed_is_told_in_a_sentence(root: str, change: Any) -> None:
+    add(root, spans=(1,), metrics=Metrics({"auc": 0.7, "gauc": math.nan}))
+    assert damage(root, 1) == ""
+    edit_manifest(place(root, 1), change)
+    with pytest.raises(DamagedVersionError) as error:
+        verify(place(root, 1))
+    rule = (
+        "a version's manifest must be the one that it was pushed with, with the same metrics, spans and other entries"
+    )
+    assert str(error.value) == f"{rule}. Received: another one ({place(root, 1)}/assets.extra/manifest.json)"
+    assert damage(root, 1) == str(error.value)
+    remove_version(root, 1)
+    assert damage(root, 1) == f"{rule}. Received: another one ({root}/.removed/1.json)"
+
+
+def test_a_manifest_without_a_digest_counts_as_unchanged(root: str) -> None:
+    """As of a version that release 0.2.0 pushed."""
+    add(root, spans=(1,))
+    storage.remove(f"{root}/.manifests")
+    edit_manifest(place(root, 1), lambda entries: entries.update(spans=[2]))
+    assert verify(place(root, 1)) == checksums(place(root, 1))
+    assert damage(root, 1) == ""
+
+
+def test_a_version_that_was_removed_unchanged_has_no_damage(root: str) -> None:
+    add(root, spans=(1,), run_id="Zürich")
+    remove_version(root, 1)
+    assert damage(root, 1) == ""
+    assert history(root)[1].run_id == "Zürich"
 
 
 def test_a_version_with_a_pipe_is_refused_before_any_file_is_read(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import shutil
 import sqlite3
 from pathlib import Path
 
+from components.model_store.manifest import DIGESTS_FOLDER, write_digest
+
 #: The columns of ML Metadata's database that contain paths.
 _PATHS = (
     ("Artifact", "uri"), ("ArtifactProperty", "string_value"), ("ExecutionProperty", "string_value"),
@@ -30,6 +32,9 @@ def replace_paths(folder: Path, old: str, new: str) -> None:
         text = path.read_text()
         if old in text:
             path.write_text(text.replace(old, new))
+            version = path.parents[1]
+            if (version.parent / DIGESTS_FOLDER).exists():
+                write_digest(str(version), str(path))
     (file,) = folder.rglob("metadata.db")
     database = sqlite3.connect(file)
     with contextlib.closing(database), database:

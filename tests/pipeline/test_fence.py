@@ -57,7 +57,7 @@ def test_a_run_that_has_lost_its_workspace_adds_no_version(tmp_path: Path) -> No
         lose_lock(workspace)
         with pytest.raises(LostClaimError, match=rf"another run has taken it meanwhile.*\({tmp_path}\)"):
             add(workspace, "two")
-    assert names(workspace) == ["1"]
+    assert names(workspace) == [".manifests", "1"]
     with claimed(workspace):
         assert add(workspace, "two") == 2
 
@@ -89,7 +89,7 @@ def test_of_pushes_at_once_without_a_lock_the_last_to_begin_adds_a_version_of_it
 
     with pytest.raises(LostClaimError, match="another has removed this one's copy"):
         add_version(root, first, Manifest())
-    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["1"]
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [".manifests", "1"]
     assert (tmp_path / "store" / "1" / "saved_model.pb").read_text() == "last"
     assert set(verify(f"{root}/1")) == {"saved_model.pb"}
 
@@ -103,7 +103,7 @@ def test_a_push_whose_copy_was_removed_while_it_copied_has_lost_the_workspace(tm
 
     with pytest.raises(LostClaimError, match="another has removed this one's copy"):
         add_version(root, copy, Manifest())
-    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == ["1"]
+    assert sorted(path.name for path in (tmp_path / "store").iterdir()) == [".manifests", "1"]
 
 
 def test_a_push_that_fails_removes_its_own_copy_alone(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import json
 import resource
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
+from components import storage
 from components.data_validation.gates import RowGate
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.results import write_measured
@@ -22,6 +24,7 @@ from pipeline.cli.main import cli
 from pipeline.metadata import store as metadata_store
 from pipeline.metadata.connection import METADATA_URL
 from pipeline.workspace import Workspace
+from tests.components.serving_folder import edit_manifest
 from tests.pipeline import heavy_imports
 from tests.pipeline.pushed_models import Store, push_on_three_days, refused, wdr
 from tests.prism import free_port
@@ -50,11 +53,34 @@ def test_list_tells_what_serves_what_is_pinned_and_what_is_unusual(store: Store,
     assert wdr(store, "list").splitlines() == [
         "model version spans serves pinned pushed note where",
         f"store 1 1 audit {times[0]} {store.root}/1",
-        f"store 2 1 {times[1]} forced: a holiday {store.root}/2",
+        f"store 2 1 {times[1]} forced: a holiday; refused: auc is low {store.root}/2",
         f"store 3 1 yes {times[2]} restores 1: no holiday {store.root}/3",
     ]
     assert wdr(store, "unpin", "1") == f"version 1 is no longer pinned ({store.root}/1)"
     assert "audit" not in wdr(store, "list")
+
+
+def test_list_and_show_say_what_was_changed_since_the_push(store: Store, tmp_path: Path) -> None:
+    examples = store.ingest(1, tmp_path)
+    for _ in range(3):
+        store.push([examples], metrics={"candidate": {"auc": 0.7}})
+    storage.write_text(f"{store.root}/1/saved_model.pb", "other")
+    edit_manifest(f"{store.root}/2", lambda entries: entries["metrics"]["candidate"].update(auc=0.9))
+    of_files = (
+        f"a version's files must be those that were pushed. Received: saved_model.pb was changed ({store.root}/1)"
+    )
+    of_manifest = "a version's manifest must be the one that it was pushed with, with the same metrics, spans and other"
+    _, first, second, third = wdr(store, "list").splitlines()
+    assert of_files in first
+    assert of_manifest in second
+    assert "must" not in third
+    assert f"damaged {of_files}" in wdr(store, "show", "1").splitlines()
+    assert f"damaged {of_manifest}" in wdr(store, "show", "2")
+    assert "damaged" not in wdr(store, "show", "3")
+    assert json.loads(wdr(store, "show", "1", "--json"))["damage"] == of_files
+    assert [bool(entry["damage"]) for entry in json.loads(wdr(store, "list", "--json"))["versions"]] == [1, 1, 0]
+    remove_version(store.root, 2)
+    assert f"damaged {of_manifest}" in wdr(store, "show", "2")
 
 
 def test_reasons_with_brackets_are_shown_as_they_were_given(store: Store, tmp_path: Path) -> None:
@@ -152,10 +178,11 @@ def test_show_says_what_a_person_accepted_of_a_span_s_data(store: Store, tmp_pat
     (verdict,) = store.put(RowGate.get_class_type(), [accepted], {"GateVerdict": "/v/1"})
     verdict.custom_properties["accepted"].string_value = "too many rejected"
     verdict.custom_properties["accept_reason"].string_value = "bots"
+    verdict.custom_properties["accepted_by"].string_value = "ann"
     store.store.put_artifacts([verdict])
     store.push([accepted, other])
     lines = wdr(store, "show").splitlines()
-    assert lines[lines.index("span 1 /e/1") + 1] == "accepted bots: too many rejected"
+    assert lines[lines.index("span 1 /e/1") + 1] == "accepted bots (by ann): too many rejected"
     assert lines[lines.index("span 2 /e/2") + 1].startswith("examples")
 
 
@@ -190,7 +217,7 @@ def test_show_tells_of_a_rollback_and_of_a_version_that_was_removed(store: Store
     remove_version(store.root, 2)
     removed = wdr(store, "show", "2").splitlines()
     assert removed[0] == "version 2, removed, since newer ones were pushed"
-    assert "refused auc is low; logloss is high" in removed
+    assert "note forced: a holiday; refused: auc is low; logloss is high" in removed
     assert "forced by ann" in removed
     assert "span 1 /e/1" in removed
     assert refused(store, "show", "4") == (f"a version to show must be one of [1, 2, 3]. Received: 4 ({store.root})")

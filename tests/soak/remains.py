@@ -7,6 +7,7 @@ from pathlib import Path
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 
+from components.model_store.manifest import DIGESTS_FOLDER
 from components.model_store.retention import PINS_FILE
 from components.model_store.versions import REMOVED_FOLDER
 from pipeline.workspace import Workspace
@@ -27,7 +28,7 @@ def remains(root: Path) -> list[str]:
     dead = [folder for folder in outputs if states.get(int(folder.name)) != complete]
     dead += workspace.artifacts.glob("*/.system/executor_execution/*/*")
     dead += workspace.artifacts.glob("*/.system/stateful_working_dir/*")
-    dead += [path for path in root.glob("serving/*/.*") if path.name not in (REMOVED_FOLDER, PINS_FILE)]
+    dead += [path for path in root.glob("serving/*/.*") if path.name not in (DIGESTS_FOLDER, REMOVED_FOLDER, PINS_FILE)]
     dead += [*root.rglob("*.part"), *workspace.checkpoints.glob("*"), *root.glob("tmp/*")]
     dead += [path for name in _SCRATCH for path in workspace.artifacts.rglob(name)]
     return found + [f"{path} is left" for path in dead]

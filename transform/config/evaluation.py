@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -51,6 +52,11 @@ def split_slice(name: str) -> tuple[str, float | None]:
 def kind_of(metric: str) -> str:
     """A metric without its k: `ndcg` for `ndcg@10`."""
     return metric.partition("@")[0]
+
+
+def largest_value(metric: str) -> float:
+    """The largest value that a metric can have, as `HIGHER_IS_BETTER` names it, or with its k; no metric is below 0."""
+    return math.inf if kind_of(metric) in ("logloss", "calibration") else 1.0
 
 
 def k_of(metric: str) -> int | None:

@@ -13,6 +13,7 @@ from absl import logging
 from components import storage
 from components.model_store.manifest import Manifest
 from components.model_store.versions import history, versions
+from pipeline.registry.list import note
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.charts import Datum
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
@@ -286,11 +287,9 @@ def _versions(served: Mapping[str, tuple[Mapping[int, Manifest], Sequence[int]]]
         for version, manifest in reversed(list(manifests.items())):
             state = "serves" if existing and version == existing[-1] else "exists" if version in existing else "removed"
             auc = (manifest.metrics.candidate if manifest.metrics else {}).get("auc", math.nan)
-            note = f"restores version {manifest.restores}" if manifest.restores is not None else ""
-            note = f"forced: {manifest.forced.reason}" if manifest.forced is not None else note
             rows.append((
                 f"{name} {version}", state, ", ".join(map(str, manifest.spans or ())) or "–",
-                manifest.pushed_at or "–", numbers.metric(auc), note or "–",
+                manifest.pushed_at or "–", numbers.metric(auc), note(manifest) or "–",
             ))  # fmt: skip
     if not rows:
         yield Note("Nothing was pushed yet.", "quiet")

@@ -61,7 +61,7 @@ def _lines(run: Run) -> Iterator[str]:
     names = [name for name in ("auc", "logloss", "calibration") if name in report.metrics]
     of_slices = [
         (name, f"{measured.num_examples:,}",
-         *(numbers.plus_minus(measured.metrics.get(n, math.nan), measured.candidate(n).half_width) for n in names))
+         *(numbers.with_interval(measured.candidate(n)) if n in measured.metrics else "–" for n in names))
         for name, measured in shown
     ]  # fmt: skip
     if of_slices:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from components.evaluation.results import Estimate
+
 
 def count(number: float) -> str:
     """Returns a whole number with separators, such as `12,345`."""
@@ -39,9 +41,11 @@ def signed(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:+.4f}".replace("-", "−")
 
 
-def plus_minus(value: float, half_width: float) -> str:
-    """Returns a metric and the half-width of its 95 % interval."""
-    return metric(value) if math.isnan(half_width) else f"{metric(value)} ± {half_width:.4f}"
+def with_interval(estimate: Estimate) -> str:
+    """Returns a metric and its 95 % interval, which stays within the metric's range."""
+    if math.isnan(estimate.standard_error):
+        return metric(estimate.value)
+    return f"{metric(estimate.value)} ({metric(estimate.low)} to {metric(estimate.high)})"
 
 
 def between(low: float, high: float) -> str:

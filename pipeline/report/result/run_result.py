@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from ml_metadata.proto import metadata_store_pb2
@@ -37,6 +37,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         validation = _only(outputs[PROGRESSIVE_VALIDATION], "ModelEvaluation")
         progress, problem = read_progress(handle.store, validation), progress_problem(handle.store, validation)
         (push,) = handle.store.get_executions_by_id([executions["push"]])
+        of_nodes = handle.store.get_executions_by_id(list(executions.values()))
         ingested = ingested_examples(handle.store, _only(outputs["example_gen"], "Examples").id)
     config = Config.from_json(push.custom_properties["config"].string_value)
     window, model = outputs["span_window"], _only(outputs["trainer"], "Model")
@@ -63,7 +64,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         **_push_fields(_only(outputs["push"], "PushedModel"), reasons),
         held_against=_held_against(push, config, model, outputs["serving_model"]),
         places=_places(outputs, was_evaluated=record is not None),
-        accepted=tuple(words for artifacts in outputs.values() for a in artifacts for words in _accepted(a)),
+        accepted=tuple(accepted_words([a for artifacts in outputs.values() for a in artifacts], of_nodes)),
     )
 
 
@@ -154,14 +155,25 @@ def _held_against(
     )
 
 
-def _accepted(artifact: metadata_store_pb2.Artifact) -> Iterator[str]:
-    """Yields what a person accepted, if the artifact is a gate's verdict that records an acceptance."""
-    if artifact.type == GateVerdict.TYPE_NAME:
-        what, why, who = (
-            artifact.custom_properties[key].string_value for key in (ACCEPTED, ACCEPT_REASON, ACCEPTED_BY)
-        )
-        if what:
-            yield f"{what}; accepted by {who}: {why}"
+def accepted_words(
+    artifacts: Iterable[metadata_store_pb2.Artifact], executions: Iterable[metadata_store_pb2.Execution]
+) -> list[str]:
+    """Returns what a person accepted, one sentence for each gate that would have stopped the run.
+
+    Args:
+      artifacts: The run's output artifacts.
+      executions: The executions of its nodes. If a gate's has a reason, and no gate had anything to accept, a sentence
+        says that.
+    """
+    found = []
+    for artifact in artifacts:
+        if artifact.type == GateVerdict.TYPE_NAME:
+            what, why, who = (
+                artifact.custom_properties[key].string_value for key in (ACCEPTED, ACCEPT_REASON, ACCEPTED_BY)
+            )
+            found += [f"{what}; accepted by {who}: {why}"] if what else []
+    asked = any(execution.custom_properties[ACCEPT_REASON].string_value for execution in executions)
+    return ["`--accept-span` overruled nothing: no gate on data stops the span"] if asked and not found else found
 
 
 def _outputs(store: Any, execution_id: int) -> list[metadata_store_pb2.Artifact]:

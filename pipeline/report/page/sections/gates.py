@@ -33,7 +33,7 @@ def blocks(run: Run) -> Iterator[Block]:
         yield from _findings("The gate on quality", report.findings, was_judged=bool(report.metrics))
     yield from (Note(f"Accepted: {sentence}", "warn") for sentence in report.accepted)
     if report.forced:
-        yield Note(f"The push was forced: {report.forced}", "warn")
+        yield Note(f"The push was forced: {report.forced}; refused: {'; '.join(report.refusals)}", "warn")
 
 
 def _findings(gate: str, findings: Sequence[Finding], *, was_judged: bool) -> Iterator[Block]:

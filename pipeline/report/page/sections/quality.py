@@ -40,13 +40,13 @@ def _whole(run: Run) -> Iterator[Block]:
         yield Note("No serving model was evaluated on the same examples, so no change is known.", "quiet")
     whole = run.contents.measured.get()
     rows = [
-        (name, numbers.plus_minus(value, whole.candidate(name).half_width if whole else math.nan),
+        (name, numbers.with_interval(whole.candidate(name)) if whole else numbers.metric(value),
          numbers.metric(report.baseline.get(name, math.nan)),
          numbers.signed(value - report.baseline.get(name, math.nan)),
          numbers.between(*report.changes.get(name, (math.nan, math.nan))))
         for name, value in report.metrics.items()
     ]  # fmt: skip
-    columns = ("metric", "#candidate ± 95 %", "#serving model", "#change", "#95 % interval of the change")
+    columns = ("metric", "#candidate (95 % interval)", "#serving model", "#change", "#95 % interval of the change")
     caption = f"Metrics on {numbers.count(report.num_eval_examples)} evaluation examples"
     yield Table.bounded(caption, columns, rows)
 
@@ -83,10 +83,10 @@ def _reference_cells(found: ReferenceResult, metric: str) -> tuple[str, str]:
 def _unseen(progress: ProgressiveValidation) -> Table:
     measured = progress.measured
     rows = [
-        (name, numbers.plus_minus(value, measured.candidate(name).half_width),
+        (name, numbers.with_interval(measured.candidate(name)),
          numbers.metric(measured.baseline.get(name, math.nan)),
          numbers.between(measured.changes[name].low, measured.changes[name].high) if name in measured.changes else "–")
-        for name, value in measured.metrics.items()
+        for name in measured.metrics
     ]  # fmt: skip
     caption = (
         f"On span {progress.span}, which it had not seen: the model trained to span {progress.trained_to}, and the one "
@@ -107,7 +107,7 @@ def _slices(report: RunReport) -> Iterator[Block]:
          *(_cell(measured, n) for n in names), _change(measured, metric))
         for name, measured in ordered
     ]  # fmt: skip
-    columns = ("slice", "#examples", "#positive", *(f"#{n} ± 95 %" for n in names), f"#change of {metric}")
+    columns = ("slice", "#examples", "#positive", *(f"#{n} (95 % interval)" for n in names), f"#change of {metric}")
     data = Table.bounded("Metrics by slice, the largest slices first", columns, rows)
     yield from _slice_chart(report, metric, data)
 
@@ -115,8 +115,7 @@ def _slices(report: RunReport) -> Iterator[Block]:
 def _cell(measured: EvaluationResult, name: str) -> str:
     if name not in measured.metrics:
         return "–"
-    estimate = measured.candidate(name)
-    return numbers.plus_minus(estimate.value, estimate.half_width)
+    return numbers.with_interval(measured.candidate(name))
 
 
 def _change(measured: EvaluationResult, name: str) -> str:

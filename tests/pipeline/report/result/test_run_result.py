@@ -1,14 +1,15 @@
-"""The spans of the configured window that a run was not trained on; `test_first_day.py` reads the result of a run."""
+"""Spans that a run was not trained on, and what a person accepted; `test_first_day.py` reads the result of a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from ml_metadata.proto import metadata_store_pb2
 from tfx.types import standard_artifacts
 
 from components.artifacts import LATE
 from components.lineage import ingested_examples
-from pipeline.report.result.run_result import _missing_spans
+from pipeline.report.result.run_result import _missing_spans, accepted_words
 from tests.components.mlmd_lineage import Lineage
 
 
@@ -24,3 +25,15 @@ def test_the_spans_that_a_window_lacks(tmp_path: Path) -> None:
     assert _missing_spans([six, three, two], 6, 2, known) == (5,)
     assert _missing_spans([six], 6, 1, known) == ()
     assert _missing_spans([two], 2, 9, known) == ()
+
+
+def test_what_a_person_accepted_is_said_and_that_there_was_nothing_to_accept() -> None:
+    execution, verdict = metadata_store_pb2.Execution(), metadata_store_pb2.Artifact(type="GateVerdict")
+    assert accepted_words([verdict], [execution]) == []
+    execution.custom_properties["accept_reason"].string_value = "a holiday"
+    assert accepted_words([verdict], [execution]) == [
+        "`--accept-span` overruled nothing: no gate on data stops the span"
+    ]
+    for key, text in (("accepted", "few rows"), ("accept_reason", "a holiday"), ("accepted_by", "ann")):
+        verdict.custom_properties[key].string_value = text
+    assert accepted_words([verdict], [execution]) == ["few rows; accepted by ann: a holiday"]
