@@ -19,7 +19,8 @@ from transform.feature import IMPRESSIONS
 #: The key of a count that ingestion's transforms emit together with a number: ("read", source), ("rejected", source,
 #: reason),
 #: ("lines", source, field of LineCounts), ("label", split, label, hour since 1970 or ""), ("unmatched", table),
-#: ("unmatched_rejected", table), ("install", field of InstallEvidence), ("unknown_label",) or ("unusable", sentence).
+#: ("unmatched_rejected", table), ("install", field of InstallEvidence), ("unknown_label",), ("after_end", source) or
+#: ("unusable", sentence).
 CountKey = tuple[str, ...]
 
 
@@ -67,6 +68,7 @@ class Counts:
       lines: The line counts of each source whose files are text.
       labels: Examples written, by split, then by label ("0" or "1").
       unknown_labels: Impressions left out because their labels are not known yet.
+      after_end: Rows whose time is later than the end of the logs by more than the attribution window, by source.
       unmatched: Impressions whose key is missing from a table, by table.
       unusable_files: One sentence for each file that could not be used.
     """
@@ -77,6 +79,7 @@ class Counts:
     lines: dict[str, LineCounts] = Field(default_factory=dict)
     labels: dict[str, dict[str, int]] = Field(default_factory=dict)
     unknown_labels: int = 0
+    after_end: dict[str, int] = Field(default_factory=dict)
     unmatched: dict[str, int] = Field(default_factory=dict)
     unusable_files: tuple[str, ...] = ()
 
@@ -89,6 +92,16 @@ class Counts:
     def num_rejected(self) -> int:
         """Number of impressions rejected."""
         return sum(self.rejected.get(IMPRESSIONS, {}).values())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence for each thing that is odd about the rows of a span that is fit for training."""
+        return tuple(
+            f"{number:,} of {self.read.get(source, 0):,} rows of `{source}` have a time after the end of the logs by "
+            "more than sources.installs.attribution_seconds, as of a wrong clock: they do not move the end by which it "
+            "is decided which labels are known"
+            for source, number in sorted(self.after_end.items())
+        )
 
     def to_json(self) -> str:
         return json.dumps(_ADAPTER.dump_python(self, mode="json"), indent=2, sort_keys=True)
@@ -176,6 +189,8 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
                 pass  # used in the evidence only
             case ("unknown_label",):
                 unknown_labels = number
+            case ("after_end", source):
+                found.after_end[source] = number
             case ("unmatched", table):
                 found.unmatched[table] = number
             case ("unusable", sentence):

@@ -6,8 +6,9 @@
 3. `JoinPartition` rejects these impressions and those that a table must have and has not, finds each other impression's
    row in each table, and labels it.
 4. `SplitPartition` leaves out the impressions whose labels are not known by the end of the logs (`EndOfLog`), and
-   splits the others. A split by time is taken from the last time of those that are left (`KnownTimes`). With
-   `late_labels`, `WriteOpen` and `WriteForTheNextSpan` write the span's tail.
+   splits the others; `count_after_end` counts the rows long after the end. A split by time is taken from the last time
+   of those that are left (`KnownTimes`). With `late_labels`, `WriteOpen` and `WriteForTheNextSpan` write the span's
+   tail.
 5. `ShareLabels` finds the training impressions that can share their label with an evaluation impression.
 6. `ShufflePart` hands each impression to a shard of its split; `WriteShard` serializes and writes a shard's examples.
 
@@ -29,7 +30,7 @@ from components.ingestion.layout import Layout
 from components.ingestion.stages.join import JoinPartition, KnownTimes, SplitPartition, count_installs, unite_installs
 from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.stages.read import ReadFiles
-from components.ingestion.stages.span_end import EndOfLog
+from components.ingestion.stages.span_end import EndOfLog, count_after_end
 from components.ingestion.stages.tail import WriteForTheNextSpan, WriteOpen
 from components.ingestion.stages.task import (
     COUNTED,
@@ -151,6 +152,10 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             joined[TIMES] | "EndOfImpressions" >> beam.CombineGlobally(EndOfLog()).as_singleton_view(),
             read[TIMES] | "EndOfInstalls" >> beam.CombineGlobally(EndOfLog()).as_singleton_view(),
         )
+        if config.sources.installs is not None:
+            seconds = config.sources.installs.attribution_seconds
+            for source, times in ((IMPRESSIONS, joined[TIMES]), (INSTALL_LOG, read[TIMES])):
+                counted.append(times | f"AfterEnd-{source}" >> beam.FlatMap(count_after_end, source, seconds, *ends))
         split = self._split(joined, ends)
         counted.append(split[COUNTED])
         self._write(root, split, paths)

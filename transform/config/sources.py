@@ -188,7 +188,9 @@ class Installs(Source):
     """The installs from which labels are made: label 1 if an install follows the impression within the window.
 
     The labels of a span's last `attribution_seconds` are not known when it is ingested. The span ends with its logs, at
-    the latest time of an impression or an install; a thousandth of a log's rows, at the end, is taken for wrong clocks.
+    the latest time of an impression or an install. A thousandth of a log's rows, at the end, is taken for wrong clocks,
+    and so are rows that are later than the middle nine tenths of the log by more than their length. A warning counts
+    the rows that are later than the end by more than `attribution_seconds`.
 
     Attributes:
       keys: The columns that name user and app, in this table and in the impressions.

@@ -97,6 +97,7 @@ def _p99(measured: Measurements) -> str:
 
 def warnings(run_result: RunResult) -> Iterator[str]:
     """Yields a sentence for each warning of the run; none is left out."""
+    yield from run_result.counts.warnings
     for finding in run_result.data_findings:
         if finding.severity in _WARNINGS:
             yield finding.sentence

@@ -79,6 +79,8 @@ def _late_rows(run_result: RunResult) -> Iterator[Row]:
 
 
 def _data_rows(run_result: RunResult) -> Iterator[Row]:
+    for sentence in run_result.counts.warnings:
+        yield "rows", f"[yellow]{escape(sentence)}[/yellow]"
     if run_result.missing_spans:
         yield "window", f"[yellow]{run_result.missing_spans_words}[/yellow]"
     for finding in run_result.data_findings:

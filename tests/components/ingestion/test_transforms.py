@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from components.ingestion.counts import counts_from_pairs
 from components.ingestion.spans import resolve_span
 from components.ingestion.stages.span_end import EndOfLog, count_minutes
 from tests.components.ingestion.expected import label_of, split_of
@@ -166,7 +167,13 @@ FAR = 4_000_000_000.0
         ([1000.0, 1010.0, FAR, FAR - 90], FAR - 90),  # only one of four times may have a wrong clock
         ([float(i) for i in range(60, 6060)], 6059.0),  # the last minute has 60 of 6,000
         ([*(float(i) for i in range(60, 6060)), *[FAR] * 6], 6059.0),  # 6 of 6,006
-        ([*(float(i) for i in range(60, 6060)), *[FAR] * 7], FAR),
+        ([*(float(i) for i in range(60, 6060)), *[FAR] * 7], 6059.0),
+        # The middle is the minutes from 6 to 96, so that the log ends by minute 186.
+        ([*(float(i) for i in range(60, 6060)), *[186 * 60.0] * 7], 186 * 60.0),
+        ([*(float(i) for i in range(60, 6060)), *[187 * 60.0] * 7], 6059.0),
+        ([*(float(i) for i in range(60, 6060)), *[FAR] * 300], 6059.0),
+        ([*(float(i) for i in range(60, 6060)), *[FAR] * 400], FAR),  # more than a twentieth
+        ([float(300 * i) for i in range(398)] + [20_260_101.0] * 2, 397 * 300.0),
     ],
 )
 def test_a_log_ends_where_its_last_rows_are_but_for_wrong_clocks(times: list[float], end: float) -> None:
@@ -189,6 +196,23 @@ def test_impressions_whose_labels_are_not_known_yet_are_left_out(tmp_path: Path,
     assert set(by_id(out)) == known
     counted = sum(number for key, number in out.counted if key == ("unknown_label",))
     assert counted == len(rows) - len(known)
+
+
+def test_rows_of_a_far_time_neither_move_the_end_nor_are_silent(tmp_path: Path) -> None:
+    """Two impressions in 400 have the time 20260101, and two installs in 42 another one that is far."""
+    rows = [impression(i, f"u{i % 40}", f"a{i % 5}", 1000.0 + 10 * i) for i in range(398)]
+    rows += [impression(398 + i, "u0", "a0", 20_260_101) for i in range(2)]
+    installs = [{"user": "u0", "app": "a0", "at": 1005.0 + 90 * i} for i in range(40)]
+    installs += [{"user": "u0", "app": "a0", "at": FAR} for _ in range(2)]
+    out = ingest(store_config("jsonl", leave_out_unknown_labels=True), tmp_path, impressions=rows, installs=installs)
+    # The impressions end at 4970; 100 seconds before it, labels are not known any more.
+    assert set(by_id(out)) == {row["impression"] for row in rows if row["time"] <= 4870}
+    counts = counts_from_pairs(out.counted, 1)
+    assert (counts.unknown_labels, counts.after_end) == (12, {"impressions": 2, "installs": 2})
+    assert counts.warnings[0].startswith(
+        "2 of 400 rows of `impressions` have a time after the end of the logs by more than "
+        "sources.installs.attribution_seconds, as of a wrong clock"
+    )
 
 
 def test_an_install_of_another_user_or_app_gives_no_label(tmp_path: Path) -> None:

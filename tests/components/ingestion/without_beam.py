@@ -20,7 +20,7 @@ from components.ingestion.sketches import combine_evidence
 from components.ingestion.stages.join import JoinPartition, KnownTimes, SplitPartition, count_installs, unite_installs
 from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.stages.read import ReadFiles
-from components.ingestion.stages.span_end import EndOfLog
+from components.ingestion.stages.span_end import EndOfLog, count_after_end
 from components.ingestion.stages.task import COUNTED, EVIDENCE, INSTALLS, LOCATIONS, REJECTED, TIMES, Task
 from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
 from components.ingestion.transforms import ranked
@@ -124,7 +124,13 @@ def in_batches(config: Config, files: Files, out: Path, num_key_buckets: int = 1
     if config.sources.installs is not None:
         found = unite_installs(outputs.tagged.pop(INSTALLS, []))
         outputs.tagged[COUNTED] += [pair for lookup in lookups.items() for pair in count_installs(lookup, found)]
-    ends = _end(outputs.tagged.pop(TIMES, [])), _end(install_times)
+    shown = outputs.tagged.pop(TIMES, [])
+    ends = _end(shown), _end(install_times)
+    if config.sources.installs is not None:
+        for source, times in ((IMPRESSIONS, shown), ("installs", install_times)):
+            for of_part in times:
+                seconds = config.sources.installs.attribution_seconds
+                outputs.tagged[COUNTED] += count_after_end(of_part, source, seconds, *ends)
     latest = _end(outputs.run(KnownTimes(task), joined, *ends)) if config.ingestion.split_by == "time" else 0.0
     split = outputs.run(SplitPartition(task), joined, *ends, latest)
     installs = config.sources.installs
@@ -200,6 +206,10 @@ def row_by_row(config: Config, files: Files) -> RowByRow:
         grouped = _grouped(times)
         groups = [(k, {"log": shown.get(k, []), "installs": grouped.get(k, [])}) for k in {**shown, **grouped}]
         ends = end_of([i.values[time_at] for i in impressions]), end_of([time for _, time in times])
+        last = max(ends) + installs.attribution_seconds
+        of_sources = {IMPRESSIONS: [i.values[time_at] for i in impressions], "installs": [time for _, time in times]}
+        for name, of_source in of_sources.items():
+            outputs.tagged[COUNTED] += [(("after_end", name), 1) for time in of_source if time // 60 * 60 > last]
         impressions = outputs.run(LabelFromInstalls(installs, time_at), groups)
         if installs.leave_out_unknown_labels:
             known = [i for i in impressions if i.values[time_at] + installs.attribution_seconds <= max(ends)]

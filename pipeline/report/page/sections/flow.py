@@ -36,6 +36,7 @@ def blocks(run: Run) -> Iterator[Block]:
     columns = ("source", "#rows read", "#rejected", "#impressions without a match", "#rows of several lines")
     yield Table.bounded("Rows by source", columns, sources)
     yield _rejected(counts)
+    yield from (Note(f"{sentence}.", "warn") for sentence in counts.warnings)
     if run.report.missing_spans:
         yield Note(f"{run.report.missing_spans_words[0].upper()}{run.report.missing_spans_words[1:]}.", "warn")
     for sentence in counts.unusable_files:

@@ -12,6 +12,7 @@ from rich.console import Console
 from components.evaluation.metrics.paired import PairedDifference
 from components.gate_records import Finding
 from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
+from components.ingestion.counts import Counts
 from components.quality_gate.inputs import ReferenceResult
 from pipeline.report.console.headline import headline
 from tests.documented_outputs import shape_of
@@ -93,6 +94,12 @@ def test_a_window_that_lacks_spans_is_a_warning() -> None:
         1, spans=(5, 3, 1), missing_spans=(4, 2)
     )
     assert not any("window" in line for line in lines(1, spans=(5, 4)))
+
+
+def test_rows_long_after_the_end_of_the_logs_are_a_warning() -> None:
+    counts = Counts(span=1, read={"impressions": 400, "installs": 20}, after_end={"impressions": 2})
+    (warning,) = [line for line in lines(1, counts=counts, width=1000) if line.startswith("warning")]
+    assert warning.startswith("warning 2 of 400 rows of `impressions` have a time after the end of the logs by more ")
 
 
 def test_no_warning_is_cut_or_left_out() -> None:
