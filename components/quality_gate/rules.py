@@ -13,7 +13,7 @@ from components.gate_records import Finding, Rule, apply_rules
 from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
 from components.quality_gate.judgement import on_this_span
 from components.quality_gate.pooled_rules import ANCHOR_RULES, MIN_POSITIVES, against_anchor, against_serving
-from components.quality_gate.too_good import implausible_auc
+from components.quality_gate.too_good import MAX_AUC_RISE, implausible_auc, is_suspicious
 from components.quality_gate.unseen_spans import on_unseen_spans
 from transform.config.evaluation import Evaluation
 from transform.config.quality import Quality
@@ -43,7 +43,7 @@ RULES = (
         ("quality.min_spans", "quality.max_unseen_calibration_loss", "quality.max_unseen_logloss_rise"),
         on_unseen_spans,
     ),
-    Rule(("quality.max_auc_rise",), implausible_auc),
+    Rule((MAX_AUC_RISE,), implausible_auc),
 )
 
 
@@ -72,7 +72,7 @@ def becomes_anchor(current: QualityInputs, found: Sequence[Finding] = ()) -> boo
     The first model does, and one that is better beyond chance: its AUC is higher by `BETTER_THAN_ANCHOR` standard
     errors of this span alone, and its log loss is no higher. So does a model if the anchor cannot score the rows any
     more, and one that a person forces past a refusal by the anchor's bounds: the loss is then accepted and recorded,
-    and later losses are measured from there.
+    and later losses are measured from there. One whose rise may be a leak does not: the leak's repair would be refused.
 
     Args:
       current: The gate's inputs.
@@ -80,6 +80,8 @@ def becomes_anchor(current: QualityInputs, found: Sequence[Finding] = ()) -> boo
     """
     if current.anchor is None or current.anchor.problem:
         return True
+    if is_suspicious(found):
+        return False
     if any(finding.severity == "refuse" and finding.rule in ANCHOR_RULES for finding in found):
         return True
     auc, logloss = (current.anchor.differences.get(name) for name in ("auc", "logloss"))

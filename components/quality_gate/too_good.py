@@ -1,4 +1,9 @@
-"""Detects a candidate model that is implausibly good: a feature leaks the label, as in a table written late."""
+"""Detects a candidate model that is implausibly good: a feature leaks the label, as in a table written late.
+
+With the same config and code as before, an AUC may rise as it did in the spans before. After a change of either, a
+larger rise may be its merit: up to `quality.max_auc_rise` it is a warning, and the model does not become the anchor, so
+that the repair of a leak is not refused for being worse than the leak.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +11,102 @@ import math
 from collections.abc import Iterator, Sequence
 
 from components.data_validation.evidence import Labelled
+from components.data_validation.findings import spread
 from components.data_validation.label_rules import auc_error
+from components.evaluation.results import Estimate
 from components.gate_records import Finding
-from components.quality_gate.inputs import Case
+from components.quality_gate.inputs import Case, QualityInputs
 from components.quality_gate.judgement import GATE
 
-#: The number of standard errors by which an AUC must exceed the bound.
+#: The config's key of these rules.
+MAX_AUC_RISE = "quality.max_auc_rise"
+
+#: The number of standard errors, or of standard deviations from span to span, that count as chance.
 _BEYOND_CHANCE = 3.0
+
+#: The least standard deviation of AUCs, and of their rises, from span to span: a few spans may be alike by chance.
+_LEAST_SPREAD = 0.005
+
+#: With fewer rises in earlier spans, what is usual is unknown.
+_MIN_RISES = 2
 
 
 def implausible_auc(case: Case) -> Iterator[Finding]:
-    """Compares the AUC with the baseline's, and with those of the last spans' models that were not refused.
+    """Compares the AUC with the baseline's and the anchor's, and with those of the last spans' models not refused.
 
     A model that is legitimately much better must be force-pushed once; then it serves and is the next models' baseline.
     """
-    whole = case.current.whole
-    counted = [e.inputs.whole.metrics for e in case.earlier[-case.settings.pool_spans :] if not e.refused]
-    before = [metrics["auc"] for metrics in (*counted, whole.baseline) if "auc" in metrics]
+    current, whole = case.current, case.current.whole
+    counted = [e.inputs for e in case.earlier[-case.settings.pool_spans :] if not e.refused]
+    before = [metrics["auc"] for metrics in (*(c.whole.metrics for c in counted), whole.baseline) if "auc" in metrics]
     examples = Labelled(whole.num_positives + whole.negatives, whole.num_of_rarer_label)
     found = too_good(whole.metrics.get("auc", math.nan), examples, before, case.settings.max_auc_rise)
     if found is not None:
         yield found
+        return
+    alike = [c for c in counted if c.recipe == current.recipe]
+    yield from _unusual(current, alike, whole.changes.get("auc"), is_changed=False)
+    difference = None if current.anchor is None else current.anchor.differences.get("auc")
+    if difference is not None:
+        others = [c for c in counted if c.recipe != current.recipe]
+        rise = Estimate(difference.estimate, difference.standard_error)
+        yield from _unusual(current, others, rise, is_changed=True)
+
+
+def usual_rise(earlier: Sequence[QualityInputs]) -> float | None:
+    """Returns by how much an AUC may exceed that of a model before it, by earlier spans; None if these are too few.
+
+    It is max(0, r_1, …, r_n) + 3 s, with r_i the rise of span i over its baseline on the same rows, and s the standard
+    deviation of the rises.
+    """
+    rises = [c.whole.changes["auc"].value for c in earlier if "auc" in c.whole.changes]
+    rises = [rise for rise in rises if math.isfinite(rise)]
+    return _usual(rises) if len(rises) >= _MIN_RISES else None
+
+
+def _usual(values: Sequence[float]) -> float:
+    return max(0.0, *values) + _BEYOND_CHANCE * spread(values, _LEAST_SPREAD)
+
+
+def _unusual(
+    current: QualityInputs, earlier: Sequence[QualityInputs], rise: Estimate | None, *, is_changed: bool
+) -> Iterator[Finding]:
+    """Yields the finding of an AUC that is above what is usual, on the same rows and against the earlier spans.
+
+    Both are required: after a loss of the serving model, as by new ids, the rise is large and the AUC is as before.
+
+    Args:
+      current: The inputs of this span.
+      earlier: Those of the last spans with the same config and code; or with other ones, if `is_changed`.
+      rise: The AUC minus the baseline's; or minus the anchor's, if `is_changed`.
+      is_changed: Whether a change of the config or the code may be the cause, so that the finding only warns.
+    """
+    bound, auc = usual_rise(earlier), current.whole.metrics.get("auc", math.nan)
+    if bound is None or rise is None:
+        return
+    levels = [level for c in earlier if math.isfinite(level := c.whole.metrics.get("auc", math.nan))]
+    if not (auc > _usual(levels) and rise.value > bound + _BEYOND_CHANCE * rise.standard_error):  # False for NaN
+        return
+    received = f"{rise.value:.4f} ± {rise.half_width:.4f}, to {auc:.4f}"
+    if is_changed:
+        sentence = (
+            f"auc is higher than the anchor's by {received}, while {bound:.4f} was usual before the config or the code "
+            f"was changed ({MAX_AUC_RISE}): the change may be the cause, or a feature contains the label; until the "
+            "spans before the change are out of `quality.pool_spans`, such a model does not become the anchor"
+        )
+    else:
+        sentence = (
+            f"auc may be higher than the serving model's by at most {bound:.4f} beyond chance, by the last spans with "
+            f"the same config and code ({MAX_AUC_RISE}). Received: {received}: too good to be true, as if a feature "
+            "contained the label. `wdr run --force-push --reason TEXT` pushes it anyway"
+        )
+    rows = current.whole.num_examples
+    yield Finding(GATE, MAX_AUC_RISE, "warn" if is_changed else "refuse", "auc", rise.value, bound, rows, sentence)
+
+
+def is_suspicious(found: Sequence[Finding]) -> bool:
+    """Returns whether the gate's findings warn of a rise that a change of the config or the code may have caused."""
+    return any(finding.rule == MAX_AUC_RISE and finding.severity == "warn" for finding in found)
 
 
 def too_good(auc: float, examples: Labelled, before: Sequence[float], max_rise: float) -> Finding | None:

@@ -1,0 +1,128 @@
+"""A rise of the AUC beyond what is usual: refused with the same config and code, a warning after a change of either."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from components.evaluation.results import Estimate
+from components.gate_records import Finding
+from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
+from components.quality_gate.rules import becomes_anchor, decide
+from components.quality_gate.too_good import implausible_auc, usual_rise
+from tests.components.quality_gate.quality_inputs import against_anchor, inputs
+from transform.config.evaluation import Evaluation, Threshold
+from transform.config.quality import Quality
+
+BOUNDS = Evaluation(thresholds={"auc": Threshold(min=0.6)})
+
+
+def day(number: int, auc: float, rise: float, error: float = 0.004, recipe: str = "one") -> QualityInputs:
+    """A span's inputs whose model has `rise` more AUC than the serving model, on the same rows."""
+    own, unseen = {"auc": auc}, {"auc": auc - rise}
+    serving = f"m/{number - 1}"
+    return inputs(f"m/{number}", recipe=recipe, serving=serving, own=own, unseen=unseen, change=Estimate(rise, error))
+
+
+#: Rises of 0.001, 0.003 and 0.002: the largest is 0.003, and three standard deviations count as 0.03.
+USUAL = [day(1, 0.730, 0.001), day(2, 0.735, 0.003), day(3, 0.7366, 0.002)]
+
+
+def decided(current: QualityInputs, before: Sequence[QualityInputs]) -> list[Finding]:
+    earlier = [EarlierSpan(span, of_day, False) for span, of_day in enumerate(before, start=1)]
+    found = decide(current, len(earlier) + 1, earlier, Quality(), BOUNDS)
+    return [f for f in found if f.rule == "quality.max_auc_rise" or f.severity == "refuse"]
+
+
+def test_what_is_usual_is_the_largest_rise_and_three_standard_deviations() -> None:
+    assert usual_rise(USUAL) == pytest.approx(0.003 + 3 * 2 * 0.005)
+    # 0.01, 0.04 and 0.07 have a standard deviation of 0.03.
+    assert usual_rise([day(n, 0.7, 0.01 + 0.03 * n) for n in range(3)]) == pytest.approx(0.07 + 3 * 0.03)
+    assert usual_rise([day(n, 0.7, -0.001) for n in range(7)]) == pytest.approx(3 * 0.005)
+    assert usual_rise(USUAL[:1]) is None
+
+
+def test_a_leap_with_the_same_config_and_code_is_refused() -> None:
+    """The leap of 0.0896 is below `max_auc_rise`."""
+    (found,) = decided(day(4, 0.8262, 0.0896), USUAL)
+    assert (found.severity, found.subject) == ("refuse", "auc")
+    assert found.value == pytest.approx(0.0896)
+    assert found.bound == pytest.approx(0.033)
+    assert found.sentence == (
+        "auc may be higher than the serving model's by at most 0.0330 beyond chance, by the last spans with the same "
+        "config and code (quality.max_auc_rise). Received: 0.0896 ± 0.0078, to 0.8262: too good to be true, as if a "
+        "feature contained the label. `wdr run --force-push --reason TEXT` pushes it anyway"
+    )
+
+
+@pytest.mark.parametrize(
+    ("auc", "rise", "error"),
+    [
+        (0.7800, 0.0449, 0.004),  # up to 0.033 + 3 * 0.004 = 0.045 may be chance
+        (0.8262, 0.0896, 0.020),  # 0.033 + 3 * 0.020 = 0.093
+        (0.7660, 0.0896, 0.004),  # the serving model lost; 0.7366 + 3 * 0.01 = 0.7666 is an AUC as before
+        (0.8262, 0.0100, 0.004),  # a day on which the serving model ranks better, too
+    ],
+)
+def test_what_may_be_chance_or_another_day_or_a_repair_passes(auc: float, rise: float, error: float) -> None:
+    assert decided(day(4, auc, rise, error), USUAL) == []
+
+
+def test_the_bound_needs_two_spans_that_had_a_serving_model() -> None:
+    first = inputs("m/1", own={"auc": 0.735})
+    assert decided(day(3, 0.8262, 0.0896), [first, USUAL[1]]) == []
+    assert decided(day(4, 0.8262, 0.0896), [first, *USUAL[1:]]) != []
+
+
+def changed(number: int, rise_over_anchor: float) -> QualityInputs:
+    """A span's inputs after a change of the config; the serving model has the new one, too, from the second span on."""
+    return inputs(
+        f"m/{number}",
+        against_anchor(rise_over_anchor),
+        recipe="two",
+        serving=f"m/{number - 1}",
+        own={"auc": 0.7366 + rise_over_anchor},
+        change=Estimate(0.0, 0.003),
+    )
+
+
+def test_a_leap_after_a_change_of_the_config_warns_and_is_not_the_anchor_for_the_pooled_spans() -> None:
+    """So the repair, at the old anchor's AUC, is not refused."""
+    before = list(USUAL)
+    for number in range(4, 10):
+        current = changed(number, 0.0896)
+        (found,) = decided(current, before)
+        assert (found.severity, found.rule) == ("warn", "quality.max_auc_rise")
+        assert found.sentence.startswith(
+            "auc is higher than the anchor's by 0.0896 ± 0.0059, to 0.8262, while 0.0330 was usual before the config "
+            "or the code was changed (quality.max_auc_rise): the change may be the cause, or a feature contains"
+        )
+        assert not becomes_anchor(current, [found])
+        before.append(current)
+    assert decided(inputs("m/10", against_anchor(0.001), recipe="three", own={"auc": 0.7376}), before) == []
+    # With fewer than two spans of before the change among the last seven, the new level is what is usual.
+    last = changed(10, 0.0896)
+    assert decided(last, before) == []
+    assert becomes_anchor(last)
+
+
+def test_a_small_gain_after_a_change_of_the_config_becomes_the_anchor() -> None:
+    current = changed(4, 0.0400)  # 0.033 + 3 * 0.003 = 0.042
+    assert decided(current, USUAL) == []
+    assert becomes_anchor(current)
+
+
+def test_of_good_days_hardly_one_in_a_thousand_is_refused() -> None:
+    """Days differ by 0.01, samples by 0.014, which both models share; the models themselves by 0.004."""
+    draw = np.random.default_rng(1)
+    refused, before = 0, list[EarlierSpan]()
+    for span in range(2000):
+        auc = 0.72 + draw.normal(0, 0.01) + draw.normal(0, 0.014)
+        current = day(span, auc, draw.normal(0, 0.004))
+        case = Case(current, span, before[-9:], Quality(), BOUNDS)
+        found = list(implausible_auc(case))
+        refused += bool(found)
+        before.append(EarlierSpan(span, current, bool(found)))
+    assert refused <= 2
