@@ -12,8 +12,10 @@ from pydantic import TypeAdapter
 
 from trainer.optimizers import DEEP_OPTIMIZERS, JointOptimizer, ftrl_linear
 from trainer.transform_output.state import TransformState
-from trainer.warm_start.array_files import OfVariable, block_rows
+from trainer.warm_start.array_files import OfVariable, block_rows, read
 from trainer.warm_start.files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
+from trainer.warm_start.layer_moving import LAYER_SETTINGS, carried_state, carried_weights, common_layers
+from trainer.warm_start.new_moments import NewMoments
 from trainer.warm_start.report import NO_FILES, TableReport, WarmStartReport
 from trainer.warm_start.row_matching import RowMatch, copied_rows, match_blocks, match_quantiles, match_rows, no_rows
 from trainer.warm_start.row_moving import move_rows
@@ -21,9 +23,6 @@ from trainer.wide_deep.model import WideDeep
 from trainer.wide_deep.tables import Table
 from transform.config import settings
 from transform.feature_spec import FeatureSpec, transformed_name
-
-#: Model settings whose change makes a hidden layer's previous weights meaningless.
-_LAYER_SETTINGS = ("activation", "batch_norm")
 
 
 def save_warm_start(
@@ -77,9 +76,10 @@ def warm_start(
     Rows are matched by what they represent (`row_matching`). Each row is carried over together with its optimizer
     state, so that the first step moves it no more than another step of the previous training would. FTRL's state is not
     scaled to another batch size: a row of k examples has an accumulator of about k / (previous batch size)², so with
-    larger batches it moves less than a new row does. What does not match keeps its cold start.
-    (Starting new rows from the old rows' mean, from their distribution or from their former out-of-vocabulary bucket
-    did not improve the simulated store's next day after any number of steps.)
+    larger batches it moves less than a new row does. A table's rows that do not match keep their cold start; what is
+    new in the hidden layers leaves the scores as they are (`layer_moving`). (Starting new rows from the old rows' mean,
+    from their distribution or from their former out-of-vocabulary bucket did not improve the simulated store's next day
+    after any number of steps.)
 
     Args:
       model: The model, as initialized.
@@ -104,7 +104,7 @@ def warm_start(
 def _state_settings(model: WideDeep, training: settings.Training) -> dict[str, Any]:
     """The settings that are needed to decide whether the saved state can be carried over."""
     return {
-        **{name: getattr(model.settings, name) for name in _LAYER_SETTINGS},
+        **{name: getattr(model.settings, name) for name in LAYER_SETTINGS},
         "hidden_units": list(model.settings.hidden_units),
         "wide_optimizer": dataclasses.asdict(training.wide_optimizer),
         "deep_optimizer": dataclasses.asdict(training.deep_optimizer),
@@ -128,6 +128,8 @@ class _Carrier:
             if f.name in meanings and meanings[f.name] != ("" if f.derive is None else f.derive.meaning)
         )
         self._with_slots: set[str] = set()
+        self._zero_columns: dict[str, range] = {}  # by table: the columns that are 0 in the carried rows
+        self._new_moments = NewMoments(DEEP_OPTIMIZERS[training.deep_optimizer.name])
         self._not_transferred: list[str] = []
 
     def carry(self, transform_state: TransformState, base_model: str) -> WarmStartReport:
@@ -148,6 +150,9 @@ class _Carrier:
             self._not_transferred.append(f"{name}: no longer in the model")
         dense = self._carry_dense()
         self._carry_step_count()
+        for table in self._model.embedding_tables:
+            if not reports[table.name].kept:
+                self._new_moments.in_new_table(self._optimizers.slots(self._model.table_weights[table.name]))
         return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_transferred)))
 
     def _carry_table(
@@ -181,47 +186,63 @@ class _Carrier:
         if match.why:
             self._not_transferred.append(f"{table.name}: {match.why}")
         self._carry_rows(table.name, variable, old.variable, match)
-        norm = _norm(variable, np.append(match.new_rows, match.mean_for))
+        if match.num_transferred and old.variable.values.shape[1:] < tuple(variable.shape[1:]):
+            self._zero_columns[table.name] = range(old.variable.values.shape[1], table.width)
+        carried = np.append(match.new_rows, match.mean_for)
+        if table in self._model.embedding_tables and table.name in self._with_slots:
+            self._new_moments.in_table(table, self._optimizers.slots(variable), carried)
+        norm = _norm(variable, carried)
         kept, dropped = match.num_transferred, old_rows - match.used_rows.size
         return TableReport(kept, table.rows - kept, dropped, norm)
 
     def _carry_dense(self) -> tuple[str, ...]:
-        """Carries over the bias, and the dense layers in order until one does not fit."""
+        """Carries over the bias, and the hidden layers up to the first that is not in both models."""
         transferred = []
-        before, now = self._saved.settings, dataclasses.asdict(self._model.settings)
-        against = [] if self._training.warm_start_hidden_layers else ["`training.warm_start_hidden_layers` is false"]
-        against += [
-            f"`{name}` changed from {before[name]} to {now[name]}"
-            for name in _LAYER_SETTINGS
-            if before[name] != now[name]
-        ]
-        fits = not against
-        if against and self._model.hidden_layers is not None:
-            self._not_transferred.append(f"the dense layers: {'; '.join(against)}")
-        for name, variable in self._model.dense_variables.items():
+        if "bias" in self._saved.dense:
+            row = np.arange(1)
+            self._carry_rows("bias", self._model.bias, self._saved.dense["bias"], copied_rows(row, row))
+            transferred.append("bias")
+        layers = self._model.hidden_layers
+        if layers is None:
+            return tuple(transferred)
+        if self._training.warm_start_hidden_layers:
+            num_layers, against = common_layers(self._saved.settings, self._model.settings)
+        else:
+            num_layers, against = 0, ("the dense layers: `training.warm_start_hidden_layers` is false",)
+        self._not_transferred += against
+        for name, variable in layers.named_variables.items():
+            if int(name.split("/")[0].rsplit("_")[1]) >= num_layers:
+                continue
             old = self._saved.dense.get(name)
             if old is None:
                 self._not_transferred.append(f"{name}: not in the previous model")
-                fits = fits and name == "bias"
                 continue
-            if name == "dense_0/kernel":
-                ends = tuple(old.values.shape[1:]), tuple(variable.shape[1:])
-                match = match_blocks(self._saved.layout, tuple(self._model.layout), self._derived_anew)
-                if fits and match.why:
-                    self._not_transferred.append(f"{name}: {match.why}")
-            else:
-                ends = tuple(old.values.shape), tuple(variable.shape)
-                rows = np.arange(1 if name == "bias" else old.values.shape[0])
-                match = copied_rows(rows, rows)
-            if name != "bias" and fits and ends[0] != ends[1]:
-                self._not_transferred.append(
-                    f"{name} and the layers above: the widths changed from {ends[0]} to {ends[1]}"
-                )
-                fits = False
-            if fits or name == "bias":
-                self._carry_rows(name, variable, old, match)
-                transferred.append(name)
+            self._carry_layer_variable(name, variable, old)
+            transferred.append(name)
         return tuple(transferred)
+
+    def _carry_layer_variable(self, name: str, variable: tf.Variable, old: SavedVariable) -> None:
+        if name == "dense_0/kernel":
+            match = match_blocks(self._saved.layout, tuple(self._model.layout), self._derived_anew)
+            if match.why:
+                self._not_transferred.append(f"{name}: {match.why}")
+            silent = np.setdiff1d(np.arange(variable.shape[0]), [*match.new_rows, *self._inputs_that_start_at_zero()])
+        else:
+            rows = np.arange(min(old.values.shape[0], variable.shape[0]))
+            match = copied_rows(rows, rows)
+            silent = np.arange(rows.size, variable.shape[0] if variable.shape.rank > 1 else rows.size)
+        variable.assign(carried_weights(variable.numpy(), read(old.values), match, silent))
+        for slot_name, slot in self._slots_to_carry(name, variable, old, match).items():
+            slot.assign(carried_state(slot.numpy(), read(old.slots[slot_name]), match))
+
+    def _inputs_that_start_at_zero(self) -> list[int]:
+        """The first layer's inputs from an embedding's new columns: with weights of 0 too, neither would learn."""
+        inputs, start = [], 0
+        for block in self._model.layout:
+            columns = self._zero_columns.get(f"embedding/{block.vocabulary}", range(0))
+            inputs += [start + column for column in columns]
+            start += block.width
+        return inputs
 
     def _carry_step_count(self) -> None:
         """Carries over the deep optimizer's step count if all trained variables of the hidden layers have their state.
@@ -239,17 +260,24 @@ class _Carrier:
         if self._saved.settings["deep_optimizer"]["name"] == name and DEEP_OPTIMIZERS[name].counts_steps:
             self._not_transferred.append(f"{name.capitalize()}'s step count: not all hidden layers were carried")
 
-    def _carry_rows(self, name: str, variable: tf.Variable, old: SavedVariable, match: RowMatch) -> None:
+    def _slots_to_carry(
+        self, name: str, variable: tf.Variable, old: SavedVariable, match: RowMatch
+    ) -> dict[str, tf.Variable]:
+        """The slots of a variable if the previous optimizer had the same ones; else none, and says so."""
         slots = self._optimizers.slots(variable)
-        same_slots = slots.keys() == old.slots.keys()
-        if not same_slots:
+        if slots.keys() != old.slots.keys():
             self._not_transferred.append(f"{name}'s optimizer state: the optimizer changed")
-        move_rows(variable, old.values, match)
-        for slot_name, slot in slots.items() if same_slots else ():
-            move_rows(slot, old.slots[slot_name], match)
-        if same_slots and match.num_transferred:
+            return {}
+        if match.num_transferred:
             self._with_slots.add(name)
-        is_ftrl = same_slots and "linear" in slots
+        return slots
+
+    def _carry_rows(self, name: str, variable: tf.Variable, old: SavedVariable, match: RowMatch) -> None:
+        move_rows(variable, old.values, match)
+        slots = self._slots_to_carry(name, variable, old, match)
+        for slot_name, slot in slots.items():
+            move_rows(slot, old.slots[slot_name], match, new_columns="mean")
+        is_ftrl = "linear" in slots
         if is_ftrl and (self._ftrl_changed or match.mean_for.size):
             ftrl = self._training.wide_optimizer
             if name == "bias":

@@ -9,7 +9,7 @@ import tensorflow as tf
 from trainer.warm_start import array_files
 from trainer.warm_start.array_files import InMemory
 from trainer.warm_start.row_matching import RowMatch, copied_rows, no_rows
-from trainer.warm_start.row_moving import move_rows
+from trainer.warm_start.row_moving import NewColumns, fill_rows, mean_row, move_rows
 
 #: Row i is [10 i, 10 i + 1].
 OLD = (10 * np.arange(5)[:, None] + np.arange(2)).astype(np.float32)
@@ -22,9 +22,9 @@ def _blocks(block_rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(array_files, "_BLOCK_BYTES", block_rows * OLD.itemsize * 2)
 
 
-def moved(values: np.ndarray, old: np.ndarray, match: RowMatch) -> object:
+def moved(values: np.ndarray, old: np.ndarray, match: RowMatch, new_columns: NewColumns = "zero") -> object:
     variable = tf.Variable(values.astype(np.float32))
-    move_rows(variable, InMemory(old.astype(np.float32)), match)
+    move_rows(variable, InMemory(old.astype(np.float32)), match, new_columns)
     return variable.numpy().tolist()
 
 
@@ -47,10 +47,19 @@ def test_groups_start_from_their_mean() -> None:
     assert moved(np.full(5, -1), OLD[:, 0], match) == [row[0] for row in expected]
 
 
-def test_columns_of_one_width_only_are_left() -> None:
+def test_new_columns_are_zero_or_the_row_s_mean() -> None:
     match = copied_rows(np.array([0, 1]), np.array([3, 0]))
-    assert moved(np.full((3, 3), -1), OLD, match) == [[30, 31, -1], [0, 1, -1], [-1, -1, -1]]
-    assert moved(np.full((2, 1), -1), OLD, match) == [[30], [0]]
+    assert moved(np.full((3, 3), -1), OLD, match) == [[30, 31, 0], [0, 1, 0], [-1, -1, -1]]
+    assert moved(np.full((3, 4), -1), OLD, match, "mean") == [[30, 31, 30.5, 30.5], [0, 1, 0.5, 0.5], [-1, -1, -1, -1]]
+    assert moved(np.full((2, 1), -1), OLD, match, "mean") == [[30], [0]]
+
+
+def test_rows_are_filled_with_the_mean_of_others() -> None:
+    variable = tf.Variable(OLD)
+    mean = mean_row(variable, np.array([0, 3, 4]))
+    assert mean.tolist() == [pytest.approx(70 / 3), pytest.approx(73 / 3)]
+    fill_rows(variable, np.array([1, 4, 2]), np.array([5, 6], np.float32))
+    assert variable.numpy().tolist() == [[0, 1], [5, 6], [5, 6], [30, 31], [5, 6]]
 
 
 def test_a_scalar_is_a_row() -> None:

@@ -169,11 +169,10 @@ def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, bas
 
     config = with_features(change, crosses=[])
     new = build(config, OLD, seed=3)
-    cold_kernel = new.model.dense_variables["dense_0/kernel"].numpy()
     report = start(new, base)
     before, now = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (old, new))
     # Before: app 0-3, installed 4-7, price 8-9, country 10-13. Now: age 0-1, country 2-5, app 6-9, installed 10-13.
-    np.testing.assert_array_equal(now[:2], cold_kernel[:2])
+    np.testing.assert_array_equal(now[:2], 0.0)
     np.testing.assert_array_equal(now[2:6], before[10:14])
     np.testing.assert_array_equal(now[6:14], before[0:8])
     assert "dense_0/kernel: new inputs ['age']; inputs gone ['price']" in report.not_carried
@@ -181,17 +180,16 @@ def test_an_added_and_a_removed_feature_keep_the_others_inputs(old: Trained, bas
     assert report.dense[-1] == "dense_2/kernel"
 
 
-def test_an_input_that_means_something_else_starts_cold(old: Trained, base: str) -> None:
+def test_an_input_that_means_something_else_starts_without_effect(old: Trained, base: str) -> None:
     # `installed` is now summed instead of averaged; the other inputs keep their rows of the first layer.
     combiner = "sum" if make_config().model.list_combiner != "sum" else "mean"
     new = build(
         make_config(model={"embedding_dim": 4, "hidden_units": [16, 8], "list_combiner": combiner}), OLD, seed=3
     )
-    cold = new.model.dense_variables["dense_0/kernel"].numpy()
     report = start(new, base)
     before, now = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (old, new))
     np.testing.assert_array_equal(now[0:4], before[0:4])
-    np.testing.assert_array_equal(now[4:8], cold[4:8])
+    np.testing.assert_array_equal(now[4:8], 0.0)
     np.testing.assert_array_equal(now[8:14], before[8:14])
     assert "dense_0/kernel: new inputs ['installed']; inputs gone ['installed']" in report.not_carried
 
@@ -235,9 +233,9 @@ def test_rows_of_a_feature_whose_derive_changed_start_cold(tmp_path: Path, befor
     for table, initial in cold.model.table_weights.items():
         expected = initial.numpy() if table in anew else np.full(initial.shape, 2.0)
         np.testing.assert_array_equal(new.model.table_weights[table].numpy(), expected, err_msg=table)
-    kernel, initial = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (new, cold))
+    kernel = new.model.dense_variables["dense_0/kernel"].numpy()
     np.testing.assert_array_equal(kernel[:10], 2.0)  # app, installed and price
-    np.testing.assert_array_equal(kernel[10:], initial[10:])
+    np.testing.assert_array_equal(kernel[10:], 0.0)
 
 
 def test_an_embedding_starts_cold_if_any_feature_that_shares_it_is_derived_anew(tmp_path: Path) -> None:
@@ -259,11 +257,38 @@ def test_another_form_of_the_same_part_is_no_change(tmp_path: Path) -> None:
     assert start(build(derived("month", form="epoch_seconds"), OLD), save(old, tmp_path)).not_carried == ()
 
 
-def test_layers_of_another_width_start_cold(base: str) -> None:
-    new = build(make_config(model={"embedding_dim": 4, "hidden_units": [16, 9]}), OLD)
+@pytest.mark.parametrize(("layer", "units", "before_units"), [(0, [20, 8], 16), (1, [16, 10], 8)])
+def test_new_units_are_carried_with_the_old_ones(
+    old: Trained, base: str, layer: int, units: list[int], before_units: int
+) -> None:
+    config = make_config(model={"embedding_dim": 4, "hidden_units": units})
+    new, cold = build(config, OLD, seed=3), build(config, OLD, seed=3)
     report = start(new, base)
+    added = units[layer] - before_units
+    assert report.not_carried == (f"dense_{layer}: {added} units are new, besides {before_units} that are carried",)
+    assert report.dense == tuple(old.model.dense_variables)
+    before, now, initial = (t.model.dense_variables for t in (old, new, cold))
+    name, above = f"dense_{layer}/kernel", f"dense_{layer + 1}/kernel"
+    np.testing.assert_array_equal(now[name].numpy()[:, :before_units], before[name].numpy())
+    np.testing.assert_array_equal(now[name].numpy()[:, before_units:], initial[name].numpy()[:, before_units:])
+    np.testing.assert_array_equal(now[above].numpy()[:before_units], before[above].numpy())
+    np.testing.assert_array_equal(now[above].numpy()[before_units:], 0.0)
+
+
+def test_fewer_units_and_the_layers_above_start_cold(base: str) -> None:
+    report = start(build(make_config(model={"embedding_dim": 4, "hidden_units": [16, 5]}), OLD), base)
     assert report.dense == ("bias", "dense_0/kernel", "dense_0/bias")
-    assert report.not_carried == ("dense_1/kernel and the layers above: the widths changed from (16, 8) to (16, 9)",)
+    assert report.not_carried == ("dense_1 and the layers above: the number of units fell from 8 to 5",)
+
+
+@pytest.mark.parametrize("units", [[16], [16, 8, 4]])
+def test_layers_above_the_last_common_one_start_cold(base: str, units: list[int]) -> None:
+    report = start(build(make_config(model={"embedding_dim": 4, "hidden_units": units}), OLD), base)
+    common = min(2, len(units))
+    assert report.dense == ("bias", *(f"dense_{i}/{part}" for i in range(common) for part in ("kernel", "bias")))
+    assert report.not_carried == (
+        f"dense_{common} and the layers above: the number of hidden layers changed from 2 to {len(units)}",
+    )
 
 
 def test_another_activation_and_batch_normalization_start_the_layers_cold(base: str) -> None:
@@ -307,7 +332,7 @@ def test_of_another_embedding_width_the_columns_of_both_are_carried(
     report = start(new, base)
     now, before, initial = (t.model.table_weights["embedding/app"].numpy() for t in (new, old, cold))
     np.testing.assert_array_equal(now[:, :common], before[:, :common])
-    np.testing.assert_array_equal(now[:, common:], initial[:, common:])
+    np.testing.assert_array_equal(now[:, common:], 0.0)
     # Inputs of both models: app, installed, price, country; each except the price is as wide as the embedding.
     now, before, initial = (t.model.dense_variables["dense_0/kernel"].numpy() for t in (new, old, cold))
     for block, old_block in ((0, 0), (width, 4), (2 * width + 2, 10)):
@@ -350,7 +375,7 @@ def test_adagrads_step_count_is_not_adams(tmp_path: Path) -> None:
     assert int(new.optimizers.deep.iterations) == 0  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("change", [{"hidden_units": [16, 9]}, {"activation": "tanh"}])
+@pytest.mark.parametrize("change", [{"hidden_units": [16, 5]}, {"activation": "tanh"}])
 def test_layers_without_moments_take_adams_first_steps(tmp_path: Path, change: dict[str, Any]) -> None:
     """Adam's first step is the learning rate; of cold moments at a step count of 50 it would be 0.7 times that."""
     model, training = {"embedding_dim": 4, "hidden_units": [16, 8]}, {"deep_optimizer": {"name": "adam"}}
