@@ -116,6 +116,17 @@ class RunReport:
         spans = ("span " if len(self.missing_spans) == 1 else "spans ") + ", ".join(map(str, self.missing_spans))
         return f"the window (ingestion.window_spans) lacks {spans}; the run's log says why"
 
+    @property
+    def never_trained_words(self) -> str:
+        """A sentence about the impressions of the span that no run trains on; empty if there are none."""
+        number = self.counts.unknown_labels
+        if not number or self.late is not None:
+            return ""
+        return (
+            f"no run trains on the {number:,} impressions of the span's last sources.installs.attribution_seconds, "
+            "whose labels are not known yet; with sources.installs.late_labels: true the next span completes them"
+        )
+
     @classmethod
     def skipped(cls, span: int, gate: str, reason: str) -> RunReport:
         """Returns the report of a run that a gate stopped on the span's data."""

@@ -96,8 +96,10 @@ def _p99(measured: Measurements) -> str:
 
 
 def warnings(run_result: RunResult) -> Iterator[str]:
-    """Yields a sentence for each warning of the run; none is left out."""
+    """Yields a sentence for each warning of the run; what stays the same is said with the first model only."""
     yield from run_result.counts.warnings
+    if run_result.never_trained_words and not run_result.training.warm_started_from:  # once, with the first model
+        yield run_result.never_trained_words
     for finding in run_result.data_findings:
         if finding.severity in _WARNINGS:
             yield finding.sentence

@@ -58,7 +58,11 @@ def _ingestion_rows(run_result: RunResult) -> Iterator[Row]:
         yield f"  {source}", _table_rows(run_result, source)
     yield "examples", ", ".join(f"{number:,} {split}" for split, number in sorted(counts.num_examples.items()))
     if counts.unknown_labels:
-        yield "  left out", f"{counts.unknown_labels:,} impressions, the last ones, whose labels are not known yet"
+        words = ", and no run trains on them" if run_result.never_trained_words else ""
+        yield (
+            "  left out",
+            f"{counts.unknown_labels:,} impressions, the last ones, whose labels are not known yet{words}",
+        )
 
 
 def _late_rows(run_result: RunResult) -> Iterator[Row]:

@@ -61,7 +61,9 @@ def _steps(run: Run, counts: Counts) -> Iterator[tuple[str, int, str]]:
     if counts.num_rejected:
         yield "rejected", counts.num_rejected, f"{numbers.share(counts.num_rejected, read)} of the impressions"
     if counts.unknown_labels:
-        yield "label not known", counts.unknown_labels, "left out: the last impressions, whose labels may still come"
+        words = ", and no run trains on them" if run.report.never_trained_words else ""
+        words = f"left out: the last impressions, whose labels may still come{words}"
+        yield "label not known", counts.unknown_labels, words
     for split in sorted(counts.num_examples, reverse=True):
         positives = counts.labels[split].get("1", 0)
         whole = counts.num_examples[split]

@@ -13,6 +13,7 @@ from components.evaluation.metrics.paired import PairedDifference
 from components.gate_records import Finding
 from components.infra_validation.verdict import Comparison, Latency, Measurements, Verdict
 from components.ingestion.counts import Counts
+from components.late_labels.counts import LateCounts
 from components.quality_gate.inputs import ReferenceResult
 from pipeline.report.console.headline import headline
 from tests.documented_outputs import shape_of
@@ -100,6 +101,19 @@ def test_rows_long_after_the_end_of_the_logs_are_a_warning() -> None:
     counts = Counts(span=1, read={"impressions": 400, "installs": 20}, after_end={"impressions": 2})
     (warning,) = [line for line in lines(1, counts=counts, width=1000) if line.startswith("warning")]
     assert warning.startswith("warning 2 of 400 rows of `impressions` have a time after the end of the logs by more ")
+
+
+def test_impressions_that_no_run_trains_on_are_a_warning_once() -> None:
+    """With the first model; later ones start warm."""
+    counts, sentence = Counts(span=1, unknown_labels=1204), "no run trains on the 1,204 impressions of the span's last "
+
+    def warned(**more: Any) -> bool:
+        return any(line.startswith(f"warning {sentence}") for line in lines(1, width=1000, **more))
+
+    assert warned(counts=counts)
+    assert not warned(counts=counts, late=LateCounts(span=0, not_ingested=1))
+    assert not warned(counts=Counts(span=1))
+    assert not warned(counts=counts, training=dataclasses.replace(run_result().training, warm_started_from="models/2"))
 
 
 def test_no_warning_is_cut_or_left_out() -> None:

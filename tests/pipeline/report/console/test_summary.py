@@ -33,6 +33,13 @@ def test_rows_of_several_lines_are_named() -> None:
     assert "apps 10 read" in lines
 
 
+def test_impressions_that_no_run_trains_on_are_named() -> None:
+    counts = Counts(span=1, unknown_labels=40)
+    words = "left out 40 impressions, the last ones, whose labels are not known yet"
+    assert f"{words}, and no run trains on them" in lines_of(TRAINING, counts=counts)
+    assert words in lines_of(TRAINING, counts=counts, late=LATE)
+
+
 def test_a_window_that_lacks_a_span_is_named() -> None:
     lines = lines_of(TRAINING, spans=(3, 1), missing_spans=(2,))
     assert "window the window (ingestion.window_spans) lacks span 2; the run's log says why" in lines
