@@ -157,9 +157,8 @@ def train_versions(
         prepared.train()
         measured.append(score(prepared, rows))
         base_model = str(serving_model_dir(folder / str(number)))
-        save_warm_start(
-            prepared.model, prepared.optimizers, day.config.spec, training, prepared.transform_state, base_model
-        )
+        trained = (prepared.model, prepared.optimizers, day.config.spec, prepared.config.training)
+        save_warm_start(*trained, prepared.transform_state, base_model)
     return measured
 
 

@@ -66,8 +66,7 @@ def sized(training: settings.Training, num_examples: int) -> settings.Training:
         # A gradient is that of a batch's mean loss, to which an example adds (score - label) / batch size. With the
         # same accumulator for all batch sizes, a weight that few examples have would move the less, the larger the
         # batch. With this one, its first example moves it by learning rate · d / √(1 + d²), d = label - score, for any
-        # batch, without λ1, λ2 and β and with the power -0.5. The rows that a warm start carries keep the accumulators
-        # of the batch size that they were trained with.
+        # batch, without λ1, λ2 and β and with the power -0.5. A warm start scales the accumulators that it carries.
         ftrl = dataclasses.replace(ftrl, initial_accumulator=batch_size**-2)
     return dataclasses.replace(
         training, batch_size=batch_size, num_epochs=num_epochs, patience=patience, wide_optimizer=ftrl

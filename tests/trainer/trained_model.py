@@ -106,12 +106,11 @@ def features_of(rng: np.random.Generator, tokens: Vocabularies, vocabularies: Vo
 
 def save(trained: Trained, directory: Path) -> str:
     serving_model_dir = str(directory / "Format-Serving")
-    config = trained.config
-    save_warm_start(
-        trained.model, trained.optimizers, config.spec, config.training, trained.transform_state, serving_model_dir
-    )
+    spec, training = trained.config.spec, sized(trained.config.training, num_examples=8)
+    save_warm_start(trained.model, trained.optimizers, spec, training, trained.transform_state, serving_model_dir)
     return serving_model_dir
 
 
 def start(trained: Trained, base: str | None) -> WarmStartReport:
-    return warm_start(trained.model, trained.optimizers, trained.config.training, trained.transform_state, base)
+    training = sized(trained.config.training, num_examples=8)
+    return warm_start(trained.model, trained.optimizers, training, trained.transform_state, base)

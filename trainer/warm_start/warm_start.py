@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 from trainer.optimizers import DEEP_OPTIMIZERS, JointOptimizer, ftrl_linear
 from trainer.transform_output.state import TransformState
 from trainer.warm_start.array_files import OfVariable, block_rows, read
+from trainer.warm_start.batch_units import in_batches_of
 from trainer.warm_start.files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
 from trainer.warm_start.layer_moving import LAYER_SETTINGS, carried_state, carried_weights, common_layers
 from trainer.warm_start.new_moments import NewMoments
@@ -39,7 +40,7 @@ def save_warm_start(
       model: The trained model.
       optimizers: Its optimizers.
       spec: Its features.
-      training: The optimizers' settings.
+      training: The settings, `sized`.
       transform_state: The vocabularies and boundaries that its rows represent.
       serving_model_dir: The SavedModel's folder, `<model uri>/Format-Serving`.
     """
@@ -74,17 +75,15 @@ def warm_start(
     """Overwrites a cold model's weights and optimizer state with the previous model's, wherever they match.
 
     Rows are matched by what they represent (`row_matching`). Each row is carried over together with its optimizer
-    state, so that the first step moves it no more than another step of the previous training would. FTRL's state is not
-    scaled to another batch size: a row of k examples has an accumulator of about k / (previous batch size)², so with
-    larger batches it moves less than a new row does. A table's rows that do not match keep their cold start; what is
-    new in the hidden layers leaves the scores as they are (`layer_moving`). (Starting new rows from the old rows' mean,
-    from their distribution or from their former out-of-vocabulary bucket did not improve the simulated store's next day
-    after any number of steps.)
+    state, scaled to the new batch size (`batch_units`), so that the first step moves it no more than another step of
+    the previous training would. A table's rows that do not match keep their cold start; what is new in the hidden
+    layers leaves the scores as they are (`layer_moving`). (Starting new rows from the old rows' mean, from their
+    distribution or from their former out-of-vocabulary bucket did not improve the simulated store's next day.)
 
     Args:
       model: The model, as initialized.
       optimizers: Its optimizers.
-      training: The settings.
+      training: The settings, `sized`.
       transform_state: The vocabularies and boundaries that the new model's rows represent.
       base_model: The previous model's SavedModel folder, or None.
 
@@ -106,6 +105,7 @@ def _state_settings(model: WideDeep, training: settings.Training) -> dict[str, A
     return {
         **{name: getattr(model.settings, name) for name in LAYER_SETTINGS},
         "hidden_units": list(model.settings.hidden_units),
+        "batch_size": training.batch_size,
         "wide_optimizer": dataclasses.asdict(training.wide_optimizer),
         "deep_optimizer": dataclasses.asdict(training.deep_optimizer),
     }
@@ -117,7 +117,8 @@ class _Carrier:
     def __init__(
         self, model: WideDeep, optimizers: JointOptimizer, training: settings.Training, saved: SavedState
     ) -> None:
-        self._model, self._optimizers, self._saved, self._training = model, optimizers, saved, training
+        self._model, self._optimizers, self._training = model, optimizers, training
+        self._saved, scaled = in_batches_of(saved, training)
         rates = ("learning_rate", "learning_rate_power", "l1", "l2", "beta")
         before, now = saved.settings["wide_optimizer"], dataclasses.asdict(training.wide_optimizer)
         self._ftrl_changed = any(before[name] != now[name] for name in rates)
@@ -130,7 +131,8 @@ class _Carrier:
         self._with_slots: set[str] = set()
         self._zero_columns: dict[str, range] = {}  # by table: the columns that are 0 in the carried rows
         self._new_moments = NewMoments(DEEP_OPTIMIZERS[training.deep_optimizer.name])
-        self._not_transferred: list[str] = []
+        self._not_transferred = list(scaled)
+        self._rebuilds_z = self._ftrl_changed or bool(scaled)
 
     def carry(self, transform_state: TransformState, base_model: str) -> WarmStartReport:
         if self._ftrl_changed:
@@ -197,9 +199,8 @@ class _Carrier:
 
     def _carry_dense(self) -> tuple[str, ...]:
         """Carries over the bias, and the hidden layers up to the first that is not in both models."""
-        transferred = []
+        transferred, row = [], np.arange(1)
         if "bias" in self._saved.dense:
-            row = np.arange(1)
             self._carry_rows("bias", self._model.bias, self._saved.dense["bias"], copied_rows(row, row))
             transferred.append("bias")
         layers = self._model.hidden_layers
@@ -278,13 +279,13 @@ class _Carrier:
         for slot_name, slot in slots.items():
             move_rows(slot, old.slots[slot_name], match, new_columns="mean")
         is_ftrl = "linear" in slots
-        if is_ftrl and (self._ftrl_changed or match.mean_for.size):
+        if is_ftrl and (self._rebuilds_z or match.mean_for.size):
             ftrl = self._training.wide_optimizer
             if name == "bias":
                 ftrl = dataclasses.replace(ftrl, l1=0.0, l2=0.0)
             weights, accumulator, linear = (v.numpy() for v in (variable, slots["accumulator"], slots["linear"]))
             rebuilt = ftrl_linear(weights, accumulator, ftrl, linear)
-            rows = match.mean_for if not self._ftrl_changed else ...
+            rows = ... if self._rebuilds_z else match.mean_for
             linear = np.array(linear)
             linear[rows] = rebuilt[rows]
             slots["linear"].assign(linear)

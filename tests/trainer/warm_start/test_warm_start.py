@@ -97,7 +97,7 @@ def test_the_first_step_shrinks_nothing_it_does_not_read(config: Config, tmp_pat
 
 def test_other_ftrl_settings_leave_the_weights_where_they_are(old: Trained, base: str) -> None:
     other = {"learning_rate": 0.2, "l1": 0.1, "l2": 0.1, "beta": 2.0}
-    config = make_config(training={**OPTIMIZERS, "wide_optimizer": other})
+    config = make_config(training={**OPTIMIZERS, "batch_size": 32, "wide_optimizer": other})
     new = build(config, OLD)
     report = start(new, base)
     assert report.not_carried == ("FTRL's settings changed: its z was rebuilt so that it holds the carried weights",)
@@ -301,7 +301,7 @@ def test_another_activation_and_batch_normalization_start_the_layers_cold(base: 
 
 
 def test_hidden_layers_can_be_left_out(old: Trained, base: str) -> None:
-    config = make_config(training={**OPTIMIZERS, "warm_start_hidden_layers": False})
+    config = make_config(training={**OPTIMIZERS, "batch_size": 32, "warm_start_hidden_layers": False})
     new, cold = build(config, OLD, seed=3), build(config, OLD, seed=3)
     report = start(new, base)
     assert report.dense == ("bias",)
