@@ -108,6 +108,7 @@ def config_of(
             "training": {
                 "batch_size": 128,
                 "num_epochs": num_epochs,
+                "patience": 0,
                 "wide_optimizer": {"learning_rate": 0.1, "initial_accumulator": 0.001, "l1": 0.001},
                 "deep_optimizer": {"name": "adagrad", "learning_rate": 0.02, "initial_accumulator": 0.000001},
             },

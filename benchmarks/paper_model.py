@@ -20,7 +20,7 @@ NUM_CATEGORICAL = 36
 NUM_NUMERIC = 20
 NUM_CROSSES = 8
 
-MODEL = settings.Model(embedding_dim=32, hidden_units=(1024, 512, 256))
+MODEL = settings.Model(embedding_dim=32, hidden_units=(1024, 512, 256), dropout=0.0)
 _CATEGORICAL = tuple(f"category_{i:02}" for i in range(NUM_CATEGORICAL))
 _NUMERIC = tuple(f"number_{i:02}" for i in range(NUM_NUMERIC))
 

@@ -22,6 +22,7 @@ from rich.table import Table
 from pipeline.cli.display import console_for
 from trainer.optimizers import JointOptimizer
 from trainer.training.step import train_step
+from trainer.training_size import sized
 from trainer.wide_deep.model import WideDeep
 from transform.config import settings
 from transform.feature import Feature, Vocabulary
@@ -62,9 +63,10 @@ class Times:
 def make_step(rows: int, distinct_ids: int, batch_size: int, hidden_units: Sequence[int]) -> Step:
     """Returns a step of a model with `rows` rows per table, on ids drawn uniformly from `distinct_ids` spread rows."""
     feature = Feature(name=_FEATURE, side="item", kind="categorical", vocabulary=Vocabulary())
-    architecture = settings.Model(embedding_dim=32, hidden_units=tuple(hidden_units))
+    architecture = settings.Model(embedding_dim=32, hidden_units=tuple(hidden_units), dropout=0.0)
     model = WideDeep(FeatureSpec(features=(feature,)), architecture, {_FEATURE: rows - 1})
-    optimizers = JointOptimizer(model, settings.Training(wide_optimizer=settings.Ftrl(l1=0.001)))
+    ftrl = settings.Ftrl(learning_rate=0.05, l1=0.001, initial_accumulator=0.1)
+    optimizers = JointOptimizer(model, sized(settings.Training(wide_optimizer=ftrl), batch_size))
     rng = np.random.default_rng(1)
     ids = rng.integers(distinct_ids, size=(NUM_BATCHES, batch_size)) * (rows // distinct_ids)
     labels = rng.integers(2, size=(NUM_BATCHES, batch_size)).astype(np.float32)

@@ -48,7 +48,11 @@ NUM_TURNS = 2
 NUM_PASSES = 3
 #: Small compared with the examples, so that a pass is mostly training; filling it costs as much per example as reading.
 SHUFFLE_BUFFER = 8_192
-TRAINING = settings.Training(shuffle_buffer_size=SHUFFLE_BUFFER, wide_optimizer=settings.Ftrl(l1=0.001))
+TRAINING = settings.Training(
+    shuffle_buffer_size=SHUFFLE_BUFFER,
+    wide_optimizer=settings.Ftrl(learning_rate=0.05, l1=0.001, initial_accumulator=0.1),
+    deep_optimizer=settings.DeepOptimizer(name="adam", learning_rate=0.001),
+)
 #: Environment that makes glibc put large arrays into huge pages: rows all over a table then need fewer page walks.
 HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 

@@ -78,6 +78,7 @@ class Expected:
 EXPECTED = (
     Expected(r"wdr simulate ", r"^day 1: [\d,]+ impressions, [\d,]+ installs$"),
     Expected(r"wdr (check|models|gc) .*--json$", r"^  \"schema_version\": 1$"),
+    Expected(r"wdr check .*--effective$", r"^name: \w+$"),
     Expected(r"wdr check .*--data ", r"^\S+ is valid; span \d+$"),
     Expected(r"wdr run-node ", r"^data_gate: \d+\.\d s$"),
     Expected(r"WDR_DATA=.*/run.sh", r"^span 9 is skipped; .*no impressions for span 9", code=99),

@@ -31,6 +31,7 @@ OTHER_JSON = {
     "components/statistics/component.py": "execution properties with names of splits",
     "components/trainer_component.py": "the Trainer's `custom_config`",
     "components/transform_executor/executor.py": "the Transform's `custom_config`",
+    "pipeline/check/defaults.py": "the config of a version, of any release",
     "pipeline/cli/ranking.py": "an argument",
     "pipeline/compile/airflow_dag.py": "the topology: Airflow's environment has none of this project's modules",
     "pipeline/compile/compiled.py": "the code that a topology of any release was compiled with",
@@ -41,7 +42,7 @@ OTHER_JSON = {
     "serving/ranking_client/settings.py": "the client's settings: its wheel has no validator of documents",
     "transform/config/tuning.py": "a value of the Tuner",
     "trainer/warm_start/files.py": "the index of warm-start files",
-    "transform/config/config.py": "the config of a version, of any release, whose old keys are renamed first",
+    "transform/config/component_settings.py": "the config of a version, of any release since 0.2.0",
     "transform/documents.py": "every document: this is the validator",
 }
 

@@ -161,7 +161,8 @@ def make_deep_optimizer(
       deep: The settings.
       learning_rate: Returns a step's α; None uses the settings' learning rate for all steps.
     """
-    return DEEP_OPTIMIZERS[deep.name].make(learning_rate or deep.learning_rate, deep)
+    rate = learning_rate or sized_value(deep.learning_rate, "deep_optimizer.learning_rate")
+    return DEEP_OPTIMIZERS[deep.name].make(rate, deep)
 
 
 class JointOptimizer:

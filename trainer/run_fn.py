@@ -9,6 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_transform as tft
+from pydantic import TypeAdapter
 
 from trainer.explanations.wide_weights import non_zero_rows, to_markdown
 from trainer.rank_export.catalog import read_items
@@ -22,7 +23,7 @@ from trainer.training.progress import log_stage
 from trainer.training.report import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, TrainingReport
 from trainer.training.setup import TrainingSetup, prepare, resumable_folder
 from trainer.warm_start.warm_start import save_warm_start
-from transform.config.component_settings import TrainerSettings
+from transform.config.component_settings import TrainerSettings, TrainingSettings
 from transform.config.tuning import decoded, with_values
 from transform.files.records import CATALOG_KEY
 from transform.files.reference_scores import write_reference_scores
@@ -85,6 +86,7 @@ def _report(
     model, warm_start_report = prepared.model, prepared.warm_start_report
     return TrainingReport(
         tuned=tuned,
+        settings=TypeAdapter(TrainingSettings).dump_python(prepared.config, mode="json", include={"model", "training"}),
         num_steps=result.num_steps,
         num_examples=result.num_examples,
         num_withheld_examples=prepared.label_counts.withheld,

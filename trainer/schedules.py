@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer.training_size import sized_value
 from transform.config import settings
 
 
@@ -34,7 +35,7 @@ def learning_rate(deep: settings.DeepOptimizer, step: tf.Tensor, num_steps: int)
         "exponential": lambda: tf.pow(f, p),
     }[deep.schedule]()
     warmup = tf.minimum((done + 1) / max(deep.warmup_steps, 1), 1.0)
-    return deep.learning_rate * factor * warmup
+    return sized_value(deep.learning_rate, "deep_optimizer.learning_rate") * factor * warmup
 
 
 def for_training(

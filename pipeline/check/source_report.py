@@ -62,6 +62,7 @@ class CheckResult:
       joins: Keys without a row, one sentence for each table.
       values: Values that a window lacks, one sentence for each feature.
       training: Where the config leaves quality on the table, one sentence each.
+      defaults: The keys that are left out and mean something else than in the last release, in one sentence.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -72,6 +73,7 @@ class CheckResult:
     joins: Sequence[str]
     values: Sequence[str]
     training: Sequence[str]
+    defaults: Sequence[str] = ()
     schema_version: Literal[1] = 1
 
 

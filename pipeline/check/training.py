@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from pipeline.check.source_report import SourceReport
-from trainer.training_size import SMALLEST_BATCH
+from trainer.training_size import SMALLEST_BATCH, sized_value
 from transform.config.config import Config
-from transform.feature import IMPRESSIONS
+from transform.config.effective import effective_training
 
 #: With fewer steps than this, most weights are still near where they began.
 _FEWEST_STEPS = 500
@@ -20,29 +20,45 @@ _HIGHEST_ADAM_RATE = 0.01
 _MOST_INITIAL_EXAMPLES = 300
 
 
-def training_warnings(config: Config, reports: Sequence[SourceReport]) -> Iterator[str]:
-    """Yields a sentence for each setting of the training that probably costs quality.
-
-    Args:
-      config: The config.
-      reports: What `check_rows` found in the sources' first rows.
-    """
-    yield from _few_steps(config, next(report for report in reports if report.name == IMPRESSIONS))
-    deep = config.training.deep_optimizer
-    if deep.name == "adam" and deep.learning_rate > _HIGHEST_ADAM_RATE and config.model.parts != "wide":
+def training_warnings(config: Config) -> Iterator[str]:
+    """Yields a sentence for each rate or accumulator of the config with which a training probably learns little."""
+    deep = effective_training(config.training, bool(config.spec.count_encodings)).deep_optimizer
+    rate = sized_value(deep.learning_rate, "deep_optimizer.learning_rate")
+    if deep.name == "adam" and rate > _HIGHEST_ADAM_RATE and config.model.parts != "wide":
         yield (
-            f"Adam with a rate of {deep.learning_rate:g} hardly learns; rates from 0.0005 to 0.005 do "
+            f"Adam with a rate of {rate:g} hardly learns; rates from 0.0005 to 0.005 do "
             "(training.deep_optimizer.learning_rate)"
         )
     yield from _large_accumulator(config)
 
 
-def _few_steps(config: Config, report: SourceReport) -> Iterator[str]:
-    training, log = config.training, config.sources.impressions
-    if training.num_epochs is None or training.batch_size is None or not report.is_whole:
-        return
+def num_training_rows(config: Config, report: SourceReport) -> float | None:
+    """Estimates how many rows a run trains on.
+
+    Args:
+      config: The config.
+      report: What `check_rows` found in the impressions' first rows.
+
+    Returns:
+      The number; None if the impressions have more rows than were read.
+    """
+    if not report.is_whole:
+        return None
+    log = config.sources.impressions
     share = 1.0 if log.splits is not None or config.ingestion.split_by == "time" else 1 - config.ingestion.eval_fraction
-    num_rows = (report.num_rows - report.num_rejected) * share * config.ingestion.window_spans
+    return (report.num_rows - report.num_rejected) * share * config.ingestion.window_spans
+
+
+def few_steps(config: Config, num_rows: float | None) -> Iterator[str]:
+    """Yields a sentence if the training that the config asks for has few steps.
+
+    Args:
+      config: The config.
+      num_rows: How many rows it is trained on; None if it is not known.
+    """
+    training = config.training
+    if training.num_epochs is None or training.batch_size is None or num_rows is None:
+        return
     num_steps = round(training.num_epochs * num_rows / training.batch_size)
     if num_steps < _FEWEST_STEPS:
         yield (
@@ -63,6 +79,6 @@ def _large_accumulator(config: Config) -> Iterator[str]:
         yield (
             f"FTRL's initial accumulator of {ftrl.initial_accumulator:g} is the sum of {num_examples:,.0f} examples' "
             f"squared gradients{or_more}, in batches of {batch_size:,}{or_more}: weights of values with fewer examples "
-            "hardly move; with `initial_accumulator: null` it follows from the batch size "
+            "hardly move; left out, it follows from the batch size "
             "(training.wide_optimizer.initial_accumulator)"
         )

@@ -3,31 +3,59 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import AS_JSON, DATA, SPAN, print_document, quiet_imports, read_config
+from pipeline.cli.options import AS_JSON, SPAN, print_document, quiet_imports, read_config, read_keys
+
+if TYPE_CHECKING:
+    from transform.config.config import Config
 
 
 @click.command()
 @click.argument("config", type=click.Path())
-@DATA
+@click.option("--data", type=click.Path(exists=True, file_okay=False), help="The folder that holds the logs. Required.")
 @SPAN
 @click.option(
     "--rows", "max_rows", type=click.IntRange(min=1), default=100_000, help="Number of rows to read from each source."
 )
+@click.option(
+    "--effective",
+    "prints_effective",
+    is_flag=True,
+    help="Print the config with nothing left out, instead; it takes no --data.",
+)
 @AS_JSON
-def check(config: str, data: str, span: int | None, max_rows: int, as_json: bool) -> None:
+def check(
+    config: str, data: str | None, span: int | None, max_rows: int, prints_effective: bool, as_json: bool
+) -> None:
     """Read config and data and say what is wrong, before anything runs."""
+    if prints_effective and (data is not None or as_json):
+        raise click.UsageError("`--effective` cannot be combined with `--data` or `--json`")
+    if not prints_effective and data is None:
+        raise click.MissingParameter(param_type="option", param_hint="'--data'")
     loaded = read_config(config)
+    if data is None:
+        from transform.config.effective import effective_yaml
+
+        click.echo(effective_yaml(loaded), nl=False)
+    else:
+        _check(config, loaded, data, span, max_rows, as_json)
+
+
+def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: int, as_json: bool) -> None:
+    """Checks config and data, and prints what is found."""
     with quiet_imports():
         from components.ingestion.spans import resolve_span
         from pipeline.beam_options import check_beam
         from pipeline.check.columns import columns_of_no_row
+        from pipeline.check.defaults import changed_defaults
         from pipeline.check.rows import check_files, check_rows, one_label
         from pipeline.check.source_report import CheckResult, described
         from pipeline.check.spans import unmatched_joins, values_outside_windows
-        from pipeline.check.training import training_warnings
+        from pipeline.check.training import few_steps, num_training_rows, training_warnings
+        from transform.feature import IMPRESSIONS
     check_beam(loaded.beam)
     data_root = str(Path(data).absolute())
     found = resolve_span(loaded, data_root, span)
@@ -48,8 +76,12 @@ def check(config: str, data: str, span: int | None, max_rows: int, as_json: bool
         values = values_outside_windows(loaded, data_root, found, max_rows)
     for line in values:
         click.echo(f"values: {line}", err=as_json)
-    training = list(training_warnings(loaded, reports))
+    log = next(report for report in reports if report.name == IMPRESSIONS)
+    training = [*few_steps(loaded, num_training_rows(loaded, log)), *training_warnings(loaded)]
     for line in training:
         click.echo(f"training: {line}", err=as_json)
+    defaults = changed_defaults(loaded, read_keys(config))
+    for line in defaults:
+        click.echo(f"defaults: {line}", err=as_json)
     if as_json:
-        print_document(CheckResult(config, found.span, reports, columns, joins, values, training))
+        print_document(CheckResult(config, found.span, reports, columns, joins, values, training, defaults))

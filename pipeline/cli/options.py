@@ -62,6 +62,13 @@ def read_config(path: str) -> Config:
     return load_config(path)
 
 
+def read_keys(path: str) -> dict[str, Any]:
+    """Reads the keys that a config file has, as they are written."""
+    from transform.config.config_file import parse_yaml, read_text
+
+    return parse_yaml(read_text(path), path)
+
+
 def print_document(found: Any) -> None:
     """Prints what a command found as JSON: a dataclass with a `schema_version` (`transform.documents`)."""
     from transform.documents import Document

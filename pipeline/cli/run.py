@@ -23,6 +23,7 @@ from pipeline.cli.options import (
     WORKSPACE,
     needed_reason,
     read_config,
+    read_keys,
     uncollected_imports,
 )
 from pipeline.errors import first_line
@@ -106,6 +107,7 @@ def run(
         loaded = dataclasses.replace(loaded, beam=_merge_beam_options(beam_args))
     place, data_root = Workspace.at(workspace), str(Path(data).absolute())
     shown = _Shown(verbose, log_level, as_json)
+    _warn(config, loaded, place, as_json)
     if backfill is None:
         overruled = {"force_reason": reason if force_push else "", "accept_reason": reason if accept_span else ""}
         is_refused = _run_once(loaded, place, data_root, span, overruled, shown)
@@ -113,6 +115,18 @@ def run(
         is_refused = _backfill(loaded, place, data_root, backfill, shown)
     if is_refused and fail_if_refused:
         raise click.exceptions.Exit(REFUSED)
+
+
+def _warn(path: str, config: Config, place: Workspace, as_json: bool) -> None:
+    """Warns of settings as `wdr check` does; of changed defaults until a version is pushed that has them."""
+    from pipeline.check.defaults import changed_defaults, has_current_defaults
+    from pipeline.check.training import training_warnings
+
+    for line in training_warnings(config):
+        click.echo(f"training: {line}", err=as_json)
+    if not has_current_defaults(config, place):
+        for line in changed_defaults(config, read_keys(path)):
+            click.echo(f"defaults: {line}", err=as_json)
 
 
 def _merge_beam_options(args: tuple[str, ...]) -> Beam:
@@ -166,6 +180,7 @@ def _run_once(
             from absl import logging
 
             from components.model_store.versions import versions
+            from pipeline.check.training import few_steps
             from pipeline.nodes.settings import RunSettings
             from pipeline.outages import outage
             from pipeline.report.console.headline import headline
@@ -187,6 +202,8 @@ def _run_once(
         seconds = time.monotonic() - started
         report = place.reports / f"{run_id}.json"
         display.console.print(headline(run_result, serving, seconds, report))
+        for line in few_steps(config, run_result.training.num_examples):
+            display.console.print(f"training: {line}")
         if shown.verbose:
             display.console.print(summary(run_result))
     if shown.as_json:

@@ -16,6 +16,7 @@ from components.model_store.identity import is_same_model
 from components.model_store.manifest import Manifest, read_manifest
 from components.model_store.versions import version_path, versions
 from pipeline.registry.progressive import ProgressiveValidation
+from transform.config.component_settings import VERSION_KEY
 from transform.documents import CONFIG
 from transform.errors import InputError
 from transform.files.tfrecords import read_records
@@ -153,6 +154,7 @@ def contents(folder: Path) -> dict[str, str]:
     config = extra / CONFIG_FILE
     if config.exists():
         keys = json.loads(config.read_text(encoding="utf-8"))
+        keys.pop(VERSION_KEY, None)
         keys |= keys.pop("spec")  # features and crosses: a config file has them at its top level
         found |= {f"config {place}": text for place, text in _flat((), keys)}
     return found

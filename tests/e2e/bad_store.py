@@ -42,7 +42,7 @@ _CONFIG: dict[str, Any] = {
         {"name": "price", "side": "item", "kind": "numeric", "source": "catalog", "num_quantiles": 4},
     ],
     "crosses": [{"features": ["country", "app"], "min_count": 2}],
-    "model": {"embedding_dim": 4, "hidden_units": [8]},
+    "model": {"embedding_dim": 4, "hidden_units": [8], "dropout": 0.0},
     "training": {"batch_size": 128, "validation_fraction": 0},
     "evaluation": {"thresholds": {"auc": {"min": 0.0}, "logloss": {"max": 10}}, "min_positives": 1},
     "infra_validation": {"num_requests": 20},

@@ -49,6 +49,12 @@ def test_a_run_pushes_a_version_and_says_so(first_day: tuple[Path, str], data: P
         str(workspace),
     ):
         assert text in output
+    training = report["training"]
+    assert f"are {round(2 * training['num_examples'] / 128)} steps, in which little is learned" in " ".join(
+        output.split()
+    )
+    settings = training["settings"]["training"]
+    assert (settings["batch_size"], settings["validation_fraction"]) == (128, 0.0)
 
 
 def test_the_log_has_the_chatter_and_the_terminal_has_not(first_day: tuple[Path, str]) -> None:

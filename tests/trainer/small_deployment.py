@@ -23,7 +23,7 @@ Row = dict[str, list[Any]]
 #: The optimizers of the config's training.
 OPTIMIZERS = {
     "wide_optimizer": {"learning_rate": 0.05, "initial_accumulator": 0.1},
-    "deep_optimizer": {"learning_rate": 0.05, "initial_accumulator": 0.1},
+    "deep_optimizer": {"name": "adagrad", "learning_rate": 0.05, "initial_accumulator": 0.1},
 }
 
 
@@ -52,10 +52,11 @@ def make_config(**sections: Any) -> Config:
                 {"features": ["installed", "app"], "min_count": 2},
                 {"features": ["app", "price"], "num_hash_buckets": 50},
             ],
-            "model": {"embedding_dim": 4, "hidden_units": [16, 8], "token_dropout": 0.0},
+            "model": {"embedding_dim": 4, "hidden_units": [16, 8], "dropout": 0.0, "token_dropout": 0.0},
             "training": {
                 "batch_size": 32,
                 "num_epochs": 3,
+                "patience": 0,
                 "shuffle_buffer_size": 1000,
                 **OPTIMIZERS,
             },

@@ -26,7 +26,7 @@ def config_of(**model: Any) -> Config:
                 {"name": "app", "side": "item", "kind": "categorical", "vocabulary": {}, "parts": ["deep"]},
             ],
             "count_encodings": [{"features": ["user", "app"]}],
-            "model": {"embedding_dim": 3, "hidden_units": [4]} | model,
+            "model": {"embedding_dim": 3, "hidden_units": [4], "dropout": 0.0} | model,
             "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
         },
         "test",

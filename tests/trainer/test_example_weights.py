@@ -29,7 +29,8 @@ CONFIG = make_config(
     training={
         "batch_size": 16,
         "num_epochs": 300,
-        "wide_optimizer": {"learning_rate": 1.0},
+        "patience": 0,
+        "wide_optimizer": {"learning_rate": 1.0, "initial_accumulator": 0.1},
         "deep_optimizer": {"name": "adagrad"},
     },
 )

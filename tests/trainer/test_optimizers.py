@@ -43,7 +43,9 @@ def test_every_name_of_the_config_has_an_optimizer() -> None:
 
 @pytest.mark.parametrize("deep", DEEP_OPTIMIZERS)
 def test_a_step_changes_the_batchs_rows_only(config: Config, deep: Any) -> None:
-    training = dataclasses.replace(config.training, deep_optimizer=settings.DeepOptimizer(name=deep))
+    training = dataclasses.replace(
+        config.training, deep_optimizer=settings.DeepOptimizer(name=deep, learning_rate=0.05)
+    )
     model = WideDeep(config.spec, config.model, SIZES)
     optimizers = JointOptimizer(model, training)
     rng = np.random.default_rng(3)
@@ -146,7 +148,7 @@ def assert_follows(optimizer: Any, paper: Any, initial: np.ndarray, sparse: bool
 @pytest.mark.parametrize("power", [-0.5, -0.8, 0.0])
 @pytest.mark.parametrize(("l1", "l2", "beta"), [(0.0, 0.0, 0.0), (0.05, 0.3, 1.5), (0.5, 0.01, 0.2), (4.0, 2.0, 1.0)])
 def test_ftrl_follows_the_papers_formula(l1: float, l2: float, beta: float, power: float, sparse: bool) -> None:
-    ftrl = settings.Ftrl(learning_rate=0.1, learning_rate_power=power, l1=l1, l2=l2, beta=beta)
+    ftrl = settings.Ftrl(0.1, power, l1, l2, beta, initial_accumulator=0.1)
     initial = np.full(7, 0.5, np.float32)
     assert_follows(make_ftrl(ftrl), PaperFtrl(initial, ftrl), initial, sparse)
 
@@ -154,7 +156,7 @@ def test_ftrl_follows_the_papers_formula(l1: float, l2: float, beta: float, powe
 @pytest.mark.parametrize("power", [-0.5, -0.8, 0.0])
 @pytest.mark.parametrize(("l1", "l2", "beta"), [(0.0, 0.0, 0.0), (0.5, 0.3, 1.5)])
 def test_ftrl_holds_a_weight_with_the_z_that_is_made_of_it(l1: float, l2: float, beta: float, power: float) -> None:
-    ftrl = settings.Ftrl(learning_rate=0.1, learning_rate_power=power, l1=l1, l2=l2, beta=beta)
+    ftrl = settings.Ftrl(0.1, power, l1, l2, beta, initial_accumulator=0.1)
     w, n = np.array([-2.0, 0.0, 0.3, 0.0], np.float32), np.array([0.1, 0.5, 7.0, 0.1], np.float32)
     z = ftrl_linear(w, n, ftrl, np.array([9.0, -0.4, 9.0, 3.0], np.float32))
     # By hand, with p = -0.5, λ1 = 0.5, λ2 = 0.3, β = 1.5, α = 0.1: 2·((1.5 + √0.1)/0.1 + 0.3) + 0.5.
@@ -176,9 +178,9 @@ def test_ftrl_holds_a_weight_with_the_z_that_is_made_of_it(l1: float, l2: float,
         (settings.Training(), 0.06),
         # λ1 is 1/2048. z is -0.75/64 or -0.75/1024, and √n is 1.25/64 or 1.25/1024:
         # 0.1 · (0.75 - 64/2048) / 1.25 and 0.1 · (0.75 - 1024/2048) / 1.25.
-        (settings.Training(wide_optimizer=settings.Ftrl(0.1, l1=1 / 2048, initial_accumulator=None)), (0.0575, 0.02)),
+        (settings.Training(wide_optimizer=settings.Ftrl(0.1, l1=1 / 2048)), (0.0575, 0.02)),
         # 1/1024 is less than λ1, 0.75/64 is more: 0.1 · (0.75 - 64/512) / 1.25.
-        (settings.Training(wide_optimizer=settings.Ftrl(0.1, l1=1 / 512, initial_accumulator=None)), (0.05, 0.0)),
+        (settings.Training(wide_optimizer=settings.Ftrl(0.1, l1=1 / 512)), (0.05, 0.0)),
     ],
 )
 def test_a_values_first_example_moves_its_weight_as_far_in_each_batch_size_without_l1(
@@ -203,7 +205,7 @@ def test_ftrls_first_step_by_the_largest_gradient_of_an_example(batch_size: int)
 
 
 def test_l1_keeps_rarely_useful_weights_at_zero_and_not_the_bias(config: Config) -> None:
-    training = dataclasses.replace(config.training, wide_optimizer=settings.Ftrl(l1=100.0))
+    training = dataclasses.replace(config.training, wide_optimizer=settings.Ftrl(l1=100.0, initial_accumulator=0.1))
     model = WideDeep(config.spec, dataclasses.replace(config.model, parts="wide"), SIZES)
     batch = features_of([1, 2], [[3], []]), tf.constant([1.0, 1.0]), tf.ones(2)
     train_step(model, JointOptimizer(model, training), batch)
@@ -214,7 +216,7 @@ def test_l1_keeps_rarely_useful_weights_at_zero_and_not_the_bias(config: Config)
 @pytest.mark.parametrize("sparse", [True, False])
 @pytest.mark.parametrize("initial_accumulator", [0.1, 0.0])
 def test_adagrad_follows_the_papers_formula(initial_accumulator: float, sparse: bool) -> None:
-    deep = settings.DeepOptimizer(learning_rate=0.1, initial_accumulator=initial_accumulator)
+    deep = settings.DeepOptimizer("adagrad", learning_rate=0.1, initial_accumulator=initial_accumulator)
     initial = np.random.default_rng(2).normal(size=(7, 3)).astype(np.float32)
     assert_follows(make_deep_optimizer(deep), PaperAdagrad(initial, deep), initial, sparse)
 
@@ -222,7 +224,7 @@ def test_adagrad_follows_the_papers_formula(initial_accumulator: float, sparse: 
 def test_adagrad_without_a_row_changes_nothing() -> None:
     """The gradient of a batch in which all lists are empty."""
     table = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
-    optimizer = make_deep_optimizer(settings.DeepOptimizer(name="adagrad"))
+    optimizer = make_deep_optimizer(settings.DeepOptimizer("adagrad", learning_rate=0.05))
     gradient = tf.IndexedSlices(tf.zeros([0, 2]), tf.zeros([0], tf.int64), [2, 2])
     optimizer.apply_gradients([(gradient, table)])
     np.testing.assert_array_equal(table, [[1.0, 2.0], [3.0, 4.0]])

@@ -48,7 +48,9 @@ def test_a_pruned_table_has_the_same_weights_in_fewer_rows(rows: int, zero_share
 @pytest.fixture(scope="module")
 def serving_model_dir(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> str:
     """The model exported by a training with L1."""
-    training = dataclasses.replace(first_span.config.training, wide_optimizer=Ftrl(l1=0.3))
+    training = dataclasses.replace(
+        first_span.config.training, wide_optimizer=Ftrl(0.05, l1=0.3, initial_accumulator=0.1)
+    )
     fn_args = first_span.fn_args(
         tmp_path_factory.mktemp("l1"), config=dataclasses.replace(first_span.config, training=training)
     )

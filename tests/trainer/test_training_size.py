@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trainer.training_size import sized, sized_value, validation_fraction
-from transform.config.settings import Ftrl, Training
+from trainer.training_size import sized, sized_value
+from transform.config.settings import DeepOptimizer, Ftrl, Training
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ from transform.config.settings import Ftrl, Training
         (9_600, 128, 30, 2),  # 150 steps of 64, or 75 of 128
         (100_000, 1024, 30, 2),
         (1_000_000, 1024, 3, 2),
-        (2_100_000, 1024, 1, None),
-        (10**9, 1024, 1, None),
+        (2_100_000, 1024, 1, 0),
+        (10**9, 1024, 1, 0),
     ],
 )
 def test_what_is_left_out_follows_from_the_number_of_examples(
-    num_examples: int, batch_size: int, num_epochs: int, patience: int | None
+    num_examples: int, batch_size: int, num_epochs: int, patience: int
 ) -> None:
     found = sized(Training(), num_examples)
     assert (found.batch_size, found.num_epochs, found.patience) == (batch_size, num_epochs, patience)
@@ -33,8 +33,8 @@ def test_what_is_left_out_follows_from_the_number_of_examples(
     [
         (Training(), 1 / 65_536),  # 25,600 examples: batches of 256
         (Training(batch_size=64), 1 / 4_096),
-        (Training(batch_size=1000, wide_optimizer=Ftrl(l1=0.5, initial_accumulator=None)), 1e-6),
-        (Training(wide_optimizer=Ftrl(learning_rate=0.1)), 0.1),
+        (Training(batch_size=1000, wide_optimizer=Ftrl(l1=0.5)), 1e-6),
+        (Training(wide_optimizer=Ftrl(initial_accumulator=0.1)), 0.1),
         (Training(wide_optimizer=Ftrl(initial_accumulator=0.0)), 0.0),
     ],
 )
@@ -45,23 +45,20 @@ def test_ftrl_starts_from_the_square_of_one_examples_gradient(training: Training
 
 
 def test_what_is_given_stays() -> None:
-    given = Training(batch_size=7, num_epochs=3, wide_optimizer=Ftrl(initial_accumulator=0.02))
+    given = Training(
+        batch_size=7,
+        num_epochs=3,
+        patience=4,
+        validation_fraction=0.25,
+        wide_optimizer=Ftrl(initial_accumulator=0.02),
+        deep_optimizer=DeepOptimizer(learning_rate=0.3),
+    )
     assert sized(given, 100_000) == given
-    assert sized(Training(patience=4), 1000).patience == 4
 
 
-@pytest.mark.parametrize(
-    ("training", "has_counts", "fraction"),
-    [
-        (Training(), False, 1 / 8),
-        (Training(), True, 0.0),
-        (Training(num_epochs=5, patience=1), False, 0.0),
-        (Training(num_epochs=5, patience=1, validation_fraction=0.2), False, 0.2),
-        (Training(validation_fraction=0), False, 0.0),
-    ],
-)
-def test_the_share_that_early_stopping_validates_on(training: Training, has_counts: bool, fraction: float) -> None:
-    assert validation_fraction(training, has_counts) == fraction
+def test_one_epoch_has_no_early_stopping_whatever_is_written() -> None:
+    found = sized(Training(patience=3, validation_fraction=0.25), 10**9)
+    assert (found.num_epochs, found.patience, found.validation_fraction) == (1, 0, 0.0)
 
 
 def test_settings_that_are_not_sized_are_told() -> None:

@@ -14,6 +14,7 @@ from keras_tuner.errors import FatalError
 from tests.trainer.small_deployment import make_config
 from trainer.training.loop import TrainingError, TrainingResult
 from trainer.training.position import Epoch, Metrics
+from trainer.training_size import sized_value
 from trainer.tuner_fn import Search
 from transform.config.component_configs import for_tuner
 from transform.config.component_settings import TrainingSettings, TunerSettings
@@ -36,6 +37,10 @@ def result_of(auc: float | None, logloss: float | None = 0.5) -> TrainingResult:
     return TrainingResult(1, 1, (epoch,), 1, 0.0, 0.0, ())
 
 
+def rate_of(config: TrainingSettings) -> float:
+    return sized_value(config.training.deep_optimizer.learning_rate, "deep_optimizer.learning_rate")
+
+
 class Trainings:
     """Replaces a training: records the config and returns a quality computed from it."""
 
@@ -49,7 +54,7 @@ class Trainings:
 
     @property
     def rates(self) -> list[float]:
-        return [config.training.deep_optimizer.learning_rate for config in self.configs]
+        return [rate_of(config) for config in self.configs]
 
 
 def search(config: TunerSettings, trainings: Trainings, folder: Path) -> dict[str, Any]:
@@ -63,7 +68,7 @@ def search(config: TunerSettings, trainings: Trainings, folder: Path) -> dict[st
 
 def near_a_hundredth(config: TrainingSettings) -> TrainingResult:
     """A quality that is best at a learning rate of 0.01."""
-    distance = abs(math.log10(config.training.deep_optimizer.learning_rate) + 2)
+    distance = abs(math.log10(rate_of(config)) + 2)
     return result_of(auc=1 - distance / 4, logloss=distance)
 
 
@@ -76,11 +81,11 @@ def test_the_best_trial_s_values_are_found(kind: str, monitor: str, tmp_path: Pa
     found = search(config, trainings, tmp_path / "search")
     assert len(trainings.configs) == 11
     for tried in trainings.configs:
-        assert 0.001 <= tried.training.deep_optimizer.learning_rate <= 0.1
+        assert 0.001 <= rate_of(tried) <= 0.1
         assert tried.training.num_epochs in (1, 2, 3)
         assert tried.model.hidden_units in ((8, 4), (16,))
         assert (tried.training.monitor, tried.model.embedding_dim) == (monitor, config.model.embedding_dim)
-    best = min(trainings.configs, key=lambda c: abs(math.log10(c.training.deep_optimizer.learning_rate) + 2))
+    best = min(trainings.configs, key=lambda c: abs(math.log10(rate_of(c)) + 2))
     assert found == {
         RATE: best.training.deep_optimizer.learning_rate,
         "training.num_epochs": best.training.num_epochs,
@@ -107,9 +112,9 @@ def test_a_choice_may_be_anything_that_yaml_can_say(tmp_path: Path) -> None:
 
 
 def test_values_that_no_config_has_together_are_a_failed_trial(tmp_path: Path) -> None:
-    # Each value is allowed with the config's own; a validation fraction without patience is not.
+    # Each value is allowed with the config's own; a validation fraction with patience 0 is not.
     ranges = {
-        "training.patience": {"choices": [None, 2]},
+        "training.patience": {"choices": [0, 2]},
         "training.validation_fraction": {"choices": [0.0, 0.125]},
     }
     trainings = Trainings(lambda config: result_of(auc=0.6 if config.training.validation_fraction else 0.5))
@@ -118,12 +123,12 @@ def test_values_that_no_config_has_together_are_a_failed_trial(tmp_path: Path) -
         "training.patience": 2, "training.validation_fraction": 0.125,
     }  # fmt: skip
     tried = [(config.training.patience, config.training.validation_fraction) for config in trainings.configs]
-    assert sorted(tried, key=str) == [(2, 0.0), (2, 0.125), (None, 0.0)]
+    assert sorted(tried, key=str) == [(0, 0.0), (2, 0.0), (2, 0.125)]
 
 
 def test_a_trial_that_diverges_is_passed_over(tmp_path: Path) -> None:
     def diverging_above(config: TrainingSettings) -> TrainingResult:
-        if config.training.deep_optimizer.learning_rate > 0.005:
+        if rate_of(config) > 0.005:
             raise TrainingError("the training diverged")
         return near_a_hundredth(config)
 

@@ -160,7 +160,7 @@ class _Loop:
     def _is_over(self, position: TrainingProgress) -> bool:
         ran, patience = len(position.epochs), self._training.patience
         waited = 0 if position.best_epoch is None else ran - position.best_epoch
-        return ran >= self._num_epochs or (patience is not None and waited >= patience)
+        return ran >= self._num_epochs or bool(patience and waited >= patience)
 
     def _train_epoch(self, position: TrainingProgress) -> TrainingProgress:
         """Trains to the end of the running epoch, and validates."""
@@ -201,7 +201,7 @@ class _Loop:
             "epoch %d: training loss %.5f, validation AUC %s, logloss %s",
             *(position.epoch, position.loss, metrics.auc, metrics.logloss),
         )
-        if self._training.patience is None:
+        if not self._training.patience:
             return position.after_epoch(metrics, is_best=False)
         quality, best = self._quality(metrics), position.best_epoch
         is_best = best is None or quality > self._quality(position.epochs[best - 1].validation)

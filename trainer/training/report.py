@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 from pydantic.dataclasses import dataclass
 
 from trainer.training.position import Epoch, Metrics
@@ -27,6 +27,8 @@ class TrainingReport:
 
     Attributes:
       tuned: The settings that the Tuner has chosen, by their place in the config; empty without a search.
+      settings: The sections `model` and `training` that the model was trained with: the tuned settings, and numbers
+        where the config's values follow from the number of training examples; empty in reports of 0.2.0.
       num_steps: The number of mini-batches.
       num_examples: The number of training examples, without those that are left out.
       num_withheld_examples: The number of training examples left out, as they can share their label with an evaluation
@@ -52,6 +54,7 @@ class TrainingReport:
     """
 
     tuned: Mapping[str, JsonValue]
+    settings: Mapping[str, JsonValue] = Field(default_factory=dict)
     num_steps: int
     num_examples: int
     num_withheld_examples: int = 0

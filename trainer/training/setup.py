@@ -18,12 +18,13 @@ from trainer.training.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder,
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.progress import log_stage
 from trainer.training.unseen_rows import fill_unseen_rows
-from trainer.training_size import MIN_HELD_OUT, sized, sized_value, validation_fraction
+from trainer.training_size import MIN_HELD_OUT, sized, sized_value
 from trainer.transform_output.state import TransformState, read_transform_state
 from trainer.warm_start.report import WarmStartReport
 from trainer.warm_start.warm_start import warm_start
 from trainer.wide_deep.model import WideDeep
 from transform.config.component_settings import TrainingSettings
+from transform.config.effective import effective
 from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT
 from transform.feature_spec import FeatureSpec
 
@@ -54,7 +55,7 @@ class TrainingSetup:
     """A training before its first step.
 
     Attributes:
-      config: The deployment; its training is `sized`.
+      config: The deployment; its training is `sized`, with what was held out.
       transform_state: What tf.Transform learned.
       model: The model, cold or warm-started.
       optimizers: Its optimizers.
@@ -136,7 +137,9 @@ def prepare(
     parsing = _of(all_features, stored)
     counts = _counts(config.spec, window, parsing)
     held_out, label_counts = _held_out(config, window, all_features, parsing)
-    training = sized(config.training, label_counts.total)
+    training = sized(config.training, label_counts.total, bool(config.spec.count_encodings))
+    if held_out is None:
+        training = dataclasses.replace(training, validation_fraction=0.0)
     config = dataclasses.replace(config, training=training)
     num_epochs = sized_value(training.num_epochs, "num_epochs")
     optimizers = JointOptimizer(model, training, num_epochs * steps_per_epoch(label_counts, training))
@@ -167,18 +170,16 @@ def _held_out(
 ) -> tuple[data.HeldOut | None, data.LabelCounts]:
     """Returns which training examples are held out for early stopping, and the counts of the examples.
 
-    None are held out if all epochs are trained. Where the config does not ask for it, none are held out that have too
-    few of a label to choose an epoch by.
+    None are held out if all epochs are trained, or if there are too few of a label to choose an epoch by.
     """
-    training, files = config.training, window.train_files
-    fraction = validation_fraction(training, bool(config.spec.count_encodings))
-    if fraction and window.withheld is not None:
+    training, files = effective(config).training, window.train_files
+    if training.validation_fraction and window.withheld is not None:
         names = (SPAN, FOLD, LATE_LABEL)
-        held_out = data.HeldOut(fraction, window.withheld.span, _of(feature_spec, names))
+        held_out = data.HeldOut(training.validation_fraction, window.withheld.span, _of(feature_spec, names))
         counts = data.count_labels(files, parsing, window.withheld, held_out)
         fewest = min(counts.held_out_negatives, counts.held_out_positives)
-        if sized(training, counts.total).patience is not None:
-            if training.validation_fraction is not None or fewest >= MIN_HELD_OUT:
+        if sized(training, counts.total).patience:
+            if fewest >= MIN_HELD_OUT:
                 return held_out, counts
             _logger.warning(
                 "early stopping validates on the evaluation examples: of span %d, only %d examples of a label could be "

@@ -14,6 +14,7 @@ from transform.config.component_settings import (
     TunerSettings,
 )
 from transform.config.config import Config
+from transform.config.effective import effective
 from transform.config.schedule import Schedule
 from transform.derived_times import Derive
 from transform.feature import Vocabulary
@@ -64,15 +65,15 @@ def for_quality_gate(config: Config) -> QualitySettings:
 
 
 def for_push(config: Config) -> Config:
-    """Everything that determined the model and its evaluation; not the schedule, and not where Beam ran."""
-    return dataclasses.replace(config, schedule=Schedule(), beam=Beam())
+    """Everything that determined the model and its evaluation, effective; not the schedule, and not where Beam ran."""
+    return dataclasses.replace(effective(config), schedule=Schedule(), beam=Beam())
 
 
 def recipe(config: Config) -> str:
     """What of the config determines a model, as text: how its rows are made, and how it is trained."""
     without_limits = dataclasses.replace(config.ingestion, min_impressions=1, max_rejected_fraction=1.0)
     rows = for_ingestion(dataclasses.replace(config, ingestion=without_limits))
-    return rows.to_json() + for_trainer(config).to_json()
+    return rows.to_json() + for_trainer(effective(config)).to_json()
 
 
 def _as_read(spec: FeatureSpec) -> FeatureSpec:

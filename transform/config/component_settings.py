@@ -19,9 +19,13 @@ from transform.config.columns import Column, columns_of
 from transform.config.evaluation import OF_GROUPS, Evaluation, kind_of, split_slice
 from transform.config.quality import Quality
 from transform.config.sources import Sources
+from transform.errors import InputError
 from transform.feature import IMPRESSIONS, STRICT, Feature
 from transform.feature_spec import FeatureSpec
 from transform.raw_texts import null_words, trimmed
+
+#: In the JSON of settings of a training: which release's defaults its nulls have. Without it, those of 0.2.0.
+VERSION_KEY = "schema_version"
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -213,6 +217,28 @@ class TrainingSettings(DataSettings):
     model: settings.Model
     training: settings.Training
 
+    def to_json(self) -> str:
+        """Returns all sections as canonical JSON, with the version of what they mean, which `from_json` reads back."""
+        return json.dumps(json.loads(super().to_json()) | {VERSION_KEY: 2}, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Reads the JSON that `to_json` wrote, of any release since 0.2.0, as it was meant.
+
+        Before `schema_version` 2, a number of epochs that was written switched early stopping off, unless `patience`
+        was written too, and always had it validate on the evaluation examples, unless `validation_fraction` was.
+        """
+        plain = json.loads(text)
+        version = plain.pop(VERSION_KEY, 1)
+        if version not in (1, 2):
+            raise InputError(f"a config's `{VERSION_KEY}` must be 1 or 2. Received: {version}")
+        if version == 1:
+            training = plain.get("training", {})
+            if training.get("num_epochs") is not None:
+                off = {"patience": 0, "validation_fraction": 0.0}
+                plain["training"] = training | {key: off[key] for key in off if training.get(key) is None}
+        return super().from_json(json.dumps(plain))
+
     @model_validator(mode="after")
     def _held_out_examples_are_used(self) -> Self:
         training = self.training
@@ -221,10 +247,10 @@ class TrainingSettings(DataSettings):
                 "`training.validation_fraction` goes without `count_encodings`, whose tables are made of all training "
                 f"examples. Received: {training.validation_fraction}"
             )
-        if training.validation_fraction and training.num_epochs and not training.patience:
+        if training.validation_fraction and training.patience == 0:
             raise ValueError(
-                "`training.validation_fraction` with `num_epochs` needs `patience`: without it all epochs are trained, "
-                f"and no example is held out. Received: {training.validation_fraction}"
+                "`training.validation_fraction` goes without `patience: 0`, with which all epochs are trained and no "
+                f"example is held out. Received: {training.validation_fraction}"
             )
         return self
 

@@ -33,7 +33,7 @@ class Config(IngestionSettings, QualitySettings, InfraSettings, TrainerSettings)
     spec: FeatureSpec
     evaluation: Evaluation
     ingestion: settings.Ingestion = Field(default_factory=settings.Ingestion)
-    model: settings.Model = Field(default_factory=settings.default_model)
+    model: settings.Model = Field(default_factory=settings.Model)
     training: settings.Training = Field(default_factory=settings.Training)
     tuning: settings.Tuning | None = None
     quality: Quality = Field(default_factory=Quality)

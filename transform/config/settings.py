@@ -63,11 +63,11 @@ class Model:
       embedding_dim_factor: Makes an embedding factor · rows^¼ wide, between 1 and `embedding_dim`, so that small
         vocabularies have narrow ones; None keeps all at `embedding_dim`.
       embedding_l2: Adds to the loss this times the mean over the examples of Σ e² over the embeddings an example uses.
-      hidden_units: The widths of the hidden layers, first to last; without a section `model`, 256, 128 and 64.
+      hidden_units: The widths of the hidden layers, first to last; the paper's are 1024, 512 and 256.
       activation: Of the hidden layers.
       batch_norm: Normalize each hidden layer's units over the batch before the activation.
       list_combiner: How the embeddings of a list become one.
-      dropout: The share of each hidden layer's units dropped in training; without a section `model`, 0.2.
+      dropout: The share of each hidden layer's units dropped in training.
       token_dropout: The share of each feature's values that are hidden in training, half of them as unknown and half as
         missing, so that the scores of unknown and missing values are learned.
       count_dropout: The share of examples whose counts are hidden in training, so that the rest of the model learns to
@@ -80,22 +80,15 @@ class Model:
     embedding_dim: Annotated[int, Field(ge=1, le=4096)] = 32
     embedding_dim_factor: PositiveFloat | None = None
     embedding_l2: NonNegativeFloat = 0.0
-    hidden_units: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=20)] = (1024, 512, 256)
+    # The layers are smaller than the paper's, and have dropout: `benchmarks.defaults` measures it.
+    hidden_units: Annotated[tuple[PositiveInt, ...], Field(min_length=1, max_length=20)] = (256, 128, 64)
     activation: Literal["relu", "elu", "selu", "gelu", "swish", "tanh"] = "relu"
     batch_norm: bool = False
     list_combiner: Literal["mean", "sum", "sqrtn"] = "mean"
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
     token_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.02
     count_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     compute_dtype: Literal["float32", "bfloat16"] = "float32"
-
-
-def default_model() -> Model:
-    """Returns the model of a config without a section `model`.
-
-    Its layers are smaller than the paper's, and have dropout (`benchmarks.defaults` measures it).
-    """
-    return Model(hidden_units=(256, 128, 64), dropout=0.2)
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -108,21 +101,20 @@ class Ftrl:
         square root; 0 not at all. Below -1 it would fall so fast that weights freeze where they are.
       l1: λ1; sets rarely useful weights to exactly zero: those whose gradients' sum over the steps stays below it. A
         step's gradient is that of the batch's mean loss, so with twice the `batch_size` these sums are half as large.
-        Halve λ1 and β then, and divide `initial_accumulator` by four, unless it is `null`.
+        Halve λ1 and β then, and divide `initial_accumulator` by four, unless it is left out.
       l2: λ2.
       beta: β; keeps the rates of the first steps low.
-      initial_accumulator: The sum of squared gradients before the first step. With `null` it follows from the batch
-        size: (1 / `batch_size`)², the square of the largest gradient that one example of weight 1 adds to a full batch.
-        A section without it has 0.1, which 410 examples of a value make up for in batches of 64, and 104,858 in batches
-        of 1,024: weights of rarer values hardly move.
+      initial_accumulator: The sum of squared gradients before the first step. Left out, it is (1 / `batch_size`)², the
+        square of the largest gradient that one example of weight 1 adds to a full batch. The usual 0.1 is that of 410
+        examples in batches of 64, and of 104,858 in batches of 1,024: weights of rarer values hardly move.
     """
 
-    learning_rate: PositiveFloat = 0.05
+    learning_rate: PositiveFloat = 0.1
     learning_rate_power: Annotated[float, Field(ge=-1, le=0)] = -0.5
     l1: NonNegativeFloat = 0.0
     l2: NonNegativeFloat = 0.0
     beta: NonNegativeFloat = 0.0
-    initial_accumulator: NonNegativeFloat | None = 0.1
+    initial_accumulator: NonNegativeFloat | None = None
 
 
 #: The deep part's optimizers; `trainer.optimizers.DEEP_OPTIMIZERS` makes them.
@@ -135,7 +127,7 @@ class DeepOptimizer:
 
     Attributes:
       name: `adagrad` (the paper's) or `adam`.
-      learning_rate: The step size.
+      learning_rate: The step size. Left out, it follows from `name`: 0.05 with `adagrad`, 0.001 with `adam`.
       initial_accumulator: Of AdaGrad.
       schedule: How the step size goes down over the training: not at all, along half a cosine, or by the same factor in
         each step. FTRL has no schedule: its state stands for its weights at one learning rate only.
@@ -143,8 +135,8 @@ class DeepOptimizer:
       min_lr_ratio: With `cosine` or `exponential`: what is left of the step size in the end.
     """
 
-    name: DeepOptimizerName = "adagrad"
-    learning_rate: PositiveFloat = 0.05
+    name: DeepOptimizerName = "adam"
+    learning_rate: PositiveFloat | None = None
     initial_accumulator: NonNegativeFloat = 0.1
     schedule: Literal["constant", "cosine", "exponential"] = "constant"
     warmup_steps: Annotated[int, Field(ge=0)] = 0
@@ -160,13 +152,13 @@ class Training:
         to 1,024 with which an epoch has 75 to 150 steps.
       num_epochs: Passes over the training examples, at most. Left out, it follows from their number: 3,000,000
         examples' worth, from 1 to 30.
-      patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch. Left out, all
-        epochs are trained and the last is kept; with `num_epochs` left out too, it is 2.
+      patience: Stop after this many epochs in which `monitor` got no better, and keep the best epoch. With 0 all epochs
+        are trained and the last is kept. Left out, it is 2. With one epoch it is 0, whatever is written.
       validation_fraction: With `patience`: the share of the newest span's training examples that are held out,
-        rounded up to eighths. They are not trained on: `monitor` is measured on them. With 0 it is measured on the
-        evaluation examples. Left out, it is 0. With `num_epochs` left out too it is 1/8, if there are several epochs,
-        no `count_encodings` and at least 20 examples of each label to hold out. A number above 0 goes without
-        `count_encodings`.
+        rounded up to eighths. They are not trained on: `monitor` is measured on them. With 0, and where fewer than 20
+        examples of a label could be held out, it is measured on the evaluation examples. Left out, it is 1/8. With
+        `count_encodings`, one epoch or `patience: 0` it is 0; a number above 0 goes without `count_encodings` and
+        without `patience: 0`.
       monitor: With `patience`: the validation metric by which the best epoch is chosen.
       shuffle_buffer_size: Examples held to shuffle among, anew in each epoch; they are written in a random order
         already.
@@ -174,9 +166,8 @@ class Training:
         calibrated on all of them.
       warm_start: Start from the last pushed model.
       warm_start_hidden_layers: With `warm_start`: take the hidden layers along too, not the tables alone.
-      wide_optimizer: FTRL; left out as a whole, with a `learning_rate` of 0.1 and an `initial_accumulator` that follows
-        from the batch size.
-      deep_optimizer: AdaGrad or Adam; left out as a whole, Adam with a `learning_rate` of 0.001.
+      wide_optimizer: FTRL.
+      deep_optimizer: AdaGrad or Adam.
       checkpoint_seconds: The time between two checkpoints, from which a killed training goes on. If writing one takes
         long, the next one follows after 20 times as long at the earliest.
       seed: Of the initial weights, the order of the examples and all that is drawn.
@@ -184,15 +175,15 @@ class Training:
 
     batch_size: PositiveInt | None = None
     num_epochs: PositiveInt | None = None
-    patience: PositiveInt | None = None
+    patience: Annotated[int, Field(ge=0)] | None = None
     validation_fraction: Annotated[float, Field(ge=0, le=0.5)] | None = None
     monitor: Literal["auc", "logloss"] = "auc"
     shuffle_buffer_size: PositiveInt = 100_000
     negative_sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     warm_start: bool = True
     warm_start_hidden_layers: bool = True
-    wide_optimizer: Ftrl = Field(default_factory=lambda: Ftrl(learning_rate=0.1, initial_accumulator=None))
-    deep_optimizer: DeepOptimizer = Field(default_factory=lambda: DeepOptimizer(name="adam", learning_rate=0.001))
+    wide_optimizer: Ftrl = Field(default_factory=Ftrl)
+    deep_optimizer: DeepOptimizer = Field(default_factory=DeepOptimizer)
     checkpoint_seconds: NonNegativeFloat = 60.0  # writing 80 MB of state takes 0.2 s on two cores
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 1
 

@@ -42,6 +42,11 @@ def with_values(section: Section, values: Mapping[str, Any]) -> Section:
     return dataclasses.replace(section, **changed)  # type: ignore[type-var]
 
 
+def value_at(section: Any, place: str) -> Any:
+    """Returns a setting's value in a config, or in a section of it; `place` is as in `with_values`."""
+    return functools.reduce(getattr, place.split("."), section)
+
+
 def encoded(choices: Sequence[Any]) -> list[str]:
     """A range's choices in KerasTuner's form."""
     return [json.dumps(choice) for choice in choices]

@@ -43,7 +43,7 @@ def test_no_row_has_no_gradient() -> None:
 
 def random_layers(**changes: Any) -> HiddenLayers:
     """Layers whose kernels and biases are drawn, so that the paths have many kinks."""
-    model = settings.Model(**{"hidden_units": (64, 32)} | changes)
+    model = settings.Model(**dict[str, Any](hidden_units=(64, 32), dropout=0.0) | changes)
     layers = HiddenLayers(40, model, lambda name: zlib.crc32(name.encode()) % 2**31, lambda _: tf.zeros([2], tf.int32))
     draw = np.random.default_rng(1)
     for name, variable in layers.named_variables.items():

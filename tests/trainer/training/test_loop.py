@@ -52,7 +52,7 @@ def test_patience_goes_back_to_the_best_epoch(config: Config, wide_model: WideDe
     assert evaluate(logits_function(wide_model), held_out) == result.validation
 
     # The optimizers' state is also that epoch's: it equals the state of a training that ends with it.
-    shorter = dataclasses.replace(training, num_epochs=result.exported_epoch, patience=None)
+    shorter = dataclasses.replace(training, num_epochs=result.exported_epoch, patience=0)
     fresh = wide_model_of(config)
     fresh_optimizers = JointOptimizer(fresh, shorter)
     train(fresh, fresh_optimizers, every_epoch(dataset(1)), dataset(2), shorter, COUNTS)
@@ -73,7 +73,7 @@ def test_what_is_monitored_decides_which_epoch_is_best(config: Config) -> None:
             num_epochs=60,
             patience=3,
             monitor=monitor,
-            wide_optimizer=settings.Ftrl(learning_rate=0.3),
+            wide_optimizer=settings.Ftrl(learning_rate=0.3, initial_accumulator=0.1),
         )
         model = wide_model_of(config)
         exported[monitor] = train(
@@ -84,7 +84,7 @@ def test_what_is_monitored_decides_which_epoch_is_best(config: Config) -> None:
 
 
 def test_progress_is_logged_seldom_and_at_the_end(wide_model: WideDeep, caplog: pytest.LogCaptureFixture) -> None:
-    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=20), NUM_EXAMPLES)
+    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=20, patience=0), NUM_EXAMPLES)
     optimizers = JointOptimizer(wide_model, training)
     with caplog.at_level(logging.INFO, logger=PROGRESS_LOGGER):
         result = train(wide_model, optimizers, every_epoch(dataset(1)), dataset(2), training, COUNTS)
@@ -104,7 +104,7 @@ def test_progress_is_logged_seldom_and_at_the_end(wide_model: WideDeep, caplog: 
 
 def test_the_loss_of_an_epoch_is_the_weighted_mean(wide_model: WideDeep) -> None:
     """With a learning rate near zero, every score stays 3/4."""
-    ftrl = settings.Ftrl(learning_rate=1e-9)
+    ftrl = settings.Ftrl(learning_rate=1e-9, initial_accumulator=0.1)
     training = settings.Training(batch_size=2, num_epochs=1, wide_optimizer=ftrl)
     optimizers = JointOptimizer(wide_model, training)
     bias, slots = np.full([], np.log(3), np.float32), optimizers.slots(wide_model.bias)
@@ -146,7 +146,7 @@ def test_a_diverged_training_is_an_error(wide_model: WideDeep) -> None:
     [("auc", "needs validation examples of both labels"), ("logloss", "needs validation examples")],
 )
 def test_patience_needs_something_to_monitor(wide_model: WideDeep, monitor: Any, message: str) -> None:
-    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=1, patience=1, monitor=monitor), NUM_EXAMPLES)
+    training = sized(settings.Training(batch_size=BATCH_SIZE, num_epochs=2, patience=1, monitor=monitor), NUM_EXAMPLES)
     optimizers = JointOptimizer(wide_model, training)
     with pytest.raises(TrainingError, match=message):
         train(wide_model, optimizers, every_epoch(dataset(1)), dataset(2).take(0), training, COUNTS)

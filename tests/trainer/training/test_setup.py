@@ -25,7 +25,8 @@ def setup_of(span: Span, training: settings.Training) -> TrainingSetup:
     [
         (settings.Training(), 375),  # a fold of eight
         pytest.param(settings.Training(num_epochs=5, patience=1, validation_fraction=0.2), 750, marks=pytest.mark.slow),
-        pytest.param(settings.Training(num_epochs=5, patience=1), 0, marks=pytest.mark.slow),
+        pytest.param(settings.Training(num_epochs=5), 375, marks=pytest.mark.slow),
+        pytest.param(settings.Training(num_epochs=5, patience=0), 0, marks=pytest.mark.slow),
     ],
 )
 def test_whole_folds_are_held_out(first_span: Span, training: settings.Training, num_held_out: int) -> None:
@@ -49,4 +50,5 @@ def test_too_few_examples_to_hold_out_are_named(
     monkeypatch.setattr(training_setup, "MIN_HELD_OUT", 1000)
     setup = setup_of(first_span, settings.Training())
     assert (setup.held_out, setup.label_counts.total) == (None, 3000)
+    assert setup.config.training.validation_fraction == 0.0
     assert "early stopping validates on the evaluation examples: of span 0, only" in caplog.text

@@ -63,7 +63,10 @@ def test_drawn_negatives_leave_the_scores_calibrated_on_all(config: Config) -> N
     kept = np.array([1] * num_positives + [0] * (num_negatives // 10), np.float32)
     drawn = batches_of(same[: len(kept)], kept, np.ones_like(kept), 1000)
     training = settings.Training(
-        batch_size=512, num_epochs=1, negative_sampling_rate=0.1, wide_optimizer=settings.Ftrl(learning_rate=1.0)
+        batch_size=512,
+        num_epochs=1,
+        negative_sampling_rate=0.1,
+        wide_optimizer=settings.Ftrl(1.0, initial_accumulator=0.1),
     )
     model = wide_model_of(config)
     result = train(

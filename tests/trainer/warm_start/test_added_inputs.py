@@ -35,7 +35,7 @@ def without(added: str, deep: dict[str, Any] = ADAM, **model: Any) -> Config:
         features=[feature for feature in features if feature["name"] not in lacks],
         crosses=[{"features": ["installed", "app"], "min_count": 2}],
         count_encodings=[] if lacks & {"counts", "country"} else COUNTS,
-        model=sizes | {"token_dropout": 0.0} | model,
+        model=sizes | {"dropout": 0.0, "token_dropout": 0.0} | model,
         training={"deep_optimizer": deep, "batch_size": BATCH_SIZE},
     )
 

@@ -78,7 +78,7 @@ def test_the_deep_state_of_a_rare_row_is_that_of_the_same_examples_in_other_batc
     expected: dict[int, dict[str, float]] = {}
     for size in (64, 512):
         weight = tf.Variable([0.0])
-        optimizer = make_deep_optimizer(old.config.training.deep_optimizer)
+        optimizer = make_deep_optimizer(sized(old.config.training, 8).deep_optimizer)
         for delta in DELTAS:
             optimizer.apply_gradients([(tf.constant([delta / size]), weight)])
         expected[size] = {n: optimizer.get_slot(weight, n).numpy()[0] for n in optimizer.get_slot_names()}

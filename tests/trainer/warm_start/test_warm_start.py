@@ -378,7 +378,10 @@ def test_adagrads_step_count_is_not_adams(tmp_path: Path) -> None:
 @pytest.mark.parametrize("change", [{"hidden_units": [16, 5]}, {"activation": "tanh"}])
 def test_layers_without_moments_take_adams_first_steps(tmp_path: Path, change: dict[str, Any]) -> None:
     """Adam's first step is the learning rate; of cold moments at a step count of 50 it would be 0.7 times that."""
-    model, training = {"embedding_dim": 4, "hidden_units": [16, 8]}, {"deep_optimizer": {"name": "adam"}}
+    model, training = (
+        {"embedding_dim": 4, "hidden_units": [16, 8]},
+        {"deep_optimizer": {"name": "adam", "learning_rate": 0.05}},
+    )
     old = build(make_config(model=model, training=training), OLD)
     old.train(50, seed=1)
     new = build(make_config(model=model | change, training=training), OLD)

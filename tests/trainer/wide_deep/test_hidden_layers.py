@@ -19,7 +19,7 @@ def layers_of(**changes: Any) -> HiddenLayers:
     def seed_of(name: str) -> int:
         return zlib.crc32(name.encode()) % 2**31
 
-    model = settings.Model(**{"hidden_units": (5, 4)} | changes)
+    model = settings.Model(**dict[str, Any](hidden_units=(5, 4), dropout=0.0) | changes)
     return HiddenLayers(3, model, seed_of, lambda name: tf.constant([seed_of(name), 0]))
 
 

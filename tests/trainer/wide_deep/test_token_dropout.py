@@ -12,6 +12,7 @@ import tensorflow as tf
 from tests.trainer.identical_examples import NUM_EXAMPLES, SIZES, batch
 from trainer.optimizers import JointOptimizer
 from trainer.training.step import train_step
+from trainer.training_size import sized
 from trainer.wide_deep.model import WideDeep
 from trainer.wide_deep.token_dropout import TokenDropout
 from transform.config import settings
@@ -98,7 +99,9 @@ def test_rows_of_unknown_and_missing_values_start_from_zero_and_no_others(config
 def test_training_trains_the_rows_of_values_that_its_examples_do_not_have(config: Config) -> None:
     """All examples are the same positive, so every row that is read is trained towards higher scores."""
     model = model_of(config, token_dropout=0.2)
-    optimizers = JointOptimizer(model, settings.Training(wide_optimizer=settings.Ftrl(learning_rate=0.1)))
+    optimizers = JointOptimizer(
+        model, sized(settings.Training(wide_optimizer=settings.Ftrl(0.1, initial_accumulator=0.1)), 8)
+    )
     features = batch(200)
     for _ in range(5):
         train_step(model, optimizers, (features, tf.ones(200), tf.ones(200)))

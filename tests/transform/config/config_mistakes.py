@@ -46,9 +46,9 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "['--runner=FlinkRunner'] (small.yaml, beam).",
     ),
     (
-        [("training.num_epochs", 3), ("training.validation_fraction", 0.2)],
-        "`training.validation_fraction` with `num_epochs` needs `patience`: without it all epochs are trained, and no "
-        "example is held out. Received: 0.2 (small.yaml).",
+        [("training.patience", 0), ("training.validation_fraction", 0.2)],
+        "`training.validation_fraction` goes without `patience: 0`, with which all epochs are trained and no example "
+        "is held out. Received: 0.2 (small.yaml).",
     ),
     (
         [("beam.num_workers", 0)],

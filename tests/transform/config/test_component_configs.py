@@ -43,7 +43,7 @@ ALL_SECTIONS = {field.name for field in dataclasses.fields(Config)} - {"sources"
     ("change", "concerned"),
     [
         (("training.batch_size", 64), {"trainer"}),
-        (("training.deep_optimizer", {"name": "adam"}), {"trainer"}),
+        (("training.deep_optimizer", {"name": "adagrad"}), {"trainer"}),
         (("model.embedding_dim", 8), {"trainer"}),
         (("model.parts", "wide"), {"trainer"}),
         (("features.0.vocabulary.min_count", 3), {"transform", "trainer"}),

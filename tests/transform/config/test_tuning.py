@@ -29,8 +29,8 @@ def test_values_are_put_in_their_places_and_nothing_else_changes() -> None:
 
 @pytest.mark.parametrize("places", [["patience", "validation_fraction"], ["validation_fraction", "patience"]])
 def test_values_are_judged_together_in_any_order(places: list[str]) -> None:
-    # A validation fraction needs the patience.
-    config = small_config(("training", {"num_epochs": 10, "patience": None, "validation_fraction": 0.0}))
+    # A validation fraction goes without `patience: 0`.
+    config = small_config(("training", {"num_epochs": 10, "patience": 0, "validation_fraction": 0.0}))
     together = {"patience": 2, "validation_fraction": 0.125}
     changed = with_values(config, {f"training.{place}": together[place] for place in places})
     assert (changed.training.patience, changed.training.validation_fraction) == (2, 0.125)
