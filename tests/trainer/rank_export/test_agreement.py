@@ -47,7 +47,6 @@ def not_found(*names: str) -> str:
 
 
 CASES = {
-    "broadcast table": Case(["country", "age", "app", "price"]),
     "table without broadcast": Case(["country", "age", "app", "rating"]),
     "lists of both sides": Case(["installed", "app", "tags"]),
     "counts alone": Case(["country", "app", "rating"], sections={"crosses": []}),
@@ -62,11 +61,10 @@ CASES = {
         sections={"tables": {"developers": {"item_key": "maker"}}, "item_id": "app"},
     ),
     "id alone": Case(["country", "app"]),
-    "log feature for slices alone": Case(
+    "broadcast table, and a log feature for slices alone": Case(
         ["country", "app", "price"],
         sections={"features": [*(FEATURES[name] for name in ("country", "app", "price")), UNUSED], "crosses": []},
     ),
-    "number from the log": Case(["country", "app", "discount"], not_found("discount")),
     "text from the log beside a table": Case(["country", "app", "shelf", "price"], not_found("shelf")),
     "table joined by another key": Case(["country", "app", "price", "size"], not_found("size")),
     "number from the log, and another key": Case([*FROM_TABLES, "discount", "size"], not_found("discount", "size")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -40,9 +41,9 @@ def without(added: str, deep: dict[str, Any] = ADAM, **model: Any) -> Config:
     )
 
 
-def learnable(rng: np.random.Generator) -> Batch:
+def learnable(rng: np.random.Generator, size: int = BATCH_SIZE) -> Batch:
     """A batch whose labels follow, with noise, from the app, the price, the country and a count."""
-    parts = [features_of(rng, OLD, OLD) for _ in range(BATCH_SIZE // 8)]
+    parts = [features_of(rng, OLD, OLD) for _ in range(size // 8)]
     features = {
         name: tf.sparse.concat(0, values) if isinstance(values[0], tf.SparseTensor) else tf.concat(values, 0)
         for name, *values in zip(parts[0], *(part.values() for part in parts), strict=True)
@@ -51,25 +52,30 @@ def learnable(rng: np.random.Generator) -> Batch:
     logits = 2 * features["price_xf"].numpy() - 1 + features["count_of_app_x_country_share_xf"].numpy() / 16 - 1
     for name, of_ids in {"app_xf": [2, -1, 1, -3, 0], "country_xf": [-1, 1, 0, 0]}.items():
         logits += np.array(of_ids)[features[name].numpy()]
-    labels = rng.random(BATCH_SIZE) < 1 / (1 + np.exp(-logits))
-    return features, tf.constant(labels, tf.float32), tf.ones(BATCH_SIZE)
+    labels = rng.random(size) < 1 / (1 + np.exp(-logits))
+    return features, tf.constant(labels, tf.float32), tf.ones(size)
+
+
+@functools.cache  # all cases learn from the same batches
+def batches(steps: int, seed: int) -> list[Batch]:
+    rng = np.random.default_rng(seed)
+    return [learnable(rng) for _ in range(steps)]
 
 
 def learn(trained: Trained, steps: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
     step = tf.function(lambda *batch: train_step(trained.model, trained.optimizers, batch))
-    for _ in range(steps):
-        step(*learnable(rng))
+    for batch in batches(steps, seed):
+        step(*batch)
+
+
+@functools.cache
+def examples() -> Batch:
+    return learnable(np.random.default_rng(99), 1600)
 
 
 def log_loss(trained: Trained) -> float:
-    """The mean over 1,600 examples."""
-    rng = np.random.default_rng(99)
-    losses = []
-    for _ in range(25):
-        features, labels, _ = learnable(rng)
-        losses.append(tf.nn.sigmoid_cross_entropy_with_logits(labels, trained.model(features)).numpy().mean())
-    return float(np.mean(losses))
+    features, labels, _ = examples()
+    return float(tf.nn.sigmoid_cross_entropy_with_logits(labels, trained.model(features)).numpy().mean())
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
