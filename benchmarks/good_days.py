@@ -24,6 +24,7 @@ import pyarrow as pa
 from components.data_validation.columns import Columns, read_numbers, read_tokens
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
+from components.data_validation.label_rules.shares import label_anchor
 from components.data_validation.measuring import measure
 from components.gate_records import Finding
 from components.ingestion.evidence import Evidence, InstallEvidence, LabelCount, Log, TableEvidence
@@ -149,7 +150,8 @@ def stops(evidence: list[SpanEvidence], settings: Drift) -> list[list[Finding]]:
     """Returns, by day, the findings that stopped it, if any; a stopped day is no reference for later ones."""
     let_through: list[SpanEvidence] = []
     found = []
-    for current in evidence:
+    for measured in evidence:
+        current = dataclasses.replace(measured, label_anchor=label_anchor(measured, let_through, settings))
         stopped = [f for f in decide(current, let_through, settings) if f.severity == "stop"]
         found.append(stopped)
         if not stopped:

@@ -2,6 +2,7 @@
 
 # TFX reads the annotations of a function component at import, so they are not postponed here.
 
+import dataclasses
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -19,6 +20,7 @@ from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
 from components.data_validation.findings import GATE
 from components.data_validation.gates import settle
+from components.data_validation.label_rules.shares import label_anchor
 from components.data_validation.measuring import measure
 from components.data_validation.reading import read_examples, score, to_columns
 from components.evaluation.scoring.scores import ScoringError
@@ -75,7 +77,9 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         current = measure(to_columns(serialized, config), scores, read_evidence(quarantine.uri), config)
         records = read_records(artifact.uri for artifact in input_dict.get("earlier_records") or [])
         earlier = [SpanEvidence.from_inputs(record.inputs) for record in records]
-        found = decide(current, earlier, _SETTINGS.validate_json(exec_properties["settings"]))
+        settings = _SETTINGS.validate_json(exec_properties["settings"])
+        current = dataclasses.replace(current, label_anchor=label_anchor(current, earlier, settings))
+        found = decide(current, earlier, settings)
         if not_compared:
             sentence = f"the serving model's scores of the span are not measured: {not_compared}"
             found.append(Finding(GATE, "drift", "cannot_judge", "serving model", None, None, len(serialized), sentence))

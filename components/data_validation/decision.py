@@ -7,7 +7,9 @@ from typing import Any
 
 from components.data_validation.drift_rules import drift_findings, row_findings
 from components.data_validation.evidence import Reference, SpanEvidence
-from components.data_validation.label_rules import label_findings, leak_findings, model_findings, unsliced_findings
+from components.data_validation.label_rules.by_model import model_findings
+from components.data_validation.label_rules.leaks import leak_findings
+from components.data_validation.label_rules.lost_labels import label_findings, unsliced_findings
 from components.data_validation.presence_rules import presence_findings
 from components.data_validation.repeat_rules import repeat_findings
 from components.data_validation.table_rules import agreement_findings, unmatched_findings
@@ -19,7 +21,13 @@ RULES = (
     Rule(("drift.reference_spans", "drift.max_repeated_rows"), repeat_findings),
     Rule(("drift.min_rows_ratio",), row_findings),
     Rule(
-        ("sources.label_version", "drift.min_label_ratio", "drift.max_label_ratio", "drift.max_miscalibration"),
+        (
+            "sources.label_version",
+            "drift.min_label_ratio",
+            "drift.max_label_ratio",
+            "drift.max_label_loss",
+            "drift.max_miscalibration",
+        ),
         label_findings,
     ),
     Rule(("drift.min_label_ratio",), unsliced_findings),

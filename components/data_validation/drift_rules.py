@@ -61,7 +61,8 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             "reference_spans",
             "cannot_judge",
             "drift",
-            f"drift is judged by {spans_before(len(earlier))} only; until there are {ENOUGH_SPANS}, bounds are wider",
+            f"drift is judged by {spans_before(len(earlier))} only; until there are {ENOUGH_SPANS}, bounds are wider, "
+            "and labels that are lost a little each day are not found",
             value=len(earlier),
             bound=ENOUGH_SPANS,
         )
@@ -83,7 +84,8 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
                 "max_divergence",
                 "cannot_judge",
                 name,
-                f"the distribution of {name} cannot be judged: no earlier span has the feature",
+                f"{name} cannot be judged, neither its values nor how well it predicts the label: no earlier span has "
+                "the feature",
             )
 
 

@@ -62,6 +62,8 @@ class SpanEvidence:
       ids: Features that identify users or items; a change of their distributions alone is no error.
       of_calendar: Features derived as a year, a month or a day, whose distributions change by the calendar; the same.
       sample: The measured examples, at most MAX_EXAMPLES; None in the record of an earlier release.
+      label_anchor: The share of label 1 from which the level of the last spans is measured (`label_rules.shares`); None
+        before there are enough spans, and in the record of an earlier release.
       model: The serving model's results; None without a serving model, or if it could not score the span.
     """
 
@@ -75,6 +77,7 @@ class SpanEvidence:
     ids: tuple[str, ...] = ()
     of_calendar: tuple[str, ...] = ()
     sample: Labelled | None = None
+    label_anchor: float | None = None
     model: ModelEvidence | None = None
 
     @property

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from components.data_validation.evidence import Labelled
 from components.gate_records import Finding, Severity
 
 #: The gate's name in its records and findings.
@@ -19,6 +20,12 @@ EXAMPLES_PER_DRAW = 2.0
 
 #: The same of what a key decides for all of its examples: a user, an app or a request has a value, or has none.
 EXAMPLES_PER_KEY = 10 * EXAMPLES_PER_DRAW
+
+#: The number of standard deviations by which a number must deviate to count as evidence.
+BEYOND_CHANCE = 3.0
+
+#: The least standard deviation, from span to span, of the logarithms of the share of label 1 and of the calibration.
+USUAL_SPREAD = 0.04
 
 
 def finding(
@@ -68,3 +75,19 @@ def poisson_tail(observed: int, expected: float) -> float:
         total += term
         term *= expected / (k + 1)
     return min(total, 1.0)
+
+
+def auc_error(auc: float, examples: Labelled) -> float:
+    """Returns the standard error of an AUC (Hanley & McNeil, 1982), enlarged for examples that are not independent."""
+    positives, negatives = examples.positives, examples.rows - examples.positives
+    if not positives or not negatives:
+        return 0.5
+    q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
+    variance = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
+    return math.sqrt(EXAMPLES_PER_DRAW * variance / (positives * negatives))
+
+
+def log_noise(positives: int, usual: Sequence[float]) -> float:
+    """Returns the standard deviation of the logarithm of a number of positives: by chance, and from span to span."""
+    few = 1.0 if len(usual) >= ENOUGH_SPANS else 1.2
+    return few * math.hypot(math.sqrt(EXAMPLES_PER_DRAW / positives), spread(usual, USUAL_SPREAD))

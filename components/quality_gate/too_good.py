@@ -11,8 +11,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from components.data_validation.evidence import Labelled
-from components.data_validation.findings import spread
-from components.data_validation.label_rules import auc_error
+from components.data_validation.findings import auc_error, spread
 from components.evaluation.results import Estimate
 from components.gate_records import Finding
 from components.quality_gate.inputs import Case, QualityInputs

@@ -101,7 +101,9 @@ def test_the_next_day_builds_on_it_and_an_earlier_version_can_serve_again(folder
     # The records of earlier spans, which have the old name, stop nothing, and the other features are judged by them.
     found = {finding["subject"]: finding for finding in report["data_findings"]}
     assert {finding["severity"] for finding in found.values()} == {"cannot_judge"}
-    unknown = "the distribution of land cannot be judged: no earlier span has the feature"
+    unknown = (
+        "land cannot be judged, neither its values nor how well it predicts the label: no earlier span has the feature"
+    )
     assert found["land"]["sentence"] == unknown
     assert found.keys() & {"installed_apps", "app_id", "rating", "serving model", "auc of the serving model"} == set()
     # The memory of the old name ends; tokens of other features that only the first two spans had are remembered.

@@ -41,6 +41,9 @@ class Drift:
         0 asks for none.
       min_label_ratio: The share of examples with label 1 must be at least this times the median of the reference spans.
       max_label_ratio: And at most this times it.
+      max_label_loss: By how much the level of the share of label 1, its median over this span and the 6 before it, and
+        the span's own share may be below their anchor: the highest level that has lasted, kept until a person lets a
+        span below it through. So labels that go a little each day are found. 1 allows any loss.
       max_miscalibration: If the serving model predicts more than this times the labels that the span has, against what
         it usually predicts, and other evidence says that labels are missing, the run stops. Alone it warns.
       max_unmatched_increase: By how much the share of impressions whose key a table does not have may be larger than
@@ -63,6 +66,7 @@ class Drift:
     min_rows_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.2
     min_label_ratio: Annotated[float, Field(ge=0, lt=1)] = 0.6
     max_label_ratio: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 2.5
+    max_label_loss: _Share = 0.35
     max_miscalibration: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 1.15
     max_unmatched_increase: _Share = 0.05
     min_agreement: _Share = 0.5

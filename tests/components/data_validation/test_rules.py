@@ -12,8 +12,9 @@ import pytest
 from components.data_validation.decision import decide, decide_inputs
 from components.data_validation.distributions import measure_tokens
 from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
-from components.data_validation.findings import poisson_tail, spread
-from components.data_validation.label_rules import auc_error, leak_findings, unsliced_findings
+from components.data_validation.findings import auc_error, poisson_tail, spread
+from components.data_validation.label_rules.leaks import leak_findings
+from components.data_validation.label_rules.lost_labels import unsliced_findings
 from components.data_validation.repeat_rules import shared_rows
 from components.data_validation.table_rules import agreement
 from components.gate_records import Finding
@@ -50,7 +51,8 @@ def test_a_good_day_after_good_days_says_nothing() -> None:
     assert decide(span(9, positives=705), good(8), Drift()) == []
     few = decide(span(3), good(2), Drift())
     assert [f.sentence for f in few] == [
-        "drift is judged by the 2 spans before it only; until there are 7, bounds are wider"
+        "drift is judged by the 2 spans before it only; until there are 7, bounds are wider, and "
+        "labels that are lost a little each day are not found"
     ]
 
 
@@ -155,6 +157,30 @@ def test_a_country_without_labels_is_found_and_a_small_one_over_four_days() -> N
     usual = [dataclasses.replace(e, slices=few) for e in good(8)]
     days = [span(9 + n, slices=none) for n in range(4)]
     assert [bool(stops(day, [*usual, *days[:n]])) for n, day in enumerate(days)] == [False, False, False, True]
+
+
+def test_slices_that_lost_no_more_than_all_examples_are_part_of_one_finding() -> None:
+    def day(number: int, kept: float, kept_in_fr: float) -> SpanEvidence:
+        """Returns 100,000 rows, 7 % of which have label 1 where all are kept; a fifth of the rows is French."""
+        fr, de = round(1400 * kept_in_fr), round(5600 * kept)
+        of_slices = {
+            **{f"category = c{n:02d}": Labelled(5000, round((fr + de) / 20)) for n in range(20)},
+            "country = fr": Labelled(20_000, fr),
+            "country = de": Labelled(80_000, de),
+        }
+        model = ModelEvidence(Labelled(100_000, fr + de, float(fr + de)), 0.7)
+        orphans = (fr + de) // 7
+        return span(number, rows=100_000, positives=fr + de, orphans=orphans, slices=of_slices, model=model)
+
+    days = [day(n, 1 + 0.02 * (n % 3 - 1), 1 + 0.02 * (n % 3 - 1)) for n in range(1, 9)]
+    (found,) = decide(day(9, 0.5, 0.5), days, Drift())
+    assert (found.severity, found.subject) == ("stop", "label")
+    assert found.sentence.startswith("the share of label 1 is 0.0350, 0.50 times the usual 0.0700 ")
+    assert found.sentence.endswith("; this explains the lack of label 1 in 22 slices, such as where category = c00")
+    # Where one country has lost all, it is named: half of the labels outside of it do not explain that.
+    found, of_fr = decide(day(9, 0.5, 0.0), days, Drift())
+    assert found.sentence.endswith("this explains the lack of label 1 in 21 slices, such as where category = c00")
+    assert (of_fr.severity, of_fr.subject) == ("stop", "label where country = fr")
 
 
 def hours(*, without: Sequence[int] = (), a_day: int = 700) -> dict[int, LabelCount]:
@@ -295,6 +321,27 @@ def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
     assert stops(span(9, label_aucs={"page": 0.86}), days) == ["drift.max_label_auc_increase"]
     assert stops(span(9, label_aucs={"page": 0.6}), days) == []
     assert stops(span(9, label_aucs={"new": 0.86}), days) == []  # nothing to compare it with
+
+
+def test_several_features_that_know_the_label_of_a_sudden_are_one_finding() -> None:
+    """As by a bot on one app: its id, developer and size all tell that a row is the bot's."""
+    usual = {"app": 0.65, "developer": 0.6, "page": 0.55, "size": 0.6}
+    days = [dataclasses.replace(e, label_aucs=usual) for e in good(8)]
+    current = span(9, label_aucs={"app": 0.9, "developer": 0.8, "page": 0.56, "size": 0.85})
+    (found,) = decide(current, days, Drift())
+    assert (found.severity, found.subject, found.value) == ("stop", "app", 0.9)
+    assert found.sentence == (
+        "app alone predicts the label with an AUC of 0.900, in earlier spans at most 0.650 "
+        "(drift.max_label_auc_increase: 0.1): and so do 2 others far better than before (size, developer): as if they "
+        "were written after the fact, or as if rows of one user or item, such as a bot's, had one label"
+    )
+
+
+def test_examples_of_one_label_say_that_a_leak_cannot_be_found() -> None:
+    days = [dataclasses.replace(e, label_aucs={"page": 0.55}) for e in good(8)]
+    assert [f.sentence for f in leak_findings(span(9, sample=Labelled(500, 0)), days, Drift())] == [
+        "whether a feature leaks the label cannot be judged: the 500 examples measured have one label"
+    ]
 
 
 def test_a_feature_that_has_no_slices_any_more_is_said() -> None:
