@@ -56,6 +56,17 @@ def _repeated_rows(current: SpanEvidence, earlier: Reference, settings: Drift) -
     shares = [(shared_rows(current.log.sketch, e.log.sketch), e.span) for e in earlier]
     found = [(share, span) for share, span in shares if share is not None]
     if not found:
+        if earlier:
+            ours, theirs = len(current.log.sketch), max(len(e.log.sketch) for e in earlier)
+            yield finding(
+                "max_repeated_rows",
+                "cannot_judge",
+                "rows",
+                f"whether rows of an earlier span are repeated cannot be judged: it takes {_MIN_SKETCH} distinct rows, "
+                f"ids and times aside. Received: {ours}, and at most {theirs} of an earlier span",
+                value=min(ours, theirs),
+                bound=_MIN_SKETCH,
+            )
         return
     share, span = max(found)
     among = [

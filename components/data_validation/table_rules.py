@@ -21,7 +21,7 @@ _MIN_COMMON_KEYS = 30
 _AGREEMENT_OF_A_FIRST_PAIR = 0.3
 
 #: A column whose values usually agree less than this with the nearest reference span is not judged: they are not bound
-#: to keys.
+#: to keys. A table whose spans have fewer keys in common is not judged by its keys.
 _MIN_USUAL_AGREEMENT = 0.3
 
 #: The numbers of keys by which values are shifted to estimate the agreement by chance.
@@ -64,11 +64,23 @@ def unmatched_findings(current: SpanEvidence, earlier: Reference, settings: Drif
 
 
 def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Finds columns whose values belong to other keys than before, as in a table with shuffled or shifted rows."""
+    """Finds columns whose values belong to other keys than before, as in a table with shuffled or shifted rows.
+
+    A table with other keys than before is one finding; without it, one says of which columns too few keys are common.
+    """
     for name, table in sorted(current.ingested.tables.items()):
         before = [e.ingested.tables[name] for e in earlier if name in e.ingested.tables]
+        if not before:
+            continue
+        lost = list(_lost_keys(name, table, before, settings))
+        yield from lost
+        unknown: dict[str, int] = {}
         for column in table.columns:
             now = _nearest_agreement(table, before, column)
+            known_before = [other for other in before if column in other.columns]
+            common = max((len(_pairs(table, other, column)) for other in known_before), default=_MIN_COMMON_KEYS)
+            if common < _MIN_COMMON_KEYS:
+                unknown[column] = common
             if now is None or now >= settings.min_agreement:  # higher than every bound below
                 continue
             usual = [
@@ -94,6 +106,62 @@ def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drif
                     bound=bound,
                     rows=len(table.keys),
                 )
+        if unknown and not lost:
+            most = max(unknown.values())
+            yield finding(
+                "min_agreement",
+                "cannot_judge",
+                name,
+                f"whether the values of {', '.join(unknown)} belong to the same keys of `{name}` as before cannot be "
+                f"judged: it takes {_MIN_COMMON_KEYS} keys that have a value in an earlier span's sample too. "
+                f"Received: at most {most} of {len(table.keys)}",
+                value=most,
+                bound=_MIN_COMMON_KEYS,
+                rows=len(table.keys),
+            )
+
+
+def _lost_keys(
+    name: str, table: TableEvidence, before: Sequence[TableEvidence], settings: Drift
+) -> Iterator[Finding]:
+    """Finds a table whose keys are others than before, as if all ids were made anew, in the log too."""
+    now = _nearest_share_of_keys(table, before)
+    usual = [
+        share
+        for i, t in enumerate(before)
+        if (share := _nearest_share_of_keys(t, before[:i] + before[i + 1 :])) is not None
+    ]
+    if now is None or not usual or statistics.median(usual) < _MIN_USUAL_AGREEMENT:
+        return
+    bound = settings.min_agreement * min(usual)
+    if now >= bound:
+        return
+    yield finding(
+        "min_agreement",
+        "stop",
+        name,
+        f"at least {bound:.0%} of the keys of `{name}` must be those of an earlier span, half of what is usual "
+        f"(drift.min_agreement: {settings.min_agreement:g}). Received: {now:.0%}, at least {min(usual):.0%} before: "
+        "as if ids were made anew, so that what was learned of them is lost",
+        value=now,
+        bound=bound,
+        rows=len(table.keys),
+    )
+
+
+def _nearest_share_of_keys(table: TableEvidence, others: Sequence[TableEvidence]) -> float | None:
+    """Returns the largest share of keys that a table has in common with another one; None if samples are too small.
+
+    It is that of the smaller of the two tables, so that a table that grows or shrinks has as many as before. The
+    samples are of the smallest hashes: up to the smaller of their two largest ones, both are complete.
+    """
+    found = []
+    for other in others:
+        limit = min(max(table.keys, default=0), max(other.keys, default=0))
+        ours, theirs = ({key for key in of if key <= limit} for of in (table.keys, other.keys))
+        if min(len(ours), len(theirs)) >= _MIN_COMMON_KEYS:
+            found.append(len(ours & theirs) / min(len(ours), len(theirs)))
+    return max(found, default=None)
 
 
 def _nearest_agreement(table: TableEvidence, others: Sequence[TableEvidence], column: str) -> float | None:
@@ -117,14 +185,7 @@ def agreement(one: TableEvidence, other: TableEvidence, column: str) -> float | 
     Returns:
       From -1 to 1; None if there are too few common keys, or nearly all values are equal.
     """
-    if column not in one.columns or column not in other.columns:
-        return None
-    at, other_at = one.columns.index(column), other.columns.index(column)
-    pairs = [
-        (one.keys[key][at], other.keys[key][other_at])
-        for key in sorted(set(one.keys) & set(other.keys))
-        if one.keys[key][at] is not None and other.keys[key][other_at] is not None
-    ]
+    pairs = _pairs(one, other, column)
     if len(pairs) < _MIN_COMMON_KEYS:
         return None
     ours, theirs = [p[0] for p in pairs], [p[1] for p in pairs]
@@ -133,6 +194,18 @@ def agreement(one: TableEvidence, other: TableEvidence, column: str) -> float | 
     together = _mean_similarity(ours, theirs)
     by_chance = statistics.mean(_mean_similarity(ours, theirs[shift:] + theirs[:shift]) for shift in _SHIFTS)
     return None if by_chance > 0.95 else (together - by_chance) / (1 - by_chance)
+
+
+def _pairs(one: TableEvidence, other: TableEvidence, column: str) -> list[tuple[SketchValue, SketchValue]]:
+    """Returns a column's values of the keys that have one in both tables; none unless both have the column."""
+    if column not in one.columns or column not in other.columns:
+        return []
+    at, other_at = one.columns.index(column), other.columns.index(column)
+    return [
+        (one.keys[key][at], other.keys[key][other_at])
+        for key in sorted(set(one.keys) & set(other.keys))
+        if one.keys[key][at] is not None and other.keys[key][other_at] is not None
+    ]
 
 
 def _mean_similarity(ours: Sequence[SketchValue], theirs: Sequence[SketchValue]) -> float:

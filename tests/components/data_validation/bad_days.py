@@ -223,8 +223,23 @@ PRESENCE = [
     ),
     BadDay("a tenth of the sizes lost", _table("catalog", "size_mb", _lost(0.1)), "max_presence_change", "size_mb"),
 ]
+
+
+def _ids_anew(table: str, key: str) -> Callable[[Day], Day]:
+    """Makes the ids of a table's keys anew, in the log and the table alike."""
+
+    def breaks(day: Day) -> Day:
+        tables = (day.log, getattr(day, table))
+        log, keyed = (_with(t, key, pc.binary_join_element_wise("new", t[key], "-")) for t in tables)
+        return dataclasses.replace(day, log=log, **{table: keyed})
+
+    return breaks
+
+
 #: Cases invented independently of the rules.
 INVENTED = [
+    BadDay("user ids made anew", _ids_anew("users", "user_id"), "min_agreement", "users", "as if ids were made anew"),
+    BadDay("app ids made anew", _ids_anew("catalog", "app_id"), "min_agreement", "catalog", "as if ids were made anew"),
     BadDay(
         "countries in full words",
         _table("users", "country", lambda c: pc.binary_join_element_wise("country of", c, " ")),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 
@@ -15,16 +14,10 @@ from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvi
 from components.data_validation.findings import auc_error, poisson_tail, spread
 from components.data_validation.label_rules.leaks import leak_findings
 from components.data_validation.label_rules.lost_labels import unsliced_findings
-from components.data_validation.repeat_rules import shared_rows
-from components.data_validation.table_rules import agreement
 from components.gate_records import Finding
-from components.ingestion.evidence import File, LabelCount, Log, TableEvidence
-from tests.components.data_validation.hand_written import DAY, good, span
+from components.ingestion.evidence import LabelCount
+from tests.components.data_validation.hand_written import good, span, stops
 from transform.config.drift import Drift
-
-
-def stops(current: SpanEvidence, earlier: Sequence[SpanEvidence], **settings: Any) -> list[str]:
-    return [f.rule for f in decide(current, earlier, Drift(**settings)) if f.severity == "stop"]
 
 
 def warnings(current: SpanEvidence, earlier: Sequence[SpanEvidence]) -> list[Finding]:
@@ -201,121 +194,6 @@ def test_hours_without_labels_stop_where_there_should_be_many() -> None:
     assert not stops(span(9, labels_by_hour=hours(a_day=72, without=(3, 4, 5))), usual)  # 9 are usual
 
 
-def test_yesterday_shipped_again_is_known_by_its_files_its_rows_or_its_times() -> None:
-    yesterday = span(8)
-    same_file = span(9, files=yesterday.ingested.files)
-    assert stops(same_file, good(8)) == ["drift.reference_spans"]
-    assert "day-8.csv has the contents of a file of span 8" in decide(same_file, good(8), Drift())[0].sentence
-    same_time = span(9, logs=yesterday.ingested.logs)
-    (stop,) = [f for f in decide(same_time, good(8), Drift()) if f.severity == "stop"]
-    assert stop.sentence == "a span's timestamps must be its own. Received: 100% of its time is that of span 8"
-
-    def sketched(number: int, sketch_of: int) -> SpanEvidence:
-        """Returns a day with its own hashes: 1, 11, 21, … on the first."""
-        return span(number, logs={"impressions": Log(sketch=tuple(range(sketch_of, 20_000, 10)))})
-
-    days = [sketched(n, n) for n in range(1, 9)]
-    assert stops(sketched(9, 9), days) == []
-    (stop,) = [f for f in decide(sketched(9, 8), days, Drift()) if f.severity == "stop"]
-    assert stop.sentence == (
-        "at most 50% of a span's rows may be those of an earlier span, their ids and times aside "
-        "(drift.max_repeated_rows). Received: 100% are those of span 8"
-    )
-
-
-def test_an_empty_file_each_day_and_a_table_that_does_not_change_are_no_repetition() -> None:
-    files = (File("installs", "part-1.csv", "sum of a header", 0), File("catalog", "catalog.csv", "sum", 10))
-    days = [dataclasses.replace(e, ingested=dataclasses.replace(e.ingested, files=files)) for e in good(8)]
-    assert stops(span(9, files=files), days) == []
-
-
-def test_rows_are_shared_as_far_as_both_sketches_reach() -> None:
-    """Of the hashes up to 199, the first sketch has 0 to 199, and the second has 100 to 199."""
-    assert shared_rows(range(200), range(100, 400)) == 0.5
-    assert shared_rows(range(10), range(200)) is None
-
-
-def with_tables(evidence: SpanEvidence, **tables: TableEvidence) -> SpanEvidence:
-    return dataclasses.replace(evidence, ingested=dataclasses.replace(evidence.ingested, tables=tables))
-
-
-def test_unmatched_keys_are_held_against_the_most_of_the_spans_before() -> None:
-    days = [with_tables(e, catalog=TableEvidence(9900, 100)) for e in good(8)]
-    half = with_tables(span(9), catalog=TableEvidence(5000, 5000))
-    (stop,) = [f for f in decide(half, days, Drift()) if f.severity == "stop"]
-    # 1 % + 5 % + 3 √(20 · 0.01 · 0.99 / 10,000) = 7.3 %
-    assert stop.sentence == (
-        "at most 7.3% of the impressions may have a key that `catalog` does not have "
-        "(drift.max_unmatched_increase: 0.05 more than the 1.0% of earlier spans). Received: 50.0%"
-    )
-    assert not stops(with_tables(span(9), catalog=TableEvidence(9400, 600)), days)
-    assert [f.severity for f in decide(half, [], Drift()) if f.subject == "catalog"] == ["warn"]
-
-
-def table(values: Sequence[Any]) -> TableEvidence:
-    return TableEvidence(100, 0, ("value",), {key: (value,) for key, value in enumerate(values)})
-
-
-def test_values_agree_where_they_belong_to_the_same_keys() -> None:
-    numbers = table([float(n) for n in range(100)])
-    assert agreement(numbers, table([n * 2.0 + 1 for n in range(100)]), "value") == pytest.approx(1)
-    assert agreement(numbers, table([float(99 - n) for n in range(100)]), "value") == pytest.approx(-1)
-    hashes = [n * n % 11 % 2 for n in range(110)]  # two distinct strings
-    assert agreement(table(hashes), table(hashes), "value") == pytest.approx(1)
-    assert agreement(table(hashes), table([1 - h for h in hashes]), "value") < 0  # type: ignore[operator]
-    lists = table([(n, n + 1) for n in range(100)])
-    assert agreement(lists, lists, "value") == pytest.approx(1)
-    assert agreement(lists, table([(n + 50, n + 51) for n in range(100)]), "value") == pytest.approx(0, abs=0.01)
-    assert agreement(numbers, table([1.0] * 100), "value") is None  # all values are equal
-    assert agreement(numbers, table([1.0] * 10), "value") is None
-
-
-def test_a_small_change_of_a_mix_passes_and_a_turned_one_stops_or_warns() -> None:
-    def mix(number: int, de: int) -> SpanEvidence:
-        return span(number, features={"country": measure_tokens({"de": de, "fr": 100 - de}, 0, 1000)})
-
-    days = [mix(n, 80) for n in range(1, 9)]
-    assert stops(mix(9, 70), days) == []
-    turned = [f for f in decide(mix(9, 20), days, Drift()) if f.severity == "stop"]
-    # The divergence is 0.278; of it, 1 / (8 ln 2) · (1/1000 + 1/1000) · 2 = 0.0007 is due to chance.
-    assert [f.sentence for f in turned] == [
-        "the distribution of country must be within a divergence of 0.0500 of that of an earlier span "
-        "(drift.divergence_floor). Received: 0.2774 from the nearest, span 1 (de 20.0% after 80.0%)"
-    ]
-    assert not stops(mix(9, 20), days, action="warn")
-    assert not stops(mix(9, 20), days, max_divergence={"country": 0.3})
-    assert not stops(dataclasses.replace(mix(9, 20), ids=("country",)), days)
-    # It passes if one earlier day is alike, such as a Sunday among working days.
-    assert not stops(mix(9, 20), [*days, mix(0, 25)])
-
-
-def test_a_weekday_only_warns_and_a_value_that_all_rows_share_of_a_sudden_stops() -> None:
-    def weekday(number: int, *days: str) -> SpanEvidence:
-        return span(number, features={"weekday": measure_tokens(dict.fromkeys(days, 100), 0, 100)})
-
-    (found,) = [f for f in decide(weekday(2, "tuesday"), [weekday(1, "monday")], Drift()) if f.subject == "weekday"]
-    assert found.severity == "warn"
-    assert found.sentence.endswith("; it is constant within a span, which only warns")
-    assert decide(weekday(9, "day 9"), [weekday(n, f"day {n}") for n in range(1, 9)], Drift()) == []  # usual change
-    days = [weekday(n, "a", "b") for n in range(1, 9)]
-    assert stops(weekday(9, "a"), days) == ["drift.divergence_floor"]
-
-
-def test_a_part_of_a_date_that_the_calendar_changes_only_warns() -> None:
-    """The last span of November in UTC has an hour of December in Berlin."""
-
-    def months(number: int, **rows: int) -> SpanEvidence:
-        return span(number, features={"month": measure_tokens(rows, 0, 1000)}, of_calendar=("month",))
-
-    days = [months(n, **{"11": 100}) for n in range(1, 9)]
-    first = months(9, **{"11": 80, "12": 20})
-    (found,) = decide(first, days, Drift())
-    assert found.severity == "warn"
-    assert found.sentence.endswith("; it changes by the calendar, which only warns")
-    assert stops(dataclasses.replace(first, of_calendar=()), days) == ["drift.divergence_floor"]
-    assert stops(first, days, max_divergence={"month": 0.1}) == ["drift.max_divergence"]
-
-
 def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
     days = [dataclasses.replace(e, label_aucs={"page": 0.55}) for e in good(8)]
     assert stops(span(9, label_aucs={"page": 0.86}), days) == ["drift.max_label_auc_increase"]
@@ -404,24 +282,3 @@ def test_the_spread_leaves_out_one_in_ten() -> None:
     assert poisson_tail(1, 2.0) == pytest.approx(3 * 2.718281828**-2)
 
 
-def dated(hours: dict[int, int], *, is_date: bool = True) -> list[str]:
-    """Returns the stops by the times of span 9, a date; `hours` are counted from its midnight in UTC."""
-    quantiles = tuple(DAY * (9 + q) for q in (0.01, 0.5, 0.99))
-    log = Log(time_quantiles=quantiles, rows_by_hour={9 * 24 + hour: rows for hour, rows in hours.items()})
-    found = decide(span(9, logs={"impressions": log}, is_date=is_date), good(8), Drift())
-    return [f.sentence for f in found if f.subject == "timestamp" and f.severity == "stop"]
-
-
-def test_the_rows_of_a_date_are_of_that_day_in_some_time_zone() -> None:
-    day = dict.fromkeys(range(24), 100)
-    assert dated(day) == []
-    assert dated({hour - 14: rows for hour, rows in day.items()}) == []
-    assert dated({hour + 12: rows for hour, rows in day.items()}) == []
-    assert dated(day | {-20: 200}) == []  # 200 of 2,600 rows are late
-    # 10 of the 24 hours of yesterday's rows are before the date began in any time zone.
-    yesterday = {hour - 24: rows for hour, rows in day.items()}
-    assert dated(yesterday) == [
-        "at most 10% of the rows of a date may be of other days. Received: 42% of those of span 9 are, whatever the "
-        "time zone"
-    ]
-    assert dated(yesterday, is_date=False) == []

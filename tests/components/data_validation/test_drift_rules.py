@@ -1,0 +1,57 @@
+"""Rules on the distributions of features and on the hours of the day."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from components.data_validation.decision import decide
+from components.data_validation.distributions import measure_tokens
+from components.data_validation.evidence import SpanEvidence
+from tests.components.data_validation.hand_written import span, stops
+from transform.config.drift import Drift
+
+
+def test_a_small_change_of_a_mix_passes_and_a_turned_one_stops_or_warns() -> None:
+    def mix(number: int, de: int) -> SpanEvidence:
+        return span(number, features={"country": measure_tokens({"de": de, "fr": 100 - de}, 0, 1000)})
+
+    days = [mix(n, 80) for n in range(1, 9)]
+    assert stops(mix(9, 70), days) == []
+    turned = [f for f in decide(mix(9, 20), days, Drift()) if f.severity == "stop"]
+    # The divergence is 0.278; of it, 1 / (8 ln 2) · (1/1000 + 1/1000) · 2 = 0.0007 is due to chance.
+    assert [f.sentence for f in turned] == [
+        "the distribution of country must be within a divergence of 0.0500 of that of an earlier span "
+        "(drift.divergence_floor). Received: 0.2774 from the nearest, span 1 (de 20.0% after 80.0%)"
+    ]
+    assert not stops(mix(9, 20), days, action="warn")
+    assert not stops(mix(9, 20), days, max_divergence={"country": 0.3})
+    assert not stops(dataclasses.replace(mix(9, 20), ids=("country",)), days)
+    # It passes if one earlier day is alike, such as a Sunday among working days.
+    assert not stops(mix(9, 20), [*days, mix(0, 25)])
+
+
+def test_a_weekday_only_warns_and_a_value_that_all_rows_share_of_a_sudden_stops() -> None:
+    def weekday(number: int, *days: str) -> SpanEvidence:
+        return span(number, features={"weekday": measure_tokens(dict.fromkeys(days, 100), 0, 100)})
+
+    (found,) = [f for f in decide(weekday(2, "tuesday"), [weekday(1, "monday")], Drift()) if f.subject == "weekday"]
+    assert found.severity == "warn"
+    assert found.sentence.endswith("; it is constant within a span, which only warns")
+    assert decide(weekday(9, "day 9"), [weekday(n, f"day {n}") for n in range(1, 9)], Drift()) == []  # usual change
+    days = [weekday(n, "a", "b") for n in range(1, 9)]
+    assert stops(weekday(9, "a"), days) == ["drift.divergence_floor"]
+
+
+def test_a_part_of_a_date_that_the_calendar_changes_only_warns() -> None:
+    """The last span of November in UTC has an hour of December in Berlin."""
+
+    def months(number: int, **rows: int) -> SpanEvidence:
+        return span(number, features={"month": measure_tokens(rows, 0, 1000)}, of_calendar=("month",))
+
+    days = [months(n, **{"11": 100}) for n in range(1, 9)]
+    first = months(9, **{"11": 80, "12": 20})
+    (found,) = decide(first, days, Drift())
+    assert found.severity == "warn"
+    assert found.sentence.endswith("; it changes by the calendar, which only warns")
+    assert stops(dataclasses.replace(first, of_calendar=()), days) == ["drift.divergence_floor"]
+    assert stops(first, days, max_divergence={"month": 0.1}) == ["drift.max_divergence"]
