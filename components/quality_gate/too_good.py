@@ -46,8 +46,14 @@ def implausible_auc(case: Case) -> Iterator[Finding]:
     alike = [c for c in counted if c.recipe == current.recipe]
     yield from _unusual(current, alike, whole.changes.get("auc"), is_changed=False)
     difference = None if current.anchor is None else current.anchor.differences.get("auc")
+    others = [c for c in counted if c.recipe != current.recipe]
+    if usual_rise(alike) is None and (difference is None or usual_rise(others) is None):
+        sentence = (
+            f"whether auc rises by more than is usual cannot be judged: it takes {_MIN_RISES} of the last spans that had "
+            f"a serving model; only a rise of more than {case.settings.max_auc_rise:g} is refused ({MAX_AUC_RISE})"
+        )
+        yield Finding(GATE, MAX_AUC_RISE, "cannot_judge", "auc", None, None, whole.num_examples, sentence)
     if difference is not None:
-        others = [c for c in counted if c.recipe != current.recipe]
         rise = Estimate(difference.estimate, difference.standard_error)
         yield from _unusual(current, others, rise, is_changed=True)
 
