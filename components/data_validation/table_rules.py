@@ -121,9 +121,7 @@ def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drif
             )
 
 
-def _lost_keys(
-    name: str, table: TableEvidence, before: Sequence[TableEvidence], settings: Drift
-) -> Iterator[Finding]:
+def _lost_keys(name: str, table: TableEvidence, before: list[TableEvidence], settings: Drift) -> Iterator[Finding]:
     """Finds a table whose keys are others than before, as if all ids were made anew, in the log too."""
     now = _nearest_share_of_keys(table, before)
     usual = [

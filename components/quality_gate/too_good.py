@@ -49,8 +49,9 @@ def implausible_auc(case: Case) -> Iterator[Finding]:
     others = [c for c in counted if c.recipe != current.recipe]
     if usual_rise(alike) is None and (difference is None or usual_rise(others) is None):
         sentence = (
-            f"whether auc rises by more than is usual cannot be judged: it takes {_MIN_RISES} of the last spans that had "
-            f"a serving model; only a rise of more than {case.settings.max_auc_rise:g} is refused ({MAX_AUC_RISE})"
+            f"whether auc rises by more than is usual cannot be judged: it takes {_MIN_RISES} of the last spans "
+            f"that had a serving model; only a rise of more than {case.settings.max_auc_rise:g} is refused "
+            f"({MAX_AUC_RISE})"
         )
         yield Finding(GATE, MAX_AUC_RISE, "cannot_judge", "auc", None, None, whole.num_examples, sentence)
     if difference is not None:

@@ -61,6 +61,9 @@ def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
     evidence += [*_hour_evidence(current, alike), *slices, *_orphan_evidence(current, earlier)]
     alone = [e for e in evidence if e.severity == "stop"]
     model = miscalibration(current, alike, settings)
+    if model is not None and alone and total is not None and _is_lost(total) and (model.value or 0) > 1:
+        evidence[0] = dataclasses.replace(total, sentence=f"{total.sentence}; {model.sentence}")
+        model = None
     if model is None or alone:
         yield from evidence
         if model is not None:
@@ -107,14 +110,12 @@ def _is_lost(found: Finding | None) -> bool:
     return found is not None and found.rule != "drift.max_label_ratio"
 
 
-def _slice_evidence(
-    current: SpanEvidence, alike: Reference, *, is_total_lost: bool
-) -> tuple[list[Finding], list[str]]:
+def _slice_evidence(current: SpanEvidence, alike: Reference, *, is_total_lost: bool) -> tuple[list[Finding], list[str]]:
     """Finds slices that have lost their label 1; small slices are pooled over several spans.
 
     Returns:
       The findings, and the slices that would be found but whose loss the total explains: if labels of all examples are
-      lost, those that have lost no more than the examples outside of the slice.
+      lost, those that would not be found if a loss as outside of the slice were usual.
     """
     found, of_total = [], []
     for name in sorted(current.slices):

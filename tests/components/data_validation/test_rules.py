@@ -109,6 +109,15 @@ def test_labels_that_halve_each_day_are_stopped_at_once_without_a_model() -> Non
     assert stops(day, good(8)) == ["drift.min_label_ratio"]
 
 
+def test_labels_that_halve_are_one_finding_with_what_the_model_predicts() -> None:
+    (found,) = decide(span(9, positives=350, orphans=50), good(8), Drift())
+    assert (found.severity, found.rule) == ("stop", "drift.min_label_ratio")
+    assert found.sentence.endswith(
+        "drift.min_label_ratio); the serving model predicts 2.00 times the label 1 that the span has, usually 1.00 "
+        "times (drift.max_miscalibration: 1.15)"
+    )
+
+
 def test_rows_that_fall_to_a_ninth_each_day_are_stopped_at_once() -> None:
     day = span(9, rows=10_000 // 9, positives=700 // 9)
     (stop,) = [f for f in decide(day, good(8), Drift()) if f.severity == "stop"]
@@ -280,5 +289,3 @@ def test_the_spread_leaves_out_one_in_ten() -> None:
     assert spread([0.0, 0.2] * 7, 0.01) == pytest.approx(0.2 / 2.56)
     assert spread([1.0], 0.01) == pytest.approx(0.02)
     assert poisson_tail(1, 2.0) == pytest.approx(3 * 2.718281828**-2)
-
-
