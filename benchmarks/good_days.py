@@ -27,7 +27,7 @@ from components.data_validation.evidence import SpanEvidence
 from components.data_validation.label_rules.shares import label_anchor
 from components.data_validation.measuring import measure
 from components.gate_records import Finding
-from components.ingestion.evidence import Evidence, InstallEvidence, LabelCount, Log, TableEvidence
+from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, TableEvidence
 from components.ingestion.sketches import NUM_KEYS, NUM_ROWS, QUANTILES, key_hashes, sketch_value
 from pipeline.simulator.day import Chunk, impression_chunks
 from pipeline.simulator.store import Store
@@ -117,6 +117,7 @@ def combine_evidence(day: Day, config: Config) -> SpanEvidence:
     sketch = tuple(heapq.nsmallest(NUM_ROWS, set(key_hashes(map(repr, rows)).tolist())))
     ingested = Evidence(
         span=day.number,
+        files=(File(IMPRESSIONS, "log", f"day {day.number}", len(day.log)),),
         logs={IMPRESSIONS: Log(sketch, tuple(np.quantile(time, QUANTILES).tolist()))},
         tables=tables,
         installs=InstallEvidence(attributed=int(label.sum()), without_impression=len(label) // 100),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.data_validation.distributions import (
     Distribution,
@@ -13,7 +14,7 @@ from components.data_validation.distributions import (
     measure_tokens,
 )
 from components.data_validation.evidence import Reference, SpanEvidence
-from components.data_validation.findings import ENOUGH_SPANS, finding, spans_before
+from components.data_validation.findings import ENOUGH_SPANS, EXAMPLES_PER_KEY, finding, spans_before
 from components.gate_records import Finding, Severity
 from transform.config.drift import Drift
 from transform.example_keys import LABEL
@@ -26,6 +27,12 @@ _TIMES_USUAL = 3.0
 
 #: Users with many requests make samples differ more than independent draws do.
 _CHANCE_FACTOR = 2.0
+
+#: Hours are missing if this many independent examples are expected of them: none occurs by chance once in a million.
+_MIN_MISSING = 14.0
+
+#: The hours of the day are moved if their log-likelihood is larger by this.
+_MIN_GAIN = 10.0
 
 
 def row_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
@@ -78,7 +85,10 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
                 excuse = "it is an id"
             elif name in current.of_calendar:
                 excuse = "it changes by the calendar"
-            yield from _measure_feature(name, distribution, reference, spans, settings, excuse)
+            measured = list(_measure_feature(name, distribution, reference, spans, settings, excuse))
+            yield from measured
+            if name == HOUR_OF_DAY and not measured:
+                yield from _hour_findings(current, earlier)
         else:
             yield finding(
                 "max_divergence",
@@ -87,6 +97,64 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
                 f"{name} cannot be judged, neither its values nor how well it predicts the label: no earlier span has "
                 "the feature",
             )
+
+
+def _hour_findings(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
+    """Finds hours without an example, and hours of the day that fit those before better if they are moved."""
+    now, before = _rows_by_hour(current), [rows for e in earlier if (rows := _rows_by_hour(e))]
+    whole = sum(now.values())
+    empty = sorted(set.intersection(*map(set, before)) - set(now))
+    missing = min(sum(rows[hour] for hour in empty) / sum(rows.values()) for rows in before)
+    if missing * whole / EXAMPLES_PER_KEY > _MIN_MISSING:
+        hours = ", ".join(f"{hour:02d}" for hour in empty)
+        yield finding(
+            "reference_spans",
+            "warn",
+            HOUR_OF_DAY,
+            f"no example is of the hours {hours} (UTC), of which each of {spans_before(len(before))} has at least "
+            f"{missing:.1%} of its examples: a part of the log may be missing",
+            value=0,
+            rows=whole,
+        )
+        return
+    gain, shift = _gain(now, before)
+    usual = max((_gain(rows, before[:i] + before[i + 1 :])[0] for i, rows in enumerate(before)), default=0.0)
+    bound = max(_MIN_GAIN, _TIMES_USUAL * usual)
+    if gain > bound:
+        yield finding(
+            "reference_spans",
+            "warn",
+            HOUR_OF_DAY,
+            f"an hour {'earlier' if shift < 0 else 'later'}, the examples' times would fit those of an earlier span "
+            f"better, by a log-likelihood of {gain:.0f} (usual: at most {bound:.0f}): a clock may be an hour off, or "
+            "daylight saving time has begun or ended",
+            value=gain,
+            bound=bound,
+            rows=whole,
+        )
+
+
+def _rows_by_hour(evidence: SpanEvidence) -> dict[int, int]:
+    return {int(hour): of_hour.rows for hour, of_hour in evidence.hours.items() if of_hour.rows}
+
+
+def _gain(rows: Mapping[int, int], others: Sequence[Mapping[int, int]]) -> tuple[float, int]:
+    """Returns by how much the log-likelihood of a span's hours rises if they are moved, and the move: -1 or 1 hour.
+
+    The likelihood is by the shares of hours in another span, of all others the one by which it is highest. Examples
+    count as fewer independent ones (`EXAMPLES_PER_KEY`).
+    """
+    if not others:
+        return 0.0, 1
+
+    def likelihood(move: int) -> float:
+        return max(
+            sum(n * math.log(max(of.get((hour + move) % 24, 0), 1) / sum(of.values())) for hour, n in rows.items())
+            for of in others
+        )
+
+    highest, move = max((likelihood(move), move) for move in (-1, 1))
+    return (highest - likelihood(0)) / EXAMPLES_PER_KEY, move
 
 
 def excess(one: Distribution, other: Distribution) -> float:

@@ -20,6 +20,9 @@ _HOURS_PER_DAY = 24
 #: make no distribution much more certain.
 MAX_EXAMPLES = 200_000
 
+#: The size of the sketch of rows in a gate record, which is stored for years.
+SKETCH_ROWS = 500
+
 
 @dataclass(frozen=True, config=_STRICT)
 class Labelled:

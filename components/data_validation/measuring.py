@@ -12,7 +12,7 @@ import numpy as np
 
 from components.data_validation.columns import Columns, Floats, Ints, Tokens
 from components.data_validation.distributions import Distribution, count_tokens, measure_numbers, measure_tokens
-from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
+from components.data_validation.evidence import SKETCH_ROWS, Labelled, ModelEvidence, SpanEvidence
 from components.data_validation.label_aucs import label_aucs
 from components.ingestion.evidence import Evidence
 from transform.auc import auc
@@ -22,8 +22,8 @@ from transform.derived_times import TimePart
 from transform.feature import IMPRESSIONS, Feature
 from transform.feature_spec import FeatureSpec
 
-#: The sizes of the sketches of rows and of keys in a gate record, which is stored for years.
-_NUM_ROWS, _NUM_KEYS = 500, 200
+#: The size of the sketches of keys in a gate record, which is stored for years.
+_NUM_KEYS = 200
 
 #: A feature has slices by its most frequent values, at most so many, if these are nearly all of its occurrences. So a
 #: rare value more does not remove the slices, and there are none by an id.
@@ -71,7 +71,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
 
 def _for_the_record(ingested: Evidence) -> Evidence:
     """Reduces the sketches: the smallest hashes of a sketch are a sketch, too."""
-    logs = {name: dataclasses.replace(log, sketch=log.sketch[:_NUM_ROWS]) for name, log in ingested.logs.items()}
+    logs = {name: dataclasses.replace(log, sketch=log.sketch[:SKETCH_ROWS]) for name, log in ingested.logs.items()}
     tables = {
         name: dataclasses.replace(table, keys=dict(sorted(table.keys.items())[:_NUM_KEYS]))
         for name, table in ingested.tables.items()

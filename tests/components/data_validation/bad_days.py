@@ -236,8 +236,38 @@ def _ids_anew(table: str, key: str) -> Callable[[Day], Day]:
     return breaks
 
 
+def _requests_again(day: Day) -> Day:
+    """Logs half of the requests again, under new ids."""
+    _, request = np.unique(day.log["request_id"].to_numpy(zero_copy_only=False), return_inverse=True)
+    again = request % 2 == 0
+    copies = day.log.filter(pa.array(again))
+    copies = _with(copies, "request_id", pc.binary_join_element_wise("again", copies["request_id"], "-"))
+    scores = np.concatenate([day.scores, day.scores[again]])
+    return dataclasses.replace(day, log=pa.concat_tables([day.log, copies]), scores=scores)
+
+
 #: Cases invented independently of the rules.
 INVENTED = [
+    BadDay("half of the requests again under new ids", _requests_again, "max_repeated_rows", "rows of one span"),
+    BadDay(
+        "six hours of the night missing",
+        _rows(lambda day: (_hour(day) < 1) | (_hour(day) > 6)),
+        "reference_spans",
+        "hour of timestamp",
+        "no example is of the hours 01, 02, 03, 04, 05, 06 (UTC)",
+        severity="warn",
+    ),
+    BadDay(
+        "a clock that is an hour off",
+        _log(
+            timestamp=lambda day: np.asarray(day.log["timestamp"]) + SECONDS_PER_HOUR,
+            hour=lambda day: (np.asarray(day.log["hour"]) + 1) % 24,
+        ),
+        "reference_spans",
+        "hour of timestamp",
+        "a clock may be an hour off",
+        severity="warn",
+    ),
     BadDay("user ids made anew", _ids_anew("users", "user_id"), "min_agreement", "users", "as if ids were made anew"),
     BadDay("app ids made anew", _ids_anew("catalog", "app_id"), "min_agreement", "catalog", "as if ids were made anew"),
     BadDay(

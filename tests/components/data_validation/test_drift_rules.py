@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from components.data_validation.decision import decide
 from components.data_validation.distributions import measure_tokens
 from components.data_validation.evidence import SpanEvidence
+from components.gate_records import Finding
+from components.ingestion.evidence import LabelCount
 from tests.components.data_validation.hand_written import span, stops
 from transform.config.drift import Drift
 
@@ -55,3 +59,44 @@ def test_a_part_of_a_date_that_the_calendar_changes_only_warns() -> None:
     assert found.sentence.endswith("; it changes by the calendar, which only warns")
     assert stops(dataclasses.replace(first, of_calendar=()), days) == ["drift.divergence_floor"]
     assert stops(first, days, max_divergence={"month": 0.1}) == ["drift.max_divergence"]
+
+
+#: The rows by hour of a day of 30,000 rows, UTC: few at night, most in the evening.
+HOURS = [500, 400, 300, 300, 300, 400, 600, 900, 1200, 1400, 1500, 1500, 1600, 1600, 1500, 1500, 1600, 1700, 1900, 2100,
+         2300, 2200, 1700, 1000]  # fmt: skip
+
+
+def with_hours(number: int, rows: list[int]) -> SpanEvidence:
+    day = span(number, rows=30_000, positives=2100 + 15 * (number % 3))
+    of_hours = {number * 24 + hour: LabelCount(n - n // 14, n // 14) for hour, n in enumerate(rows) if n}
+    return dataclasses.replace(day, ingested=dataclasses.replace(day.ingested, labels_by_hour=of_hours))
+
+
+def of_hours(rows: list[int]) -> list[Finding]:
+    """Returns the findings of the ninth day's hours; each day before has a few rows more or fewer in each hour."""
+    days = [with_hours(n, [r + 7 * (n * hour % 11 - 5) for hour, r in enumerate(HOURS)]) for n in range(1, 9)]
+    return [f for f in decide(with_hours(9, rows), days, Drift()) if f.subject == "hour of timestamp"]
+
+
+def test_hours_without_an_example_warn() -> None:
+    (found,) = of_hours([0, 0, 0, 0, 0, 0, *HOURS[6:]])
+    assert found.severity == "warn"
+    assert found.sentence.startswith(
+        "no example is of the hours 00, 01, 02, 03, 04, 05 (UTC), of which each of the 8 spans before it has at least "
+    )
+    assert of_hours([500, 400, 0, *HOURS[3:]]) == []  # 1 % of the rows, of 15 independent ones
+    assert of_hours(HOURS) == []
+
+
+@pytest.mark.parametrize(("moved", "to"), [([*HOURS[1:], HOURS[0]], "later"), ([HOURS[-1], *HOURS[:-1]], "earlier")])
+def test_hours_of_a_clock_that_is_an_hour_off_warn(moved: list[int], to: str) -> None:
+    (found,) = of_hours(moved)
+    assert found.severity == "warn"
+    assert found.sentence.startswith(
+        f"an hour {to}, the examples' times would fit those of an earlier span better, by "
+    )
+
+
+def test_more_rows_at_night_are_no_clock_that_is_off() -> None:
+    assert of_hours([round(1.3 * n) for n in HOURS[:6]] + HOURS[6:]) == []
+    assert of_hours([3 * n for n in HOURS]) == []

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from components.data_validation.decision import decide
-from components.data_validation.evidence import SpanEvidence
-from components.data_validation.repeat_rules import shared_rows
-from components.ingestion.evidence import File, Log
+from components.data_validation.evidence import SKETCH_ROWS, SpanEvidence
+from components.data_validation.repeat_rules import repeated_share, shared_rows
+from components.ingestion.evidence import File, Log, TableEvidence
 from tests.components.data_validation.hand_written import DAY, good, sketch_of, span, stops
 from transform.config.drift import Drift
 
@@ -75,3 +77,53 @@ def test_the_rows_of_a_date_are_of_that_day_in_some_time_zone() -> None:
         "time zone"
     ]
     assert dated(yesterday, is_date=False) == []
+
+
+def with_rows(number: int, rows: int, distinct: int) -> SpanEvidence:
+    """Returns a span of rows with the smallest 500 hashes of distinct ones, which are spread evenly over 53 bits."""
+    step = 2**53 // distinct
+    sketch = tuple(step * (n + 1) - number for n in range(SKETCH_ROWS))
+    files = (File("impressions", f"day-{number}.csv", f"sum {number}", rows),)
+    return span(number, rows=rows, files=files, logs={"impressions": Log(sketch)})
+
+
+def test_requests_that_are_logged_again_under_new_ids_are_found_in_the_sketch() -> None:
+    """Half of the requests again: of 15,000 rows, 10,000 are distinct, and a third is there twice."""
+    assert repeated_share(with_rows(9, 15_000, 10_000)) == pytest.approx(1 / 3, abs=0.002)
+    days = [with_rows(n, 10_000, 9900) for n in range(1, 9)]
+    assert decide(with_rows(9, 10_000, 9500), days, Drift()) == []
+    (found,) = [f for f in decide(with_rows(9, 15_000, 10_000), days, Drift()) if f.subject == "rows of one span"]
+    assert found.severity == "stop"
+    assert found.sentence == (
+        "about 33% of the span's rows are others of its rows again, their ids aside, usually 1% "
+        "(allowed: 20%; drift.max_repeated_rows): with new ids, one of them may train the model and another judge it"
+    )
+    # Where a third is usual, as in a log with few features and without times, it is no error.
+    assert decide(with_rows(9, 15_000, 10_000), [with_rows(n, 15_000, 10_000) for n in range(1, 9)], Drift()) == []
+
+
+def test_rows_that_a_sketch_has_all_of_are_counted() -> None:
+    few = span(1, rows=120, files=(File("impressions", "a.csv", "a", 120),), logs={"impressions": Log(sketch_of(1))})
+    assert repeated_share(few) == 0.5  # 60 distinct ones of 120
+
+
+def with_catalog(number: int, contents: int) -> SpanEvidence:
+    day = span(number)
+    catalog = File("catalog", "catalog.csv", f"catalog {contents}", 10)
+    ingested = dataclasses.replace(
+        day.ingested, files=(*day.ingested.files, catalog), tables={"catalog": TableEvidence(100, 0)}
+    )
+    return dataclasses.replace(day, ingested=ingested)
+
+
+def test_a_table_that_was_written_anew_each_day_and_is_yesterdays_warns() -> None:
+    days = [with_catalog(n, n) for n in range(1, 9)]
+    assert decide(with_catalog(9, 9), days, Drift()) == []
+    (found,) = decide(with_catalog(9, 8), days, Drift())
+    assert (found.severity, found.subject) == ("warn", "files of catalog")
+    assert found.sentence == (
+        "`catalog` has the contents that it had in span 8, where each of the 8 spans before it had its own: it may not "
+        "have been written anew"
+    )
+    assert decide(with_catalog(9, 8), [with_catalog(n, n // 2) for n in range(1, 9)], Drift()) == []  # every other day
+    assert all(f.subject != "files of catalog" for f in decide(with_catalog(3, 2), days[:2], Drift()))
