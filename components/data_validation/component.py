@@ -31,7 +31,7 @@ from components.gate_records import GateRecord as Record
 from components.ingestion.evidence import read_evidence
 from components.model_store.served_models import find_version, why_not_comparable
 from components.spec_component import SpecComponent
-from transform.config.component_settings import DataSettings
+from transform.config.component_settings import EvaluationSettings
 from transform.config.drift import Drift
 
 _SETTINGS = TypeAdapter(Drift)
@@ -62,7 +62,7 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         (examples,) = input_dict["examples"]
         (quarantine,) = input_dict["quarantine"]
         (output,) = output_dict["record"]
-        config = DataSettings.from_json(exec_properties["config"])
+        config = EvaluationSettings.from_json(exec_properties["config"])
         serialized = read_examples(examples)
         scores, not_compared = None, ""
         if input_dict.get("serving_model"):

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+from components.ingestion.sketches import key_hashes
 
 #: The number of a categorical feature's values that are kept by name; the others are counted by their hash.
 NUM_TOP_VALUES = 50
 NUM_HASH_BUCKETS = 256
+
+#: Of a feature with at least so many values, so many are sampled, by which the new values of another span are known.
+_MANY_VALUES, _NUM_SAMPLED = 1000, 200
 
 #: A numeric feature is kept as its quantiles 0, 1/200, …, 1. A value that many rows share takes many quantiles.
 NUM_QUANTILES = 201
@@ -38,6 +44,8 @@ class Distribution:
       top: The counts of the most frequent values, by value; empty for a numeric feature.
       rest: The counts of the values that are not in `top`, by hash bucket; empty for a numeric feature.
       quantiles: A numeric feature's quantiles, evenly spaced from the lowest to the highest value; else empty.
+      sample: The counts of the values with the smallest hashes, by hash: the same values in every span. Empty for a
+        numeric feature, for one with fewer than 1,000 values, and in the record of an earlier release.
     """
 
     num_values: int
@@ -47,6 +55,7 @@ class Distribution:
     top: dict[str, int]
     rest: tuple[int, ...]
     quantiles: tuple[float, ...]
+    sample: dict[int, int] = Field(default_factory=dict)
 
     @property
     def is_numeric(self) -> bool:
@@ -75,6 +84,7 @@ def measure_tokens(counts: Mapping[str, int], num_missing: int, num_draws: int) 
     rest = [0] * NUM_HASH_BUCKETS
     for value, number in ordered[NUM_TOP_VALUES:]:
         rest[_bucket(value)] += number
+    hashed = zip(key_hashes(counts).tolist(), counts.values(), strict=True) if len(counts) >= _MANY_VALUES else ()
     return Distribution(
         num_values=sum(counts.values()) + num_missing,
         num_draws=num_draws,
@@ -83,6 +93,7 @@ def measure_tokens(counts: Mapping[str, int], num_missing: int, num_draws: int) 
         top=dict(ordered[:NUM_TOP_VALUES]),
         rest=tuple(rest),
         quantiles=(),
+        sample=dict(heapq.nsmallest(_NUM_SAMPLED, hashed)),
     )
 
 
@@ -138,6 +149,21 @@ def divergence_by_chance(one: Distribution, other: Distribution) -> float:
     p, q = _token_shares(one, other)
     seen = -np.expm1(-(p + q) / 2 * (n + m))
     return float(max(seen.sum() - 1, 0)) * of_two_values
+
+
+def new_share(one: Distribution, other: Distribution) -> float | None:
+    """Estimates which share of the occurrences of values in `one` is of values that `other` does not have.
+
+    Both samples are complete up to the smaller of their two largest hashes, so only values up to it are compared.
+
+    Returns:
+      From 0 to 1; None unless both have a sample.
+    """
+    if not one.sample or not other.sample:
+        return None
+    limit = min(max(one.sample), max(other.sample))
+    counts = {key: number for key, number in one.sample.items() if key <= limit}
+    return sum(number for key, number in counts.items() if key not in other.sample) / sum(counts.values())
 
 
 def largest_change(one: Distribution, other: Distribution) -> tuple[str, float, float]:

@@ -12,6 +12,7 @@ from components.data_validation.distributions import (
     divergence_by_chance,
     largest_change,
     measure_tokens,
+    new_share,
 )
 from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.findings import ENOUGH_SPANS, EXAMPLES_PER_KEY, finding, spans_before
@@ -24,6 +25,9 @@ HOUR_OF_DAY = "hour of timestamp"
 
 #: The allowed divergence, as a multiple of the largest divergence among the reference spans.
 _TIMES_USUAL = 3.0
+
+#: A feature with thousands of values is an id if, usually, at least this share of its occurrences is of new values.
+_MANY_NEW = 0.2
 
 #: Users with many requests make samples differ more than independent draws do.
 _CHANCE_FACTOR = 2.0
@@ -81,7 +85,7 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             continue
         if reference:
             excuse = ""
-            if name in current.ids or distribution.is_almost_unique:
+            if name in current.ids or distribution.is_almost_unique or _has_new_values(distribution, reference):
                 excuse = "it is an id"
             elif name in current.of_calendar:
                 excuse = "it changes by the calendar"
@@ -167,6 +171,22 @@ def nearest(one: Distribution, others: Sequence[Distribution]) -> tuple[float, i
     distances = [excess(one, other) for other in others]
     place = min(range(len(distances)), key=distances.__getitem__)
     return distances[place], place
+
+
+def _has_new_values(current: Distribution, reference: Sequence[Distribution]) -> bool:
+    """Returns whether many of a feature's thousands of values are new in each span, as those of an id.
+
+    A single reference span cannot show what is usual; then the current span shows it.
+    """
+    if len(reference) == 1:
+        share = new_share(current, reference[0])
+        return share is not None and share >= _MANY_NEW
+    nearest_shares = []
+    for i, one in enumerate(reference):
+        shares = [new_share(one, other) for other in (*reference[:i], *reference[i + 1 :])]
+        if known := [share for share in shares if share is not None]:
+            nearest_shares.append(min(known))
+    return bool(nearest_shares) and statistics.median(nearest_shares) >= _MANY_NEW
 
 
 def _measure_feature(

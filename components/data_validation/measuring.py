@@ -16,7 +16,7 @@ from components.data_validation.evidence import SKETCH_ROWS, Labelled, ModelEvid
 from components.data_validation.label_aucs import label_aucs
 from components.ingestion.evidence import Evidence
 from transform.auc import auc
-from transform.config.component_settings import DataSettings
+from transform.config.component_settings import DataSettings, EvaluationSettings
 from transform.config.sources import Installs
 from transform.derived_times import TimePart
 from transform.feature import IMPRESSIONS, Feature
@@ -33,7 +33,7 @@ _MAX_SLICES, _NEARLY_ALL = 30, 0.99
 _OF_CALENDAR: tuple[TimePart, ...] = ("year", "month", "day")
 
 
-def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config: DataSettings) -> SpanEvidence:
+def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config: EvaluationSettings) -> SpanEvidence:
     """Measures a span.
 
     Args:
@@ -43,20 +43,18 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
       config: The config.
     """
     columns = with_overlaps(columns, config.spec)
-    sides = {feature.name: feature.side for feature in config.spec.features}
-    num_rows, num_requests = len(columns.label), len(np.unique(columns.request))
-
-    def draws(name: str) -> int:
-        return num_rows if sides.get(name, "item") == "item" else num_requests
-
+    draws = _Draws(columns, config)
     features: dict[str, Distribution] = {
-        name: measure_tokens(count_tokens(t.codes, t.values), t.num_missing, draws(name))
+        name: measure_tokens(count_tokens(t.codes, t.values), t.num_missing, draws.of(name, t.of_rows()))
         for name, t in columns.tokens.items()
     }
-    features |= {name: measure_numbers(values, draws(name)) for name, values in columns.numbers.items()}
+    features |= {
+        name: measure_numbers(values, draws.of(name, np.unique(values, return_inverse=True)[1]))
+        for name, values in columns.numbers.items()
+    }
     return SpanEvidence(
         ingested=_for_the_record(ingested),
-        num_requests=num_requests,
+        num_requests=draws.num_requests,
         label_version=config.sources.label_version,
         label_recipe=label_recipe(config),
         features=features,
@@ -67,6 +65,38 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         sample=_labelled(columns.label, None),
         model=None if scores is None else _of_model(columns.label, scores),
     )
+
+
+class _Draws:
+    """Counts the independent draws of which a feature's values are, for the divergence that is due to chance.
+
+    An item's feature is drawn by the example, the context's by the request. Where the users are known, each distinct
+    pair of user and value is one draw, however many requests it has: of a postal code there are as many as users. A
+    user's id itself is drawn by the request: that other users come is a change. Pairs are not weighted by their
+    examples, as in Kish's effective size of a sample of clusters: one bot with half of the examples would make it 4.
+
+    Attributes:
+      num_requests: The number of distinct requests.
+    """
+
+    def __init__(self, columns: Columns, config: EvaluationSettings):
+        self.num_requests = len(np.unique(columns.request))
+        self._num_rows = len(columns.label)
+        self._of_context = {f.name for f in config.spec.features if f.side == "context"}
+        self._ids = ids(config)
+        self._user: Ints | None = None
+        if config.user is not None:  # an example without a user counts by its request
+            user = columns.tokens[config.user].of_rows()
+            self._user = np.where(user < 0, -1 - columns.request, user)
+
+    def of(self, name: str, codes: Ints) -> int:
+        """Returns a feature's number of draws; `codes`, int64 [n], has equal numbers where the values are equal."""
+        if name not in self._of_context:
+            return self._num_rows
+        if self._user is None or name in self._ids:
+            return self.num_requests
+        pairs = self._user * (codes.max(initial=0) + 2) + codes  # a code is at least -1, of a missing value
+        return min(len(np.unique(pairs)), self.num_requests)
 
 
 def _for_the_record(ingested: Evidence) -> Evidence:
@@ -84,12 +114,16 @@ def of_calendar(config: DataSettings) -> tuple[str, ...]:
     return tuple(f.name for f in config.features_of(IMPRESSIONS) if f.derive and f.derive.part in _OF_CALENDAR)
 
 
-def ids(config: DataSettings) -> tuple[str, ...]:
-    """Returns the features that identify users or items: the item id, and the features on which tables are joined."""
+def ids(config: EvaluationSettings) -> tuple[str, ...]:
+    """Returns the features that identify users or items.
+
+    They are the item id, the features on which tables are joined, and those by which evaluation groups users.
+    """
     joined = {table.log_column for table in config.sources.tables.values()}
     features = [f for f in config.spec.features if f.is_one_text or (f.is_list and f.one_hot is None)]
     found = {f.name for f in features if f.source_column in joined}
-    return tuple(sorted(found | ({config.item_id.name} if config.item_id else set())))
+    users = {name for name in (config.user, config.evaluation.gauc_by) if name is not None}
+    return tuple(sorted(found | users | ({config.item_id.name} if config.item_id else set())))
 
 
 def label_recipe(config: DataSettings) -> str:

@@ -7,6 +7,7 @@ import dataclasses
 from transform.config.beam import Beam
 from transform.config.component_settings import (
     DataSettings,
+    EvaluationSettings,
     InfraSettings,
     IngestionSettings,
     QualitySettings,
@@ -15,6 +16,7 @@ from transform.config.component_settings import (
 )
 from transform.config.config import Config
 from transform.config.effective import effective
+from transform.config.evaluation import Evaluation, Threshold
 from transform.config.schedule import Schedule
 from transform.derived_times import Derive
 from transform.feature import Vocabulary
@@ -27,15 +29,16 @@ def for_ingestion(config: Config) -> IngestionSettings:
     return IngestionSettings(config.sources, _as_read(config.spec), ingestion)
 
 
-def for_data_validation(config: Config) -> DataSettings:
-    """The sources, how the features are read and derived, and which vocabulary they share; without the bounds."""
+def for_data_validation(config: Config) -> EvaluationSettings:
+    """The sources, how the features are read and derived, their shared vocabularies, and the users; no bounds."""
     features = tuple(
         dataclasses.replace(
             read, vocabulary=f.vocabulary if isinstance(f.vocabulary, str) else read.vocabulary, derive=f.derive
         )
         for f, read in zip(config.spec.features, _as_read(config.spec).features, strict=True)
     )
-    return DataSettings(config.sources, FeatureSpec(features=features))
+    users = Evaluation({"auc": Threshold(min=0)}, user=config.evaluation.user, gauc_by=config.evaluation.gauc_by)
+    return EvaluationSettings(config.sources, FeatureSpec(features=features), users)
 
 
 def for_transform(config: Config) -> DataSettings:

@@ -148,11 +148,10 @@ class IngestionSettings(DataSettings):
 
 
 @dataclass(frozen=True, config=STRICT)
-class QualitySettings(DataSettings):
-    """The settings of the gate on quality: the metrics with their thresholds, and how several spans are pooled."""
+class EvaluationSettings(DataSettings):
+    """The settings of the evaluation, of which the gate on data reads which features are ids of users."""
 
     evaluation: Evaluation
-    quality: Quality
 
     @model_validator(mode="after")
     def _slices_are_of_features(self) -> Self:
@@ -201,6 +200,13 @@ class QualitySettings(DataSettings):
         keys = [] if installs is None else installs.keys
         joined = [f.name for f in log if f.side == "context" and f.is_one_text and f.source_column in keys]
         return self.evaluation.user or self.evaluation.gauc_by or (joined[0] if len(joined) == 1 else None)
+
+
+@dataclass(frozen=True, config=STRICT)
+class QualitySettings(EvaluationSettings):
+    """The settings of the gate on quality: the metrics with their thresholds, and how several spans are pooled."""
+
+    quality: Quality
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -29,7 +29,7 @@ SCOPES: dict[str, Callable[[Config], DataSettings]] = {
 #: The sections of each, beside the sources and the features.
 SECTIONS: dict[str, set[str]] = {
     "ingestion": {"ingestion"},
-    "data_validation": set(),
+    "data_validation": {"evaluation"},
     "transform": set(),
     "tuner": {"model", "training", "tuning"},
     "trainer": {"model", "training", "skew"},
