@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.cli import ranking
 from pipeline.cli.main import COMMANDS
-from pipeline.cli.schedule import SKIPPED
+from pipeline.cli.options import SKIPPED
 from tests.adapted_commands import substituted
 from tests.documented_commands import Command
 from tests.e2e import store

@@ -21,9 +21,6 @@ from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, read_findin
 from components.model_store.versions import user
 from transform.errors import GateError
 
-#: The end of the message that stops a run: how a person can release the span.
-RELEASE = "To let this span through, on record: `wdr run --accept-span --reason TEXT`"
-
 
 def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict, place: str = "") -> None:
     """Stops the run if a gate found something, or lets the span through and records that a person accepted it.
@@ -41,7 +38,7 @@ def settle(found: Sequence[str], accept_reason: str, verdict: GateVerdict, place
         return
     sentences = "; ".join(found)
     if not accept_reason:
-        raise GateError(f"{sentences}{place and f'; {place}'}. {RELEASE}")
+        raise GateError(f"{sentences}{place and f'; {place}'}")
     verdict.set_string_custom_property(ACCEPTED, sentences)
     verdict.set_string_custom_property(ACCEPT_REASON, accept_reason)
     verdict.set_string_custom_property(ACCEPTED_BY, user())

@@ -5,15 +5,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shlex
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from transform.config.config import Config
+
+#: Exit code of a node, and of a backfill, that skips a span: a gate on data stopped it, or its logs are missing or of
+#: no use. The next run builds on the last good span. Airflow's BashOperator treats this code as "skipped".
+SKIPPED = 99
 
 DEBUG_HELP = "Show the traceback of an error."
 
@@ -92,6 +97,17 @@ def needed_reason(reason: str, overruling: Mapping[str, bool]) -> str:
             f"{options} and `--reason TEXT` must be given together: overriding a gate requires a reason"
         )
     return reason
+
+
+def accepting(command: Sequence[str], span: int | None) -> str:
+    """Returns the command that lets a span through, on record, which a gate on data stopped.
+
+    Args:
+      command: The words of the command that was stopped, without the span.
+      span: The span; None if the logs have no spans.
+    """
+    of_span = [] if span is None else ["--span", str(span)]
+    return shlex.join([*command, *of_span, "--accept-span", "--reason", "TEXT"])
 
 
 class Group(click.Group):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import re
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -19,8 +20,10 @@ from pipeline.cli.options import (
     DATA,
     LOG_LEVEL,
     REASON,
+    SKIPPED,
     SPAN,
     WORKSPACE,
+    accepting,
     needed_reason,
     read_config,
     read_keys,
@@ -62,7 +65,8 @@ class Spans(click.ParamType[range]):
 @click.option(
     "--backfill",
     type=Spans(),
-    help="Run once for each of these spans, in order; a span that a gate on data stops is skipped.",
+    help="Run once for each of these spans, in order, and print a summary. A span that a gate on data stops, or whose "
+    f"logs are missing or of no use, is skipped; the exit code is then {SKIPPED}.",
 )
 @click.option("--rolling-window", type=click.IntRange(min=1), help="Number of spans to train on; overrides the config.")
 @click.option(
@@ -108,12 +112,18 @@ def run(
     place, data_root = Workspace.at(workspace), str(Path(data).absolute())
     shown = _Shown(verbose, log_level, as_json)
     _warn(config, loaded, place, as_json)
+    command = ["wdr", "run", config, "--data", data, "--workspace", workspace]
+    command += [] if rolling_window is None else ["--rolling-window", str(rolling_window)]
+    command += [f"--beam-arg={arg}" for arg in beam_args]
     if backfill is None:
         overruled = {"force_reason": reason if force_push else "", "accept_reason": reason if accept_span else ""}
-        is_refused = _run_once(loaded, place, data_root, span, overruled, shown)
+        outcomes = [_run_span(loaded, place, data_root, span, overruled, command, shown)]
     else:
-        is_refused = _backfill(loaded, place, data_root, backfill, shown)
-    if is_refused and fail_if_refused:
+        outcomes = _backfill(loaded, place, data_root, backfill, command, shown)
+    states = {outcome.state for outcome in outcomes}
+    if "skipped" in states:
+        raise click.exceptions.Exit(SKIPPED)
+    if "refused" in states and fail_if_refused:
         raise click.exceptions.Exit(REFUSED)
 
 
@@ -147,15 +157,68 @@ class _Shown:
     as_json: bool
 
 
-def _backfill(config: Config, place: Workspace, data_root: str, spans: range, shown: _Shown) -> bool:
-    """Runs once for each span; returns whether a model was refused."""
-    is_refused = False
-    for span in spans:
-        try:
-            is_refused |= _run_once(config, place, data_root, span, {}, shown)
-        except (GateError, UnusableLogsError) as error:
-            click.echo(f"span {span} is skipped; the next run starts from the last good span: {error}", err=True)
-    return is_refused
+@dataclasses.dataclass(frozen=True)
+class _Outcome:
+    """How the run of a span ended: the state, which a backfill counts, and more words on it."""
+
+    state: Literal["pushed", "refused", "skipped", "not finished"]
+    words: str = ""
+
+
+def _run_span(
+    config: Config,
+    place: Workspace,
+    data_root: str,
+    span: int | None,
+    overruled: Mapping[str, str],
+    command: Sequence[str],
+    shown: _Shown,
+) -> _Outcome:
+    """Runs once; where a gate on data stops the span, the error ends with the command that lets it through."""
+    from components.ingestion.spans import has_spans
+    from pipeline.check.rows import check_span
+
+    found = check_span(config, data_root, span)  # now: another span may be the latest when the run ends
+    try:
+        return _run_once(config, place, data_root, span, overruled, shown)
+    except GateError as error:
+        named = found.span if has_spans(config) else None
+        raise GateError(f"{error}. To let it through, on record: `{accepting(command, named)}`") from error
+
+
+def _backfill(
+    config: Config, place: Workspace, data_root: str, spans: range, command: Sequence[str], shown: _Shown
+) -> list[_Outcome]:
+    """Runs once for each span; ends with a summary of the spans, also where an error ends it."""
+    from pipeline.check.rows import check_span
+
+    outcomes: dict[int, _Outcome] = {}
+    try:
+        for span in spans:
+            outcomes[span] = _Outcome("not finished")
+            try:
+                check_span(config, data_root, span)
+                outcomes[span] = _run_once(config, place, data_root, span, {}, shown)
+            except (GateError, UnusableLogsError) as error:
+                click.echo(f"span {span} is skipped; the next run starts from the last good span: {error}", err=True)
+                words = ": its logs are missing or of no use"
+                if isinstance(error, GateError):
+                    words = f" by a gate on data; to let it through, on record: `{accepting(command, span)}`"
+                outcomes[span] = _Outcome("skipped", words)
+    finally:
+        for line in _summary(spans, outcomes):
+            click.echo(line, err=shown.as_json)
+    return list(outcomes.values())
+
+
+def _summary(spans: range, outcomes: Mapping[int, _Outcome]) -> Iterator[str]:
+    numbers = collections.Counter(outcome.state for outcome in outcomes.values())
+    counted = [f"{number} {state}" for state, number in numbers.items()]
+    if later := spans[len(outcomes) :]:
+        counted.append(f"{len(later)} not run")
+    yield f"backfill of {len(spans)} spans: {', '.join(counted)}"
+    for span, outcome in outcomes.items():
+        yield f"span {span}: {outcome.state}{outcome.words}"
 
 
 def _run_once(
@@ -165,13 +228,11 @@ def _run_once(
     span: int | None,
     overruled: Mapping[str, str],
     shown: _Shown,
-) -> bool:
-    """Runs the pipeline and prints the result; returns whether the model was refused."""
-    from pipeline.check.rows import check_span
+) -> _Outcome:
+    """Runs the pipeline, whose span's files are checked, and prints the result."""
     from pipeline.cli.display import RunDisplay
 
     started = time.monotonic()
-    check_span(config, data_root, span)  # before TFX is imported, which takes seconds
     run_id = new_run_id()
     log_path = place.logs / f"{run_id}.log"
     click.echo(f"log: {log_path}", err=shown.as_json)
@@ -208,4 +269,6 @@ def _run_once(
             display.console.print(summary(run_result))
     if shown.as_json:
         click.echo(run_result.to_json(), nl=False)
-    return run_result.version is None
+    if run_result.version is None:
+        return _Outcome("refused")
+    return _Outcome("pushed", f" as version {run_result.version}")

@@ -15,7 +15,9 @@ from pipeline.cli.options import (
     AS_JSON,
     LOG_LEVEL,
     REASON,
+    SKIPPED,
     WORKSPACE,
+    accepting,
     needed_reason,
     print_document,
     quiet_imports,
@@ -27,11 +29,6 @@ from transform.errors import GateError, UserError
 if TYPE_CHECKING:
     from pipeline.compile.compiled import RunEnvironment
     from pipeline.runner.run_node import NodeResult
-
-#: Exit code of a node whose gate stopped the span: the span is skipped, and the next run builds on the last good span.
-#: Airflow's BashOperator treats this code as "skipped".
-SKIPPED = 99
-
 
 _EXISTING = click.Path(exists=True, file_okay=False)
 
@@ -143,6 +140,7 @@ def _run(
     with quiet_imports():
         from absl import logging
 
+        from pipeline.nodes.names import EXAMPLE_GEN
         from pipeline.outages import outage
         from pipeline.report.console.summary import summary
         from pipeline.runner.run_node import run_node
@@ -150,7 +148,12 @@ def _run(
     try:
         result = run_node(compiled, environment, node, span, run_id, accept_reason)
     except GateError as error:
-        click.echo(f"span {span} is skipped; the next run starts from the last good span: {error}", err=True)
+        words = f"span {span} is skipped; the next run starts from the last good span: {error}"
+        if node != EXAMPLE_GEN:  # logs that are missing or of no use cannot be accepted
+            where = ["--data", environment.data_root, "--workspace", str(environment.workspace.root)]
+            command = ["wdr", "run-node", "--compiled", str(compiled), "--node", node, "--run-id", run_id, *where]
+            words = f"{words}. To let it through, on record: `{accepting(command, span)}`"
+        click.echo(words, err=True)
         raise click.exceptions.Exit(SKIPPED) from error
     except UserError:
         raise

@@ -16,7 +16,6 @@ import pytest
 import tensorflow as tf
 
 import pipeline.runner.run
-from components.data_validation.gates import RELEASE
 from components.ingestion.spans import SpanFiles
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.check.rows import check_span
@@ -37,8 +36,10 @@ def assert_told(done: subprocess.CompletedProcess[str], expected: str, code: int
 
 
 def with_release(refusal: str) -> str:
-    """The message of `row_gate`: the refusal, where its rows are, and how a user releases the span."""
-    return f"{refusal}; the rejected rows and the counts are in <examples>/quarantine/1. {RELEASE}"
+    """The message of `row_gate`: the refusal, where its rows are, and how a user lets the span through."""
+    command = "wdr run <config_path> --data <data> --workspace <workspace> --span 1 --accept-span --reason TEXT"
+    place = "the rejected rows and the counts are in <examples>/quarantine/1"
+    return f"{refusal}; {place}. To let it through, on record: `{command}`"
 
 
 def assert_nothing_pushed(broken: Store) -> None:

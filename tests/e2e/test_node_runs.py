@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -137,7 +138,8 @@ def test_a_day_that_is_not_fit_is_skipped_on_record_until_it_is_accepted(
     assert (found["span"], found["skipped_by"]) == (3, "row_gate")
     with pytest.raises(GateError):
         run_node(compiled, broken, "row_gate", 3, "day-3")
-    ok_in_process("run-node", "--node", "row_gate", *where, "--accept-span", "--reason", "a wrong clock")
+    advised = reported.removesuffix("`").partition(". To let it through, on record: `")[2]
+    ok_in_process(*shlex.split(advised)[1:])
     printed = ok_in_process("run-node", *of_task, *where)
     assert [line.partition(":")[0] for line in printed.splitlines()] == list(task)
     assert not (broken.workspace.reports / "small_store.day-3.1.json").exists()
