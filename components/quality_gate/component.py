@@ -20,6 +20,7 @@ from components import gate_records, storage
 from components.artifact_types import Artifacts, GateRecord
 from components.evaluation.metrics.bootstrap import Array
 from components.evaluation.metrics.paired import compute_metrics, differences
+from components.evaluation.metrics.slope import calibration_slope
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.results import BASELINE, read_written
 from components.evaluation.scoring.kept_scores import kept_scores
@@ -109,10 +110,11 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
         not_compared = why_not_comparable(serving_root, find_version(serving_root, served), features)
         if (written := read_written(evaluated.uri)) is not None:
             not_compared = not_compared or written.problems.get(BASELINE, "")
-    references, problem = {}, ""
+    slope, references, problem = None, {}, ""
     try:
+        slope = calibration_slope(rows.label, rows.weight, rows.unit, evaluated.scores(model, rows))
         references = _references(rows, evaluated, model)
-    except (ScoringError, InputError) as error:  # no gate needs them
+    except (ScoringError, InputError) as error:  # they refuse nothing
         problem = str(error)
     measured = read_measured(evaluated.uri)
     if not_compared:
@@ -126,6 +128,7 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
         not_compared=not_compared,
         references=references,
         references_problem=problem,
+        calibration_slope=slope,
     )
 
 

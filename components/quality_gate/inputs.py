@@ -79,6 +79,8 @@ class QualityInputs:
       not_compared: Why the model that serves is not compared, as a sentence; empty if it is.
       references: The reference models by name, the simplest first; empty if the trainer scored none.
       references_problem: Why they could not be compared, as a sentence; empty if they could.
+      calibration_slope: The candidate model's (`components.evaluation.metrics.slope`); None if it has none, and in a
+        record of an earlier release.
     """
 
     model_uri: str
@@ -89,6 +91,7 @@ class QualityInputs:
     not_compared: str = ""
     references: dict[str, ReferenceResult] = Field(default_factory=dict)
     references_problem: str = ""
+    calibration_slope: Estimate | None = None
 
     @property
     def whole(self) -> EvaluationResult:

@@ -15,68 +15,37 @@ from typing import NamedTuple
 from components.evaluation.results import Estimate, EvaluationResult, interval
 from components.gate_records import Finding, Severity
 from components.quality_gate.inputs import Case
-from transform.config.evaluation import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of, split_slice
+from transform.config.evaluation import HIGHER_IS_BETTER, Evaluation, SliceThreshold, kind_of
 
 #: The gate's name in these findings.
 GATE = "quality"
 
-#: A slice that had examples in earlier spans may have none by chance if fewer units than this are expected: with 30
-#: expected units, such as users, the probability is e^-30.
-MIN_EXPECTED_UNITS = 30
-
 _KEY = "evaluation"
 
 
-class SliceSize(NamedTuple):
-    """The size of a slice in an evaluation.
-
-    Attributes:
-      examples: The number of examples.
-      positives: The number of them with label 1.
-      units: The number of their bootstrap units, such as users.
-    """
-
-    examples: int
-    positives: int
-    units: int
-
-
-def slice_sizes(measured: Mapping[str, EvaluationResult]) -> dict[str, SliceSize]:
-    """Returns the sizes by slice, which `findings` takes for earlier spans; `""` is all examples."""
-    return {name: SliceSize(m.num_examples, m.num_positives, m.num_units) for name, m in measured.items()}
-
-
-def findings(
-    measured: Mapping[str, EvaluationResult],
-    evaluation: Evaluation,
-    earlier: Sequence[Mapping[str, SliceSize]] = (),
-    not_compared: str = "",
-) -> list[Finding]:
+def findings(measured: Mapping[str, EvaluationResult], evaluation: Evaluation, not_compared: str = "") -> list[Finding]:
     """Judges a model by its evaluation results.
 
     Args:
       measured: The results by slice; `""` is all examples.
       evaluation: The bounds.
-      earlier: The sizes of the slices in earlier spans' evaluations.
       not_compared: Why the model that serves is not the baseline, as a sentence; empty if it is, or if none serves.
 
     Returns:
-      The findings: refusals first, then what could not be judged, then warnings; within each, those over all examples
-      before those of slices.
+      The findings: refusals first, then what could not be judged; within each, those over all examples before those of
+      slices.
     """
     found = [
         *_judge_whole(measured[""], evaluation, not_compared),
         *(f for name, m in sorted(measured.items()) if name for f in _judge_slice(name, m, evaluation)),
-        *_vanished(measured, evaluation, earlier),
     ]
-    order: tuple[Severity, ...] = ("stop", "refuse", "cannot_judge", "warn")
+    order: tuple[Severity, ...] = ("refuse", "cannot_judge")
     return sorted(found, key=lambda finding: order.index(finding.severity))
 
 
 def on_this_span(case: Case) -> Iterator[Finding]:
     """Judges the metrics of this span by their thresholds, over all examples and in each slice."""
-    sizes = [slice_sizes(e.inputs.measured) for e in case.earlier]
-    yield from findings(case.current.measured, case.evaluation, sizes, case.current.not_compared)
+    yield from findings(case.current.measured, case.evaluation, case.current.not_compared)
 
 
 def refusals(found: Sequence[Finding]) -> list[str]:
@@ -109,7 +78,7 @@ class _Subject(NamedTuple):
 
     @property
     def size(self) -> str:
-        return _size(self.measured)
+        return size_words(self.measured)
 
     def finding(self, severity: Severity, key: str, value: float, bound: float | None, sentence: str) -> Finding:
         number = value if math.isfinite(value) else None
@@ -117,7 +86,8 @@ class _Subject(NamedTuple):
         return Finding(GATE, f"{self.key}.{key}", severity, self.name, number, bound, rows, sentence)
 
 
-def _size(measured: EvaluationResult) -> str:
+def size_words(measured: EvaluationResult) -> str:
+    """Returns the numbers of examples as text: of all, and of those of either label."""
     words = f"{measured.num_examples:,} examples, {measured.num_positives:,} of them positive"
     if measured.num_positives + measured.negatives < measured.num_examples:
         words += f" and {measured.negatives:,} negative with a weight above 0"
@@ -162,15 +132,15 @@ def _small_evaluation(whole: EvaluationResult, evaluation: Evaluation, *, is_fir
     proven = auc.low > 0.5  # False for NaN
     what = "a first model is" if is_first else "`min` and `max` are"
     rule = f"{what} judged by at least {evaluation.min_positives} evaluation examples of either label"
-    sentence = f"{rule}. Received: {_size(whole)}; "
+    sentence = f"{rule}. Received: {size_words(whole)}; "
     if not is_first:
         sentence += "a metric is refused only where its whole 95 % interval is out of bounds"
     elif proven:
-        sentence += f"it passes because it ranks better than chance: auc {auc.value:.4f}, {_range(auc)}"
+        sentence += f"it passes because it ranks better than chance: auc {auc.value:.4f}, {interval_words(auc)}"
     else:
         sentence += (
-            f"with fewer, its AUC's whole 95 % interval must be above 0.5: auc {auc.value:.4f}, {_range(auc)}. More "
-            "evaluation rows (`ingestion.eval_fraction`) or a smaller `evaluation.min_positives` can help, and "
+            f"with fewer, its AUC's whole 95 % interval must be above 0.5: auc {auc.value:.4f}, {interval_words(auc)}. "
+            "More evaluation rows (`ingestion.eval_fraction`) or a smaller `evaluation.min_positives` can help, and "
             "`wdr run --force-push --reason TEXT` pushes it anyway"
         )
     severity: Severity = "refuse" if is_first and not proven else "cannot_judge"
@@ -194,7 +164,8 @@ def _above_chance(whole: EvaluationResult) -> Estimate:
     return dataclasses.replace(auc, standard_error=max(by_chance, auc.standard_error))  # NaN does not count
 
 
-def _range(estimate: Estimate) -> str:
+def interval_words(estimate: Estimate) -> str:
+    """Returns the text of a metric's 95 % interval."""
     return f"its 95 % interval {estimate.low:.4f} to {estimate.high:.4f}"
 
 
@@ -217,7 +188,7 @@ def _out_of_bounds(
     start = f"{subject.name} must be {words} {bound:g}. Received: {estimate.value:.4f}"
     if not subject.is_small or is_certain:
         return subject.finding("refuse", key, estimate.value, bound, f"{start} on {subject.size}{remark}")
-    sentence = f"{start}, which may be chance: {_range(estimate)}, on {subject.size}"
+    sentence = f"{start}, which may be chance: {interval_words(estimate)}, on {subject.size}"
     return subject.finding("cannot_judge", key, estimate.value, bound, sentence)
 
 
@@ -276,38 +247,9 @@ def _judge_slice(name: str, measured: EvaluationResult, evaluation: Evaluation) 
         )
         value = float(measured.num_of_rarer_label if few_positives else measured.num_examples)
         bound, rows = float(getattr(evaluation, key)), measured.num_examples
-        sentence = f"the slice {name} is judged by at least {least}. Received: {_size(measured)}"
+        sentence = f"the slice {name} is judged by at least {least}. Received: {size_words(measured)}"
         yield Finding(GATE, f"{_KEY}.{key}", "cannot_judge", name, value, bound, rows, sentence)
         return
     for metric, rule in evaluation.slice_thresholds.items():
         key = f"{_KEY}.slice_thresholds.{metric}"
         yield from _judge_metric(_Subject(metric, name, rule, key, measured, is_small=True))
-
-
-def _vanished(
-    measured: Mapping[str, EvaluationResult], evaluation: Evaluation, earlier: Sequence[Mapping[str, SliceSize]]
-) -> Iterator[Finding]:
-    """Finds slices without examples where many are expected.
-
-    A slice is expected if every earlier span has examples of it; so a slice with examples on some days only, such as a
-    weekday, is not reported.
-    """
-    for feature in dict.fromkeys(split_slice(name)[0] for name in evaluation.slices):
-        if not any(_feature_of(name) == feature for name in measured if name):
-            yield _none(feature, f"no example has a value of `{feature}`, by which slices are made", measured[""])
-    if not earlier:
-        return
-    for name in sorted(set.intersection(*(set(sizes) for sizes in earlier)) - set(measured)):
-        expected = min(sizes[name].units / max(sizes[""].units, 1) for sizes in earlier) * measured[""].num_units
-        if _feature_of(name) in {split_slice(s)[0] for s in evaluation.slices} and expected >= MIN_EXPECTED_UNITS:
-            last = earlier[-1][name].examples
-            yield _none(name, f"no example is where {name}; the last span had {last:,}", measured[""])
-
-
-def _feature_of(slice_name: str) -> str:
-    """Returns the feature in a slice's name: `country` of `country = US`, `age_days` of `age_days < 7`."""
-    return slice_name.split(" ", 1)[0]
-
-
-def _none(subject: str, sentence: str, whole: EvaluationResult) -> Finding:
-    return Finding(GATE, f"{_KEY}.slices", "warn", subject, 0.0, None, whole.num_examples, sentence)

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.gate_records import Finding, Rule, apply_rules
+from components.quality_gate.calibration import MAX_MISCALIBRATION, miscalibration
 from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
 from components.quality_gate.judgement import on_this_span
 from components.quality_gate.pooled_rules import ANCHOR_RULES, MIN_POSITIVES, against_anchor, against_serving
 from components.quality_gate.too_good import MAX_AUC_RISE, implausible_auc, is_suspicious
 from components.quality_gate.unseen_spans import on_unseen_spans
+from components.quality_gate.vanished import SLICES, vanished_slices
 from transform.config.evaluation import Evaluation
 from transform.config.quality import Quality
 
@@ -33,10 +35,11 @@ RULES = (
             "evaluation.min_positives",
             "evaluation.min_slice_positives",
             "evaluation.min_slice_examples",
-            "evaluation.slices",
         ),
         on_this_span,
     ),
+    Rule((SLICES,), vanished_slices),
+    Rule((MAX_MISCALIBRATION,), miscalibration),
     Rule(ANCHOR_RULES, against_anchor),
     Rule(("evaluation.thresholds", "evaluation.slice_thresholds"), against_serving),
     Rule(

@@ -30,6 +30,7 @@ _BEFORE: Mapping[str, Any] = {
     "training.wide_optimizer.initial_accumulator": 0.1,
     "training.deep_optimizer.name": "adagrad",
     "training.deep_optimizer.learning_rate": 0.05,
+    "evaluation.max_miscalibration": None,
 }
 
 

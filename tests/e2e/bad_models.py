@@ -100,8 +100,12 @@ def _logits(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
     return tf.math.log(scores / (1 - scores))
 
 
-def _twice(scores: tf.Tensor, examples: tf.Tensor) -> tf.Tensor:
-    return tf.minimum(2 * scores, 0.99)
+def _times(factor: float) -> Scores:
+    return lambda scores, _: tf.minimum(factor * scores, 0.99)
+
+
+def _logits_times(factor: float) -> Scores:
+    return lambda scores, examples: tf.sigmoid(factor * _logits(scores, examples))
 
 
 def _reversed(scores: tf.Tensor) -> tf.Tensor:
@@ -198,6 +202,8 @@ _ROWS = "the exported model must score logged rows as the trainer does, to 1e-05
 _RANKED = "the exported model must rank logged rows as the trainer does, to 1e-05. Received: "
 _EXAMPLES = "the exported model must score the logged examples as the trainer scored the transformed ones, to 1e-05: "
 
+_CALIBRATION = "calibration, the mean score ÷ the share of label 1, must be 1 ± 0.15 (evaluation.max_miscalibration)."
+
 BAD_MODELS = [
     _infra(
         "NaN weights",
@@ -293,9 +299,19 @@ BAD_MODELS = [
     BadModel(
         "calibration off 2 ×",
         "quality_gate",
-        ("calibration must be at most 1.4. Received: ",),
-        damages=_wrap(_twice, as_trained=True),
+        (f"{_CALIBRATION} Received: ",),
+        damages=_wrap(_times(2), as_trained=True),
         in_suite=False,
+    ),
+    *(
+        BadModel(
+            f"logits × {factor}",
+            "quality_gate",
+            (f"{_CALIBRATION} Received: ",),
+            damages=_wrap(_logits_times(factor), as_trained=True),
+            in_suite=False,
+        )
+        for factor in (0.6, 1.6)
     ),
     BadModel(
         "one slice worse",
@@ -338,7 +354,7 @@ BAD_MODELS = [
     BadModel(
         "a model that is sure of one app in six",
         "quality_gate",
-        ("calibration must be at most 1.4. Received: ",),
+        (f"{_CALIBRATION} Received: ",),
         damages=_wrap(_sure_of_new_apps, as_trained=True),
         in_suite=False,
     ),

@@ -113,7 +113,7 @@ def shipped_store(folder: Path, days: int) -> Case:
     """The store of `wdr simulate` with one day more than is compared, by the shipped config that 0.2.0 can read."""
     data, config = folder / "data", folder / "app_store.yaml"
     sections = yaml.safe_load((store.ROOT / "configs" / "app_store.yaml").read_text())
-    del sections["sources"]["installs"]["late_labels"]
+    del sections["sources"]["installs"]["late_labels"], sections["evaluation"]["max_miscalibration"]
     config.write_text(yaml.safe_dump(sections, sort_keys=False))
     store.wdr_ok("simulate", "--out", data, "--days", str(days + 1))
     log = data / "impressions" / f"day-{days}" / "part-00000.csv"

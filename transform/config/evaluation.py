@@ -112,6 +112,9 @@ class Evaluation:
         (the mean of |mean prediction - mean label| over 20 bins of the examples by score, by their weight),
         `mean_prediction`; and those of a ranking: `gauc` (the mean AUC of the groups, weighted by their impressions),
         `ndcg@K`, `map@K` and `recall@K` (means over the requests), such as `ndcg@10`.
+      max_miscalibration: By how much `calibration` may differ from 1. A model is refused if the whole 95 % interval
+        does, unless it is nearer to 1 than the serving model, beyond chance. Null switches the bound off, and the
+        warning of logits that are too large or too small by a factor.
       slices: Features by whose values the metrics are also measured, such as `country`; and bounds of numeric features,
         such as `age_days < 7`, by which the examples below and the others are.
       slice_thresholds: By metric, what holds in each slice of at least `min_slice_positives`. Smaller ones are named.
@@ -131,6 +134,7 @@ class Evaluation:
     """
 
     thresholds: Annotated[dict[MetricName, Threshold], Field(min_length=1)]
+    max_miscalibration: Annotated[float, Field(gt=0, lt=1)] | None = 0.15
     slices: tuple[SliceName, ...] = ()
     slice_thresholds: dict[MetricName, SliceThreshold] = Field(default_factory=dict)
     min_positives: PositiveInt = 200

@@ -18,7 +18,7 @@ from pydantic.dataclasses import dataclass
 from components.evaluation.metrics.bootstrap import Array
 
 #: Scores are clipped to at least this distance from 0 and 1 in a log loss, as in Keras.
-_EPSILON = 1e-7
+LEAST_SCORE = 1e-7
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -104,6 +104,6 @@ def _placements(label: Array, weight: Array, score: Array) -> Array:
 
 def log_losses(label: Array, score: Array) -> Array:
     """Returns the log loss of each row, in nats, float64 `[rows]`."""
-    inside = np.clip(score, _EPSILON, 1 - _EPSILON)
+    inside = np.clip(score, LEAST_SCORE, 1 - LEAST_SCORE)
     losses: Array = -np.log(np.where(label == 1, inside, 1 - inside))
     return losses

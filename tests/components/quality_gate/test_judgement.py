@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.evaluation.results import Estimate, EvaluationResult
-from components.quality_gate.judgement import SliceSize, findings, refusals, slice_sizes
+from components.quality_gate.judgement import findings, refusals
 from transform.config.evaluation import Evaluation, SliceThreshold, Threshold
 
 WHOLE = EvaluationResult(
@@ -270,46 +270,3 @@ def test_a_slice_that_is_too_small_is_named_and_not_refused(
 def test_a_slice_without_a_class_cannot_be_judged() -> None:
     in_slice = dataclasses.replace(IN_SLICE, metrics={"auc": math.nan})
     assert [severity for severity, *_ in of_slice(in_slice, SliceThreshold(min=0.5))] == ["cannot_judge"]
-
-
-SLICED = Evaluation({"auc": Threshold(min=0.1)}, slices=("country", "age_days < 7"))
-MEASURED = {"": WHOLE, "country = US": IN_SLICE, "age_days < 7": IN_SLICE, "age_days ≥ 7": IN_SLICE}
-
-
-@pytest.mark.parametrize(
-    ("units", "sentences"),
-    [
-        # 5 % of the earlier units are 45 of today's 900; 3 % are 27, few enough to be absent by chance.
-        ([50], ["no example is where country = DE; the last span had 800"]),
-        ([30], []),
-        ([50, 30], []),  # the span with the fewest decides
-        ([50, 0], []),  # a slice that was absent on one of the days, such as a weekday, is not reported
-    ],
-)
-def test_a_slice_that_has_vanished_is_a_warning(units: list[int], sentences: list[str]) -> None:
-    earlier = [
-        {"": SliceSize(6000, 500, 1000), **({"country = DE": SliceSize(800, 90, number)} if number else {})}
-        for number in units
-    ]
-    found = findings(MEASURED, SLICED, earlier)
-    assert [f.sentence for f in found] == sentences
-    assert {f.severity for f in found} <= {"warn"}
-
-
-def test_a_slice_that_is_no_longer_configured_is_not_missed() -> None:
-    earlier = [{"": SliceSize(6000, 500, 1000), "device = phone": SliceSize(3000, 300, 500)}]
-    assert findings(MEASURED, SLICED, earlier) == []
-
-
-def test_a_feature_without_any_value_is_a_warning() -> None:
-    without = {name: measured for name, measured in MEASURED.items() if not name.startswith("country")}
-    (finding,) = findings(without, SLICED)
-    assert (finding.severity, finding.sentence) == (
-        "warn", "no example has a value of `country`, by which slices are made"
-    )  # fmt: skip
-
-
-def test_the_sizes_that_a_later_span_is_compared_with() -> None:
-    assert slice_sizes({"": WHOLE, "country = US": IN_SLICE}) == {
-        "": SliceSize(5000, 400, 900), "country = US": SliceSize(900, 60, 900)
-    }  # fmt: skip
