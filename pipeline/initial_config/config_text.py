@@ -16,6 +16,7 @@ from pipeline.initial_config.features import Guess, flag_runs, guess_columns, li
 from pipeline.initial_config.label import Label, guess_label, read_labels
 from pipeline.initial_config.reading import read_sample
 from pipeline.initial_config.sample import Sample, shown
+from pipeline.initial_config.slices import item_slices
 from transform.config.config_file import parse_config, parse_yaml
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
@@ -130,6 +131,11 @@ def _lines(
         yield f"  user: {user.name}  # by its name: the rows of one user stay together in the intervals' draws"
     yield "  thresholds:"
     yield "    auc: {min: 0.5}  # a better model than chance is pushed; raise it to what you need"
+    if slices := list(item_slices(sample, guesses, nulls)):
+        yield f"  slices: {yaml_value(slices)}  # by their names: a model may be wrong for some items alone"
+        yield "  slice_thresholds:  # by how much a slice may be worse than by the serving model, beyond chance"
+        yield "    auc: {max_worsening: 0.05}"
+        yield "    logloss: {max_worsening: 0.02}"
 
 
 def _source(

@@ -36,7 +36,7 @@ _MAX_MEAN_LENGTH = 100
 #: Words in a column's name by which its values belong to an item.
 _ITEM_WORDS = frozenset([
     "item", "app", "movie", "film", "product", "sku", "article", "song", "track", "book", "ad", "advert", "creative",
-    "campaign", "video", "listing", "offer", "merchant", "brand", "genre", "genres", "title", "price",
+    "campaign", "video", "listing", "offer", "merchant", "brand", "genre", "genres", "category", "title", "price",
 ])  # fmt: skip
 _USER_WORDS = frozenset(["user", "customer", "member", "visitor", "client", "account", "device", "viewer", "reader"])
 _REQUEST_WORDS = frozenset(["request", "query", "search", "session"])
