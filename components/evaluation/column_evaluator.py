@@ -19,7 +19,7 @@ from components.evaluation.metrics import ranking, replicates
 from components.evaluation.metrics.bootstrap import HASH_BITS, Array
 from components.evaluation.metrics.calibration import calibration_buckets
 from components.evaluation.plan import PLOT, Plan, Ranking
-from components.evaluation.scoring.columns import Columns, Members, concatenated
+from components.evaluation.scoring.columns import Columns, concatenated
 
 #: A slice's key in TFMA: empty, or the slice's name and value.
 SliceKey = tuple[tuple[str, Any], ...]
@@ -88,18 +88,8 @@ def measured(columns: Columns, plan: Plan) -> Iterator[Measured]:
     groups = [_Groups(columns, name, of_group) for name, of_group in plan.rankings.items()]
     yield (), _with_differences(plan, _measure_slice(columns, groups, plan, None))
     for name in plan.slices:
-        members = columns.slices[name]
-        for value, rows in _rows_by_value(members):
+        for value, rows in columns.slices[name].rows_by_value():
             yield ((name, value),), _with_differences(plan, _measure_slice(columns, groups, plan, rows))
-
-
-def _rows_by_value(members: Members) -> Iterator[tuple[Any, Array]]:
-    """Yields each value that rows have, and the numbers of those rows."""
-    order = np.argsort(members.value, kind="stable")
-    ends = np.cumsum(np.bincount(members.value, minlength=len(members.values)))
-    for value, rows in zip(members.values, np.split(members.row[order], ends[:-1]), strict=True):
-        if len(rows):
-            yield value, rows
 
 
 def _measure_slice(columns: Columns, groups: Iterable[_Groups], plan: Plan, rows: Array | None) -> dict[MetricKey, Any]:

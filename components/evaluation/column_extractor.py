@@ -12,7 +12,7 @@ import tensorflow_model_analysis as tfma
 
 from components.evaluation.metrics.bootstrap import Array, key_hash, unit_hash
 from components.evaluation.plan import Plan
-from components.evaluation.scoring.columns import BELOW, NOT_BELOW, Columns, FeatureValues, Members
+from components.evaluation.scoring.columns import Columns, FeatureValues, members_of
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer
 from components.examples.reading import example_batches, split_files
 from transform.config.evaluation import split_slice
@@ -97,7 +97,7 @@ class Parser:
             else np.ones(num_rows, np.float32),
             score=np.array([scorer(examples) for scorer in scorers], np.float32).reshape(len(scorers), num_rows).T,
             group={name: _group_hashes(parsed[name], name, num_rows) for name in self._groups},
-            slices={name: _members(parsed[feature], feature, bound) for name, (feature, bound) in self._slices.items()},
+            slices={name: members_of(parsed[feature], name) for name, (feature, _) in self._slices.items()},
         )
 
     def _units(self, parsed: Mapping[str, FeatureValues], examples: tf.Tensor) -> Array:
@@ -142,26 +142,3 @@ def _number(values: FeatureValues, feature: str, num_rows: int) -> Array:
         )
     numbers: Array = values.value.astype(np.float32)
     return numbers
-
-
-def _members(values: FeatureValues, feature: str, bound: float | None) -> Members:
-    """Returns the rows' values of a slice: those of a feature, or whether they are below a bound."""
-    row, value = values.row, values.value
-    if bound is not None:
-        distinct: tuple[Any, ...] = (BELOW, NOT_BELOW)
-        index = np.where(value < bound, 0, 1).astype(np.int32)
-    else:
-        numbers: dict[Any, int] = {}
-        index = np.fromiter((numbers.setdefault(v, len(numbers)) for v in value.tolist()), np.int32, len(value))
-        distinct = tuple(_text(v, feature) if isinstance(v, bytes) else v for v in numbers)
-    if not values.is_single:  # a row that has a value twice is once in the slice
-        pairs = np.unique(row.astype(np.int64) * len(distinct) + index)  # may exceed 32 bits
-        row, index = (part.astype(np.int32) for part in np.divmod(pairs, len(distinct)))
-    return Members(distinct, row, index)
-
-
-def _text(value: bytes, feature: str) -> str:
-    try:
-        return value.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"values of {feature!r} must be UTF-8 to be slices. Received: {value[:100]!r}") from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow_model_analysis as tfma
 
 from components.evaluation.results import Estimate, EvaluationResult
@@ -15,8 +13,8 @@ from components.evaluation.row_metrics import (
     change_error_name,
     error_name,
 )
-from components.evaluation.scoring.columns import BELOW
-from transform.config.evaluation import HIGHER_IS_BETTER, kind_of, split_slice
+from components.evaluation.scoring.columns import slice_words
+from transform.config.evaluation import HIGHER_IS_BETTER, kind_of
 
 _SHOWN = (*HIGHER_IS_BETTER, "mean_label")
 
@@ -56,10 +54,4 @@ def _measured(record: tfma.MetricsForSlice) -> EvaluationResult:
 
 def _slice_name(record: tfma.MetricsForSlice) -> str:
     key = tfma.slicer.deserialize_slice_key(record.slice_key)
-    return ", ".join(_condition(column, value) for column, value in key)
-
-
-def _condition(column: str, value: Any) -> str:
-    if split_slice(column)[1] is None:
-        return f"{column} = {value}"
-    return column if value == BELOW else column.replace("<", "≥")
+    return ", ".join(slice_words(column, value) for column, value in key)

@@ -31,7 +31,7 @@ def miscalibration(case: Case) -> Iterator[Finding]:
         return
     slope = _slope_words(case.current.calibration_slope)
     received = whole.candidate("calibration")
-    if 1 - bound <= received.value <= 1 + bound:
+    if _is_within(received.value, bound):
         if slope:
             rule = f"the logits should fit the labels, but for a factor of at most {_MAX_LOGIT_FACTOR:g} beyond chance"
             sentence = f"{rule} ({MAX_MISCALIBRATION}). Received: {slope}, on {size_words(whole)}"
@@ -44,6 +44,10 @@ def miscalibration(case: Case) -> Iterator[Finding]:
         f"{received.value:.4f}, {interval_words(received)}, on {size_words(whole)}{cause}{remark}"
     )
     yield _finding(severity, whole, bound, sentence)
+
+
+def _is_within(calibration: float, bound: float) -> bool:
+    return 1 - bound <= calibration <= 1 + bound
 
 
 def _judged(whole: EvaluationResult, received: Estimate, bound: float) -> tuple[Severity, str]:
@@ -65,7 +69,7 @@ def _cause(whole: EvaluationResult, bound: float) -> str:
     serving = whole.baseline.get("calibration", math.nan)
     if math.isnan(serving):
         return ""
-    if abs(serving - 1) <= bound:
+    if _is_within(serving, bound):
         return f", and {serving:.4f} by the serving model: the cause lies in the model, not in the labels"
     return f", and {serving:.4f} by the serving model: the cause may lie in the examples or their labels"
 

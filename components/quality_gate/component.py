@@ -6,6 +6,7 @@ import os
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from absl import logging
 from tfx import types
 
@@ -19,7 +20,7 @@ from tfx.utils import path_utils
 from components import gate_records, storage
 from components.artifact_types import Artifacts, GateRecord
 from components.evaluation.metrics.bootstrap import Array
-from components.evaluation.metrics.paired import compute_metrics, differences
+from components.evaluation.metrics.paired import PairedDifference, compute_metrics, differences
 from components.evaluation.metrics.slope import calibration_slope
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.results import BASELINE, read_written
@@ -28,13 +29,14 @@ from components.evaluation.scoring.scores import Rows, ScoringError, checked_sco
 from components.execution_types import recorded_as
 from components.model_store.served_models import find_version, place_of, why_not_comparable
 from components.quality_gate.inputs import QualityInputs, ReferenceResult, Rival, earlier_spans
-from components.quality_gate.judgement import GATE
+from components.quality_gate.judgement import GATE, LEAST_SLICE_POSITIVES
 from components.quality_gate.rules import decide
 from components.spec_component import SpecComponent
 from transform.config.component_settings import QualitySettings
+from transform.config.evaluation import split_slice
 from transform.errors import InputError
 from transform.example_keys import REQUEST_ID
-from transform.files.reference_scores import read_reference_scores
+from transform.files.reference_scores import ReferenceScores, read_reference_scores
 
 
 class QualityGateSpec(ComponentSpec):  # type: ignore[misc]
@@ -110,10 +112,14 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
         not_compared = why_not_comparable(serving_root, find_version(serving_root, served), features)
         if (written := read_written(evaluated.uri)) is not None:
             not_compared = not_compared or written.problems.get(BASELINE, "")
-    slope, references, problem = None, {}, ""
+    slope, references, by_slice, problem = None, {}, {}, ""
     try:
-        slope = calibration_slope(rows.label, rows.weight, rows.unit, evaluated.scores(model, rows))
-        references = _references(rows, evaluated, model)
+        own = evaluated.scores(model, rows)
+        slope = calibration_slope(rows.label, rows.weight, rows.unit, own)
+        if (scored := _reference_scores(rows, model)) is not None:
+            references = _references(rows, own, scored)
+            if rows.slices:
+                by_slice = {name: _by_slice(rows, own, other) for name, other in scored.scores.items()}
     except (ScoringError, InputError) as error:  # they refuse nothing
         problem = str(error)
     measured = read_measured(evaluated.uri)
@@ -128,6 +134,7 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
         not_compared=not_compared,
         references=references,
         references_problem=problem,
+        references_by_slice=by_slice,
         calibration_slope=slope,
     )
 
@@ -168,25 +175,27 @@ def _compare(
     return Rival(place_of(rival), version, compute_metrics(rows.label, rows.weight, other), found)
 
 
-def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict[str, ReferenceResult]:
-    """Compares a model with the reference models that its trainer scored.
+def _reference_scores(rows: Rows, model: types.Artifact) -> ReferenceScores | None:
+    """Returns the scores of the reference models that a model's trainer has written; None if there are none.
 
     Raises:
       ScoringError: If these are not scores of the same rows.
     """
     found = read_reference_scores(model.uri)
-    if found is None:
-        return {}
-    if not np.array_equal(found.label, rows.label):
+    if found is not None and not np.array_equal(found.label, rows.label):
         raise ScoringError(
             "the reference models' scores must be of the evaluation rows, in their order. "
             f"Received: {len(found.label):,} scores with other labels than the {len(rows.label):,} rows"
         )
-    own = evaluated.scores(model, rows)
-    scores = {name: of_model.astype(np.float64) for name, of_model in found.scores.items()}
+    return found
+
+
+def _references(rows: Rows, own: Array, scored: ReferenceScores) -> dict[str, ReferenceResult]:
+    """Compares a model, by its scores of the rows, with the reference models."""
+    scores = {name: of_model.astype(np.float64) for name, of_model in scored.scores.items()}
     return {
         name: ReferenceResult(
-            found.num_rows,
+            scored.num_rows,
             compute_metrics(rows.label, rows.weight, other),
             differences(rows.label, rows.weight, rows.unit, own, other),
         )
@@ -194,11 +203,29 @@ def _references(rows: Rows, evaluated: Evaluated, model: types.Artifact) -> dict
     }
 
 
+def _by_slice(rows: Rows, own: Array, other: Array) -> dict[str, dict[str, PairedDifference]]:
+    """Compares two models' scores in each slice with enough rows of either label."""
+    found = {}
+    for place, some in rows.slices.items():
+        label, weight = rows.label[some], rows.weight[some]
+        if np.bincount(label[weight > 0].astype(int), minlength=2).min() >= LEAST_SLICE_POSITIVES:
+            scores = own[some], other[some].astype(np.float64)
+            found[place] = differences(label, weight, rows.unit[some], *scores)
+    return found
+
+
 def _rows(examples: types.Artifact, config: QualitySettings) -> Rows:
-    """Reads the evaluation rows; a row's unit is its user, if configured, or else its request."""
+    """Reads the evaluation rows; a row's unit is its user, if configured, or else its request.
+
+    They have slices if a metric is judged in slices by its worsening.
+    """
     request = REQUEST_ID if config.sources.impressions.request_id is not None else None
     unit_keys = [name for name in (config.user, request) if name is not None]
-    return read_rows(artifact_utils.get_split_uri([examples], "eval"), unit_keys)
+    slices: dict[str, tf.DType] = {}
+    if any(rule.max_worsening is not None for rule in config.evaluation.slice_thresholds.values()):
+        kinds = {name: config.spec.by_name[split_slice(name)[0]].of_kind for name in config.evaluation.slices}
+        slices = {name: tf.float32 if kind.holds == "number" else tf.string for name, kind in kinds.items()}
+    return read_rows(artifact_utils.get_split_uri([examples], "eval"), unit_keys, slices)
 
 
 @recorded_as("components.quality_gate.QualityGate")

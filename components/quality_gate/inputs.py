@@ -79,6 +79,8 @@ class QualityInputs:
       not_compared: Why the model that serves is not compared, as a sentence; empty if it is.
       references: The reference models by name, the simplest first; empty if the trainer scored none.
       references_problem: Why they could not be compared, as a sentence; empty if they could.
+      references_by_slice: By reference model, slice and metric, as in their `differences`: those in the slice; empty if
+        no slice is judged by a worsening, and in a record of an earlier release.
       calibration_slope: The candidate model's (`components.evaluation.metrics.slope`); None if it has none, and in a
         record of an earlier release.
     """
@@ -91,6 +93,7 @@ class QualityInputs:
     not_compared: str = ""
     references: dict[str, ReferenceResult] = Field(default_factory=dict)
     references_problem: str = ""
+    references_by_slice: dict[str, dict[str, dict[str, PairedDifference]]] = Field(default_factory=dict)
     calibration_slope: Estimate | None = None
 
     @property

@@ -14,6 +14,7 @@ from components.quality_gate.calibration import MAX_MISCALIBRATION, miscalibrati
 from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
 from components.quality_gate.judgement import on_this_span
 from components.quality_gate.pooled_rules import ANCHOR_RULES, MIN_POSITIVES, against_anchor, against_serving
+from components.quality_gate.reference_rules import against_references
 from components.quality_gate.too_good import MAX_AUC_RISE, implausible_auc, is_suspicious
 from components.quality_gate.unseen_spans import on_unseen_spans
 from components.quality_gate.vanished import SLICES, vanished_slices
@@ -42,6 +43,7 @@ RULES = (
     Rule((MAX_MISCALIBRATION,), miscalibration),
     Rule(ANCHOR_RULES, against_anchor),
     Rule(("evaluation.thresholds", "evaluation.slice_thresholds"), against_serving),
+    Rule(("evaluation.slice_thresholds",), against_references),
     Rule(
         ("quality.min_spans", "quality.max_unseen_calibration_loss", "quality.max_unseen_logloss_rise"),
         on_unseen_spans,

@@ -121,8 +121,9 @@ class Evaluation:
       min_positives: How many evaluation examples of either label a first model is judged by. With fewer it is pushed
         only if its AUC is above 0.5 beyond chance; later models are then refused by `min` and `max` only where the
         metric's whole 95 % interval is out of bounds.
-      min_slice_positives: In a slice with fewer examples of either label nothing must be reached: the interval of a
-        change would be too wide to decide.
+      min_slice_positives: In a slice with fewer examples of either label nothing must be reached, as the interval of a
+        change would be too wide to decide; but from 15 on, a model is refused if it is worse by more than
+        `max_worsening` and by more than 3.9 standard errors.
       min_slice_examples: The same for all examples of a slice.
       user: The feature that is the user's id. Examples of one user are alike, so the bootstrap draws them together;
         intervals by request are too narrow. Left out, it is `gauc_by`, else the context's feature by which installs

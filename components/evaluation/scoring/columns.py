@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from components.evaluation.metrics.bootstrap import Array
+from transform.config.evaluation import split_slice
+from transform.errors import InputError
 
 #: The values of a slice with a bound, such as `age_days < 7`.
 BELOW, NOT_BELOW = "true", "false"
@@ -29,6 +31,14 @@ class Members:
     values: tuple[Any, ...]
     row: Array
     value: Array
+
+    def rows_by_value(self) -> Iterator[tuple[Any, Array]]:
+        """Yields each value that rows have, and the numbers of those rows, int32 `[some]`."""
+        order = np.argsort(self.value, kind="stable")
+        ends = np.cumsum(np.bincount(self.value, minlength=len(self.values)))
+        for value, rows in zip(self.values, np.split(self.row[order], ends[:-1]), strict=True):
+            if len(rows):
+                yield value, rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,12 +77,12 @@ def concatenated(parts: Sequence[Columns]) -> Columns:
         weight=np.concatenate([part.weight for part in parts]),
         score=np.concatenate([part.score for part in parts]),
         group={name: np.concatenate([part.group[name] for part in parts]) for name in first.group},
-        slices={name: _all_members([part.slices[name] for part in parts], sizes) for name in first.slices},
+        slices={name: all_members([part.slices[name] for part in parts], sizes) for name in first.slices},
     )
 
 
-def _all_members(parts: Sequence[Members], sizes: Sequence[int]) -> Members:
-    """Returns the members of all parts, whose numbers of rows are given."""
+def all_members(parts: Sequence[Members], sizes: Sequence[int]) -> Members:
+    """Returns the members of all parts, at least one, whose numbers of rows are given."""
     values: dict[Any, int] = {}
     starts = itertools.accumulate(sizes[:-1], initial=0)
     rows, of_rows = [], []
@@ -106,3 +116,42 @@ class FeatureValues:
         found = np.full(num_rows, default, first.dtype)
         found[rows] = first
         return found
+
+
+def slice_words(name: str, value: Any) -> str:
+    """Returns the name of the rows with a value of a slice: `country = US`, `age_days < 7` or `age_days ≥ 7`."""
+    if split_slice(name)[1] is None:
+        return f"{name} = {value}"
+    return name if value == BELOW else name.replace("<", "≥")
+
+
+def members_of(values: FeatureValues, name: str) -> Members:
+    """Returns the rows' values of a slice: those of a feature, or whether they are below a bound.
+
+    Args:
+      values: The feature's values.
+      name: The slice's name, such as `country` or `age_days < 7`.
+
+    Raises:
+      InputError: If a text is not UTF-8.
+    """
+    feature, bound = split_slice(name)
+    row, value = values.row, values.value
+    if bound is not None:
+        distinct: tuple[Any, ...] = (BELOW, NOT_BELOW)
+        index = np.where(value < bound, 0, 1).astype(np.int32)
+    else:
+        numbers: dict[Any, int] = {}
+        index = np.fromiter((numbers.setdefault(v, len(numbers)) for v in value.tolist()), np.int32, len(value))
+        distinct = tuple(_text(v, feature) if isinstance(v, bytes) else v for v in numbers)
+    if not values.is_single:  # a row that has a value twice is once in the slice
+        pairs = np.unique(row.astype(np.int64) * len(distinct) + index)  # may exceed 32 bits
+        row, index = (part.astype(np.int32) for part in np.divmod(pairs, len(distinct)))
+    return Members(distinct, row, index)
+
+
+def _text(value: bytes, feature: str) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"values of {feature!r} must be UTF-8 to be slices. Received: {value[:100]!r}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -12,9 +12,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from components.evaluation.metrics.bootstrap import Array
-from components.evaluation.scoring.columns import FeatureValues
+from components.evaluation.scoring.columns import FeatureValues, Members, all_members, members_of, slice_words
 from components.evaluation.scoring.scoring_graph import ScoringGraph
 from components.examples.reading import example_batches, split_files
+from transform.config.evaluation import split_slice
 from transform.errors import UserError
 from transform.example_keys import LABEL, WEIGHT
 
@@ -50,34 +51,40 @@ class Rows:
       label: float64 `[rows]`, 0 or 1.
       weight: float64 `[rows]`; 1 where an example has no weight.
       unit: A number for each row, equal for rows of one unit: int64 `[rows]`.
+      slices: By the name of a slice with rows, such as `country = US`: their numbers, int32 `[some]`.
     """
 
     files: Sequence[str]
     label: Array
     weight: Array
     unit: Array
+    slices: Mapping[str, Array] = dataclasses.field(default_factory=dict)
 
     def batches(self) -> Iterator[tf.Tensor]:
         """Yields the serialized examples, string `[batch]` each."""
         return example_batches(self.files, BATCH_SIZE)
 
 
-def read_rows(folder: str, unit_keys: Sequence[str]) -> Rows:
-    """Reads the labels, weights and units of a split.
+def read_rows(folder: str, unit_keys: Sequence[str], slices: Mapping[str, tf.DType] | None = None) -> Rows:
+    """Reads the labels, weights, units and slices of a split.
 
     A row's unit is the first value of the first key that it has; a row without a key is a unit of its own.
 
     Args:
       folder: The split's folder, such as `…/Split-eval`.
       unit_keys: Features whose values are texts, or bookkeeping entries that are texts, such as `request_id`.
+      slices: The dtypes of the features by which the rows are sliced, by the config's name of the slices, such as
+        `country` or `age_days < 7`.
 
     Raises:
-      InputError: If the split has no file, or a file is damaged.
+      InputError: If the split has no file, or a file is damaged, or a slice's text is not UTF-8.
     """
-    files = split_files(folder)
+    files, kinds = split_files(folder), slices or {}
     parsing = {LABEL: tf.io.VarLenFeature(tf.int64), WEIGHT: tf.io.VarLenFeature(tf.float32)}
     parsing |= {name: tf.io.VarLenFeature(tf.string) for name in unit_keys}
+    parsing |= {split_slice(name)[0]: tf.io.VarLenFeature(dtype) for name, dtype in kinds.items()}
     labels, weights = [np.empty(0)], [np.empty(0)]
+    members: dict[str, list[Members]] = {name: [] for name in kinds}
     keys: dict[str, list[pa.Array]] = {name: [] for name in unit_keys}
     for batch in example_batches(files, BATCH_SIZE):
         parsed = {name: FeatureValues(values) for name, values in tf.io.parse_example(batch, parsing).items()}
@@ -86,8 +93,17 @@ def read_rows(folder: str, unit_keys: Sequence[str]) -> Rows:
         for name, parts in keys.items():
             values = parsed[name].filled(len(batch), b"")
             parts.append(pa.array(values, pa.large_binary(), mask=values == b""))
+        for name, of_batches in members.items():
+            of_batches.append(members_of(parsed[split_slice(name)[0]], name))
     units = _units([pa.chunked_array(parts, pa.large_binary()) for parts in keys.values()], sum(map(len, labels)))
-    return Rows(files, np.concatenate(labels), np.concatenate(weights), units)
+    sizes = [len(label) for label in labels[1:]]
+    of_slices = {
+        slice_words(name, value): rows
+        for name, of_batches in members.items()
+        if of_batches
+        for value, rows in all_members(of_batches, sizes).rows_by_value()
+    }
+    return Rows(files, np.concatenate(labels), np.concatenate(weights), units, of_slices)
 
 
 def _units(keys: Sequence[pa.ChunkedArray], num_rows: int) -> Array:

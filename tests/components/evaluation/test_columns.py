@@ -11,11 +11,11 @@ import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.proto import config_pb2
 
-from components.evaluation.column_extractor import Parser, _members
+from components.evaluation.column_extractor import Parser
 from components.evaluation.metrics.bootstrap import key_hash, unit_hash
 from components.evaluation.metrics.calibration import calibration_buckets
 from components.evaluation.plan import Plan, make_plan
-from components.evaluation.scoring.columns import Columns, FeatureValues, concatenated
+from components.evaluation.scoring.columns import Columns, FeatureValues, concatenated, members_of
 from components.evaluation.tfma_config import eval_config
 from tests.components.evaluation.executor_runs import example
 from transform.config.evaluation import Evaluation, Threshold
@@ -156,6 +156,6 @@ def test_a_slice_s_rows_are_right_for_many_values() -> None:
     pairs = [*zip(row_of.tolist(), value.tolist(), strict=True), (3_999, 7), (3_999, 599_999)]
     place = [int(before == row) for (before, _), (row, _) in itertools.pairwise([(-1, 0), *pairs])]
     indices = np.stack([[a for a, _ in pairs], place], axis=1)
-    found = _members(FeatureValues(tf.SparseTensor(indices, [b for _, b in pairs], [4_000, 300])), "tags", None)
+    found = members_of(FeatureValues(tf.SparseTensor(indices, [b for _, b in pairs], [4_000, 300])), "tags")
     assert found.values == tuple(range(600_000))
     assert sorted(zip(found.row.tolist(), found.value.tolist(), strict=True)) == sorted(set(pairs))

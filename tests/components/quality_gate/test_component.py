@@ -15,6 +15,7 @@ from tfx.types import standard_artifacts
 from components import gate_records
 from components.artifact_types import GateRecord
 from components.evaluation.metrics.paired import differences
+from components.evaluation.metrics.slope import calibration_slope
 from components.evaluation.results import write_measured
 from components.evaluation.scoring.kept_scores import keep_scores
 from components.model_store.manifest import Manifest
@@ -31,6 +32,14 @@ from transform.files.reference_scores import ReferenceScores, write_reference_sc
 CONFIG = for_quality_gate(small_config(("evaluation.thresholds.auc", {"min": 0.65})))
 
 
+def in_app(serialized: bytes, app: bytes) -> bytes:
+    """Returns a tf.Example with the feature `app`."""
+    found = tf.train.Example.FromString(serialized)
+    found.features.feature["app"].bytes_list.value.append(app)
+    changed: bytes = found.SerializeToString()
+    return changed
+
+
 class Gate:
     """Runs the gate on a model, with its own rows, evaluation and serving folder."""
 
@@ -45,7 +54,7 @@ class Gate:
         (folder / "span-4" / "Split-eval").mkdir(parents=True)
         with tf.io.TFRecordWriter(str(folder / "span-4" / "Split-eval" / "data.gz"), "GZIP") as writer:
             for x, label in zip(self.x, self.label, strict=True):
-                writer.write(example(x, int(label)))
+                writer.write(in_app(example(x, int(label)), b"a" if x < 0.5 else b"b"))
         self.evaluation = folder / "evaluation"
         self.evaluation.mkdir()
         write_evaluation(self.evaluation)
@@ -228,6 +237,40 @@ def test_a_model_is_compared_with_the_reference_models(gate: Gate) -> None:
     assert auc_gain is not None
     assert auc_gain.value == pytest.approx(found.references["constant"].differences["auc"].estimate)
     assert constant.gain("gauc") is None
+
+
+def test_a_model_is_compared_with_the_reference_models_in_each_slice(gate: Gate) -> None:
+    """Where `app` is b, which is so from 0.5 on, the model ranks the rows the other way round."""
+    model = gate.model("good")
+    own = 1 / (1 + np.exp(-np.where(gate.x < 0.5, gate.x, -gate.x).astype(np.float32)))
+    keep(gate, model, own)
+    other = (1 / (1 + np.exp(-gate.x))).astype(np.float32)
+    label = gate.label.astype(np.float32)
+    write_reference_scores(ReferenceScores(900, label, {"logistic_regression": other}), model.uri)
+    sliced = [("evaluation.slices", ["app"]), ("evaluation.slice_thresholds.auc", {"max_worsening": 0.1})]
+    found = QualityInputs.from_json(gate.run(model, config=for_quality_gate(small_config(*sliced)))[2].inputs)
+    by_slice = found.references_by_slice["logistic_regression"]
+    assert set(by_slice) == {"app = a", "app = b"}
+    in_b = gate.x >= 0.5
+    number = int(in_b.sum())
+    expected = differences(label[in_b].astype(float), np.ones(number), np.arange(number), own[in_b], other[in_b])
+    assert expected["auc"].estimate < -0.1
+    for name, difference in expected.items():
+        assert by_slice["app = b"][name].estimate == pytest.approx(difference.estimate, abs=1e-6)
+        assert by_slice["app = b"][name].standard_error == pytest.approx(difference.standard_error, rel=1e-4)
+    assert by_slice["app = a"]["auc"].estimate == pytest.approx(0, abs=1e-6)
+    # Without a worsening to judge, nothing is compared.
+    assert QualityInputs.from_json(gate.run(model)[2].inputs).references_by_slice == {}
+
+
+def test_the_calibration_slope_of_the_model_is_recorded(gate: Gate) -> None:
+    model = gate.model("good")
+    found = QualityInputs.from_json(gate.run(model)[2].inputs).calibration_slope
+    expected = calibration_slope(gate.label.astype(float), np.ones(400), np.arange(400), 1 / (1 + np.exp(-gate.x)))
+    assert found is not None
+    assert expected is not None
+    assert found.value == pytest.approx(expected.value, rel=1e-4)
+    assert found.standard_error == pytest.approx(expected.standard_error, rel=1e-4)
 
 
 def test_reference_scores_of_other_rows_are_not_compared_and_stop_no_push(gate: Gate) -> None:

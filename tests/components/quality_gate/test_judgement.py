@@ -262,9 +262,40 @@ def test_a_bound_that_a_slice_s_interval_reaches_refuses_nothing() -> None:
 def test_a_slice_that_is_too_small_is_named_and_not_refused(
     positives: int, sections: dict[str, int], sentence: str
 ) -> None:
-    in_slice = dataclasses.replace(IN_SLICE, num_positives=positives)
+    chance = {"auc": Estimate(-0.02, 0.0052)}  # 2 half-widths of its interval are 0.0204
+    in_slice = dataclasses.replace(IN_SLICE, num_positives=positives, changes=chance)
     expected = ("cannot_judge", "country = US", f"the slice country = US is judged by {sentence}")
     assert list(of_slice(in_slice, SliceThreshold(min=0.8, max_worsening=0.0), **sections)) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("positives", "sections", "severity"),
+    [
+        (14, {}, "cannot_judge"),
+        (15, {}, "refuse"),
+        (49, {}, "refuse"),
+        (886, {}, "cannot_judge"),  # 14 negatives
+        (885, {}, "refuse"),
+        (49, {"min_slice_examples": 901}, "cannot_judge"),
+    ],
+)
+def test_a_change_far_beyond_chance_is_judged_in_a_smaller_slice(
+    positives: int, sections: dict[str, int], severity: str
+) -> None:
+    far = {"auc": Estimate(-0.2, 0.05)}  # 4 standard errors
+    in_slice = dataclasses.replace(IN_SLICE, num_positives=positives, changes=far)
+    ((found, _, sentence),) = of_slice(in_slice, SliceThreshold(max_worsening=0.01), **sections)
+    assert found == severity
+    if found == "refuse":
+        assert "auc where country = US may be worse than the serving model's by at most 0.01, beyond chance" in sentence
+    # Neither 0.19 nor a loss that the margin allows is far beyond chance, and the bounds of a value judge nothing.
+    for changes, rule in (
+        ({"auc": Estimate(-0.19, 0.05)}, SliceThreshold(max_worsening=0.01)),
+        (far, SliceThreshold(max_worsening=0.11)),
+        (far, SliceThreshold(min=0.9)),
+    ):
+        smaller = dataclasses.replace(in_slice, changes=changes)
+        assert [kind for kind, *_ in of_slice(smaller, rule, **sections)] == ["cannot_judge"]
 
 
 def test_a_slice_without_a_class_cannot_be_judged() -> None:

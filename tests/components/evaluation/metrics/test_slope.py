@@ -22,7 +22,8 @@ ERROR = math.sqrt(2 / 9) / (2 * math.log(4))
 
 
 def logit(score: np.ndarray) -> np.ndarray:
-    return np.log(score / (1 - score))
+    logits: np.ndarray = np.log(score / (1 - score))
+    return logits
 
 
 def test_the_slope_leads_from_the_logits_to_the_labels() -> None:

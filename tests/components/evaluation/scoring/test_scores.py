@@ -56,9 +56,27 @@ def test_a_unit_is_the_first_key_that_a_row_has(tmp_path: Path, monkeypatch: pyt
     assert same == [[0, 4], [1, 5], [2], [3], [0, 4], [1, 5], [6], [7]]
 
 
+def test_the_rows_of_a_slice_are_those_that_have_its_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_SIZE", 2)
+    rows: list[dict[str, Any]] = [
+        {"label": [1], "tags": [b"new", b"free", b"new"], "age_days": [7.0], "price": [0.5]},
+        {"label": [0], "age_days": [6.5]},
+        {"label": [0], "tags": [b"free"], "price": [0.5]},
+    ]
+    slices = {"tags": tf.string, "age_days < 7": tf.float32, "price": tf.float32}
+    found = read_rows(write(tmp_path / "Split-eval", rows), ["tags"], slices)
+    assert {name: of_slice.tolist() for name, of_slice in found.slices.items()} == {
+        "tags = new": [0],
+        "tags = free": [0, 2],
+        "age_days < 7": [1],
+        "age_days ≥ 7": [0],
+        "price = 0.5": [0, 2],
+    }
+
+
 def test_no_examples_are_no_rows(tmp_path: Path) -> None:
-    found = read_rows(write(tmp_path / "Split-eval", []), ["country"])
-    assert (len(found.label), len(found.unit)) == (0, 0)
+    found = read_rows(write(tmp_path / "Split-eval", []), ["country"], {"country": tf.string})
+    assert (len(found.label), len(found.unit), found.slices) == (0, 0, {})
 
 
 def test_scores_are_the_model_s_in_the_order_of_the_rows(tmp_path: Path) -> None:
