@@ -26,6 +26,7 @@ _BEFORE: Mapping[str, Any] = {
     "training.num_epochs": 1,
     "training.patience": 0,
     "training.validation_fraction": 0.0,
+    "training.monitor": "auc",
     "training.wide_optimizer.learning_rate": 0.05,
     "training.wide_optimizer.initial_accumulator": 0.1,
     "training.deep_optimizer.name": "adagrad",
@@ -47,10 +48,12 @@ def changed_defaults(config: Config, raw: Mapping[str, Any]) -> list[str]:
 
 
 def _changed(config: Config, raw: Mapping[str, Any]) -> Iterator[str]:
-    tuned = config.tuning.ranges if config.tuning else {}
+    skipped = set(config.tuning.ranges if config.tuning else ())
+    if config.training.patience == 0 and not config.tuning:
+        skipped.add("training.monitor")  # nothing is chosen by it
     for place, before in _BEFORE.items():
         now = value_at(config, place)
-        if place not in tuned and not _is_written(raw, place) and now != before:
+        if place not in skipped and not _is_written(raw, place) and now != before:
             yield f"{place} {_text(before)}, now {f'by a rule: {FOLLOWS[place]}' if now is None else _text(now)}"
 
 

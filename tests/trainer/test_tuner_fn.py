@@ -32,7 +32,7 @@ def config_of(ranges: dict[str, Any], training: dict[str, Any] | None = None, **
     return for_tuner(make_config(tuning={"ranges": ranges, "max_trials": 6, **tuning}, training=training or {}))
 
 
-def result_of(auc: float | None, logloss: float | None = 0.5) -> TrainingResult:
+def result_of(auc: float | None = 0.7, logloss: float | None = 0.5) -> TrainingResult:
     epoch = Epoch(epoch=1, num_examples=1, loss=0.5, validation=Metrics(10, auc, logloss))
     return TrainingResult(1, 1, (epoch,), 1, 0.0, 0.0, ())
 
@@ -106,7 +106,7 @@ def test_the_values_tried_are_the_seed_s(tmp_path: Path) -> None:
 
 def test_a_choice_may_be_anything_that_yaml_can_say(tmp_path: Path) -> None:
     ranges = {"training.patience": {"choices": [None, 2]}, "model.batch_norm": {"choices": [True]}}
-    trainings = Trainings(lambda config: result_of(auc=0.5 if config.training.patience is None else 0.6))
+    trainings = Trainings(lambda config: result_of(logloss=0.6 if config.training.patience is None else 0.5))
     assert search(config_of(ranges), trainings, tmp_path) == {"training.patience": 2, "model.batch_norm": True}
     assert sorted(str(config.training.patience) for config in trainings.configs) == ["2", "None"]  # no value twice
 
@@ -117,7 +117,7 @@ def test_values_that_no_config_has_together_are_a_failed_trial(tmp_path: Path) -
         "training.patience": {"choices": [0, 2]},
         "training.validation_fraction": {"choices": [0.0, 0.125]},
     }
-    trainings = Trainings(lambda config: result_of(auc=0.6 if config.training.validation_fraction else 0.5))
+    trainings = Trainings(lambda config: result_of(logloss=0.5 if config.training.validation_fraction else 0.6))
     own = {"num_epochs": 10, "patience": 2}
     assert search(config_of(ranges, own, max_trials=20), trainings, tmp_path) == {
         "training.patience": 2, "training.validation_fraction": 0.125,
@@ -151,11 +151,23 @@ def test_a_search_of_nothing_but_failures_says_why(tmp_path: Path) -> None:
     assert str(caught.value) == reported
 
 
-def test_without_a_validation_auc_there_is_nothing_to_compare(tmp_path: Path) -> None:
-    with pytest.raises(
-        TrainingError, match="the last one: `tuning` needs evaluation examples that have a validation auc"
-    ):
-        search(config_of(RANGES), Trainings(lambda config: result_of(auc=None)), tmp_path)
+@pytest.mark.parametrize(("training", "best"), [({}, 4), ({"monitor": "logloss"}, 4), ({"monitor": "auc"}, 8)])
+def test_trials_are_compared_by_the_log_loss_unless_the_config_says_otherwise(
+    training: dict[str, Any], best: int, tmp_path: Path
+) -> None:
+    ranges = {"model.embedding_dim": {"choices": [4, 8]}}
+    of_width = {4: result_of(auc=0.7, logloss=0.4), 8: result_of(auc=0.8, logloss=0.5)}
+    trainings = Trainings(lambda config: of_width[config.model.embedding_dim])
+    assert search(config_of(ranges, training), trainings, tmp_path) == {"model.embedding_dim": best}
+
+
+@pytest.mark.parametrize(("monitor", "result"), [("auc", result_of(auc=None)), ("logloss", result_of(logloss=None))])
+def test_without_a_validation_metric_there_is_nothing_to_compare(
+    monitor: str, result: TrainingResult, tmp_path: Path
+) -> None:
+    message = f"the last one: `tuning` needs evaluation examples that have a validation {monitor}"
+    with pytest.raises(TrainingError, match=message):
+        search(config_of(RANGES, {"monitor": monitor}), Trainings(lambda config: result), tmp_path)
 
 
 def test_any_other_failure_ends_the_search(tmp_path: Path) -> None:

@@ -159,7 +159,7 @@ class Training:
         examples of a label could be held out, it is measured on the evaluation examples. Left out, it is 1/8. With
         `count_encodings`, one epoch or `patience: 0` it is 0; a number above 0 goes without `count_encodings` and
         without `patience: 0`.
-      monitor: With `patience`: the validation metric by which the best epoch is chosen.
+      monitor: The validation metric by which the best epoch is chosen, with `patience`, and the best trial of `tuning`.
       shuffle_buffer_size: Examples held to shuffle among, anew in each epoch; they are written in a random order
         already.
       negative_sampling_rate: Train on this share of the negatives, drawn anew in each epoch. The scores stay
@@ -177,7 +177,7 @@ class Training:
     num_epochs: PositiveInt | None = None
     patience: Annotated[int, Field(ge=0)] | None = None
     validation_fraction: Annotated[float, Field(ge=0, le=0.5)] | None = None
-    monitor: Literal["auc", "logloss"] = "auc"
+    monitor: Literal["auc", "logloss"] = "logloss"
     shuffle_buffer_size: PositiveInt = 100_000
     negative_sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
     warm_start: bool = True

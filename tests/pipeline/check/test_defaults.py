@@ -23,12 +23,15 @@ OLD: dict[str, Any] = {
     "training.num_epochs": 1,
     "training.patience": 0,
     "training.validation_fraction": 0.0,
+    "training.monitor": "auc",
     "training.wide_optimizer.learning_rate": 0.05,
     "training.wide_optimizer.initial_accumulator": 0.1,
     "training.deep_optimizer.name": "adagrad",
     "training.deep_optimizer.learning_rate": 0.05,
     "evaluation.max_miscalibration": None,
 }
+
+DROPOUT_TUNED = {"tuning": {"ranges": {"model.dropout": {"min": 0, "max": 0.5}}}}
 
 
 def named(changes: dict[str, Any]) -> list[str]:
@@ -56,9 +59,14 @@ def without(*places: str) -> dict[str, Any]:
             ["training.deep_optimizer.name", "training.deep_optimizer.learning_rate"],
         ),
         # The Tuner chooses it.
-        (without("model.dropout") | {"tuning": {"ranges": {"model.dropout": {"min": 0, "max": 0.5}}}}, []),
+        (without("model.dropout") | DROPOUT_TUNED, []),
         # With one epoch nothing is held out.
         (without("training.patience", "training.validation_fraction"), []),
+        # It is not read where all epochs are trained, unless the Tuner compares its trials by it.
+        (without("training.monitor"), []),
+        (without("training.monitor") | {"training.patience": 2}, []),
+        (without("training.monitor") | {"training.patience": 2, "training.num_epochs": 5}, ["training.monitor"]),
+        (without("training.monitor") | DROPOUT_TUNED, ["training.monitor"]),
         (
             without("training.validation_fraction") | {"training.num_epochs": 4, "training.patience": None},
             ["training.patience", "training.validation_fraction"],

@@ -190,6 +190,13 @@ def test_the_config_of_an_earlier_version_means_what_it_meant(
     assert (found.patience, found.validation_fraction) == expected
 
 
+def test_what_an_earlier_version_monitored_stays() -> None:
+    """All keys of all versions since 0.2.0 are written out, with what was then the default."""
+    assert effective(Config.from_json(earlier_json(monitor="auc"))).training.monitor == "auc"
+    assert effective(small_config()).training.monitor == "logloss"
+    assert "  monitor: logloss\n" in effective_yaml(small_config())
+
+
 def test_the_config_of_0_2_0_that_lacks_a_key_means_what_it_meant() -> None:
     plain = json.loads(earlier_json(num_epochs=5, patience=3))
     del plain["training"]["validation_fraction"]
