@@ -223,17 +223,12 @@ class JointOptimizer:
         return [*self.variables, *slots, *self._moving, *iterations, self._step]
 
 
-def start_bias(model: WideDeep, optimizers: JointOptimizer, training: settings.Training, value: float) -> None:
-    """Starts a cold model's bias at a value, usually the labels' log-odds, and sets FTRL's state to hold it there.
-
-    From zero, the deep part would learn the mean logit as sums over its hidden units. Dropout's noise increases the
-    mean of the following ReLU, so those sums are larger in training than in the exported model, whose scores are off by
-    the difference: on 100,000 simulated impressions with dropout 0.5, the mean score was 1.17 times the share of
-    installs. Started at the log-odds, it was 1.00 times that share (`python -m benchmarks.calibration`).
+def set_bias(model: WideDeep, optimizers: JointOptimizer, training: settings.Training, value: float) -> None:
+    """Sets the bias to a value, and FTRL's state to hold it there.
 
     Args:
       model: The model.
-      optimizers: Its optimizers, before the first step.
+      optimizers: Its optimizers.
       training: The optimizers' settings.
       value: The logit.
     """

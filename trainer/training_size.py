@@ -18,7 +18,7 @@ SMALLEST_BATCH, _LARGEST_BATCH = 64, 1024
 _EXAMPLES = 3_000_000
 _MOST_EPOCHS = 30
 
-#: With fewer held-out examples of a label than this, an epoch's AUC is chance, and none are held out.
+#: With fewer held-out examples of a label than this, an epoch's AUC or log loss is chance, and none are held out.
 MIN_HELD_OUT = 20
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.optimizers import DEEP_OPTIMIZERS, JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl, start_bias
+from trainer.optimizers import DEEP_OPTIMIZERS, JointOptimizer, ftrl_linear, make_deep_optimizer, make_ftrl, set_bias
 from trainer.training.step import train_step
 from trainer.training_size import sized
 from trainer.wide_deep.model import WideDeep
@@ -189,7 +189,7 @@ def test_a_values_first_example_moves_its_weight_as_far_in_each_batch_size_witho
     training = sized(dataclasses.replace(training, batch_size=batch_size), 10_000)
     model = WideDeep(config.spec, dataclasses.replace(config.model, parts="wide", token_dropout=0.0), SIZES)
     optimizers = JointOptimizer(model, training)
-    start_bias(model, optimizers, training, -math.log(3))
+    set_bias(model, optimizers, training, -math.log(3))
     features = features_of([1] + [2] * (batch_size - 1), [[]] * batch_size)
     train_step(model, optimizers, (features, tf.ones(batch_size), tf.ones(batch_size)))
     expected = weight if isinstance(weight, float) else weight[batch_size == 1024]

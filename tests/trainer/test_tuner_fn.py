@@ -34,7 +34,7 @@ def config_of(ranges: dict[str, Any], training: dict[str, Any] | None = None, **
 
 def result_of(auc: float | None = 0.7, logloss: float | None = 0.5) -> TrainingResult:
     epoch = Epoch(epoch=1, num_examples=1, loss=0.5, validation=Metrics(10, auc, logloss))
-    return TrainingResult(1, 1, (epoch,), 1, 0.0, 0.0, ())
+    return TrainingResult(1, 1, (epoch,), 1, 0.0, 0.0, (), epoch.validation)
 
 
 def rate_of(config: TrainingSettings) -> float:

@@ -48,6 +48,7 @@ class TrainingResult:
       seconds: Duration of the whole training, including validation; excluding the time between a checkpoint and a kill.
       examples_per_second: The speed of the training steps, without the first ones, which build the graph.
       resumed_at: The steps at which the training resumed after it was killed.
+      validation: The quality of the model as it is now.
     """
 
     num_examples: int
@@ -57,11 +58,7 @@ class TrainingResult:
     seconds: float
     examples_per_second: float
     resumed_at: tuple[int, ...]
-
-    @property
-    def validation(self) -> Metrics:
-        """The quality of the epoch whose weights the model holds now."""
-        return self.epochs[self.exported_epoch - 1].validation
+    validation: Metrics
 
 
 def steps_per_epoch(counts: LabelCounts, training: settings.Training) -> int:
@@ -148,6 +145,7 @@ class _Loop:
             seconds=time.monotonic() - self._started,
             examples_per_second=self._progress.examples_per_second,
             resumed_at=position.resumed_at,
+            validation=position.epochs[exported - 1].validation,
         )
 
     def _resumed(self) -> TrainingProgress | None:

@@ -41,7 +41,7 @@ class TrainingReport:
       seconds: The duration of the training.
       examples_per_second: The speed of the training steps, while the reference models are fitted in the same process.
       resumed_at: The steps at which the training resumed after it was killed.
-      validation: The quality of the exported epoch.
+      validation: The quality of the exported epoch, with the bias corrected.
       epochs: All epochs.
       vocabulary_sizes: The number of tokens, by vocabulary.
       wide_table_sizes: The number of rows, by table of the wide part.

@@ -12,9 +12,11 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.counts import CountTables, count_rows
-from trainer.optimizers import JointOptimizer, start_bias
+from trainer.optimizers import JointOptimizer, set_bias
 from trainer.training import data
+from trainer.training.bias import correct_bias
 from trainer.training.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_stale_folders
+from trainer.training.evaluation import evaluate, logits_function
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.progress import log_stage
 from trainer.training.unseen_rows import fill_unseen_rows
@@ -94,15 +96,26 @@ class TrainingSetup:
         return self.window.withheld if self.label_counts.withheld else None
 
     def train(self, checkpoint_folder: str | None = None) -> TrainingResult:
-        """Trains the model in place (`training.loop.train`), and then fills unseen rows (`fill_unseen_rows`)."""
+        """Trains the model in place (`training.loop.train`), fills unseen rows, and corrects the bias.
+
+        The bias is corrected on the held-out examples, too: of those, training has made no score higher or lower.
+        """
         training, label_counts = self.config.training, self.label_counts
         data_of = (self.train_data, self.validation_data)
         result = train(self.model, self.optimizers, *data_of, training, label_counts, checkpoint_folder)
         log_stage("initializing the rows that no training example contains")
-        selection = data.without(self._withheld, self.held_out)
-        examples = data.eval_dataset(self.window.train_files, self.parsing, counts=self.counts, selection=selection)
+        examples = self.training_examples(with_held_out=False)
         fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
-        return result
+        log_stage("correcting the bias")
+        added = correct_bias(self.model, self.optimizers, training, self.training_examples(with_held_out=True))
+        _logger.info("the bias is corrected by %+.4f, by all training examples and those held out", added)
+        validation = evaluate(logits_function(self.model), self.validation_data)
+        return dataclasses.replace(result, validation=validation)
+
+    def training_examples(self, with_held_out: bool) -> tf.data.Dataset:
+        """The batches of the training examples, in the files' order and with all negatives; as evaluated."""
+        selection = data.without(self._withheld, None if with_held_out else self.held_out)
+        return data.eval_dataset(self.window.train_files, self.parsing, counts=self.counts, selection=selection)
 
 
 def prepare(
@@ -143,7 +156,9 @@ def prepare(
     config = dataclasses.replace(config, training=training)
     num_epochs = sized_value(training.num_epochs, "num_epochs")
     optimizers = JointOptimizer(model, training, num_epochs * steps_per_epoch(label_counts, training))
-    start_bias(model, optimizers, training, label_counts.log_odds)
+    # From zero, the deep part would learn the mean logit as sums over its hidden units. Dropout's noise increases the
+    # mean of the following ReLU: in training, those sums are larger than in the exported model.
+    set_bias(model, optimizers, training, label_counts.log_odds)
     report = warm_start(model, optimizers, training, transform_state, base_model)
     eval_data = validation_data = data.eval_dataset(window.eval_files, parsing, counts=counts)
     if held_out is not None and window.withheld is not None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span
 from trainer import training_size
 from trainer.training import setup as training_setup
+from trainer.training.evaluation import logits_function
 from trainer.training.setup import TrainingSetup, prepare
 from transform.config import settings
 
@@ -36,6 +39,15 @@ def test_whole_folds_are_held_out(first_span: Span, training: settings.Training,
     )
     assert setup.label_counts.held_out == num_held_out
     assert (validated, trained) == (num_held_out or 600, 3000 - num_held_out)
+
+
+def test_after_the_training_the_mean_score_is_the_positive_share(first_span: Span) -> None:
+    setup = setup_of(first_span, settings.Training(num_epochs=2, patience=1))
+    setup.train()
+    logits_of, rows = logits_function(setup.model), setup.training_examples(with_held_out=True)
+    scores, labels = zip(*((tf.sigmoid(logits_of(features)), labels) for features, labels, _ in rows), strict=True)
+    assert len(tf.concat(labels, 0)) == 3000
+    assert np.mean(tf.concat(scores, 0)) == pytest.approx(np.mean(tf.concat(labels, 0)), rel=1e-3)
 
 
 def test_no_example_is_held_out_of_a_training_of_one_epoch(first_span: Span, monkeypatch: pytest.MonkeyPatch) -> None:
