@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any, NamedTuple
 
@@ -28,14 +29,17 @@ from components.evaluation.scoring.kept_scores import kept_scores
 from components.evaluation.scoring.scores import Rows, ScoringError, checked_scores, compute_scores, read_rows
 from components.execution_types import recorded_as
 from components.model_store.served_models import find_version, place_of, why_not_comparable
-from components.quality_gate.inputs import QualityInputs, ReferenceResult, Rival, earlier_spans
+from components.quality_gate.inputs import AucFalls, QualityInputs, ReferenceResult, Rival, earlier_spans
 from components.quality_gate.judgement import GATE, LEAST_SLICE_POSITIVES
+from components.quality_gate.permutation import auc_falls
 from components.quality_gate.rules import decide
+from components.quality_gate.too_good import MAX_AUC_RISE
 from components.spec_component import SpecComponent
 from transform.config.component_settings import QualitySettings
 from transform.config.evaluation import split_slice
 from transform.errors import InputError
 from transform.example_keys import REQUEST_ID
+from transform.feature import IMPRESSIONS
 from transform.files.reference_scores import ReferenceScores, read_reference_scores
 
 
@@ -77,6 +81,9 @@ class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             current = _measured(input_dict, config, exec_properties["recipe"], exec_properties["serving_root"])
             earlier = earlier_spans(gate_records.read_records(a.uri for a in input_dict.get("records", [])))
             found = decide(current, span, earlier, config.quality, config.evaluation)
+            if any(finding.rule == MAX_AUC_RISE and finding.value is not None for finding in found):  # a rise or a lead
+                current = dataclasses.replace(current, auc_falls=_auc_falls(input_dict, config, current))
+                found = decide(current, span, earlier, config.quality, config.evaluation)
             record = gate_records.GateRecord(GATE, span, current.to_json(), tuple(found))
         artifact.set_int_custom_property(gate_records.EMPTY, int(not record.inputs))
         gate_records.write_record(artifact.uri, record)
@@ -137,6 +144,20 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
         references_by_slice=by_slice,
         calibration_slope=slope,
     )
+
+
+def _auc_falls(input_dict: Artifacts, config: QualitySettings, current: QualityInputs) -> AucFalls | None:
+    """Measures by how much the AUCs of the model and of an anchor that is compared fall without each feature."""
+    rows = _rows(artifact_utils.get_single_instance(input_dict["examples"]), config)
+    features = {f.name: tuple(filter(None, (f.name, f.renamed_from))) for f in config.spec.features}
+    exempt = {config.user, config.evaluation.gauc_by}
+    if config.item_id is not None:
+        exempt |= {f.name for f in config.spec.features if f.side == "item" and f.source != IMPRESSIONS}
+        exempt.add(config.item_id.name)
+    model, anchor = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])), None
+    if current.anchor is not None and not current.anchor.problem:
+        anchor = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["anchor_model"]))
+    return auc_falls(rows, features, [name for name in features if name in exempt], model, anchor)
 
 
 class Evaluated(NamedTuple):

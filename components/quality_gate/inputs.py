@@ -67,6 +67,28 @@ class ReferenceResult:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class AucFalls:
+    """By how much AUCs fall if one feature's values are permuted among rows, as returned by `auc_falls`.
+
+    Attributes:
+      num_rows: The number of rows of the sample.
+      auc: The candidate model's AUC on them.
+      falls: By feature, by how much this AUC falls.
+      anchor_auc: The anchor's AUC on them; None if it was not compared.
+      anchor_falls: By feature, by how much the anchor's AUC falls; empty if it was not compared.
+      exempt: The features that a first model's lead may come from: the ids of items and users, and what tables have of
+        an item, of which the item mean has all that it says alone.
+    """
+
+    num_rows: int
+    auc: _Finite
+    falls: dict[str, _Finite]
+    anchor_auc: _Finite | None = None
+    anchor_falls: dict[str, _Finite] = Field(default_factory=dict)
+    exempt: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, config=_STRICT)
 class QualityInputs:
     """The quality gate's inputs of one span.
 
@@ -83,6 +105,7 @@ class QualityInputs:
         no slice is judged by a worsening, and in a record of an earlier release.
       calibration_slope: The candidate model's (`components.evaluation.metrics.slope`); None if it has none, and in a
         record of an earlier release.
+      auc_falls: By how much the AUC falls without each feature; None if no rule asked for it.
     """
 
     model_uri: str
@@ -95,6 +118,7 @@ class QualityInputs:
     references_problem: str = ""
     references_by_slice: dict[str, dict[str, dict[str, PairedDifference]]] = Field(default_factory=dict)
     calibration_slope: Estimate | None = None
+    auc_falls: AucFalls | None = None
 
     @property
     def whole(self) -> EvaluationResult:

@@ -15,7 +15,7 @@ from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
 from components.quality_gate.judgement import on_this_span
 from components.quality_gate.pooled_rules import ANCHOR_RULES, MIN_POSITIVES, against_anchor, against_serving
 from components.quality_gate.reference_rules import against_references
-from components.quality_gate.too_good import MAX_AUC_RISE, implausible_auc, is_suspicious
+from components.quality_gate.too_good import MAX_AUC_RISE, implausible_auc, is_suspicious, lead_of_one_feature
 from components.quality_gate.unseen_spans import on_unseen_spans
 from components.quality_gate.vanished import SLICES, vanished_slices
 from transform.config.evaluation import Evaluation
@@ -49,6 +49,7 @@ RULES = (
         on_unseen_spans,
     ),
     Rule((MAX_AUC_RISE,), implausible_auc),
+    Rule((MAX_AUC_RISE,), lead_of_one_feature),
 )
 
 

@@ -2,11 +2,13 @@
 
 With the same config and code as before, an AUC may rise as it did in the spans before. After a change of either, a
 larger rise may be its merit: up to `quality.max_auc_rise` it is a warning, and the model does not become the anchor, so
-that the repair of a leak is not refused for being worse than the leak.
+that the repair of a leak is not refused for being worse than the leak. A first model has the reference models alone to
+be compared with: its lead over them is a warning if one feature carries it. Findings name the feature.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
@@ -14,8 +16,9 @@ from components.data_validation.evidence import Labelled
 from components.data_validation.findings import auc_error, spread
 from components.evaluation.results import Estimate
 from components.gate_records import Finding
-from components.quality_gate.inputs import Case, QualityInputs
+from components.quality_gate.inputs import AucFalls, Case, QualityInputs
 from components.quality_gate.judgement import GATE
+from transform.files.reference_scores import CONSTANT, ITEM_MEAN
 
 #: The config's key of these rules.
 MAX_AUC_RISE = "quality.max_auc_rise"
@@ -29,12 +32,23 @@ _LEAST_SPREAD = 0.005
 #: With fewer rises in earlier spans, what is usual is unknown.
 _MIN_RISES = 2
 
+#: A feature that has this share of a rise or of a lead carries it.
+_MOST = 0.5
+
 
 def implausible_auc(case: Case) -> Iterator[Finding]:
     """Compares the AUC with the baseline's and the anchor's, and with those of the last spans' models not refused.
 
     A model that is legitimately much better must be force-pushed once; then it serves and is the next models' baseline.
+    A finding names the feature that carries the rise, if the falls of the AUC were measured.
     """
+    measured = case.current.auc_falls
+    for finding in _rises(case):
+        words = "" if measured is None or finding.value is None else f". {_carrier(measured)}"
+        yield dataclasses.replace(finding, sentence=finding.sentence + words)
+
+
+def _rises(case: Case) -> Iterator[Finding]:
     current, whole = case.current, case.current.whole
     counted = [e.inputs for e in case.earlier[-case.settings.pool_spans :] if not e.refused]
     before = [metrics["auc"] for metrics in (*(c.whole.metrics for c in counted), whole.baseline) if "auc" in metrics]
@@ -57,6 +71,55 @@ def implausible_auc(case: Case) -> Iterator[Finding]:
     if difference is not None:
         rise = Estimate(difference.estimate, difference.standard_error)
         yield from _unusual(current, others, rise, is_changed=True)
+
+
+def _carrier(measured: AucFalls) -> str:
+    """Returns a sentence on the feature that a rise comes from: the AUC falls most without it, beyond the anchor's."""
+    rise = 0.0 if measured.anchor_auc is None else measured.auc - measured.anchor_auc
+    of_anchor = measured.anchor_falls if rise > 0 else {}
+    shares = {name: fall - of_anchor.get(name, 0.0) for name, fall in measured.falls.items()}
+    name = max(shares, key=shares.__getitem__)
+    falls = f"with its values permuted among {measured.num_rows:,} rows, auc falls by {measured.falls[name]:.4f}"
+    if not of_anchor:
+        return f"`{name}` carries the largest part of the auc: {falls}"
+    falls += f", the anchor's by {of_anchor[name]:.4f}"
+    if shares[name] >= _MOST * rise:
+        return f"`{name}` carries the rise: {falls}"
+    return f"No feature alone carries half of the rise, `{name}` the largest part: {falls}"
+
+
+def lead_of_one_feature(case: Case) -> Iterator[Finding]:
+    """Warns of a first model whose lead over the reference models is large, and is carried by one feature.
+
+    The logistic regression does not count: it reads the features, so it has a leak's lead too.
+    """
+    current, measured = case.current, case.current.auc_falls
+    if current.serving_uri or current.anchor is not None:
+        return
+    references = [current.references[name] for name in (CONSTANT, ITEM_MEAN) if name in current.references]
+    leads = [lead for reference in references if (lead := reference.gain("auc")) is not None]
+    lead = min(leads, key=lambda of_reference: of_reference.value, default=None)
+    if lead is None or lead.value <= case.settings.max_auc_rise + _BEYOND_CHANCE * lead.standard_error:
+        return
+    received = (
+        f"auc is higher than that of the best reference model that reads at most the item's id by {lead.value:.4f} ± "
+        f"{lead.half_width:.4f}, beyond chance by more than {case.settings.max_auc_rise:g} ({MAX_AUC_RISE})"
+    )
+    if measured is None:
+        sentence = f"{received}; which feature carries this lead was not measured"
+        rows, bound = current.whole.num_examples, case.settings.max_auc_rise
+        yield Finding(GATE, MAX_AUC_RISE, "cannot_judge", "auc", lead.value, bound, rows, sentence)
+        return
+    judged = {name: fall for name, fall in measured.falls.items() if name not in measured.exempt}
+    name = max(judged, key=judged.__getitem__, default="")
+    if name and judged[name] >= _MOST * lead.value:
+        sentence = (
+            f"{received}; `{name}` carries this lead: with its values permuted among {measured.num_rows:,} rows, auc "
+            f"falls by {judged[name]:.4f}. Its values must have been known when the rows were written, and must not "
+            "contain the label. A later model without it is worse, and needs `wdr run --force-push --reason TEXT`"
+        )
+        bound, rows = _MOST * lead.value, measured.num_rows
+        yield Finding(GATE, MAX_AUC_RISE, "warn", name, judged[name], bound, rows, sentence)
 
 
 def usual_rise(earlier: Sequence[QualityInputs]) -> float | None:

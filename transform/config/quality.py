@@ -27,7 +27,8 @@ class Quality:
       max_unseen_logloss_rise: How much higher the log loss may be there, as a share of the entropy of the label.
       max_auc_rise: By how much the AUC may be higher than the serving model's, and than that of any model of the last
         spans on its own span, beyond chance. More is too good to be true: a feature knows the label. Where neither the
-        config nor the code has changed, the rise may not exceed that of the last spans either, beyond chance.
+        config nor the code has changed, the rise may not exceed that of the last spans either, beyond chance. A first
+        model that leads the reference models by more is a warning if one feature carries the lead.
       pool_spans: How many spans are pooled at most.
       min_spans: Of how many spans unseen data is judged at least; a warning says how many there are.
     """

@@ -17,7 +17,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from transform.errors import InputError
 
@@ -44,13 +43,19 @@ class ReferenceScores:
     scores: Mapping[str, np.ndarray]
 
 
+def _gfile() -> Any:
+    import tensorflow as tf  # at the first file: the gate's rules, which only know the models' names, do without it
+
+    return tf.io.gfile
+
+
 def write_reference_scores(found: ReferenceScores, model_uri: str) -> None:
     """Writes the scores into a model's folder, on any filesystem that TensorFlow supports."""
     buffer = io.BytesIO()
-    tf.io.gfile.makedirs(model_uri)
+    _gfile().makedirs(model_uri)
     arrays: dict[str, Any] = {"num_rows": np.int64(found.num_rows), "label": found.label, **found.scores}
     np.savez_compressed(buffer, **arrays)
-    with tf.io.gfile.GFile(os.path.join(model_uri, _FILE), "wb") as file:
+    with _gfile().GFile(os.path.join(model_uri, _FILE), "wb") as file:
         file.write(buffer.getvalue())
 
 
@@ -61,9 +66,9 @@ def read_reference_scores(model_uri: str) -> ReferenceScores | None:
       InputError: If the file is damaged.
     """
     path = os.path.join(model_uri, _FILE)
-    if not tf.io.gfile.exists(path):
+    if not _gfile().exists(path):
         return None
-    with tf.io.gfile.GFile(path, "rb") as file:
+    with _gfile().GFile(path, "rb") as file:
         content = io.BytesIO(file.read())
     try:
         with np.load(content, allow_pickle=False) as arrays:

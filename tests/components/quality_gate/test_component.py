@@ -291,3 +291,47 @@ def test_damaged_reference_scores_stop_no_push(gate: Gate) -> None:
     blessing, _, record = gate.run(model)
     assert "must be readable" in QualityInputs.from_json(record.inputs).references_problem
     assert blessing.get_int_custom_property("blessed") == 1
+
+
+def test_the_features_of_a_first_models_lead_are_measured_and_the_carrier_is_named(gate: Gate) -> None:
+    """The model scores by `x` alone, by which the labels were drawn; the constant reference model has an AUC of 0.5."""
+    x = {"name": "x", "side": "context", "kind": "numeric", "num_quantiles": 4}
+    config = for_quality_gate(small_config(("features.2", x), ("sources.tables", {})))
+    model = gate.model("good")
+    reference(gate, model, gate.label)
+    blessing, _, record = gate.run(model, config=config)
+    found = QualityInputs.from_json(record.inputs)
+    lead, measured = found.references["constant"].differences["auc"].estimate, found.auc_falls
+    assert measured is not None
+    assert measured.auc == pytest.approx(0.5 + lead)
+    assert measured.falls == {"app": 0.0, "installed": 0.0, "x": pytest.approx(lead, abs=0.1)}
+    assert (measured.num_rows, measured.anchor_auc, measured.exempt) == (400, None, ("app",))
+    (warning,) = record.of_severity("warn")
+    assert (warning.subject, warning.rule) == ("x", "quality.max_auc_rise")
+    assert warning.value == measured.falls["x"]
+    assert blessing.get_int_custom_property("blessed") == 1
+    assert gate.run(model, config=config)[2] == record
+
+
+def test_the_features_of_a_rise_are_measured_beside_the_anchors(gate: Gate) -> None:
+    """The serving model has an AUC of 0.6 and this one 0.95, which is refused; the anchor's scores are constant."""
+    x = {"name": "x", "side": "context", "kind": "numeric", "num_quantiles": 4}
+    config = for_quality_gate(small_config(("features.2", x), ("sources.tables", {})))
+    (gate.evaluation / "metrics-00000-of-00001.tfrecord").unlink()
+    write_evaluation(gate.evaluation, auc=0.95, baseline_auc=0.6)
+    anchor = gate.model("constant")
+    add_version(gate.root, lambda folder: None, Manifest(model_uri=anchor.uri))
+    _, _, record = gate.run(gate.model("good"), anchor, serving=anchor, config=config)
+    found = QualityInputs.from_json(record.inputs).auc_falls
+    assert found is not None
+    assert (found.anchor_auc, found.anchor_falls["x"]) == (0.5, 0.0)
+    (refusal,) = record.of_severity("refuse")
+    assert "too good to be true" in refusal.sentence
+    fall = f"auc falls by {found.falls['x']:.4f}, the anchor's by 0.0000"
+    assert refusal.sentence.endswith(f". `x` carries the rise: with its values permuted among 400 rows, {fall}")
+
+
+def test_nothing_is_permuted_where_no_rule_asks_for_it(gate: Gate) -> None:
+    model, anchor = gate.model("good"), gate.model("constant")
+    _, _, record = gate.run(model, anchor, serving=anchor)
+    assert QualityInputs.from_json(record.inputs).auc_falls is None

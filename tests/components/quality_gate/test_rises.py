@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from components.evaluation.results import Estimate
 from components.gate_records import Finding
-from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
+from components.quality_gate.inputs import AucFalls, Case, EarlierSpan, QualityInputs
 from components.quality_gate.rules import becomes_anchor, decide
 from components.quality_gate.too_good import implausible_auc, usual_rise
 from tests.components.quality_gate.quality_inputs import against_anchor, inputs
@@ -122,6 +123,47 @@ def test_a_small_gain_after_a_change_of_the_config_becomes_the_anchor() -> None:
     current = changed(4, 0.0400)  # 0.033 + 3 * 0.003 = 0.042
     assert decided(current, USUAL) == []
     assert becomes_anchor(current)
+
+
+def falls(app: float, leak: float) -> AucFalls:
+    """An AUC of 0.82, and of the anchor 0.74, which falls by 0.12 without `app`."""
+    return AucFalls(4000, 0.82, {"app": app, "leak": leak}, 0.74, {"app": 0.12, "leak": 0.0})
+
+
+@pytest.mark.parametrize(
+    ("app", "leak", "words"),
+    [
+        # Of a rise of 0.08, `app` has 0.14 - 0.12, and `leak` all of its fall.
+        (0.14, 0.07, "`leak` carries the rise: with its values permuted among 4,000 rows, auc falls by 0.0700, the "
+                     "anchor's by 0.0000"),
+        (0.14, 0.03, "No feature alone carries half of the rise, `leak` the largest part: with its values permuted "
+                     "among 4,000 rows, auc falls by 0.0300, the anchor's by 0.0000"),
+        (0.20, 0.03, "`app` carries the rise: with its values permuted among 4,000 rows, auc falls by 0.2000, the "
+                     "anchor's by 0.1200"),
+    ],
+)  # fmt: skip
+def test_the_feature_is_named_that_the_model_relies_on_more_than_the_anchor(
+    app: float, leak: float, words: str
+) -> None:
+    before = [EarlierSpan(span, of_day, False) for span, of_day in enumerate(USUAL, start=1)]
+    for current in (changed(4, 0.0896), day(4, 0.8262, 0.0896), day(4, 0.95, 0.2)):
+        case = Case(dataclasses.replace(current, auc_falls=falls(app, leak)), 4, before, Quality(), BOUNDS)
+        (named,) = implausible_auc(case)
+        (unnamed,) = implausible_auc(case._replace(current=current))
+        assert named.sentence == f"{unnamed.sentence}. {words}"
+        assert dataclasses.replace(named, sentence=unnamed.sentence) == unnamed
+
+
+def test_without_an_anchor_below_it_the_largest_part_of_the_auc_is_named() -> None:
+    before = [EarlierSpan(span, of_day, False) for span, of_day in enumerate(USUAL, start=1)]
+    for anchor_auc in (None, 0.83):
+        measured = dataclasses.replace(falls(0.14, 0.07), anchor_auc=anchor_auc)
+        current = dataclasses.replace(day(4, 0.95, 0.2), auc_falls=measured)
+        (found,) = implausible_auc(Case(current, 4, before, Quality(), BOUNDS))
+        assert found.sentence.endswith(
+            ". `app` carries the largest part of the auc: with its values permuted among 4,000 rows, auc falls by "
+            "0.1400"
+        )
 
 
 def test_of_good_days_hardly_one_in_a_thousand_is_refused() -> None:
