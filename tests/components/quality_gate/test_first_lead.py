@@ -8,8 +8,9 @@ import pytest
 
 from components.evaluation.metrics.paired import PairedDifference
 from components.gate_records import Finding
-from components.quality_gate.inputs import AucFalls, QualityInputs, ReferenceResult
+from components.quality_gate.inputs import AucFalls, Case, QualityInputs, ReferenceResult
 from components.quality_gate.rules import becomes_anchor, decide
+from components.quality_gate.too_good import lead_of_one_feature
 from tests.components.quality_gate.quality_inputs import against_anchor, inputs
 from transform.config.evaluation import Evaluation, Threshold
 from transform.config.quality import Quality
@@ -37,7 +38,7 @@ FIRST = dataclasses.replace(
 
 
 def found_of(current: QualityInputs) -> list[Finding]:
-    return [f for f in decide(current, 1, [], Quality(), BOUNDS) if f.rule == "quality.max_auc_rise"]
+    return list(lead_of_one_feature(Case(current, 1, [], Quality(), BOUNDS)))
 
 
 def test_the_feature_that_carries_the_lead_is_named_and_refuses_nothing() -> None:
