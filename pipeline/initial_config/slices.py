@@ -8,6 +8,7 @@ from decimal import Decimal
 
 from pipeline.initial_config.features import Guess, split_words
 from pipeline.initial_config.sample import Sample
+from transform.feature_kinds import KINDS
 
 #: Words in the name of an item's column by whose values there are slices.
 _WORDS = frozenset(["category", "categories", "genre", "genres", "price"])
@@ -29,7 +30,7 @@ def item_slices(sample: Sample, guesses: Sequence[Guess], nulls: Sequence[str]) 
     for guess in guesses:
         if guess.role != "feature" or guess.side != "item" or not {*split_words(guess.column)} & _WORDS:
             continue
-        if guess.kind == "numeric":
+        if KINDS[guess.kind].column == "float":
             (column,) = (column for column in sample.columns if column.name == guess.column)
             yield f"{guess.name} < {_bound(sorted(float(text) for text in column.singles if text not in nulls))}"
         elif guess.rule == {"vocabulary": {}}:

@@ -156,7 +156,10 @@ def test_the_page_on_refusals_shows_what_is_printed() -> None:
     console = Console(file=io.StringIO(), width=1000)
     result = run_result(
         version=None,
-        refusals=("calibration must be at most 1.4. Received: 1.4 on 5 examples, 3 of them positive",),
+        refusals=(
+            "calibration, the mean score ÷ the share of label 1, must be 1 ± 0.15 (evaluation.max_miscalibration). "
+            "Received: 1.4, … on 5 examples, 3 of them positive",
+        ),
         held_against="none, as no model served before",
         metrics={"auc": 0.6, "auc_pr": 0.1, "calibration": 1.4, "logloss": 0.2},
         infra=verdict(candidate=_COST, row_skew=Comparison(1000, 0, 2e-8, "")),
