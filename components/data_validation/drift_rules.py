@@ -15,7 +15,7 @@ from components.data_validation.distributions import (
     new_share,
 )
 from components.data_validation.evidence import Reference, SpanEvidence
-from components.data_validation.findings import ENOUGH_SPANS, EXAMPLES_PER_KEY, finding, spans_before
+from components.data_validation.findings import ENOUGH_SPANS, EXAMPLES_PER_KEY, each_with_others, finding, spans_before
 from components.gate_records import Finding, Severity
 from transform.config.drift import Drift
 from transform.example_keys import LABEL
@@ -122,7 +122,7 @@ def _hour_findings(current: SpanEvidence, earlier: Reference) -> Iterator[Findin
         )
         return
     gain, shift = _gain(now, before)
-    usual = max((_gain(rows, before[:i] + before[i + 1 :])[0] for i, rows in enumerate(before)), default=0.0)
+    usual = max((_gain(rows, others)[0] for rows, others in each_with_others(before)), default=0.0)
     bound = max(_MIN_GAIN, _TIMES_USUAL * usual)
     if gain > bound:
         yield finding(
@@ -182,9 +182,8 @@ def _has_new_values(current: Distribution, reference: Sequence[Distribution]) ->
         share = new_share(current, reference[0])
         return share is not None and share >= _MANY_NEW
     nearest_shares = []
-    for i, one in enumerate(reference):
-        shares = [new_share(one, other) for other in (*reference[:i], *reference[i + 1 :])]
-        if known := [share for share in shares if share is not None]:
+    for one, others in each_with_others(reference):
+        if known := [share for other in others if (share := new_share(one, other)) is not None]:
             nearest_shares.append(min(known))
     return bool(nearest_shares) and statistics.median(nearest_shares) >= _MANY_NEW
 

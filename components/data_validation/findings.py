@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from components.data_validation.evidence import Labelled
 from components.gate_records import Finding, Severity
+
+_Item = TypeVar("_Item")
 
 #: The gate's name in its records and findings.
 GATE = "data_gate"
@@ -26,6 +29,12 @@ BEYOND_CHANCE = 3.0
 
 #: The least standard deviation, from span to span, of the logarithms of the share of label 1 and of the calibration.
 USUAL_SPREAD = 0.04
+
+
+def each_with_others(items: Sequence[_Item]) -> Iterator[tuple[_Item, list[_Item]]]:
+    """Yields each item with all others: of `[1, 2, 3]`, (1, [2, 3]), (2, [1, 3]) and (3, [1, 2])."""
+    for i, item in enumerate(items):
+        yield item, [*items[:i], *items[i + 1 :]]
 
 
 def finding(

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from components.data_validation.evidence import Reference, SpanEvidence
-from components.data_validation.findings import EXAMPLES_PER_KEY, finding
+from components.data_validation.findings import EXAMPLES_PER_KEY, each_with_others, finding
 from components.gate_records import Finding
 from components.ingestion.evidence import SketchValue, TableEvidence
 from transform.config.drift import Drift
@@ -85,8 +85,8 @@ def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drif
                 continue
             usual = [
                 agreement
-                for i, t in enumerate(before)
-                if (agreement := _nearest_agreement(t, before[:i] + before[i + 1 :], column)) is not None
+                for one, others in each_with_others(before)
+                if (agreement := _nearest_agreement(one, others, column)) is not None
             ]
             if not usual:
                 bound = _AGREEMENT_OF_A_FIRST_PAIR
@@ -125,9 +125,7 @@ def _lost_keys(name: str, table: TableEvidence, before: list[TableEvidence], set
     """Finds a table whose keys are others than before, as if all ids were made anew, in the log too."""
     now = _nearest_share_of_keys(table, before)
     usual = [
-        share
-        for i, t in enumerate(before)
-        if (share := _nearest_share_of_keys(t, before[:i] + before[i + 1 :])) is not None
+        share for one, others in each_with_others(before) if (share := _nearest_share_of_keys(one, others)) is not None
     ]
     if now is None or not usual or statistics.median(usual) < _MIN_USUAL_AGREEMENT:
         return

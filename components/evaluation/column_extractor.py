@@ -78,9 +78,14 @@ class Parser:
     def __init__(self, plan: Plan, dtypes: Mapping[str, tf.DType]):
         self._label, self._weight = plan.label, plan.weight
         self._unit_keys, self._groups = plan.unit_keys, tuple(plan.rankings)
-        self._slices = {name: split_slice(name) for name in plan.slices}
-        sliced = (feature for feature, _ in self._slices.values())
-        needed = {self._label, *([self._weight] if self._weight else []), *self._unit_keys, *self._groups, *sliced}
+        self._slices = {name: split_slice(name)[0] for name in plan.slices}
+        needed = {
+            self._label,
+            *([self._weight] if self._weight else []),
+            *self._unit_keys,
+            *self._groups,
+            *self._slices.values(),
+        }
         if missing := sorted(needed - set(dtypes)):
             raise InputError(f"the schema must have every feature that is evaluated by. Received: none named {missing}")
         self._kinds = {name: tf.io.VarLenFeature(dtypes[name]) for name in sorted(needed)}
@@ -97,7 +102,7 @@ class Parser:
             else np.ones(num_rows, np.float32),
             score=np.array([scorer(examples) for scorer in scorers], np.float32).reshape(len(scorers), num_rows).T,
             group={name: _group_hashes(parsed[name], name, num_rows) for name in self._groups},
-            slices={name: members_of(parsed[feature], name) for name, (feature, _) in self._slices.items()},
+            slices={name: members_of(parsed[feature], name) for name, feature in self._slices.items()},
         )
 
     def _units(self, parsed: Mapping[str, FeatureValues], examples: tf.Tensor) -> Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# The fixtures import what needs TensorFlow: most test files of this folder do without it.
+# TensorFlow is imported by the fixtures that need it: most test files of this folder use none of them.
 if TYPE_CHECKING:
     from tests.components.mlmd_lineage import Lineage
 

@@ -10,7 +10,7 @@ import pytest
 
 from transform.config.config import Config
 
-# The fixtures import what needs TensorFlow: some test files of this folder do without it.
+# TensorFlow is imported by the fixtures that need it: some test files of this folder use none of them.
 if TYPE_CHECKING:
     from tests.trainer.small_deployment import Span
     from tests.trainer.trained_model import Trained

@@ -44,7 +44,7 @@ class ReferenceScores:
 
 
 def _gfile() -> Any:
-    import tensorflow as tf  # at the first file: the gate's rules, which only know the models' names, do without it
+    import tensorflow as tf  # here, so that the gate's rules, which read the models' names only, do not import it
 
     return tf.io.gfile
 

@@ -211,7 +211,7 @@ def test_a_feature_that_knows_the_label_of_a_sudden_stops() -> None:
 
 
 def test_several_features_that_know_the_label_of_a_sudden_are_one_finding() -> None:
-    """As by a bot on one app: its id, developer and size all tell that a row is the bot's."""
+    """A bot shows one app only, so the app's id, developer and size each mark the rows of the bot."""
     usual = {"app": 0.65, "developer": 0.6, "page": 0.55, "size": 0.6}
     days = [dataclasses.replace(e, label_aucs=usual) for e in good(8)]
     current = span(9, label_aucs={"app": 0.9, "developer": 0.8, "page": 0.56, "size": 0.85})

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-# The fixtures import what needs TensorFlow: some test files of this folder do without it.
+# TensorFlow is imported by the fixtures that need it: some test files of this folder use none of them.
 if TYPE_CHECKING:
     from tests.serving.model_server.requests import Hold
     from tests.serving.model_server.running import Server
