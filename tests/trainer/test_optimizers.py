@@ -114,7 +114,7 @@ class PaperAdagrad:
 
 
 def assert_follows(optimizer: Any, paper: Any, initial: np.ndarray, sparse: bool) -> None:
-    """Takes 200 steps with both; each sparse step repeats some rows and leaves others out.
+    """Takes 40 steps with both; each sparse step repeats some rows and leaves others out.
 
     Args:
       optimizer: The optimizer under test.
@@ -126,7 +126,7 @@ def assert_follows(optimizer: Any, paper: Any, initial: np.ndarray, sparse: bool
     optimizer._create_all_weights([table])
     state = [table, *(optimizer.get_slot(table, name) for name in optimizer.get_slot_names())]
     rng = np.random.default_rng(1)
-    for _ in range(80):
+    for _ in range(40):
         rows = rng.choice(len(initial) - 1, 8) if sparse else np.arange(len(initial))
         gradients = rng.normal(size=(len(rows), *initial.shape[1:])).astype(np.float32)
         gradient = tf.constant(gradients)

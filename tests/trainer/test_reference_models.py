@@ -93,11 +93,10 @@ PRICE = {"name": "price", "side": "item", "kind": "numeric", "source": "catalog"
 
 
 def test_a_number_that_the_wide_part_alone_reads_has_a_column_for_each_quantile(
-    train_rows: list[Row], tmp_path: Path
+    first_span: Span, train_rows: list[Row]
 ) -> None:
     config = make_config(features=[PRICE], crosses=[], model={"parts": "wide"})
-    held_out = make_rows(50, FIRST_APPS, 4)
-    setup = setup_of(transform_span(config, train_rows, held_out, tmp_path))
+    setup = setup_of(dataclasses.replace(first_span, config=config))
     boundaries = setup.transform_state.boundaries["price"]
 
     def inputs(row: Row) -> list[float]:
@@ -107,7 +106,7 @@ def test_a_number_that_the_wide_part_alone_reads_has_a_column_for_each_quantile(
 
     model = LogisticRegression(max_iter=1000, tol=1e-8)
     model.fit([inputs(row) for row in train_rows], [row["label"][0] for row in train_rows])
-    expected = model.predict_proba([inputs(row) for row in held_out])[:, 1]
+    expected = model.predict_proba([inputs(row) for row in first_span.eval_rows])[:, 1]
     found = reference_scores(setup).scores
     assert set(found) == {"constant", "logistic_regression"}
     np.testing.assert_allclose(np.sort(found["logistic_regression"]), np.sort(expected), rtol=0.01)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,9 @@ BOUNDARIES = np.array([1, 2, 4], np.float32)
 COUNTS = [{"features": ["app", "country"], "parts": ["wide", "deep"]}]
 SURVIVING = {"app": [b"a", b"c", b"d\xff\x00", b"<oov>"], "country": [b"de"], "installed_x_app": [b"a\x1fb", b"c\x1fd"]}
 
+#: Up to so many steps are taken without a graph, whose building takes as long as 15 of them.
+FEW_STEPS = 5
+
 
 @dataclasses.dataclass
 class Trained:
@@ -57,9 +61,17 @@ class Trained:
     def train(self, steps: int, seed: int, tokens: Vocabularies | None = None) -> None:
         """Takes steps on examples of random `tokens`, by default of the whole vocabularies."""
         rng = np.random.default_rng(seed)
-        step = tf.function(lambda *batch: train_step(self.model, self.optimizers, batch))
         for _ in range(steps):
-            step(*self.batch(rng, tokens))
+            batch = self.batch(rng, tokens)
+            if steps > FEW_STEPS:
+                self.step(*batch)
+            else:
+                train_step(self.model, self.optimizers, batch)
+
+    @functools.cached_property
+    def step(self) -> Any:
+        """A step in a graph, as trainings take it."""
+        return tf.function(lambda *batch: train_step(self.model, self.optimizers, batch))
 
     def batch(self, rng: np.random.Generator, tokens: Vocabularies | None = None) -> Batch:
         """A batch of eight examples."""

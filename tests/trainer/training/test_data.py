@@ -136,7 +136,7 @@ def test_negatives_are_drawn_anew_in_each_epoch_and_positives_are_all_kept(tmp_p
     write(tmp_path / "b.gz", range(6000, 10_000))
 
     def drawn(epoch: int, **values: Any) -> list[int]:
-        settings = training(negative_sampling_rate=0.2, shuffle_buffer_size=10_000, **values)
+        settings = training(negative_sampling_rate=0.2, shuffle_buffer_size=10_000, batch_size=1024, **values)
         return ids_of(data.train_dataset(patterns, FEATURE_SPEC, settings, epoch))
 
     first, second = drawn(1), drawn(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,9 +18,9 @@ from trainer.training.setup import TrainingSetup, prepare
 from transform.config import settings
 
 
-def setup_of(span: Span, training: settings.Training) -> TrainingSetup:
-    """A training on 3,000 examples of span 0, whose folds are 0 to 7 in turn."""
-    config = dataclasses.replace(span.config, training=training)
+def setup_of(span: Span, training: settings.Training, **model: Any) -> TrainingSetup:
+    """A training on 3,000 examples of span 0, whose folds are 0 to 7 in turn; `model` replaces values of the model."""
+    config = dataclasses.replace(span.config, training=training, model=dataclasses.replace(span.config.model, **model))
     return prepare(config, tft.TFTransformOutput(span.transform_output), [span.train_files], [span.eval_files], None)
 
 
@@ -42,7 +43,7 @@ def test_whole_folds_are_held_out(first_span: Span, training: settings.Training,
 
 
 def test_after_the_training_the_mean_score_is_the_positive_share(first_span: Span) -> None:
-    setup = setup_of(first_span, settings.Training(num_epochs=2, patience=1))
+    setup = setup_of(first_span, settings.Training(num_epochs=2, patience=1), parts="wide")
     setup.train()
     logits_of, rows = logits_function(setup.model), setup.training_examples(with_held_out=True)
     scores, labels = zip(*((tf.sigmoid(logits_of(features)), labels) for features, labels, _ in rows), strict=True)

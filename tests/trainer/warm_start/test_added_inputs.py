@@ -14,7 +14,6 @@ import tensorflow as tf
 from tests.trainer.small_deployment import make_config
 from tests.trainer.trained_model import COUNTS, OLD, Trained, build, features_of, save, start
 from trainer.training.data import Batch
-from trainer.training.step import train_step
 from transform.config.config import Config
 
 #: What the model before lacks.
@@ -63,9 +62,8 @@ def batches(steps: int, seed: int) -> list[Batch]:
 
 
 def learn(trained: Trained, steps: int, seed: int) -> None:
-    step = tf.function(lambda *batch: train_step(trained.model, trained.optimizers, batch))
     for batch in batches(steps, seed):
-        step(*batch)
+        trained.step(*batch)
 
 
 @functools.cache
@@ -82,7 +80,7 @@ def log_loss(trained: Trained) -> float:
 @pytest.mark.parametrize("added", ADDED)
 def test_scores_are_kept(added: str, batch_norm: bool, tmp_path: Path) -> None:
     old = build(without(added, batch_norm=batch_norm), OLD)
-    old.train(20, seed=1)
+    old.train(5, seed=1)
     new = build(without("", batch_norm=batch_norm), OLD, seed=2)
     start(new, save(old, tmp_path))
     assert old.logits(5, OLD).std() > 0.02

@@ -316,7 +316,7 @@ def test_hidden_layers_can_be_left_out(old: Trained, base: str) -> None:
 def test_batch_normalization_is_carried_with_its_averages(tmp_path: Path) -> None:
     config = make_config(model={"embedding_dim": 4, "hidden_units": [16, 8], "batch_norm": True})
     old = build(config, OLD)
-    old.train(20, seed=1)
+    old.train(5, seed=1)
     new = build(config, OLD, seed=3)
     report = start(new, save(old, tmp_path))
     assert report.not_carried == ()
