@@ -19,22 +19,23 @@ MIN_EXPECTED_UNITS = 30
 
 
 def vanished_slices(case: Case) -> Iterator[Finding]:
-    """Warns of a feature without a value, by which slices are made, and of a slice without examples.
+    """Warns of a feature without a value, by which slices are made, or else of each of its slices without examples.
 
     A slice is expected if every earlier span has examples of it; so a slice with examples on some days only, such as a
     weekday, is not reported.
     """
     measured = case.current.measured
     features = list(dict.fromkeys(split_slice(name)[0] for name in case.evaluation.slices))
+    present = {_feature_of(name) for name in measured if name}.intersection(features)
     for feature in features:
-        if not any(_feature_of(name) == feature for name in measured if name):
+        if feature not in present:
             yield _none(feature, f"no example has a value of `{feature}`, by which slices are made", measured[""])
     earlier = [e.inputs.measured for e in case.earlier]
     if not earlier:
         return
     for name in sorted(set.intersection(*(set(of_span) for of_span in earlier)) - set(measured)):
         shares = (of_span[name].num_units / max(of_span[""].num_units, 1) for of_span in earlier)
-        if _feature_of(name) in features and min(shares) * measured[""].num_units >= MIN_EXPECTED_UNITS:
+        if _feature_of(name) in present and min(shares) * measured[""].num_units >= MIN_EXPECTED_UNITS:
             last = earlier[-1][name].num_examples
             yield _none(name, f"no example is where {name}; the last span had {last:,}", measured[""])
 

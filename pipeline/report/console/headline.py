@@ -9,6 +9,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from components.infra_validation.verdict import Measurements
+from pipeline.report.alike import united
 from pipeline.report.console.quality_table import against, not_beaten
 from pipeline.report.console.summary import two_columns
 from pipeline.report.run_report import RunResult
@@ -96,7 +97,10 @@ def _p99(measured: Measurements) -> str:
 
 
 def warnings(run_result: RunResult) -> Iterator[str]:
-    """Yields a sentence for each warning of the run; what stays the same is said with the first model only."""
+    """Yields a sentence for each warning of the run, or for several slices alike.
+
+    What stays the same is said with the first model only.
+    """
     yield from run_result.counts.warnings
     if run_result.never_trained_words and not run_result.training.warm_started_from:  # once, with the first model
         yield run_result.never_trained_words
@@ -106,9 +110,7 @@ def warnings(run_result: RunResult) -> Iterator[str]:
     if run_result.missing_spans:
         yield run_result.missing_spans_words
     yield from run_result.accepted
-    for finding in run_result.findings:
-        if finding.severity in _WARNINGS:
-            yield finding.sentence
+    yield from (finding.sentence for finding in united(f for f in run_result.findings if f.severity in _WARNINGS))
     for reason in run_result.training.warm_start.not_carried:
         if reason.startswith(NO_FILES):
             yield f"the training started cold: {reason}"

@@ -12,6 +12,7 @@ from rich.table import Table
 from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
 from components.quality_gate.inputs import ReferenceResult
+from pipeline.report.alike import united
 from pipeline.report.run_report import RunResult
 
 #: Maximum number of slices, and of findings of one kind, in the summary; the report has all of them.
@@ -29,7 +30,7 @@ def quality_rows(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
     if run_result.slices:
         yield "slices", _slices(run_result)
     for what, severity in (("warning", "warn"), ("cannot judge", "cannot_judge")):
-        yield from _findings(what, [finding for finding in run_result.findings if finding.severity == severity])
+        yield from _findings(what, united(f for f in run_result.findings if f.severity == severity))
 
 
 def against(run_result: RunResult, metric: str) -> str:

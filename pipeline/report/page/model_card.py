@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from pipeline.report.alike import united
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import cut
 from pipeline.report.page.sections.verdict import serving_words, title
@@ -70,7 +71,7 @@ def _lines(run: Run) -> Iterator[str]:
         yield "The config has no slices, or none has enough examples."
     yield "\n## Limits\n"
     yield "Labels are of items that were shown, so the scores hold for candidates like these."
-    for finding in (*report.data_findings, *report.findings):
+    for finding in (*report.data_findings, *united(report.findings)):
         yield f"- {plain(finding.sentence)}"
 
 

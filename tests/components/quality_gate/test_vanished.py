@@ -54,7 +54,7 @@ def test_a_slice_that_is_no_longer_configured_is_not_missed() -> None:
 
 def test_a_feature_without_any_value_is_a_warning() -> None:
     without = {name: measured for name, measured in MEASURED.items() if not name.startswith("country")}
-    (finding,) = found(without)
+    (finding,) = found(without, MEASURED)  # the feature alone, not each of its slices too
     assert (finding.severity, finding.sentence) == (
         "warn", "no example has a value of `country`, by which slices are made"
     )  # fmt: skip

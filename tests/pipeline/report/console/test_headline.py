@@ -141,6 +141,16 @@ def test_no_warning_is_cut_or_left_out() -> None:
     assert "99" not in text
 
 
+def test_slices_with_too_few_examples_are_one_warning() -> None:
+    rule = "evaluation.min_slice_positives"
+    found = tuple(
+        Finding("quality", rule, "cannot_judge", f"city = {n}", 9.0, 50.0, 90, f"the slice city = {n} is small")
+        for n in range(30)
+    )
+    (warning,) = [line for line in lines(1, width=1000, findings=found) if line.startswith("warning")]
+    assert warning.startswith("warning the slice city = 0 is small; likewise in 29 other slices: city = 1, ")
+
+
 def test_the_page_is_shown_and_what_it_lacks_is_a_warning() -> None:
     assert lines(1, places={"report": "w/reports/1.html"})[-1] == "report w/reports/1.html"
     for words in ("not written: OSError: no space", "w/reports/1.html (incomplete: Quality: no file x)"):

@@ -1,0 +1,51 @@
+"""One sentence for the findings of one cause: the slices for which a rule of the gate on quality says the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from components.gate_records import Finding
+
+#: The config's keys of the rules on slices.
+_SLICE_RULES = (
+    "evaluation.min_slice_examples",
+    "evaluation.min_slice_positives",
+    "evaluation.slice_thresholds",
+    "evaluation.slices",
+)
+
+#: The number of other slices that a sentence names; the run's report has all.
+MAX_NAMED = 8
+
+
+def united(found: Iterable[Finding]) -> list[Finding]:
+    """Returns findings with one in place of those that say the same of several slices, at the place of the first.
+
+    Findings say the same if they have the same rule and severity, such as slices with too few examples. The first one's
+    sentence goes on with the number of the others and their names.
+    """
+    groups: dict[object, list[Finding]] = {}
+    for number, finding in enumerate(found):
+        key = (finding.gate, finding.rule, finding.severity) if _is_of_slice(finding) else number
+        groups.setdefault(key, []).append(finding)
+    return [_one(first, others) for first, *others in groups.values()]
+
+
+def _place(finding: Finding) -> str:
+    """Returns the slice in a finding's subject: `country = US` of `auc where country = US`."""
+    return finding.subject.rpartition(" where ")[2]
+
+
+def _is_of_slice(finding: Finding) -> bool:
+    return finding.rule.startswith(_SLICE_RULES) and " " in _place(finding)  # a feature's name has no space
+
+
+def _one(first: Finding, others: list[Finding]) -> Finding:
+    if not others:
+        return first
+    places = [_place(finding) for finding in others]
+    left = f" and {len(places) - MAX_NAMED} more, in the report" if len(places) > MAX_NAMED else ""
+    slices = "1 other slice" if len(places) == 1 else f"{len(places)} other slices"
+    sentence = f"{first.sentence}; likewise in {slices}: {', '.join(places[:MAX_NAMED])}{left}"
+    return dataclasses.replace(first, sentence=sentence)
