@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from components import gate_records, storage
 from components.artifact_types import Artifacts, GateRecord
 from components.evaluation.metrics.bootstrap import Array
 from components.evaluation.metrics.paired import PairedDifference, compute_metrics, differences
+from components.evaluation.metrics.score_values import score_values
 from components.evaluation.metrics.slope import calibration_slope
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.results import BASELINE, read_written
@@ -100,10 +102,8 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
     model = artifact_utils.get_single_instance(input_dict["model"])
     examples = artifact_utils.get_single_instance(input_dict["examples"])
     features = config.spec.example_names
-    rows, evaluated = (
-        _rows(examples, config),
-        Evaluated(artifact_utils.get_single_uri(input_dict["evaluation"]), examples),
-    )
+    rows = _rows(examples, config)
+    evaluated = Evaluated(artifact_utils.get_single_uri(input_dict["evaluation"]), examples)
     anchor = None
     if input_dict.get("anchor_model"):
         rival = artifact_utils.get_single_instance(input_dict["anchor_model"])
@@ -112,17 +112,18 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
             anchor = Rival(place_of(rival), version, problem=problem)
         else:
             anchor = _compare(rows, evaluated, model, rival, version)
-    serving, not_compared = "", ""
+    serving, not_compared, tied = "", "", None
     if input_dict.get("serving_model"):
         served = artifact_utils.get_single_instance(input_dict["serving_model"])
         serving = place_of(served)
         not_compared = why_not_comparable(serving_root, find_version(serving_root, served), features)
         if (written := read_written(evaluated.uri)) is not None:
             not_compared = not_compared or written.problems.get(BASELINE, "")
-    slope, references, by_slice, problem = None, {}, {}, ""
+        tied = None if not_compared else evaluated.tied(served, rows)
+    slope, values, references, by_slice, problem = None, None, {}, {}, ""
     try:
         own = evaluated.scores(model, rows)
-        slope = calibration_slope(rows.label, rows.weight, rows.unit, own)
+        slope, values = calibration_slope(rows.label, rows.weight, rows.unit, own), score_values(rows.label, own)
         if (scored := _reference_scores(rows, model)) is not None:
             references = _references(rows, own, scored)
             if rows.slices:
@@ -143,6 +144,8 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
         references_problem=problem,
         references_by_slice=by_slice,
         calibration_slope=slope,
+        score_values=values,
+        serving_tied=tied,
     )
 
 
@@ -182,6 +185,12 @@ class Evaluated(NamedTuple):
         if kept is None or len(kept) != len(rows.label):
             return compute_scores(saved_model, rows.batches())
         return checked_scores(kept, saved_model)
+
+    def tied(self, model: types.Artifact, rows: Rows) -> float | None:
+        """Returns the share of pairs with the same score by a model; None if it cannot score the rows."""
+        with contextlib.suppress(ScoringError):
+            return score_values(rows.label, self.scores(model, rows)).tied
+        return None
 
 
 def _compare(

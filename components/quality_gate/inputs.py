@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from components.evaluation.metrics.paired import PairedDifference
+from components.evaluation.metrics.score_values import ScoreValues
 from components.evaluation.results import Estimate, EvaluationResult
 from components.gate_records import GateRecord
 from transform.config.evaluation import Evaluation
@@ -106,6 +107,9 @@ class QualityInputs:
       calibration_slope: The candidate model's (`components.evaluation.metrics.slope`); None if it has none, and in a
         record of an earlier release.
       auc_falls: By how much the AUC falls without each feature; None if no rule asked for it.
+      score_values: The candidate model's scores as numbers; None if they could not be read, and in a record of an
+        earlier release.
+      serving_tied: `ScoreValues.tied` of the model that serves, on the same rows; None if it is not compared.
     """
 
     model_uri: str
@@ -119,6 +123,8 @@ class QualityInputs:
     references_by_slice: dict[str, dict[str, dict[str, PairedDifference]]] = Field(default_factory=dict)
     calibration_slope: Estimate | None = None
     auc_falls: AucFalls | None = None
+    score_values: ScoreValues | None = None
+    serving_tied: _Finite | None = None
 
     @property
     def whole(self) -> EvaluationResult:

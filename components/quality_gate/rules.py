@@ -15,6 +15,7 @@ from components.quality_gate.inputs import Case, EarlierSpan, QualityInputs
 from components.quality_gate.judgement import on_this_span
 from components.quality_gate.pooled_rules import ANCHOR_RULES, MIN_POSITIVES, against_anchor, against_serving
 from components.quality_gate.reference_rules import against_references
+from components.quality_gate.score_rules import THRESHOLDS, coinciding_scores, wrong_certain_scores
 from components.quality_gate.too_good import MAX_AUC_RISE, implausible_auc, is_suspicious, lead_of_one_feature
 from components.quality_gate.unseen_spans import on_unseen_spans
 from components.quality_gate.vanished import SLICES, vanished_slices
@@ -41,6 +42,8 @@ RULES = (
     ),
     Rule((SLICES,), vanished_slices),
     Rule((MAX_MISCALIBRATION,), miscalibration),
+    Rule((MAX_MISCALIBRATION,), wrong_certain_scores),
+    Rule((THRESHOLDS,), coinciding_scores),
     Rule(ANCHOR_RULES, against_anchor),
     Rule(("evaluation.thresholds", "evaluation.slice_thresholds"), against_serving),
     Rule(("evaluation.slice_thresholds",), against_references),

@@ -15,6 +15,7 @@ from tfx.types import standard_artifacts
 from components import gate_records
 from components.artifact_types import GateRecord
 from components.evaluation.metrics.paired import differences
+from components.evaluation.metrics.score_values import ScoreValues
 from components.evaluation.metrics.slope import calibration_slope
 from components.evaluation.results import write_measured
 from components.evaluation.scoring.kept_scores import keep_scores
@@ -113,7 +114,10 @@ def test_a_model_is_scored_beside_the_anchor_on_the_evaluation_rows(gate: Gate) 
     model, anchor = gate.model("good"), gate.model("constant")
     add_version(gate.root, lambda folder: None, Manifest(model_uri=anchor.uri))
     _, _, record = gate.run(model, anchor, serving=anchor)
-    found = QualityInputs.from_json(record.inputs).anchor
+    inputs = QualityInputs.from_json(record.inputs)
+    assert inputs.score_values == ScoreValues(tied=0.0, certain=0, wrong=0)
+    assert inputs.serving_tied == 1.0
+    found = inputs.anchor
     assert found is not None
     assert (found.model_uri, found.version, found.problem) == (anchor.uri, 1, "")
     assert found.metrics["auc"] == pytest.approx(0.5)
