@@ -133,7 +133,7 @@ def serve(**options: Any) -> None:
     import logging
 
     from serving.model_server.flags import Flags
-    from serving.model_server.logs import LibraryLog
+    from serving.model_server.logs import LibraryLog, finish
     from serving.model_server.server import serve as serve_until_stopped
     from transform.errors import UserError
 
@@ -143,3 +143,5 @@ def serve(**options: Any) -> None:
         asyncio.run(serve_until_stopped(Flags(**options)))
     except UserError as error:
         raise click.ClickException(str(error)) from error
+    finally:
+        finish()

@@ -1,4 +1,8 @@
-"""Structured logs: one JSON object per line, on standard error. Lines of a repeated message are limited and counted."""
+"""Structured logs: one JSON object per line, on standard error. Lines of a repeated message are limited and counted.
+
+No caller waits for standard error, or fails with it: a thread writes the lines. If they come faster than it can write
+them, or it cannot write them, as on a full disk, they are lost, and counted.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,8 @@ import dataclasses
 import datetime
 import json
 import logging
-import sys
+import os
+import queue
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -32,10 +37,24 @@ class _Window:
     num_lines: int = 0
 
 
+#: The most lines that wait to be written; further ones are lost.
+MAX_WAITING = 1000
+
+#: The longest wait, at the end of the process, for lines to be written.
+END_SECONDS = 2.0
+
+_STANDARD_ERROR = 2
+
 #: Reentrant: garbage collection while a line is written may make asyncio log a task's unseen error in the same thread.
 _lock = threading.RLock()
 _windows: dict[tuple[str, str], _Window] = {}
 _timer: threading.Timer | None = None
+
+#: The lines to be written; an event is set when the lines before it are. A `SimpleQueue`, since its `put` may be called
+#: within itself, by garbage collection as above. It has no bound of its own.
+_lines: queue.SimpleQueue[bytes | threading.Event] = queue.SimpleQueue()
+_writer: threading.Thread | None = None
+_num_lost = 0
 
 
 def log(level: str, message: str, **fields: object) -> None:
@@ -80,14 +99,30 @@ def _on_time() -> None:
             _start_timer(min(ends) - _now())
 
 
-def write_left_out() -> None:
-    """Reports how many lines were left out so far; called at the end of the process."""
+def finish() -> None:
+    """Reports how many lines were left out so far, and waits until all are written; called at the end of the process.
+
+    It does not wait longer than `END_SECONDS`.
+    """
     global _timer
     with _lock:
         if _timer:
             _timer.cancel()
             _timer = None
         _end_windows(all_of_them=True)
+    flush()
+
+
+def flush() -> None:
+    """Waits until the lines so far are written or lost, for at most `END_SECONDS`."""
+    if _writer:
+        _lines.put(written := threading.Event())
+        written.wait(END_SECONDS)
+
+
+def num_lost() -> int:
+    """The number of lines that could not be written, so far."""
+    return _num_lost
 
 
 def _end_windows(*, all_of_them: bool = False) -> None:
@@ -107,10 +142,40 @@ def _now() -> float:
 
 
 def _write(level: str, message: str, fields: Mapping[str, object]) -> None:
+    global _writer
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"time": now, "level": level, "message": message, **fields}, ensure_ascii=False, default=str)
-    sys.stderr.write(line + "\n")
-    sys.stderr.flush()
+    if _lines.qsize() >= MAX_WAITING:
+        _lose()
+        return
+    _lines.put((line + "\n").encode(errors="backslashreplace"))
+    if _writer is None:
+        _writer = threading.Thread(target=_write_lines, daemon=True, name="log")
+        _writer.start()
+
+
+def _lose() -> None:
+    global _num_lost
+    with _lock:
+        _num_lost += 1
+
+
+def _write_lines() -> None:
+    """Writes the lines, past `sys.stderr`: the end of the process would wait for a lock that its buffer holds."""
+    start = b""
+    while True:
+        line = _lines.get()
+        if isinstance(line, threading.Event):
+            line.set()
+            continue
+        left = start + line
+        try:
+            while left:
+                left = left[os.write(_STANDARD_ERROR, left) :]
+            start = b""
+        except OSError:  # such as a full disk, or a reader that has gone
+            _lose()
+            start = b"\n"  # ends the line that was cut
 
 
 class FolderLog:

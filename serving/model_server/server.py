@@ -20,7 +20,7 @@ from serving.model_server.flags import Flags
 from serving.model_server.guard import auth, wire
 from serving.model_server.guard.credentials import read_credentials
 from serving.model_server.guard.parsing_process import ParsingProcess
-from serving.model_server.logs import log, write_left_out
+from serving.model_server.logs import finish, log
 from serving.model_server.protocol import config_files, json_requests, json_responses, services
 from serving.model_server.protocol.calls import Metrics
 from serving.model_server.protocol.grpc_server import GrpcPort, channel_options, start_server
@@ -70,9 +70,9 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
     for task in tasks:
         task.cancel()
     await server.stop()
-    write_left_out()
     log("info", "stopped")
     if server.manager.overdue:  # the threads that read these cannot be ended; the libraries' clean-up would crash them
+        finish()
         os._exit(0)
 
 

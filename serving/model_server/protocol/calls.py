@@ -10,12 +10,12 @@ from typing import TypeAlias, TypeVar
 
 import grpc
 import prometheus_client
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.model_server.engine.models import AVAILABLE, Version
 from serving.model_server.errors import ServingError
-from serving.model_server.logs import log
+from serving.model_server.logs import log, num_lost
 
 #: Upper bounds in seconds, closest to each other where latencies are expected.
 _BUCKETS = (
@@ -57,6 +57,7 @@ class Metrics:
         for name, description, read in gauges:
             prometheus_client.Gauge(name, description, registry=self._registry).set_function(read)
         self._registry.register(_Versions(versions))
+        self._registry.register(_Log())
 
     def count(
         self,
@@ -96,6 +97,11 @@ class _Versions(Collector):
             elif version.error:
                 refused.add_metric(labels, 1)
         yield from (loaded, age, refused)
+
+
+class _Log(Collector):
+    def collect(self) -> Iterator[Metric]:
+        yield CounterMetricFamily("wdr_lost_log_lines", "Lines of the log that could not be written.", num_lost())
 
 
 @dataclasses.dataclass

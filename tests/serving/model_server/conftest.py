@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -61,6 +62,20 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     options = ("--settle-seconds", "0", "--max-batch", "8", "--label", f"{TOY}:good=123")
     with running("--model", f"{TOY}={folder}", *options) as server:
         yield server
+
+
+@pytest.fixture
+def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """A function that returns the lines that this process has logged since it was last called."""
+    from serving.model_server import logs
+
+    def logged() -> list[dict[str, Any]]:
+        logs.flush()
+        return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+    logged()
+    yield logged
+    logs.finish()
 
 
 @pytest.fixture

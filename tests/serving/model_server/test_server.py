@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,10 @@ from serving.model_server.protocol.rest_server import listen, make_server
 from serving.model_server.server import _start_watcher
 from tests.serving.certificates import make_pair
 
+Logged = Callable[[], list[dict[str, Any]]]
 
-def test_a_watcher_that_fails_is_told_and_stops_the_server(capsys: pytest.CaptureFixture[str]) -> None:
+
+def test_a_watcher_that_fails_is_told_and_stops_the_server(logged: Logged) -> None:
     async def watch() -> None:
         raise ValueError("no such thing")
 
@@ -30,7 +31,7 @@ def test_a_watcher_that_fails_is_told_and_stops_the_server(capsys: pytest.Captur
         assert task.done()
 
     asyncio.run(stopped())
-    (line,) = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    (line,) = logged()
     assert (line["level"], line["message"], line["reason"]) == (
         "error",
         "a watcher failed",
@@ -39,7 +40,7 @@ def test_a_watcher_that_fails_is_told_and_stops_the_server(capsys: pytest.Captur
     assert line["watcher"].endswith("watch")
 
 
-def test_a_watcher_that_is_cancelled_stops_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_watcher_that_is_cancelled_stops_nothing(logged: Logged) -> None:
     async def cancelled() -> bool:
         stop = asyncio.Event()
         task = _start_watcher(asyncio.sleep(60), stop)
@@ -48,7 +49,7 @@ def test_a_watcher_that_is_cancelled_stops_nothing(capsys: pytest.CaptureFixture
         return stop.is_set()
 
     assert not asyncio.run(cancelled())
-    assert capsys.readouterr().err == ""
+    assert logged() == []
 
 
 async def _tell_client(scope: Any, receive: Any, send: Any) -> None:

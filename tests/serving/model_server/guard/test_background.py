@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import json
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from serving.model_server.guard import background
 
 
 def test_a_system_that_refuses_another_priority_is_logged_once(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
     """The functions run all the same. gVisor refuses the policy, a seccomp profile the niceness."""
 
@@ -26,6 +27,5 @@ def test_a_system_that_refuses_another_priority_is_logged_once(
     monkeypatch.setattr(os, "sched_setscheduler", refuse)
     monkeypatch.setattr(os, "nice", refuse)
     assert asyncio.run(run()) == [1, 2]
-    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     message = "a thread or process keeps its priority"
-    assert [(line["message"], line["reason"]) for line in logged] == [(message, "[Errno 22] Invalid argument")]
+    assert [(line["message"], line["reason"]) for line in logged()] == [(message, "[Errno 22] Invalid argument")]

@@ -136,7 +136,7 @@ def test_a_deadline_in_the_past(parsing: ParsingProcess, tmp_path: Path) -> None
     assert not (tmp_path / "late").exists()
 
 
-def test_what_is_at_work_past_the_time_limit_is_ended(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_at_work_past_the_time_limit_is_ended(logged: Callable[[], list[dict[str, Any]]]) -> None:
     """Whether or not its caller still waits."""
 
     async def calls(parsing: ParsingProcess) -> list[Any]:
@@ -151,8 +151,7 @@ def test_what_is_at_work_past_the_time_limit_is_ended(capsys: pytest.CaptureFixt
     assert len({first, second, third}) == 3
     assert code_of(late) == (grpc.StatusCode.DEADLINE_EXCEEDED, "a body must be parsed within 2 seconds")
     assert code_of(gone)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-    logged = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [(line["reason"], line["exit_code"]) for line in logged] == [
+    assert [(line["reason"], line["exit_code"]) for line in logged()] == [
         ("a body must be parsed within 2 seconds", -signal.SIGKILL)
     ] * 2
 
@@ -184,14 +183,14 @@ def during(parsing: ParsingProcess, number: int, seconds: float) -> Any:
 
 
 def test_if_it_is_killed_another_one_takes_its_place(
-    parsing: ParsingProcess, capsys: pytest.CaptureFixture[str]
+    parsing: ParsingProcess, logged: Callable[[], list[dict[str, Any]]]
 ) -> None:
     with pytest.raises(ServingError) as refused:
         during(parsing, signal.SIGKILL, 600.0)
     expected = "the process that parses large bodies has ended; try again"
     assert code_of(refused.value) == (grpc.StatusCode.UNAVAILABLE, expected)
-    logged = json.loads(capsys.readouterr().err)
-    assert (logged["message"], logged["exit_code"]) == ("the process that parses large bodies ended", -signal.SIGKILL)
+    (line,) = logged()
+    assert (line["message"], line["exit_code"]) == ("the process that parses large bodies ended", -signal.SIGKILL)
     idle = asyncio.run(parsing.run(soon(), os.getpid))
     os.kill(idle, signal.SIGKILL)
     # The process is a zombie as soon as its first thread has ended, and is dead only with the last one.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -113,7 +113,7 @@ def test_a_server_follows_its_files(tmp_path: Path, saved: Callable[[float], Pat
 
 
 def test_a_mistake_that_is_made_again_is_told_again(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, logged: Callable[[], list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An invalid configuration that stays is logged once."""
     right = MODELS.format(name="a", path="/a")
@@ -132,8 +132,7 @@ def test_a_mistake_that_is_made_again_is_told_again(
     monkeypatch.setattr(config_files, "read_models", read_next)
     with pytest.raises(EOFError):
         asyncio.run(config_files.follow(path, 0.0, models, reconfigure))
-    reported = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
-    assert [line["message"] for line in reported] == ["a model configuration was refused"] * 2
+    assert [line["message"] for line in logged()] == ["a model configuration was refused"] * 2
 
 
 def test_without_a_configuration_there_is_no_other_page_of_metrics(tmp_path: Path) -> None:
