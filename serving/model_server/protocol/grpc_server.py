@@ -21,6 +21,10 @@ MAX_STREAMS = 100
 #: A gRPC connection without calls for this long is closed, which frees its place; the client reconnects.
 _IDLE_MILLISECONDS = 120_000
 
+#: A client may ping this often while a call waits for its answer. gRPC's default of 5 minutes ends a call of 3 minutes,
+#: whose client asks each minute whether the server is still there.
+_PING_MILLISECONDS = 500
+
 
 @dataclasses.dataclass(frozen=True)
 class GrpcPort:
@@ -54,6 +58,7 @@ def channel_options(
         ("grpc.max_concurrent_streams", MAX_STREAMS),
         ("grpc.max_allowed_incoming_connections", max_connections),
         ("grpc.max_connection_idle_ms", _IDLE_MILLISECONDS),
+        ("grpc.http2.min_ping_interval_without_data_ms", _PING_MILLISECONDS),
         ("grpc.server_handshake_timeout_ms", max(1, int(1000 * timeout_seconds))),
         ("grpc.so_reuseport", 0),  # a port that another process has is an error
     ]

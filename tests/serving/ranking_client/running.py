@@ -56,6 +56,18 @@ def wait_until_up(running: subprocess.Popen[bytes], url: str, log: Path, start_s
     raise AssertionError(f"{url} does not answer: {log.read_text()}")
 
 
+def wait_for_port(running: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Waits until a process listens on a port."""
+    end = time.monotonic() + _START_SECONDS
+    while time.monotonic() < end:
+        assert running.poll() is None, log.read_text()
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"port {port} does not answer: {log.read_text()}")
+
+
 @contextlib.contextmanager
 def model_server(models: Path, log: Path, *options: str, start_seconds: float = _START_SECONDS) -> Iterator[Stoppable]:
     """Runs a server of a folder of models; the block starts once each model is served."""
@@ -70,9 +82,13 @@ def model_server(models: Path, log: Path, *options: str, start_seconds: float = 
 
 
 @contextlib.contextmanager
-def forwarded(port: int, address: str) -> Iterator[None]:
-    """Forwards a port to an address, both ways: a server that runs already appears at a new address."""
+def forwarded(port: int, address: str) -> Iterator[threading.Event]:
+    """Forwards a port to an address, both ways: a server that runs already appears at a new address.
+
+    Yields the event that cuts the link: all bytes are lost from then on, and nothing is closed.
+    """
     host, _, to = address.partition(":")
+    cut = threading.Event()
 
     class Forwarder(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -83,15 +99,17 @@ def forwarded(port: int, address: str) -> Iterator[None]:
                 back.join()
 
     def copy(source: socket.socket, target: socket.socket) -> None:
-        while data := source.recv(65536):
-            target.sendall(data)
         with contextlib.suppress(OSError):  # the other side has closed first
+            while data := source.recv(65536):
+                if not cut.is_set():
+                    target.sendall(data)
+        with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", port), Forwarder) as server:
         threading.Thread(target=server.serve_forever).start()
         try:
-            yield
+            yield cut
         finally:
             server.shutdown()
 

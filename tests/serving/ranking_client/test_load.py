@@ -75,7 +75,7 @@ def test_requests_leave_and_count_from_their_time_while_the_server_stands_still(
 @pytest.mark.slow
 def test_failures_are_counted_by_code(stoppable: list[Stoppable]) -> None:
     (server, running), _ = stoppable
-    settings = ClientSettings(model="tiny", server=server, deadline_seconds=5.0)
+    settings = ClientSettings(model="tiny", server=server, deadline_seconds=1.0)
     stop = functools.partial(running.send_signal, signal.SIGSTOP)
     report = asyncio.run(load(settings, calling(stop, 40), rate=20, seconds=3.0))
     assert report.errors["DEADLINE_EXCEEDED"] > 0
