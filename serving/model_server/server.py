@@ -108,7 +108,7 @@ class _Server:
             ("wdr_running_requests", "Requests at work.", lambda: self._queue.num_running),
             ("wdr_waiting_bodies", "Large bodies to be parsed.", lambda: parsing.num_waiting),
         ]
-        metrics = Metrics(self.manager.all_versions, gauges)
+        metrics = Metrics(self.manager, gauges)
         limits = Limits(flags.max_elements, flags.max_message_bytes)
         inference = Inference(self.manager, self._queue.run, limits)
         status = ModelStatus(self.manager, self.manager.reconfigure)

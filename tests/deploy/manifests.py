@@ -222,3 +222,16 @@ _OTHERS: dict[str, Callable[[], dict[str, Any]]] = {
     "FlinkDeployment": _flink_deployment,
     "SparkCluster": _spark_cluster,
 }
+
+
+def serving_rules() -> dict[str, str]:
+    """Returns the alerts' expressions, by alert."""
+    groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"]
+    (group,) = (group for group in groups if group["name"] == "wide-deep-ranker-serving")
+    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
+
+
+def dashboard_expressions() -> dict[str, str]:
+    """Returns the expressions of the Grafana dashboard, by panel and query."""
+    panels = json.loads((DEPLOY / "prometheus" / "dashboard.json").read_text())["panels"]
+    return {f"{panel['title']} {query['refId']}": query["expr"] for panel in panels for query in panel["targets"]}

@@ -1,4 +1,4 @@
-"""The alerts on serving use metrics, labels and codes that the servers export."""
+"""The alerts on serving and the dashboard use metrics, labels and codes that the servers export."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from pathlib import Path
 
 import grpc
 import pytest
-import yaml
 from fastapi.testclient import TestClient
 
 from serving.rank_service.service import make_app
 from serving.ranking_client.settings import ClientSettings
-from tests.deploy.manifests import DEPLOY
+from tests.deploy.manifests import dashboard_expressions, serving_rules
 from tests.serving.model_server.conftest import models, saved  # noqa: F401
 from tests.serving.model_server.running import running
 from tests.serving.model_server.tiny_models import MODEL, x_request
@@ -28,15 +27,8 @@ TF_SERVING = {
 #: The metric that Prometheus itself adds for each target.
 UP = {"up": {"job", "instance"}}
 
-_WORDS = "on|ignoring|by|sum|max|min|rate|increase|absent|and|or|time|histogram_quantile|label_replace"
+_WORDS = "unless|on|ignoring|by|sum|max|min|rate|increase|absent|and|or|time|histogram_quantile|label_replace"
 _SELECTOR = re.compile(r"(?<![\w:$])(:?[a-z_][\w:]*)(?:\{([^}]*)\})?(?=[\s\[)/<>=!]|$)")
-
-
-def serving_rules() -> dict[str, str]:
-    """Returns the alerts' expressions, by alert."""
-    groups = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text())["groups"]
-    (group,) = (group for group in groups if group["name"] == "wide-deep-ranker-serving")
-    return {rule["alert"]: rule["expr"] for rule in group["rules"]}
 
 
 def named(expression: str) -> set[tuple[str, frozenset[str]]]:
@@ -70,8 +62,13 @@ def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     broken = tmp_path_factory.mktemp("broken")
     (broken / "7").mkdir()
     (broken / "7" / "saved_model.pb").write_text("no model")
-    arguments = ("--model", f"{MODEL}={models / MODEL}", "--model", f"broken={broken}", "--settle-seconds", "0.1")
-    with running(*arguments) as server:
+    config = tmp_path_factory.mktemp("config") / "models.config"
+    pinned = "model_version_policy { specific { versions: 123 } }"
+    config.write_text(
+        f'model_config_list {{ config {{ name: "{MODEL}" base_path: "{models / MODEL}" {pinned} }}\n'
+        f'config {{ name: "broken" base_path: "{broken}" }} }}'
+    )
+    with running("--model-config-file", config, "--settle-seconds", "0.1") as server:
         server.predictions.Predict(x_request([1.0]))
         server.wait_for_states("broken", {7: "END"})
         page = server.rest.get("/metrics").text
@@ -80,9 +77,12 @@ def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return on_page(page) | on_page(service_page) | TF_SERVING | UP
 
 
-@pytest.mark.parametrize("alert", serving_rules())
-def test_the_metrics_and_labels_of_an_alert_are_exported(alert: str, exported: dict[str, set[str]]) -> None:
-    expression = serving_rules()[alert]
+EXPRESSIONS = serving_rules() | dashboard_expressions()
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_the_metrics_and_labels_of_an_expression_are_exported(name: str, exported: dict[str, set[str]]) -> None:
+    expression = EXPRESSIONS[name]
     metrics = named(expression)
     assert metrics
     for metric, labels in metrics:
@@ -95,7 +95,7 @@ def test_the_metrics_and_labels_of_an_alert_are_exported(alert: str, exported: d
 def test_codes_are_grpc_s_by_name() -> None:
     codes = {
         code
-        for expression in serving_rules().values()
+        for expression in EXPRESSIONS.values()
         for codes in re.findall(r'(?:code|status)=~?"([A-Z_|]+)"', expression)
         for code in codes.split("|")
     }

@@ -158,6 +158,10 @@ class ServedVersions:
         """The version that answers requests that name none; None if there is none."""
         return next((version for version in self.versions(model) if version.state == AVAILABLE), None)
 
+    def counted_name(self, model: str) -> str:
+        """A model's name as metrics have it: empty if no such model is served, since each name would make a series."""
+        return model if model in self.configs else ""
+
     def resolve(self, spec: model_pb2.ModelSpec) -> Version:
         """Resolves the version that answers a request.
 

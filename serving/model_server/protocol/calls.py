@@ -13,7 +13,7 @@ import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from serving.model_server.engine.models import AVAILABLE, Version
+from serving.model_server.engine.models import AVAILABLE, ServedVersions, Version
 from serving.model_server.errors import ServingError
 from serving.model_server.logs import log, num_lost
 
@@ -32,18 +32,18 @@ Gauge: TypeAlias = tuple[str, str, Callable[[], float]]
 class Metrics:
     """Counts requests, and reports the state of the queue and of the versions."""
 
-    def __init__(self, versions: Callable[[], Iterable[Version]], gauges: Iterable[Gauge]) -> None:
+    def __init__(self, served: ServedVersions, gauges: Iterable[Gauge]) -> None:
         """Makes the metrics, with all counters at 0.
 
         Args:
-          versions: Returns all known versions.
+          served: The models and their versions.
           gauges: What is measured when the page is read.
         """
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # each would add a series
         self._registry = prometheus_client.CollectorRegistry()
         self._requests = prometheus_client.Counter(
             "wdr_requests",
-            "Requests answered; without model and version where none was found.",
+            "Requests answered; without model if it is not served, without version if none was found.",
             ("protocol", "method", "model", "version", "signature", "code"),
             registry=self._registry,
         )
@@ -56,7 +56,7 @@ class Metrics:
         )
         for name, description, read in gauges:
             prometheus_client.Gauge(name, description, registry=self._registry).set_function(read)
-        self._registry.register(_Versions(versions))
+        self._registry.register(_Versions(served))
         self._registry.register(_Log())
 
     def count(
@@ -80,8 +80,8 @@ class Metrics:
 
 
 class _Versions(Collector):
-    def __init__(self, versions: Callable[[], Iterable[Version]]) -> None:
-        self._versions = versions
+    def __init__(self, served: ServedVersions) -> None:
+        self._served = served
 
     def collect(self) -> Iterator[Metric]:
         loaded = GaugeMetricFamily("wdr_loaded", "1 for each version that answers.", labels=("model", "version"))
@@ -89,14 +89,22 @@ class _Versions(Collector):
             "wdr_version_age_seconds", "Since a version that answers was pushed.", labels=("model", "version")
         )
         refused = GaugeMetricFamily("wdr_refused", "1 for each version that did not load.", labels=("model", "version"))
-        for version in self._versions():
+        pinned = GaugeMetricFamily(
+            "wdr_pinned",
+            "1 for each model whose configuration names its versions: no push is loaded.",
+            labels=("model",),
+        )
+        for name, config in self._served.configs.items():
+            if config.specific:
+                pinned.add_metric((name,), 1)
+        for version in self._served.all_versions():
             labels = (version.model, str(version.number))
             if version.state == AVAILABLE:
                 loaded.add_metric(labels, 1)
                 age.add_metric(labels, time.time() - version.pushed_at)
             elif version.error:
                 refused.add_metric(labels, 1)
-        yield from (loaded, age, refused)
+        yield from (loaded, age, refused, pinned)
 
 
 class _Log(Collector):
@@ -113,6 +121,7 @@ class Call:
       method: A method of PredictionService or ModelService, such as `Predict`.
       deadline: On `time.monotonic`'s clock, when the caller stops waiting.
       caller: The client's end of the connection.
+      model: The model's name, once it is known and if it is served.
       version: The version that answers, once it is known.
       signature: The signature that answers, once it is known.
     """
@@ -121,6 +130,7 @@ class Call:
     method: str
     deadline: float
     caller: Hashable = None
+    model: str = ""
     version: Version | None = None
     signature: str = ""
 
@@ -147,5 +157,5 @@ async def observed(metrics: Metrics, call: Call, response: Awaitable[_Response])
         log("error", "a request failed", protocol=call.protocol, method=call.method, reason=reason)
         raise ServingError(code, f"the model server failed: {type(error).__name__}") from error
     finally:
-        model, number = (call.version.model, str(call.version.number)) if call.version else ("", "")
-        metrics.count(call.protocol, call.method, model, number, call.signature, code, time.monotonic() - started)
+        number = str(call.version.number) if call.version else ""
+        metrics.count(call.protocol, call.method, call.model, number, call.signature, code, time.monotonic() - started)

@@ -57,6 +57,12 @@ class Inference:
         self._run = run
         self.limits = limits
 
+    def resolve(self, spec: model_pb2.ModelSpec, call: Call) -> Version:
+        """Resolves the version that answers a call, and notes model and version in the call for the metrics."""
+        call.model = self.served.counted_name(spec.name)
+        call.version = self.served.resolve(spec)
+        return call.version
+
     async def predict(self, request: predict_pb2.PredictRequest, call: Call) -> predict_pb2.PredictResponse:
         """PredictionService.Predict."""
         requested = list(request.output_filter)
@@ -128,7 +134,7 @@ class Inference:
         for field in request.metadata_field:
             if field != SIGNATURE_DEF:
                 raise invalid(f"Metadata field {field} is not supported")
-        call.version = version = self.served.resolve(spec)
+        version = self.resolve(spec, call)
         with version.used() as servable:
             signatures = get_model_metadata_pb2.SignatureDefMap(signature_def=servable.meta_graph.signature_def)
         response = get_model_metadata_pb2.GetModelMetadataResponse()
@@ -155,7 +161,7 @@ class Inference:
         computed again: a client never gets an answer from an older version than before.
         """
         while True:
-            call.version = version = self.served.resolve(spec)
+            version = self.resolve(spec, call)
             with version.used() as servable:
                 response = await compute(version, servable)
             if spec.WhichOneof("version_choice") is not None:

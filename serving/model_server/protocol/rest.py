@@ -200,8 +200,8 @@ class Rest:
             method = found["verb"].capitalize()
         elif found := _STATUS.fullmatch(path):
             method = "GetModelMetadata" if found["metadata"] else "GetModelStatus"
-        if found and found["name"] in self._inference.served.by_model:  # others would make a series each
-            model = found["name"]
+        if found and found["name"]:
+            model = self._inference.served.counted_name(found["name"])
         self._metrics.count("rest", method, model, "", "", code, None)
 
     async def _predict(self, spec: model_pb2.ModelSpec, method: str, body: _Body, caller: Hashable) -> Response:
@@ -210,7 +210,7 @@ class Rest:
         return Response(await observed(self._metrics, call, answer(spec, body, call)), media_type=_JSON)
 
     async def _predictions(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
-        signatures = {name: signature.definition for name, signature in self._signatures(spec).items()}
+        signatures = {name: signature.definition for name, signature in self._signatures(spec, call).items()}
         request, by_row = await self._parsed(body, call, json_requests.predict_request, signatures)
         request.model_spec.MergeFrom(spec)
         response = await self._inference.predict(request, call)
@@ -219,7 +219,7 @@ class Rest:
     async def _results(self, spec: model_pb2.ModelSpec, body: _Body, call: Call) -> str:
         """The answer to Classify or Regress."""
         request_type, infer, to_json = self._of_examples[call.method]
-        floats = {name: signature.float_features for name, signature in self._signatures(spec).items()}
+        floats = {name: signature.float_features for name, signature in self._signatures(spec, call).items()}
         request = await self._parsed(body, call, json_requests.examples_request, request_type, floats)
         request.model_spec.MergeFrom(spec)
         return await self._formatted(call, to_json, (await infer(request, call)).result)
@@ -229,9 +229,9 @@ class Rest:
             return to_json(answer, *others)
         return await self._parsing.run(call.deadline, to_json, answer, *others)
 
-    def _signatures(self, spec: model_pb2.ModelSpec) -> Mapping[str, Signature]:
+    def _signatures(self, spec: model_pb2.ModelSpec, call: Call) -> Mapping[str, Signature]:
         """The signatures of the version that a request asks for; if it does not exist, the body is not parsed."""
-        with self._inference.served.resolve(spec).used() as servable:
+        with self._inference.resolve(spec, call).used() as servable:
             return servable.signatures
 
     async def _parsed(

@@ -53,6 +53,7 @@ def test_metrics(models: Path) -> None:
         server.rest.post(PREDICT, content=BODY)
         server.rest.post("/v1/models/no:predict", content=BODY)
         refusal(server.predictions.Predict, request("no"))
+        server.rest.post(f"/v1/models/{MODEL}/versions/7:predict", content=BODY)
         page = server.rest.get("/metrics")
     assert page.headers["content-type"].startswith("text/plain")
     values = dict(line.rsplit(" ", 1) for line in page.text.splitlines() if not line.startswith("#"))
@@ -68,6 +69,7 @@ def test_metrics(models: Path) -> None:
     assert count("OK", MODEL, "grpc", "serving_default", "123") == "3.0"
     assert count("OK", MODEL, "rest", "serving_default", "123") == "1.0"
     assert count("NOT_FOUND", "", "rest", "", "") == "1.0"
+    assert count("NOT_FOUND", MODEL, "rest", "", "") == "1.0"
     assert count("FAILED_PRECONDITION", MODEL, "grpc", "", "123") == "1.0"
     assert values[f'wdr_loaded{{{ours},version="123"}}'] == "1.0"
     assert float(values[f'wdr_version_age_seconds{{{ours},version="123"}}']) > 0
