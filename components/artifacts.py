@@ -67,6 +67,9 @@ CHECKSUMS_FILE = "checksums.json"
 #: A custom property of an InfraBlessing and of a PushedModel: the id of the model.
 MODEL_ID = "model_id"
 
+#: A custom property of an InfraBlessing, 1 or missing: whether it refuses the model for its time or memory alone.
+MAY_CHANGE = "may_change"
+
 #: The types of this project's artifacts in ML Metadata, each a class of components.artifact_types.
 QUARANTINE, VOCABULARY_MEMORY, CATALOG, GATE_RECORD, GATE_VERDICT = (
     "Quarantine",

@@ -1,7 +1,4 @@
-"""What any exported model must do: have its signatures, give probabilities, rank by the catalog, explain itself.
-
-And it must keep the budgets of its costs.
-"""
+"""What any exported model must do: have its signatures, give probabilities, rank by the catalog, explain itself."""
 
 from __future__ import annotations
 
@@ -14,9 +11,8 @@ from components.infra_validation.model_process import ModelProcess
 from components.infra_validation.process import DryRunError
 from components.infra_validation.ranked import RankingRequests
 from components.infra_validation.skew import TOLERANCE, compare_from_catalog
-from components.infra_validation.verdict import Comparison, Measurements
+from components.infra_validation.verdict import Comparison
 from transform.config.component_settings import InfraSettings
-from transform.config.infra_validation import InfraValidation
 from transform.ranking import RANKING_SIGNATURES, absent_signatures
 from transform.signature_names import EXPLAIN_ITEMS_SIGNATURE, EXPLAIN_SIGNATURE
 
@@ -84,36 +80,6 @@ def check_scores(scores: np.ndarray, subject: ModelProcess) -> None:
     lowest, highest = float(scores.min()), float(scores.max())
     if lowest == highest:
         raise DryRunError(f"scores must differ between requests. Received: {lowest:g} for all {scores.size}")
-
-
-def missed_budgets(settings: InfraValidation, candidate: Measurements, baseline: Measurements | None) -> Iterator[str]:
-    """Yields a sentence for each budget that the candidate model exceeds.
-
-    Budgets relative to the serving model need its costs, measured in the same run.
-    """
-    best = candidate.best_latency
-    way = f" at {best.threads} × {best.batch_size}"
-    for what, unit, limit, value, how in (
-        ("the 95th percentile of the time for 200 candidates", "ms", settings.max_latency_ms, best.p95_ms, way),
-        ("the memory of the model's process", "MB", settings.max_memory_mb, candidate.peak_memory_mb, ""),
-        ("the time to load the model", "s", settings.max_load_seconds, candidate.load_seconds, ""),
-        ("the size of the model's files", "MB", settings.max_size_mb, candidate.size_mb, ""),
-    ):
-        if limit is not None and value > limit:
-            yield f"{what} must be at most {limit:g} {unit}. Received: {value:.4g} {unit}{how}"
-    if baseline is None:
-        return
-    medians = best.p50_ms, baseline.best_latency.p50_ms
-    for what, unit, ratio, (value, before) in (
-        ("the median time for 200 candidates", "ms", settings.max_latency_ratio, medians),
-        ("the memory that the model adds", "MB", settings.max_memory_ratio, (candidate.memory_mb, baseline.memory_mb)),
-        ("the size of the model's files", "MB", settings.max_size_ratio, (candidate.size_mb, baseline.size_mb)),
-    ):
-        if ratio is not None and value > ratio * before:
-            yield (
-                f"{what} must be at most {ratio:g} times the serving model's. "
-                f"Received: {value:.4g} {unit} after {before:.4g} {unit}"
-            )
 
 
 def _check_probabilities(scores: np.ndarray, of_what: str, where: str = "") -> None:

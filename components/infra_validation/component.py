@@ -13,8 +13,9 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from tfx.utils import path_utils
 
 from components.artifact_types import Artifacts, Catalog
-from components.artifacts import MODEL_ID
+from components.artifacts import MAY_CHANGE, MODEL_ID
 from components.execution_types import recorded_as
+from components.infra_validation.driver import InfraValidatorDriver
 from components.infra_validation.requests import raw_requests, select_latest_span
 from components.infra_validation.validation import validate
 from components.infra_validation.verdict import write_verdict
@@ -52,11 +53,13 @@ class InfraValidatorExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             artifact_utils.get_single_uri(baseline) if baseline else None,
             artifact_utils.get_single_uri(input_dict["catalog"]),
             list(raw_requests(own, "eval", config.infra_validation.num_requests)),
-            raw_requests(own, "eval", as_evaluated=True),
+            lambda: raw_requests(own, "eval", as_evaluated=True),
         )
         write_verdict(blessing.uri, verdict, validated)
         blessing.set_int_custom_property(MODEL_ID, model.id)
         blessing.set_int_custom_property("blessed", int(not verdict.problems))
+        if verdict.may_change:
+            blessing.set_int_custom_property(MAY_CHANGE, 1)
         for problem in verdict.problems:
             logging.error("infra validation: %s", problem)
 
@@ -76,3 +79,4 @@ class InfraValidator(SpecComponent):
 
     SPEC_CLASS = InfraValidatorSpec
     EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(InfraValidatorExecutor)
+    DRIVER_CLASS = InfraValidatorDriver

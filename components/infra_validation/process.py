@@ -24,8 +24,30 @@ _START_SECONDS = 600.0
 _LEAST_FREE_BYTES = 2**20
 
 
+#: The signals that others send: the kernel when memory runs out, an eviction, a person. A fault of a model's own code
+#: raises others, such as SIGABRT and SIGSEGV.
+_FROM_OUTSIDE = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGHUP"})
+
+
 class DryRunError(Exception):
     """The model is not fit to serve; the message is one sentence."""
+
+
+class ProcessEndedError(DryRunError):
+    """The model's process ended, or did not answer in time.
+
+    Attributes:
+      end: How: a signal's name, `exit code 1`, or `timeout`.
+    """
+
+    def __init__(self, sentence: str, end: str) -> None:
+        super().__init__(sentence)
+        self.end = end
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether others ended the process, so that it says nothing about the model."""
+        return self.end in _FROM_OUTSIDE
 
 
 class DryRunProcess:
@@ -77,7 +99,8 @@ class DryRunProcess:
           The answer.
 
         Raises:
-          DryRunError: If the model is not fit, the process ends, or it does not answer in time.
+          ProcessEndedError: If the process ends, or does not answer in time.
+          DryRunError: If the model is not fit.
         """
         return self._ask(what_for, self._timeout_seconds, {"question": question, **arguments})
 
@@ -89,23 +112,23 @@ class DryRunProcess:
         try:
             self._connection.send_bytes(json.dumps(question).encode())
             if not self._connection.poll(seconds):
-                raise DryRunError(f"the model must {what_for} within {seconds:g} seconds; it did not answer")
+                rule = f"the model must {what_for} within {seconds:g} seconds"
+                raise ProcessEndedError(f"{rule}; it did not answer", "timeout")
             answer: dict[str, Any] = json.loads(self._connection.recv_bytes())
         except (EOFError, ConnectionError) as error:
             if shutil.disk_usage(tempfile.gettempdir()).free < _LEAST_FREE_BYTES:  # the disk may be the cause
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), tempfile.gettempdir()) from error
-            raise DryRunError(f"the model must {what_for}; {self._how_it_ended()}") from error
+            raise self._ended(what_for) from error
         if "problem" in answer:
             raise DryRunError(answer["problem"])
         return answer
 
-    def _how_it_ended(self) -> str:
+    def _ended(self, what_for: str) -> ProcessEndedError:
         code = self._process.wait()
         self._printed.seek(0)
         printed = self._printed.read().decode(errors="replace").splitlines()
         last_line = next((line.strip() for line in reversed(printed) if line.strip()), "nothing was printed")
-        if code >= 0:
-            return f"its process ended with exit code {code}: {last_line}"
-        name = signal.Signals(-code).name
-        hint = ", as happens when memory runs out" if name == "SIGKILL" else ""
-        return f"its process was killed by {name}{hint}: {last_line}"
+        end = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        hint = ", as happens when memory runs out" if end == "SIGKILL" else ""
+        how = f"was killed by {end}{hint}" if code < 0 else f"ended with {end}"
+        return ProcessEndedError(f"the model must {what_for}; its process {how}: {last_line}", end)

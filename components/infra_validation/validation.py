@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from components.infra_validation.attempts import judge
 from components.infra_validation.baseline import NUM_CANDIDATES, Baseline, TimedRequest
-from components.infra_validation.checks import (
-    check_explanations,
-    check_scores,
-    check_signatures,
-    compare_rankings,
-    missed_budgets,
-)
+from components.infra_validation.budgets import OtherLoad
+from components.infra_validation.checks import check_explanations, check_scores, check_signatures, compare_rankings
 from components.infra_validation.model_process import ModelProcess
-from components.infra_validation.process import DryRunError
+from components.infra_validation.process import DryRunError, ProcessEndedError
 from components.infra_validation.ranked import ranking_requests
 from components.infra_validation.skew import compare_ranked, compare_rows, compare_sorted
 from components.infra_validation.verdict import Comparison, Measurements, Verdict
@@ -38,9 +35,9 @@ def validate(
     baseline_uri: str | None,
     catalog_uri: str,
     requests: Sequence[bytes],
-    eval_rows: Iterable[bytes],
+    eval_rows: Callable[[], Iterable[bytes]],
 ) -> Verdict:
-    """Validates a model.
+    """Validates a model, in as many tries as `attempts.judge` needs.
 
     Args:
       config: The measurements and budgets, and what determines the ranking.
@@ -48,16 +45,36 @@ def validate(
       baseline_uri: The serving model artifact's folder; None on a first run.
       catalog_uri: The catalog snapshot that the model must have.
       requests: Recorded raw tf.Examples, serialized, which the model must score.
-      eval_rows: All raw evaluation examples of the run's own span, on which the trainer evaluated, in any order.
+      eval_rows: Reads all raw evaluation examples of the run's own span, on which the trainer evaluated, in any order.
 
     Returns:
       The verdict.
+
+    Raises:
+      KilledDryRunError: If others killed the model's process in each try.
     """
     if len(requests) < 2:  # the scores of one request cannot differ
         return Verdict((f"there must be at least 2 examples to score. Received: {len(requests)}",))
     own = read_trainer_predictions(model_uri)
     if own is None:
         return Verdict((f"the trainer must write its predictions beside the model. There are none in {model_uri}",))
+
+    def attempt() -> Verdict:
+        return _in_processes(config, model_uri, baseline_uri, catalog_uri, requests, own, eval_rows())
+
+    return judge(config.infra_validation, attempt)
+
+
+def _in_processes(
+    config: InfraSettings,
+    model_uri: str,
+    baseline_uri: str | None,
+    catalog_uri: str,
+    requests: Sequence[bytes],
+    own: TrainerPredictions,
+    eval_rows: Iterable[bytes],
+) -> Verdict:
+    """Validates once, without the budgets; raises ProcessEndedError if the candidate model's process ends."""
     timeout = config.infra_validation.timeout_seconds
     with contextlib.ExitStack() as stack:
         # Both processes start at once: most of their start-up time is TensorFlow's import.
@@ -68,6 +85,8 @@ def validate(
             stack.callback(serving.kill)
         try:
             return _run(config, candidate, Baseline(serving), pool, catalog_uri, requests, own, eval_rows)
+        except ProcessEndedError:
+            raise
         except DryRunError as error:
             return Verdict((str(error),))
 
@@ -94,16 +113,18 @@ def _run(
     check_scores(candidate.scores(requests), candidate)
     catalog_skew = {} if ranking is None else dict(compare_rankings(candidate, ranking))
     change = baseline.largest_change(candidate, requests, ranking)
+    load = OtherLoad()
     measured, before = _measure(config.infra_validation.num_measurements, candidate, baseline, timed)
+    machine = load.words()
     comparisons = _compare(candidate, own, eval_rows)
     # After the measurement of the memory, of which explanations of so many rows would take a share. A catalog that the
     # ranking signatures have shown to be wrong explains wrongly, too.
     is_wrong = any(skew.problem for skew in catalog_skew.values())
     check_explanations(candidate, requests, None if is_wrong else ranking)
-    skews = [skew.problem for skew in (*comparisons, *catalog_skew.values()) if skew.problem]
-    problems = (*skews, *missed_budgets(config.infra_validation, measured, before))
+    skews = tuple(skew.problem for skew in (*comparisons, *catalog_skew.values()) if skew.problem)
     num_items = 0 if ranking is None else ranking.num_items
-    return Verdict(problems, measured, before, baseline.problem, *comparisons, catalog_skew, num_items, change)
+    verdict = Verdict(skews, measured, before, baseline.problem, *comparisons, catalog_skew, num_items, change)
+    return dataclasses.replace(verdict, machine=machine)
 
 
 def _measure(

@@ -97,6 +97,10 @@ class Verdict:
       num_catalog_items: The number of items of the catalog ranked for `catalog_skew`.
       largest_change: The largest relative difference of the scores of the requests, and of those of `rank`, from the
         serving model's; None without a serving model, or if it did not score them.
+      machine: What other processes did while the costs were measured; empty if they were not measured.
+      tries: Why each earlier try of the dry run was not the last one, one sentence each.
+      may_change: Whether the model is refused for its time or memory alone, on which a quieter machine may decide
+        otherwise: the next run measures it again.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -110,6 +114,9 @@ class Verdict:
     catalog_skew: Mapping[str, Comparison] = Field(default_factory=dict)
     num_catalog_items: int = 0
     largest_change: float | None = None
+    machine: str = ""
+    tries: tuple[str, ...] = ()
+    may_change: bool = False
     schema_version: Literal[1] = 1
 
 

@@ -21,6 +21,9 @@ from trainer.training.report import TrainingReport
 from transform.documents import CONFIG, Document, FloatOrNaN
 from transform.errors import InputError
 
+#: What `places` has, before the reason, of a tracker that did not get the run.
+NOT_SENT = "not sent: "
+
 #: `pushed`: the model serves. `refused`: a gate or the push refused the model. `skipped`: a gate stopped the run on the
 #: span's data, and the next run builds on the last good span. `failed`: a node failed.
 Status = Literal["pushed", "refused", "skipped", "failed"]
@@ -66,7 +69,8 @@ class RunReport:
       refusals: Why the model was not to be pushed, one sentence per reason; empty if the gates allowed the push.
       forced: Why it was pushed despite refusals; empty if it was not.
       version: The pushed version; None if there is none.
-      places: Locations of files and folders, by what they contain.
+      places: Locations of files and folders, by what they contain; in a run's result, also why a tracker
+        (`OpenLineage`, `MLflow`) did not get the run.
       accepted: Findings of the gates on data that a person accepted, one sentence each, with the person and the reason;
         or a sentence that there was nothing to accept.
       push_note: A further note on the pushed version, for example that it was removed since; else empty.

@@ -19,7 +19,7 @@ class InfraValidation:
 
     Attributes:
       num_requests: How many recorded examples it must score.
-      timeout_seconds: A model that takes longer to load, or for an answer, is refused.
+      timeout_seconds: A model that takes longer to load, or for an answer, twice, is refused.
       num_measurements: How often it scores 200 candidates, each in one batch, in two and in four, one thread a batch.
       max_latency_ms: The highest 95th percentile allowed of the time for 200 candidates, in the best of these ways.
       max_latency_ratio: How many times the serving model's median time it may take, each in its best way.

@@ -18,6 +18,8 @@ def infra_rows(verdict: Verdict) -> Iterator[tuple[str, RenderableType]]:
     if costs:
         yield "200 candidates", _latency(costs)
         yield "cost", "; ".join(f"{name}: {_cost(cost)}" for name, cost in costs.items())
+    if verdict.machine:
+        yield "  meanwhile", verdict.machine
     if why := verdict.baseline_problem:
         yield "  not measured", escape(f"the serving model: {why}")
     skews = {

@@ -12,7 +12,7 @@ from components.infra_validation.verdict import Measurements
 from pipeline.report.alike import united
 from pipeline.report.console.quality_table import against, not_beaten
 from pipeline.report.console.summary import two_columns
-from pipeline.report.run_report import RunResult
+from pipeline.report.run_report import NOT_SENT, RunResult
 from trainer.warm_start.report import NO_FILES
 
 #: The metrics shown; the latency and the skew follow.
@@ -119,5 +119,12 @@ def warnings(run_result: RunResult) -> Iterator[str]:
         yield f"the reference models are not compared: {run_result.references_problem}"
     if run_result.infra.baseline_problem:
         yield f"the serving model's cost is not measured: {run_result.infra.baseline_problem}"
+    for sentence in run_result.infra.tries:
+        yield f"the dry run was tried again: {sentence}"
+    if run_result.infra.may_change:
+        yield "the cache does not keep this refusal: the same command, on a quieter machine, runs the dry run again"
+    for tracker, words in run_result.places.items():
+        if words.startswith(NOT_SENT):
+            yield f"{tracker} did not get the run: {words.removeprefix(NOT_SENT)}"
     if run_result.push_note:
         yield f"version {run_result.version}: {run_result.push_note}"

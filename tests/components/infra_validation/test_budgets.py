@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import re
+import subprocess
+import sys
+import time
 from typing import Any
 
 import pytest
 
-from components.infra_validation.checks import missed_budgets
+from components.infra_validation.budgets import OtherLoad, missed_budgets
 from components.infra_validation.verdict import Latency, Measurements
 from transform.config.infra_validation import InfraValidation
 
@@ -34,7 +39,7 @@ BASELINE = Measurements(
 
 
 def missed(baseline: Measurements | None = BASELINE, **budgets: Any) -> list[str]:
-    return list(missed_budgets(dataclasses.replace(NONE, **budgets), CANDIDATE, baseline))
+    return [miss.sentence for miss in missed_budgets(dataclasses.replace(NONE, **budgets), CANDIDATE, baseline)]
 
 
 @pytest.mark.parametrize(
@@ -81,8 +86,20 @@ def test_budgets_are_absolute_by_default() -> None:
     assert list(missed_budgets(InfraValidation(), CANDIDATE, BASELINE)) == []
     slow = (Latency(200, 1, p50_ms=150.0, p95_ms=201.0, p99_ms=210.0),)
     costly = dataclasses.replace(CANDIDATE, peak_memory_mb=4001.0, size_mb=2001.0, latency=slow)
-    assert [sentence.split(" must")[0] for sentence in missed_budgets(InfraValidation(), costly, costly)] == [
+    assert [miss.what for miss in missed_budgets(InfraValidation(), costly, costly)] == [
         "the 95th percentile of the time for 200 candidates",
         "the memory of the model's process",
         "the size of the model's files",
     ]
+
+
+def test_the_load_is_that_of_other_processes() -> None:
+    """Another process, which is no child of this one, keeps one core busy for a second; this one does nothing."""
+    busy = "import os, time\nif os.fork() == 0:\n  end = time.monotonic() + 1.5\n  while time.monotonic() < end: pass"
+    load = OtherLoad()
+    subprocess.run([sys.executable, "-c", busy], check=True)
+    time.sleep(1)
+    found = re.fullmatch(r"other processes used ([\d.]+) of the machine's (\d+) cores, and [\d,]+ MB .*", load.words())
+    assert found is not None, load.words()
+    assert float(found[1]) >= 0.5
+    assert int(found[2]) == os.cpu_count()

@@ -40,5 +40,8 @@ def test_a_model_that_costs_too_much_is_refused_for_that_alone(
     verdict = validate(settings, candidate, window, tmp_path / "out", baseline)
     (reported,) = verdict["problems"]
     assert reported.startswith(problem)
+    assert "; other processes used " in reported
+    assert reported.endswith(" (the best of 3 measurements)")
+    assert (verdict["may_change"], len(verdict["tries"])) == (True, 2)
     assert (verdict["blessed"], verdict["baseline_problem"]) == (0, "")
     assert verdict["largest_change"] is not None

@@ -51,7 +51,7 @@ def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
 
     with ThreadPoolExecutor(2) as pool:
         running = {
-            kind: pool.submit(verdict_on, kind, timeout_seconds=30 if kind == "hangs" else 60)
+            kind: pool.submit(verdict_on, kind, timeout_seconds=20 if kind == "hangs" else 60)
             for kind in models.keys() - ON_THREADS
         }
         running["broken baseline"] = pool.submit(verdict_on, "good", models["truncated"])
@@ -80,8 +80,13 @@ def test_a_bad_model_is_refused(verdicts: dict[str, Verdict], kind: str) -> None
     assert verdicts[kind]["blessed"] == 0
 
 
+def test_a_process_that_ends_twice_in_the_same_way_is_the_verdict(verdicts: dict[str, Verdict]) -> None:
+    assert [len(verdicts[kind]["tries"]) for kind in ("aborts", "hangs", "good")] == [1, 1, 0]
+    assert [verdicts[kind]["may_change"] for kind in ("aborts", "hangs", "good")] == [False, True, False]
+
+
 def test_a_model_that_hangs_is_not_waited_for(verdicts: dict[str, Verdict]) -> None:
-    assert verdicts["hangs"]["problems"] == ["the model must score requests within 30 seconds; it did not answer"]
+    assert verdicts["hangs"]["problems"] == ["the model must score requests within 20 seconds; it did not answer"]
     assert verdicts["hangs"]["blessed"] == 0
 
 

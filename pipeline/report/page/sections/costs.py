@@ -19,6 +19,8 @@ def blocks(run: Run) -> Iterator[Block]:
         return
     for problem in verdict.problems:
         yield Note(problem, "bad")
+    for sentence in verdict.tries:
+        yield Note(f"The dry run was tried again: {sentence}", "warn")
     measured = {name: m for name, m in ((CANDIDATE, verdict.candidate), (SERVING, verdict.baseline)) if m}
     if verdict.baseline_problem:
         yield Note(f"The serving model was not measured: {verdict.baseline_problem}", "warn")
@@ -27,6 +29,8 @@ def blocks(run: Run) -> Iterator[Block]:
     if measured:
         yield from _latency(measured)
         yield _resources(measured)
+        if verdict.machine:
+            yield Note(f"Meanwhile, {verdict.machine}.", "quiet")
     else:
         yield Note("The model's costs were not measured.", "quiet")
     yield _skew(verdict)

@@ -159,6 +159,21 @@ def test_the_page_is_shown_and_what_it_lacks_is_a_warning() -> None:
         assert found[-1] == "report w/reports/1.json"
 
 
+def test_a_tracker_that_did_not_get_the_run_is_a_warning() -> None:
+    places = {"report": "w/reports/1.html", "MLflow": "not sent: MlflowException: no answer"}
+    assert "warning MLflow did not get the run: MlflowException: no answer" in lines(1, places=places)
+
+
+def test_earlier_tries_of_the_dry_run_are_warnings() -> None:
+    verdict = Verdict((), tries=("the model must load; its process was killed by SIGKILL",), may_change=True)
+    found = lines(1, infra=verdict)
+    assert "warning the dry run was tried again: the model must load; its process was killed by SIGKILL" in found, found
+    assert (
+        "warning the cache does not keep this refusal: the same command, on a quieter machine, runs the dry run again"
+        in found
+    )
+
+
 def test_the_page_on_refusals_shows_what_is_printed() -> None:
     page = text_of(ROOT / "docs" / "how_to" / "debug_a_failed_run.md")
     (block,) = [found[3] for found in FENCE.findall(page) if found[3].startswith("verdict ")]
