@@ -6,6 +6,7 @@ import re
 
 import click
 
+from pipeline.addresses import without_credentials
 from transform.errors import UserError
 
 #: The suffix that Beam 2.77.0 appends to an error's text, and the line before a traceback in a worker's report.
@@ -14,7 +15,11 @@ _TRACEBACK = "Traceback (most recent call last):"
 
 
 def first_line(error: BaseException) -> str:
-    """Returns an unexpected error as one line: its type and the first line of its message."""
+    """Returns an unexpected error as one line, without credentials: its type and the first line of its message."""
+    return without_credentials(_first_line(error))
+
+
+def _first_line(error: BaseException) -> str:
     import grpc  # when there is an error only: it takes as long to import as a short command takes to run
 
     if isinstance(error, grpc.RpcError) and isinstance(error, grpc.Call):  # the first line of its text is its class
@@ -29,7 +34,11 @@ def first_line(error: BaseException) -> str:
 
 
 def sentence(error: Exception) -> str:
-    """Returns an error as one sentence for the user."""
+    """Returns an error as one sentence for the user, without the credentials of a URL."""
+    return without_credentials(_sentence(error))
+
+
+def _sentence(error: Exception) -> str:
     if isinstance(error, UserError):
         return _BEAM_STEP.sub("", str(error))
     if isinstance(error, click.ClickException):
@@ -37,4 +46,9 @@ def sentence(error: Exception) -> str:
         return error.format_message() + (f" (`{context.command_path} --help` lists the options)" if context else "")
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
-    return f"{first_line(error)} (`--debug` shows the traceback)"
+    return f"{_first_line(error)} (`--debug` shows the traceback)"
+
+
+def notes(error: BaseException) -> list[str]:
+    """Returns what was added to an error, and to the one that it replaces: sentences beside its own."""
+    return [note for each in (error, error.__cause__) for note in getattr(each, "__notes__", ())]

@@ -19,7 +19,7 @@ from pipeline.cli.schedule import compile_command, gc, kubeflow_step, run_node_c
 from pipeline.cli.scoring import explain, score
 from pipeline.cli.simulate import simulate
 from pipeline.cli.trying import try_command
-from pipeline.errors import sentence
+from pipeline.errors import notes, sentence
 from serving.model_server.command import serve
 
 #: The commands, and groups of commands.
@@ -62,6 +62,8 @@ def main() -> None:
     except Exception as error:
         if "--debug" in sys.argv:
             raise
+        for note in notes(error):
+            click.echo(f"warning: {note}", err=True)
         click.echo(f"error: {sentence(error)}", err=True)
         sys.exit(error.exit_code if isinstance(error, click.ClickException) else 1)
     sys.exit(code)

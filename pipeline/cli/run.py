@@ -29,7 +29,7 @@ from pipeline.cli.options import (
     read_keys,
     uncollected_imports,
 )
-from pipeline.errors import first_line
+from pipeline.errors import first_line, notes
 from pipeline.workspace import Workspace, new_run_id
 from transform.errors import GateError, InputError, UnusableLogsError, UserError
 
@@ -200,6 +200,8 @@ def _backfill(
                 check_span(config, data_root, span)
                 outcomes[span] = _run_once(config, place, data_root, span, {}, shown)
             except (GateError, UnusableLogsError) as error:
+                for note in notes(error):
+                    click.echo(note, err=True)
                 click.echo(f"span {span} is skipped; the next run starts from the last good span: {error}", err=True)
                 words = ": its logs are missing or of no use"
                 if isinstance(error, GateError):

@@ -23,6 +23,7 @@ from pipeline.cli.options import (
     quiet_imports,
     read_config,
 )
+from pipeline.errors import notes
 from pipeline.workspace import Workspace
 from transform.errors import GateError, UserError
 
@@ -153,7 +154,8 @@ def _run(
             where = ["--data", environment.data_root, "--workspace", str(environment.workspace.root)]
             command = ["wdr", "run-node", "--compiled", str(compiled), "--node", node, "--run-id", run_id, *where]
             words = f"{words}. To let it through, on record: `{accepting(command, span)}`"
-        click.echo(words, err=True)
+        for note in (*notes(error), words):
+            click.echo(note, err=True)
         raise click.exceptions.Exit(SKIPPED) from error
     except UserError:
         raise

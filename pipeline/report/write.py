@@ -1,4 +1,4 @@
-"""Writes the views of an ended run: its page, metrics for monitoring, and lineage for a data catalog."""
+"""Writes the views of an ended run: its page, and metrics for monitoring."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from absl import logging
 from components.fence import LostClaimError
 from components.model_store.versions import newest_span
 from pipeline.errors import first_line
-from pipeline.report.exports.openlineage import send_lineage
 from pipeline.report.exports.prometheus import write_run_metrics
 from pipeline.report.page.outcome import PageOutcome, card_path, page_path
 from pipeline.report.result.run import Run
@@ -17,7 +16,7 @@ from pipeline.workspace import Workspace
 
 
 def write_views(workspace: Workspace, run: Run) -> PageOutcome:
-    """Writes a run's page and metrics, and sends its lineage; returns the outcome of writing the page.
+    """Writes a run's page and metrics; returns the outcome of writing the page.
 
     A run of a past span, repeated while the model of a later span serves, does not overwrite the metrics.
     """
@@ -25,7 +24,6 @@ def write_views(workspace: Workspace, run: Run) -> PageOutcome:
     served = newest_span(run.manifests)
     if served is None or run.report.span >= served:
         write_run_metrics(workspace, run, num_page_problems=len(page.problems))
-    send_lineage(run)
     return page
 
 

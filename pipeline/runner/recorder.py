@@ -15,12 +15,12 @@ from components import storage
 from components.fence import LostClaimError
 from pipeline.errors import first_line, sentence
 from pipeline.outages import outage
-from pipeline.report.exports.mlflow_tracking import track
+from pipeline.report.exports.trackers import track
 from pipeline.report.page.outcome import PageOutcome
 from pipeline.report.result.read import read_run
 from pipeline.report.result.run import Run
 from pipeline.report.result.run_result import read_run_result
-from pipeline.report.run_report import RunReport, RunResult, read_report
+from pipeline.report.run_report import NOT_SENT, RunReport, RunResult, read_report
 from pipeline.report.write import remove_pages, write_pages, write_views
 from pipeline.workspace import Workspace
 from transform.errors import GateError, InputError, UserError
@@ -58,7 +58,11 @@ class RunRecorder:
             raise
         except GateError as error:
             with self._logging_errors():
-                self.record(executions(), RunReport.skipped(self.span, node(), _writable(str(error))))
+                _, untracked = self.record(
+                    executions(), RunReport.skipped(self.span, node(), _writable(sentence(error)))
+                )
+                for tracker, why in untracked.items():
+                    error.add_note(f"{tracker} did not get the run: {why}")
             raise
         except Exception as error:
             with self._logging_errors():
@@ -77,22 +81,27 @@ class RunRecorder:
     def ended(self, executions: Mapping[str, int]) -> tuple[RunResult, Path]:
         """Writes the report of a run whose last node is done; returns the run's result and the report's path.
 
-        The result's places have the page, or why it was not written.
+        The result's places have the page, or why it was not written, and why a tracker did not get the run.
         """
         found = read_run_result(self.connection, executions)
         run_result = dataclasses.replace(found, span=self.span, pipeline=self.pipeline_name)
-        page = self.record(executions, run_result)
-        return dataclasses.replace(run_result, places={**run_result.places, "report": page.words}), self._file
+        page, untracked = self.record(executions, run_result)
+        not_sent = {tracker: f"{NOT_SENT}{why}" for tracker, why in untracked.items()}
+        places = {**run_result.places, "report": page.words, **not_sent}
+        return dataclasses.replace(run_result, places=places), self._file
 
-    def record(self, executions: Mapping[str, int], report: RunReport) -> PageOutcome:
-        """Writes the report of a run, and all that is made from its result; returns the outcome of writing its page."""
+    def record(self, executions: Mapping[str, int], report: RunReport) -> tuple[PageOutcome, Mapping[str, str]]:
+        """Writes the report of a run, and all that is made from its result.
+
+        Returns:
+          The outcome of writing its page; and, by tracker that did not get the run, why not.
+        """
         report = dataclasses.replace(report, pipeline=self.pipeline_name)
         with self._locked():
             storage.write_text(str(self._file), report.to_json())
             run = self._read(executions, report)
             page = write_views(self.workspace, run)
-        track(self.workspace, run)  # without the reports' lock, for which other nodes of the run may wait
-        return page
+        return page, track(self.workspace, run)  # without the reports' lock, for which other nodes of the run may wait
 
     def _record_failure(self, node: str, executions: Mapping[str, int], error: Exception) -> None:
         """Writes the report of a run that failed; its metrics and lineage wait for the run's end, after a retry.

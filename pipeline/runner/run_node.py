@@ -35,7 +35,8 @@ from transform.errors import GateError, InputError
 #: The last node; the run's report is written after it.
 PUSH = "push"
 
-_RUN_ID = re.compile(r"[A-Za-z0-9_.:+-]{1,200}")
+#: As Airflow allows them by default (its `allowed_run_id_pattern`).
+_RUN_ID = re.compile(r"[A-Za-z0-9_.~:+-]{1,200}")
 
 _Connection: TypeAlias = metadata_store_pb2.ConnectionConfig
 
@@ -82,7 +83,7 @@ def run_node(
     if node_id not in known:
         raise InputError(f"a node is one of {known}. Received: {node_id!r} ({compiled})")
     if not _RUN_ID.fullmatch(run_id):
-        raise InputError(f"a run's name has 1 to 200 of A-Z, a-z, 0-9 and `_.:+-`. Received: {run_id!r}")
+        raise InputError(f"a run's name has 1 to 200 of A-Z, a-z, 0-9 and `_.~:+-`. Received: {run_id!r}")
     name, config = topology.name, read_config(compiled)
     connection = environment.workspace.metadata_connection()
     with node_claimed(environment.workspace, name, node_id, config.schedule.timeout_seconds):

@@ -10,17 +10,15 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-
-from absl import logging
 
 from pipeline.report.page.outcome import card_path, page_path
 from pipeline.report.result.run import Run as EndedRun
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
+from transform.errors import InputError
 
 if TYPE_CHECKING:  # MLflow is imported where it is used: a run without it does not wait for the import
     from mlflow import MlflowClient
@@ -28,6 +26,9 @@ if TYPE_CHECKING:  # MLflow is imported where it is used: a run without it does 
 
 #: The variables that name the tracking server and the experiment.
 TRACKING_URI, EXPERIMENT_NAME = "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"
+
+#: The schemes that the extra's client, mlflow-skinny, takes; a database it leaves to the whole of MLflow.
+_SCHEMES = ("http", "https", "databricks", "databricks-uc", "uc")
 
 #: The tag by which a run is found again: a report that is written again updates its tags and files.
 RUN_TAG = "wdr.run"
@@ -46,30 +47,34 @@ _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOU
 _MAX_TAG, _MAX_BATCH = 5000, 1000
 
 
-def track(workspace: Workspace, ended: EndedRun) -> None:
-    """Sends a run if the environment names a tracking server; a failure is logged and not raised.
+def send_run(workspace: Workspace, ended: EndedRun) -> None:
+    """Sends a run to the tracking server that `MLFLOW_TRACKING_URI` names.
 
     Args:
       workspace: The run's workspace, which has its report and its pages.
       ended: The run.
+
+    Raises:
+      InputError: If MLflow is not installed, or cannot use the address.
+      Exception: Whatever its client raises of a server that cannot be reached.
     """
-    if not os.environ.get(TRACKING_URI):
-        return
     if importlib.util.find_spec("mlflow") is None:
-        logging.warning("%s is set, but MLflow is not installed: the run %s is not tracked", TRACKING_URI, ended.run_id)
-        return
+        raise InputError(f"where {TRACKING_URI} is set, MLflow must be installed (the package's extra `mlflow`)")
     for name, value in _PATIENCE.items():
         os.environ.setdefault(name, value)
+    from mlflow.exceptions import MlflowException
+
     try:
         _send(workspace, ended)
-    except Exception as error:  # the server may be unreachable, and its transport may raise any exception
-        what = _without_credentials(f"{type(error).__name__}: {error}")
-        logging.error("the run %s was not sent to MLflow: %s", ended.run_id, what)
-
-
-def _without_credentials(text: str) -> str:
-    """A text without the user and the password that MLflow repeats from an address such as `https://user:x@host`."""
-    return re.sub(r"//[^/\s]*@", "//", text)
+    except MlflowException as error:
+        scheme, separator, _ = os.environ[TRACKING_URI].partition("://" if "://" in os.environ[TRACKING_URI] else ":/")
+        if not separator or scheme in _SCHEMES:
+            raise
+        raise InputError(
+            f"{TRACKING_URI} must be http://… or https://… of a tracking server, or `databricks`; with "
+            "MLFLOW_ALLOW_FILE_STORE=true, also a folder or file://…; a database needs the packages mlflow and "
+            f"sqlalchemy beside the extra. Received: {scheme}://… ({' '.join(str(error).split())[:200]})"
+        ) from error
 
 
 def _send(workspace: Workspace, ended: EndedRun) -> None:

@@ -12,7 +12,6 @@ import os
 import uuid
 from collections.abc import Iterator
 
-from absl import logging
 from openlineage.client import OpenLineageClient
 from openlineage.client import event_v2 as catalog
 from openlineage.client.event_v2 import RunEvent, RunState
@@ -33,16 +32,16 @@ _ENDS = {
 }  # fmt: skip
 
 
+def is_asked_for() -> bool:
+    """Returns whether the environment names a destination."""
+    return any(name in _WHERE_TO or name.startswith(_WHERE_TO_PREFIX) for name in os.environ)
+
+
 def send_lineage(run: Run) -> None:
-    """Sends the events of a run's nodes if the environment names a destination; a failure is logged and not raised."""
-    if not any(name in _WHERE_TO or name.startswith(_WHERE_TO_PREFIX) for name in os.environ):
-        return
-    try:
-        with contextlib.closing(OpenLineageClient()) as client:
-            for event in lineage_events(run):
-                client.emit(event)
-    except Exception:  # the catalog may be unreachable, and its transport may raise any exception
-        logging.exception("the lineage of the run %s was not sent", run.run_id)
+    """Sends the events of a run's nodes; raises whatever OpenLineage's client does."""
+    with contextlib.closing(OpenLineageClient()) as client:
+        for event in lineage_events(run):
+            client.emit(event)
 
 
 def lineage_events(run: Run) -> Iterator[RunEvent]:

@@ -11,7 +11,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from pipeline.report.exports.mlflow_tracking import track
+from pipeline.report.exports.trackers import track
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 from tests.pipeline.report.run_results import TRAINING, ended, run_result
@@ -110,7 +110,8 @@ def test_a_server_that_cannot_be_reached_is_logged(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:se@cret@127.0.0.1:{port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with caplog.at_level(logging.ERROR, logger="absl"):
-        track(workspace, ended(REPORT, run_id="night"))
+        problems = track(workspace, ended(REPORT, run_id="night"))
+    assert problems["MLflow"].startswith("MlflowException: ")
     assert "the run night was not sent to MLflow: MlflowException: " in caplog.text
     assert f"127.0.0.1:{port}" in caplog.text
     assert "cret" not in caplog.text
@@ -125,3 +126,14 @@ def test_without_the_variable_nothing_is_sent(
     before = sorted(workspace.root.rglob("*"))
     track(workspace, ended(REPORT, run_id="night"))
     assert (sorted(workspace.root.rglob("*")), caplog.text) == (before, "")
+
+
+def test_a_database_that_the_extra_cannot_use_is_told_with_what_it_can_use(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    problem = track(workspace, ended(REPORT, run_id="night"))["MLflow"]
+    assert problem.startswith(
+        "MLFLOW_TRACKING_URI must be http://… or https://… of a tracking server, or `databricks`; "
+    )
+    assert "Received: sqlite://… (" in problem

@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -17,7 +17,7 @@ import ml_metadata as mlmd
 import pytest
 from ml_metadata.proto import metadata_store_pb2 as mlmd_pb2
 
-from pipeline.report.exports.openlineage import send_lineage
+from pipeline.report.exports.trackers import track
 from pipeline.report.result.read import read_run
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
@@ -74,12 +74,13 @@ def executions(tmp_path: Path) -> dict[str, int]:
     return {"example_gen": first, "row_gate": second, "span_window": third}
 
 
-def send(tmp_path: Path, executions: dict[str, int]) -> None:
+def send(tmp_path: Path, executions: dict[str, int]) -> Mapping[str, str]:
+    """Sends the run; returns why it was not sent, by tracker."""
     workspace, report = (
         Workspace.at(tmp_path),
         dataclasses.replace(RunReport.skipped(1, "row_gate", ""), pipeline="store"),
     )
-    send_lineage(read_run(workspace, workspace.metadata_connection(), "day-1", executions, report))
+    return track(workspace, read_run(workspace, workspace.metadata_connection(), "day-1", executions, report))
 
 
 def test_each_node_from_what_it_read_to_what_it_made(
@@ -138,5 +139,24 @@ def test_a_catalog_that_is_away_fails_no_run(
     os.environ["OPENLINEAGE__TRANSPORT__URL"] = "http://127.0.0.1:9"  # no server listens on this port
     os.environ["OPENLINEAGE__TRANSPORT__RETRY"] = json.dumps({"total": 0})
     with caplog.at_level(logging.ERROR):
-        send(tmp_path, executions)
-    assert "the lineage of the run day-1 was not sent" in caplog.text
+        problems = send(tmp_path, executions)
+    assert problems.keys() == {"OpenLineage"}
+    assert f"the run day-1 was not sent to OpenLineage: {problems['OpenLineage']}" in caplog.text
+    assert "Connection refused" in problems["OpenLineage"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://me:se/cret@127.0.0.1:9", "me:secret@127.0.0.1:9", "http//me:secret@host", "ftp://me:secret@host",
+        "http://me:secret@127.0.0.1:99999", "http://me:se[cret@host:9",
+    ],
+)  # fmt: skip
+def test_no_part_of_a_password_is_logged(
+    tmp_path: Path, executions: dict[str, int], caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    os.environ["OPENLINEAGE_URL"] = address
+    with caplog.at_level(logging.DEBUG):
+        problems = send(tmp_path, executions)
+    assert "was not sent to OpenLineage" in caplog.text
+    assert "cret" not in caplog.text + str(problems)

@@ -57,7 +57,7 @@ def write(workspace: Workspace, report: RunReport) -> PageOutcome:
     with metadata.Metadata(connection) as handle:
         type_id = handle.store.put_execution_type(metadata_store_pb2.ExecutionType(name="a_component"))
         (execution,) = handle.store.put_executions([metadata_store_pb2.Execution(type_id=type_id)])
-    return RunRecorder(workspace, connection, "store", "a-run", 7).record({"trainer": execution}, report)
+    return RunRecorder(workspace, connection, "store", "a-run", 7).record({"trainer": execution}, report)[0]
 
 
 def test_a_run_that_pushed(workspace: Workspace) -> None:
