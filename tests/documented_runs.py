@@ -20,6 +20,7 @@ from tests.adapted_commands import substituted
 from tests.documented_commands import Command
 from tests.e2e import store
 from tests.e2e.bad_store import in_process
+from tests.e2e.own_copy import made_here
 from tests.pages import ROOT, text_of
 from tests.serving.ranking_client.running import free_port, process, wait_until_up
 
@@ -91,6 +92,7 @@ class Reader:
         subprocess.run(["git", "init", "--quiet", place], env=_environment(), check=True)
         for name in ("data", "workspace"):
             shutil.copytree(self._earlier / name, place / "runs" / name)
+        made_here(place / "runs" / "workspace")
         _write_example_files(text_of(page), place)
         return place
 

@@ -46,7 +46,7 @@ def check_owner(store: mlmd.MetadataStore, workspace: Workspace) -> None:
 
     Raises:
       ForeignDatabaseError: If the database belongs to another workspace, or this workspace is a copy of its owner.
-      MovedWorkspaceError: If the workspace has artifacts and was moved since its first run.
+      MovedWorkspaceError: If the workspace has artifacts and was moved since its first run, or is a copy.
     """
     workspace.locks.mkdir(parents=True, exist_ok=True)
     with FileLock(workspace.locks / "owner"):  # nodes of a first run start at the same time
@@ -115,14 +115,21 @@ def _is_copy(workspace: Workspace, root: str) -> bool:
 
 
 def _check_not_moved(store: mlmd.MetadataStore, workspace: Workspace, root: str) -> None:
-    """Raises MovedWorkspaceError if artifacts were made at the recorded folder, and it is not this workspace any more.
+    """Raises MovedWorkspaceError if artifacts were made at the recorded folder, and that is not this workspace's.
 
-    That folder may be a link to the workspace, or the workspace a copy that reads the original's artifacts.
+    That folder may be a link to the workspace.
     """
-    if _written_id(Workspace.at(root)) == _written_id(workspace):
+    if os.path.exists(root) and os.path.samefile(root, workspace.root):
         return
-    if any(Path(root) in Path(artifact.uri).parents for artifact in store.get_artifacts()):
+    if not any(Path(root) in Path(artifact.uri).parents for artifact in store.get_artifacts()):
+        return
+    rule = "a workspace must stay where its first run made it: ML Metadata has the absolute paths of its artifacts"
+    if _written_id(Workspace.at(root)) == _written_id(workspace):
         raise MovedWorkspaceError(
-            "a workspace must stay where its first run made it: ML Metadata has the absolute paths of its artifacts. "
-            f"Received: {workspace.root}, of a workspace made at {root}. Move it back, or make {root} a link to it"
+            f"{rule}. Received: {workspace.root}, a copy of the workspace {root}, whose artifacts it would read. Run "
+            f"in {root}; where the copy is to take its place, move {root} away, and make {root} a link to "
+            f"{workspace.root}"
         )
+    raise MovedWorkspaceError(
+        f"{rule}. Received: {workspace.root}, of a workspace made at {root}. Move it back, or make {root} a link to it"
+    )

@@ -50,7 +50,7 @@ def run(folder: Path, num_missed: int) -> tuple[Path, Path]:
         arrive(logs, data, span)
         _ok(*store.run_arguments(data, on_time, span))
         if span == 1:  # TFX stores absolute paths: it reads the first day's artifacts in the original place
-            shutil.copytree(on_time, caught_up)
+            store.copy_of(on_time, caught_up)
     missed = f"2..{spans[-1]}"
     _ok("run", store.CONFIG, "--data", data, "--workspace", caught_up, "--backfill", missed)
     return on_time, caught_up

@@ -139,9 +139,7 @@ class Campaign:
 
     def _copy(self, name: str) -> Path:
         """A copy of the workspace after the first span. TFX stores absolute paths: it reads the original artifacts."""
-        workspace = self._folder / name
-        shutil.copytree(self._first, workspace)
-        return workspace
+        return store.copy_of(self._first, self._folder / name)
 
     def _tell(self, what: str) -> None:
         self._progress.update(self._task, description=what)

@@ -29,6 +29,7 @@ from rich.table import Table
 
 from pipeline.cli.options import quiet_imports
 from tests.e2e import store
+from tests.e2e.own_copy import made_here
 
 with quiet_imports():
     from pipeline.compile.compiled import write_compiled
@@ -317,6 +318,8 @@ class Day:
             for moment in mine:
                 place = self._place(nodes, self._folder / "killed")
                 shutil.copytree(before, place.workspace)
+                if (place.workspace / "metadata").exists():
+                    made_here(place.workspace)
                 yield kill_and_run_again(self._name, place, moment, usual[moment.node], expected)
                 shutil.rmtree(self._folder / "killed")
                 left.remove(moment)

@@ -247,13 +247,31 @@ def test_a_moved_workspace_is_refused_from_its_first_artifact_on(tmp_path: Path,
         pass
 
 
-def test_a_copy_beside_the_original_reads_the_original_s_artifacts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("claim", ["run", "node"])
+def test_a_copy_beside_the_original_is_refused_and_may_take_its_place(tmp_path: Path, claim: str) -> None:
+    """It would read the original's artifacts, and break when the original goes."""
     original = Workspace.at(tmp_path / "original")
     with claimed(original):
         pass
     put_artifact(original, original.artifacts / "examples")
     copy = Workspace.at(shutil.copytree(original.root, tmp_path / "copy"))
-    with claimed(copy):
+
+    def taken(workspace: Workspace) -> contextlib.AbstractContextManager[object]:
+        return claimed(workspace) if claim == "run" else node_claimed(workspace, "store", "trainer")
+
+    with pytest.raises(MovedWorkspaceError) as raised, taken(copy):
+        pass
+    assert str(raised.value) == (
+        "a workspace must stay where its first run made it: ML Metadata has the absolute paths of its artifacts. "
+        f"Received: {copy.root}, a copy of the workspace {original.root}, whose artifacts it would read. Run in "
+        f"{original.root}; where the copy is to take its place, move {original.root} away, and make {original.root} a "
+        f"link to {copy.root}"
+    )
+    with taken(original):
+        pass
+    original.root.rename(tmp_path / "away")
+    original.root.symlink_to(copy.root)
+    with taken(copy):
         pass
 
 
