@@ -13,12 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from transform.files.version_layout import SAVED_MODEL_FILE, find_model_folders
+
 if TYPE_CHECKING:
     from transform.config.config import Config
 
 #: Exit code of a node, and of a backfill, that skips a span: a gate on data stopped it, or its logs are missing or of
 #: no use. The next run builds on the last good span. Airflow's BashOperator treats this code as "skipped".
 SKIPPED = 99
+
+#: The most versions that a message names.
+_MAX_VERSIONS = 5
 
 DEBUG_HELP = "Show the traceback of an error."
 
@@ -33,6 +38,26 @@ WORKSPACE = click.option(
 DATA = click.option(
     "--data", required=True, type=click.Path(exists=True, file_okay=False), help="The folder that holds the logs."
 )
+
+
+class PushedVersion(click.ParamType[str]):
+    """The folder of a pushed version; a mistake names the versions that there are nearby."""
+
+    name = "directory"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Returns the path; raises BadParameter if it is no version's."""
+        path = str(value)
+        if os.path.isfile(os.path.join(path, SAVED_MODEL_FILE)):
+            return path
+        there = [
+            os.path.join(folder, str(number))
+            for folder, numbers in find_model_folders(path).items()
+            for number in numbers[-_MAX_VERSIONS:]
+        ]
+        known = f"; there are {', '.join(there[:_MAX_VERSIONS])}" if there else ", and there is none nearby"
+        return self.fail(f"must be the folder of a pushed version. Received: {path}{known}", param, ctx)
+
 
 ACCEPT_SPAN = click.option(
     "--accept-span", is_flag=True, help="Accept this span although a gate on data stops it; requires --reason."

@@ -41,6 +41,9 @@ _REQUESTS = click.option(
 )  # fmt: skip
 _CANDIDATES = click.option("--candidates", type=click.IntRange(min=1), default=200, help="Candidates per request.")
 
+#: The time limit of the first call of `wdr rank`, which asks for the model's signatures; the ranking has its own.
+_LOOK_SECONDS = 10.0
+
 #: The number of summands that `wdr rank --explain` prints of each item.
 _STRONGEST = 10
 
@@ -79,6 +82,8 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
     from serving.ranking_client.client import RankingClient
 
     with RankingClient(settings) as ranker:
+        # With a time limit of its own, so that a busy server, too, says that it does not have the model.
+        ranker.signatures(max(_LOOK_SECONDS, settings.deadline_seconds))
         ranking = ranker.rank(_context(context), _candidates(items), k, logits=logits, explain=explain)
     if as_json:
         click.echo(RankResponse.of(ranking).model_dump_json(exclude_none=True))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.cli.options import AS_JSON, PLAIN, SPAN, print_document, quiet_imports
+from pipeline.cli.options import AS_JSON, PLAIN, SPAN, PushedVersion, print_document, quiet_imports
 
 if TYPE_CHECKING:  # importing them imports gRPC, TensorFlow's protos and Rich
     from rich.table import Table
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # importing them imports gRPC, TensorFlow's protos and Rich
     from serving.ranking_client.ranked import Explanation
 
 
-_MODEL = click.option("--model", required=True, type=click.Path(exists=True, file_okay=False), help="A pushed version.")
+_MODEL = click.option("--model", required=True, type=PushedVersion(), help="A pushed version.")
 _INPUT = click.option(
     "--input", "input_path", required=True, type=click.Path(exists=True, dir_okay=False), help="Raw rows."
 )

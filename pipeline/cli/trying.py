@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.cli.options import DATA, SPAN, read_config, uncollected_imports
+from pipeline.cli.options import DATA, SPAN, PushedVersion, read_config, uncollected_imports
 from pipeline.errors import first_line
 from pipeline.workspace import Workspace, new_run_id
 from transform.errors import UserError
@@ -41,7 +41,7 @@ _COLUMNS: Mapping[str, tuple[str, bool | None]] = {
 )
 @click.option(
     "--base",
-    type=click.Path(exists=True, file_okay=False),
+    type=PushedVersion(),
     help="Start all trainings from the model of this pushed version; by default from none.",
 )
 @click.option(

@@ -17,6 +17,7 @@ from serving.model_server.engine.manager import Manager
 from serving.model_server.engine.tensors import Limits
 from serving.model_server.engine.work_queue import WorkQueue
 from serving.model_server.flags import Flags
+from serving.model_server.folders import check_folders
 from serving.model_server.guard import auth, wire
 from serving.model_server.guard.credentials import read_credentials
 from serving.model_server.guard.parsing_process import ParsingProcess
@@ -96,6 +97,8 @@ class _Server:
         prometheus_path = config_files.prometheus_path(monitoring) if monitoring else None
         self._listener = listen(flags.host, flags.rest_port)
         self._models = flags.configs()
+        for config in check_folders(flags.models, self._models):
+            log("warning", "the model has no version yet; waiting for one", model=config.name, folder=config.folder)
         # A configuration file is followed by a watcher of its own.
         find_models = (lambda: self._models) if flags.model_config_file else flags.configs
         settings = LoadSettings(flags.retry_seconds, flags.settle_seconds, flags.load_seconds)

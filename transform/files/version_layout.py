@@ -80,6 +80,35 @@ def complete_versions(names: Iterable[str]) -> dict[int, str]:
     return {int(name): name for name in sorted(complete, key=len, reverse=True)}
 
 
+def find_model_folders(folder: str, depth: int = 3) -> dict[str, list[int]]:
+    """Returns the folders of versions that are a folder or at most `depth` levels below it, for an error message.
+
+    Args:
+      folder: The folder; of one that does not exist, its nearest existing parent is searched, its own level alone.
+      depth: The number of levels.
+
+    Returns:
+      Each folder's versions, in rising order, by path; folders that cannot be read are passed over.
+    """
+    if not os.path.isdir(folder):
+        parent = os.path.dirname(os.path.abspath(folder))
+        return find_model_folders(parent, 1) if parent != folder else {}
+    found: dict[str, list[int]] = {}
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return {}
+    complete = complete_versions(names)
+    numbers = [n for n, name in complete.items() if os.path.isfile(os.path.join(folder, name, SAVED_MODEL_FILE))]
+    if numbers:
+        found[folder] = sorted(numbers)
+    elif depth > 0:
+        for name in names:
+            if not name.startswith(".") and os.path.isdir(path := os.path.join(folder, name)):
+                found |= find_model_folders(path, depth - 1)
+    return found
+
+
 def pushed_versions(names: Iterable[str], folder: str) -> list[int]:
     """Returns the complete versions in a folder that the Pusher writes to, oldest first.
 
