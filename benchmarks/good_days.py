@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import collections
 import dataclasses
+import hashlib
 import heapq
 import math
 import time
@@ -52,6 +53,7 @@ class Day:
       log: The impressions, with their labels.
       users, catalog: The joined tables, by key.
       scores: float64 [n], of the serving model.
+      installs: The installs of the day; None if all but one in a hundred rows' follow an impression.
     """
 
     number: int
@@ -59,6 +61,7 @@ class Day:
     users: pa.Table
     catalog: pa.Table
     scores: np.ndarray
+    installs: InstallEvidence | None = None
 
 
 def days(seed: int, num_rows: int, num_days: int, num_users: int, num_apps: int) -> Iterator[Day]:
@@ -69,11 +72,11 @@ def days(seed: int, num_rows: int, num_days: int, num_users: int, num_apps: int)
         is_weekend = number % 7 in _WEEKEND
         rows = num_rows * (1 + _GROWTH_PER_DAY) ** number * (_WEEKEND_ROWS if is_weekend else 1)
         (chunk,) = impression_chunks(store, int(rows * rng.uniform(0.95, 1.05) * 1.25))
-        yield _day(store, chunk, rng, is_weekend)
+        yield good_day(store, chunk, rng, is_weekend)
         store.advance()
 
 
-def _day(store: Store, chunk: Chunk, rng: np.random.Generator, is_weekend: bool) -> Day:
+def good_day(store: Store, chunk: Chunk, rng: np.random.Generator, is_weekend: bool) -> Day:
     """Returns one day; in four hours, 60 % of the requests are left out, in other hours on weekends."""
     quiet = np.isin(chunk.hour, (11, 12, 13, 14) if is_weekend else (21, 22, 23, 0))
     keep = ~(quiet & (rng.random(chunk.request.max() + 1)[chunk.request] < 0.6))
@@ -86,14 +89,12 @@ def _day(store: Store, chunk: Chunk, rng: np.random.Generator, is_weekend: bool)
     return Day(store.day, log.filter(pa.array(keep)), users_table(store, active), catalog_table(store), scores[keep])
 
 
-def combine_evidence(day: Day, config: Config) -> SpanEvidence:
-    """Measures a day as the pipeline does."""
-    sources = {"users": day.users, "catalog": day.catalog}
-    places, tables = {}, {}
+def combine_evidence(day: Day, config: Config, columns: Columns | None = None) -> SpanEvidence:
+    """Measures a day as the pipeline does; `columns` are those of `columns_of`, where they are known."""
+    sources, tables = {"users": day.users, "catalog": day.catalog}, {}
+    places = _places(day, config)
     for name, table in sources.items():
         key = config.sources.tables[name].key
-        at = {text: place for place, text in enumerate(table[key].to_pylist())}
-        places[name] = pa.array([at.get(text) for text in day.log[key].to_pylist()], pa.int64())
         features = config.features_of(name)
         rows = zip(*(table[f.source_column].to_pylist() for f in features), strict=True)
         by_key = dict(zip(key_hashes(table[key].to_pylist()).tolist(), rows, strict=True))
@@ -106,38 +107,58 @@ def combine_evidence(day: Day, config: Config) -> SpanEvidence:
                 for k in heapq.nsmallest(NUM_KEYS, by_key)
             },
         )
-    columns = {
-        f.name: (day.log if f.source == IMPRESSIONS else sources[f.source].take(places[f.source]))[f.source_column]
-        for f in config.spec.features
-    }
-    request = read_tokens(day.log["request_id"]).codes
     label, time = np.asarray(day.log["label"]), np.asarray(day.log["timestamp"])
     texts = [day.log[c].to_pylist() for c in ("user_id", "app_id", "page", "hour")]
     rows = zip(*texts, (time % 86_400).tolist(), strict=True)
     sketch = tuple(heapq.nsmallest(NUM_ROWS, set(key_hashes(map(repr, rows)).tolist())))
     ingested = Evidence(
         span=day.number,
-        files=(File(IMPRESSIONS, "log", f"day {day.number}", len(day.log)),),
+        files=tuple(
+            File(name, name, _digest(table), len(table)) for name, table in {IMPRESSIONS: day.log, **sources}.items()
+        ),
         logs={IMPRESSIONS: Log(sketch, tuple(np.quantile(time, QUANTILES).tolist()))},
         tables=tables,
-        installs=InstallEvidence(attributed=int(label.sum()), without_impression=len(label) // 100),
+        installs=day.installs or InstallEvidence(attributed=int(label.sum()), without_impression=len(label) // 100),
         labels=LabelCount(int((1 - label).sum()), int(label.sum())),
         labels_by_hour={
             hour: LabelCount(int((1 - label[time // 3600 == hour]).sum()), int(label[time // 3600 == hour].sum()))
             for hour in np.unique(time // 3600).tolist()
         },
     )
-    return measure(
-        Columns(
-            label=label,
-            request=request,
-            tokens={f.name: read_tokens(columns[f.name]) for f in config.spec.features if f.has_ids},
-            numbers={f.name: read_numbers(columns[f.name]) for f in config.spec.features if not f.has_ids},
-        ),
-        day.scores,
-        ingested,
-        config,
+    return measure(columns or columns_of(day, config), day.scores, ingested, config)
+
+
+def columns_of(day: Day, config: Config) -> Columns:
+    """Joins the log of a day with its tables."""
+    sources, places = {"users": day.users, "catalog": day.catalog}, _places(day, config)
+    columns = {
+        f.name: (day.log if f.source == IMPRESSIONS else sources[f.source].take(places[f.source]))[f.source_column]
+        for f in config.spec.features
+    }
+    return Columns(
+        label=np.asarray(day.log["label"]),
+        request=read_tokens(day.log["request_id"]).codes,
+        tokens={f.name: read_tokens(columns[f.name]) for f in config.spec.features if f.has_ids},
+        numbers={f.name: read_numbers(columns[f.name]) for f in config.spec.features if not f.has_ids},
     )
+
+
+def _places(day: Day, config: Config) -> dict[str, pa.Array]:
+    """Returns, for each table, the row that an impression is joined with; null without one."""
+    places = {}
+    for name, table in {"users": day.users, "catalog": day.catalog}.items():
+        key = config.sources.tables[name].key
+        at = {text: place for place, text in enumerate(table[key].to_pylist())}
+        places[name] = pa.array([at.get(text) for text in day.log[key].to_pylist()], pa.int64())
+    return places
+
+
+def _digest(table: pa.Table) -> str:
+    """Returns a checksum of a table's contents."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table.combine_chunks())
+    return hashlib.sha256(sink.getvalue()).hexdigest()
 
 
 def _parsed(value: object, is_numeric: bool) -> object:

@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from components.gate_records import Finding
 from tests.e2e import store
 from tests.soak import ten_days
 from tests.soak.abandoned_calls import Calls
+from tests.soak.bad_days import received
+from tests.soak.days.bad import BAD_DAYS
 from tests.soak.kill_series import Kill, Moment, Series
 from tests.soak.kills import missed_nodes, problems_of
 from tests.soak.stage_kills import Day
@@ -39,6 +42,15 @@ def test_a_series_that_cannot_fail_is_refused(
         ten_days.main()
     assert ended.value.code == 2
     assert error in capsys.readouterr().err
+
+
+def test_a_bad_day_counts_as_found_only_where_its_cause_is_named() -> None:
+    stop = Finding("data_gate", "drift.min_rows_ratio", "stop", "examples", 1.0, 2.0, 3, "too few")
+    warning = Finding("data_gate", "drift.reference_spans", "warn", "files of users", None, None, None, "an old table")
+    assert received([stop, warning], "^files of users: an old") == ("stop", "an old table")
+    assert received([warning], "old table") == ("warn", "an old table")
+    assert received([stop], "old table") == ("silent", "(stop) examples: too few")
+    assert {int(case.number.rstrip("b")) for case in BAD_DAYS} | {15} == set(range(1, 31))
 
 
 def test_a_push_that_was_not_killed_is_tried_again() -> None:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from benchmarks.good_days import Day
-
-SECONDS_PER_HOUR = 3600
+from tests.components.data_validation.damage import (
+    SECONDS_PER_HOUR,
+    change_log,
+    change_table,
+    generator,
+    hours,
+    ids_anew,
+    keep_rows,
+    lose_labels,
+    lose_values,
+    of_user,
+    permuted,
+    requests_again,
+    rowwise,
+    with_column,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,72 +49,13 @@ class BadDay:
     severity: str = "stop"
 
 
-def _rng() -> np.random.Generator:
-    return np.random.default_rng(7)
-
-
-def _with(table: pa.Table, column: str, values: object) -> pa.Table:
-    array = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values)
-    return table.set_column(table.column_names.index(column), column, array)
-
-
-def _rowwise(day: Day, *columns: str) -> Iterator[tuple[Any, ...]]:
-    """Iterates over the impressions' values of some columns of the log."""
-    return zip(*(day.log[name].to_pylist() for name in columns), strict=True)
-
-
-def _log(**columns: Callable[[Day], object]) -> Callable[[Day], Day]:
-    def breaks(day: Day) -> Day:
-        log = day.log
-        for name, change in columns.items():
-            log = _with(log, name, change(day))
-        return dataclasses.replace(day, log=log)
-
-    return breaks
-
-
-def _table(name: str, column: str, change: Callable[[pa.ChunkedArray], object]) -> Callable[[Day], Day]:
-    def breaks(day: Day) -> Day:
-        table = getattr(day, name)
-        return dataclasses.replace(day, **{name: _with(table, column, change(table[column]))})
-
-    return breaks
-
-
-def _rows(keep: Callable[[Day], np.ndarray]) -> Callable[[Day], Day]:
-    def breaks(day: Day) -> Day:
-        kept = keep(day)
-        return dataclasses.replace(day, log=day.log.filter(pa.array(kept)), scores=day.scores[kept])
-
-    return breaks
-
-
-def _label(lost: Callable[[Day], np.ndarray]) -> Callable[[Day], Day]:
-    """Sets the label of the examples to 0 for which `lost` returns true."""
-    return _log(label=lambda day: np.where(lost(day), 0, np.asarray(day.log["label"])))
-
-
-def _hour(day: Day) -> np.ndarray:
-    return np.asarray(day.log["timestamp"]) // SECONDS_PER_HOUR % 24
-
-
-def _of_user(day: Day, column: str) -> np.ndarray:
-    """Returns a column of the users table for each impression."""
-    by_user = dict(zip(day.users["user_id"].to_pylist(), day.users[column].to_pylist(), strict=True))
-    return np.array([by_user[user] for user in day.log["user_id"].to_pylist()])
-
-
-def _permuted(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.take(pa.array(_rng().permutation(len(column))))
-
-
 def _half_upper(day: Day) -> list[str]:
     return [app.upper() if i % 2 else app for i, app in enumerate(day.log["app_id"].to_pylist())]
 
 
 def _users_a_day_late(day: Day) -> Day:
     """Simulates a users table written after the impressions: it has the apps that users installed on the day."""
-    installed = {(u, a) for u, a, y in _rowwise(day, "user_id", "app_id", "label") if y}
+    installed = {(u, a) for u, a, y in rowwise(day, "user_id", "app_id", "label") if y}
     apps: dict[str, list[str]] = {}
     for user, app in sorted(installed):
         apps.setdefault(user, []).append(app)
@@ -109,7 +63,7 @@ def _users_a_day_late(day: Day) -> Day:
         [*before, *apps.get(user, [])]
         for user, before in zip(day.users["user_id"].to_pylist(), day.users["installed_apps"].to_pylist(), strict=True)
     ]
-    return dataclasses.replace(day, users=_with(day.users, "installed_apps", pa.array(lists)))
+    return dataclasses.replace(day, users=with_column(day.users, "installed_apps", pa.array(lists)))
 
 
 def _all_scores(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Day], Day]:
@@ -119,139 +73,128 @@ def _all_scores(change: Callable[[np.ndarray], np.ndarray]) -> Callable[[Day], D
 def _from_table(name: str, column: str, other: str) -> Callable[[Day], Day]:
     def breaks(day: Day) -> Day:
         table = getattr(day, name)
-        return dataclasses.replace(day, **{name: _with(_with(table, column, table[other]), other, table[column])})
+        return dataclasses.replace(
+            day, **{name: with_column(with_column(table, column, table[other]), other, table[column])}
+        )
 
     return breaks
 
 
 def _category_of_label(day: Day) -> Day:
     """Simulates a page logged when the user leaves: users who installed the app are on the app's own page."""
-    pages = ["similar" if y else page for page, y in _rowwise(day, "page", "label")]
-    return dataclasses.replace(day, log=_with(day.log, "page", pages))
+    pages = ["similar" if y else page for page, y in rowwise(day, "page", "label")]
+    return dataclasses.replace(day, log=with_column(day.log, "page", pages))
 
 
 def _sale(day: Day) -> Day:
     label = np.asarray(day.log["label"])
-    more = _rng().random(len(label)) < day.scores * 0.6
-    return dataclasses.replace(day, log=_with(day.log, "label", np.maximum(label, more.astype(np.int64))))
+    more = generator().random(len(label)) < day.scores * 0.6
+    return dataclasses.replace(day, log=with_column(day.log, "label", np.maximum(label, more.astype(np.int64))))
 
 
 #: The required cases; a kind begins with the number of its requirement.
 BAD_DAYS = [
-    BadDay("16: half of the catalog keys unmatched", _log(app_id=_half_upper), "max_unmatched_increase", "catalog"),
-    BadDay("16: permuted prices", _table("catalog", "price", _permuted), "min_agreement", "price"),
     BadDay(
-        "16: shuffled installed_apps", _table("users", "installed_apps", _permuted), "min_agreement", "installed_apps"
+        "16: half of the catalog keys unmatched", change_log(app_id=_half_upper), "max_unmatched_increase", "catalog"
+    ),
+    BadDay("16: permuted prices", change_table("catalog", "price", permuted), "min_agreement", "price"),
+    BadDay(
+        "16: shuffled installed_apps",
+        change_table("users", "installed_apps", permuted),
+        "min_agreement",
+        "installed_apps",
     ),
     BadDay(
         "16: hours shifted by 9",
-        _log(hour=lambda day: (np.asarray(day.log["hour"]) + 9) % 24),
+        change_log(hour=lambda day: (np.asarray(day.log["hour"]) + 9) % 24),
         "divergence_floor",
         "hour",
     ),
     BadDay(
         "16: timestamps shifted by 9 hours",
-        _log(timestamp=lambda day: np.asarray(day.log["timestamp"]) + 9 * SECONDS_PER_HOUR),
+        change_log(timestamp=lambda day: np.asarray(day.log["timestamp"]) + 9 * SECONDS_PER_HOUR),
         "divergence_floor",
         "hour of timestamp",
     ),
     BadDay(
         "16: a numeric feature times 1,000",
-        _table("catalog", "size_mb", lambda column: pc.multiply(column, 1000.0)),
+        change_table("catalog", "size_mb", lambda column: pc.multiply(column, 1000.0)),
         "divergence_floor",
         "size_mb",
     ),
     BadDay(
         "14: 30 % of the installs missing",
-        _label(lambda day: _rng().random(len(day.log)) < 0.3),
+        lose_labels(lambda day: generator().random(len(day.log)) < 0.3),
         "max_miscalibration",
         "label",
         "labels are missing: the serving model predicts ",
     ),
     BadDay(
         "14: the installs' log ends at 18 h",
-        _label(lambda day: _hour(day) >= 18),
+        lose_labels(lambda day: hours(day) >= 18),
         "min_label_ratio",
         "label by hour",
         "no impression of the hours 18, 19, 20, 21, 22, 23 (UTC) has label 1",
     ),
-    BadDay("14: the log ends at 18 h", _rows(lambda day: _hour(day) < 18), "divergence_floor", "hour of timestamp"),
+    BadDay("14: the log ends at 18 h", keep_rows(lambda day: hours(day) < 18), "divergence_floor", "hour of timestamp"),
     BadDay(
         "14: one country's labels gone",
-        _label(lambda day: _of_user(day, "country") == "us"),
+        lose_labels(lambda day: of_user(day, "country") == "us"),
         "min_label_ratio",
         "label where country = us",
     ),
     BadDay("11: a users table one day late", _users_a_day_late, "max_label_auc_increase", "app_id in installed_apps"),
     BadDay(
         "11: rows that fall to a ninth",
-        _rows(lambda day: np.arange(len(day.log)) % 9 == 0),
+        keep_rows(lambda day: np.arange(len(day.log)) % 9 == 0),
         "min_rows_ratio",
         "examples",
     ),
     BadDay(
         "11: the share of label 1 is halved",
-        _label(lambda day: _rng().random(len(day.log)) < 0.5),
+        lose_labels(lambda day: generator().random(len(day.log)) < 0.5),
         "min_label_ratio",
         "label",
     ),
 ]
 
 
-def _lost(share: float) -> Callable[[pa.ChunkedArray], object]:
-    """Removes the values of a share of a column's rows, drawn at random."""
-    return lambda column: pc.if_else(
-        pa.array(_rng().random(len(column)) < share), pa.scalar(None, column.type), column.combine_chunks()
-    )
-
-
 #: Values that vanish, in features of all kinds.
 PRESENCE = [
     BadDay(
         "installed_apps lost of 61 % of the users",
-        _table("users", "installed_apps", _lost(0.61)),
+        change_table("users", "installed_apps", lose_values(0.61)),
         "max_presence_change",
         "installed_apps",
         "percentage points from that of an earlier span (drift.max_presence_change: 0.05). Received: ",
     ),
-    BadDay("a tenth of the pages lost", _log(page=lambda d: _lost(0.1)(d.log["page"])), "max_presence_change", "page"),
+    BadDay(
+        "a tenth of the pages lost",
+        change_log(page=lambda d: lose_values(0.1)(d.log["page"])),
+        "max_presence_change",
+        "page",
+    ),
     BadDay(
         "a tenth of the ids lost",
-        _log(user_id=lambda d: _lost(0.1)(d.log["user_id"])),
+        change_log(user_id=lambda d: lose_values(0.1)(d.log["user_id"])),
         "max_presence_change",
         "user_id",
     ),
-    BadDay("a tenth of the sizes lost", _table("catalog", "size_mb", _lost(0.1)), "max_presence_change", "size_mb"),
+    BadDay(
+        "a tenth of the sizes lost",
+        change_table("catalog", "size_mb", lose_values(0.1)),
+        "max_presence_change",
+        "size_mb",
+    ),
 ]
-
-
-def _ids_anew(table: str, key: str) -> Callable[[Day], Day]:
-    """Makes the ids of a table's keys anew, in the log and the table alike."""
-
-    def breaks(day: Day) -> Day:
-        tables = (day.log, getattr(day, table))
-        log, keyed = (_with(t, key, pc.binary_join_element_wise("new", t[key], "-")) for t in tables)
-        return dataclasses.replace(day, log=log, **{table: keyed})
-
-    return breaks
-
-
-def _requests_again(day: Day) -> Day:
-    """Logs half of the requests again, under new ids."""
-    _, request = np.unique(day.log["request_id"].to_numpy(zero_copy_only=False), return_inverse=True)
-    again = request % 2 == 0
-    copies = day.log.filter(pa.array(again))
-    copies = _with(copies, "request_id", pc.binary_join_element_wise("again", copies["request_id"], "-"))
-    scores = np.concatenate([day.scores, day.scores[again]])
-    return dataclasses.replace(day, log=pa.concat_tables([day.log, copies]), scores=scores)
 
 
 #: Cases invented independently of the rules.
 INVENTED = [
-    BadDay("half of the requests again under new ids", _requests_again, "max_repeated_rows", "rows of one span"),
+    BadDay("half of the requests again under new ids", requests_again, "max_repeated_rows", "rows of one span"),
     BadDay(
         "six hours of the night missing",
-        _rows(lambda day: (_hour(day) < 1) | (_hour(day) > 6)),
+        keep_rows(lambda day: (hours(day) < 1) | (hours(day) > 6)),
         "reference_spans",
         "hour of timestamp",
         "no example is of the hours 01, 02, 03, 04, 05, 06 (UTC)",
@@ -259,7 +202,7 @@ INVENTED = [
     ),
     BadDay(
         "a clock that is an hour off",
-        _log(
+        change_log(
             timestamp=lambda day: np.asarray(day.log["timestamp"]) + SECONDS_PER_HOUR,
             hour=lambda day: (np.asarray(day.log["hour"]) + 1) % 24,
         ),
@@ -268,35 +211,48 @@ INVENTED = [
         "a clock may be an hour off",
         severity="warn",
     ),
-    BadDay("user ids made anew", _ids_anew("users", "user_id"), "min_agreement", "users", "as if ids were made anew"),
-    BadDay("app ids made anew", _ids_anew("catalog", "app_id"), "min_agreement", "catalog", "as if ids were made anew"),
+    BadDay("user ids made anew", ids_anew("users", "user_id"), "min_agreement", "users", "as if ids were made anew"),
+    BadDay("app ids made anew", ids_anew("catalog", "app_id"), "min_agreement", "catalog", "as if ids were made anew"),
     BadDay(
         "countries in full words",
-        _table("users", "country", lambda c: pc.binary_join_element_wise("country of", c, " ")),
+        change_table("users", "country", lambda c: pc.binary_join_element_wise("country of", c, " ")),
         "divergence_floor",
         "country",
     ),
-    BadDay("languages in upper case", _table("catalog", "language", pc.utf8_upper), "divergence_floor", "app_language"),
     BadDay(
-        "every device the same", _table("users", "device", lambda c: ["phone"] * len(c)), "divergence_floor", "device"
+        "languages in upper case",
+        change_table("catalog", "language", pc.utf8_upper),
+        "divergence_floor",
+        "app_language",
     ),
-    BadDay("prices in cents", _table("catalog", "price", lambda c: pc.multiply(c, 100.0)), "divergence_floor", "price"),
+    BadDay(
+        "every device the same",
+        change_table("users", "device", lambda c: ["phone"] * len(c)),
+        "divergence_floor",
+        "device",
+    ),
+    BadDay(
+        "prices in cents",
+        change_table("catalog", "price", lambda c: pc.multiply(c, 100.0)),
+        "divergence_floor",
+        "price",
+    ),
     BadDay(
         "ratings of 0 where there is none, and of half of the apps",
-        _table("catalog", "rating", lambda c: [0.0 if i % 2 else v for i, v in enumerate(c.to_pylist())]),
+        change_table("catalog", "rating", lambda c: [0.0 if i % 2 else v for i, v in enumerate(c.to_pylist())]),
         "divergence_floor",
         "rating",
     ),
     BadDay(
         "the ages of accounts in hours",
-        _table("users", "account_age_days", lambda c: pc.multiply(c, 24)),
+        change_table("users", "account_age_days", lambda c: pc.multiply(c, 24)),
         "divergence_floor",
         "account_age_days",
     ),
     BadDay("size and age swapped", _from_table("catalog", "size_mb", "age_days"), "divergence_floor", "size_mb"),
     BadDay(
         "developers of other apps, a row further down",
-        _table("catalog", "developer", lambda c: [*c.to_pylist()[1:], c.to_pylist()[0]]),
+        change_table("catalog", "developer", lambda c: [*c.to_pylist()[1:], c.to_pylist()[0]]),
         "min_agreement",
         "developer",
     ),
@@ -308,19 +264,19 @@ INVENTED = [
     ),
     BadDay(
         "only the home page is logged",
-        _rows(lambda day: np.array(day.log["page"].to_pylist()) == "home"),
+        keep_rows(lambda day: np.array(day.log["page"].to_pylist()) == "home"),
         "divergence_floor",
         "page",
     ),
     BadDay(
         "labels of other rows",
-        _log(label=lambda day: _rng().permutation(np.asarray(day.log["label"]))),
+        change_log(label=lambda day: generator().permutation(np.asarray(day.log["label"]))),
         "max_auc_loss",
         "auc of the serving model",
     ),
     BadDay(
         "every impression of a page after the first three is installed",
-        _log(label=lambda day: np.where(np.asarray(day.log["position"]) > 3, 1, np.asarray(day.log["label"]))),
+        change_log(label=lambda day: np.where(np.asarray(day.log["position"]) > 3, 1, np.asarray(day.log["label"]))),
         "max_label_ratio",
         "label",
     ),
