@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 from typing import Any, NamedTuple
@@ -119,7 +118,11 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
         not_compared = why_not_comparable(serving_root, find_version(serving_root, served), features)
         if (written := read_written(evaluated.uri)) is not None:
             not_compared = not_compared or written.problems.get(BASELINE, "")
-        tied = None if not_compared else evaluated.tied(served, rows)
+        if not not_compared:
+            try:
+                tied = score_values(rows.label, evaluated.scores(served, rows)).tied
+            except ScoringError as error:
+                not_compared = str(error)
     slope, values, references, by_slice, problem = None, None, {}, {}, ""
     try:
         own = evaluated.scores(model, rows)
@@ -185,12 +188,6 @@ class Evaluated(NamedTuple):
         if kept is None or len(kept) != len(rows.label):
             return compute_scores(saved_model, rows.batches())
         return checked_scores(kept, saved_model)
-
-    def tied(self, model: types.Artifact, rows: Rows) -> float | None:
-        """Returns the share of pairs with the same score by a model; None if it cannot score the rows."""
-        with contextlib.suppress(ScoringError):
-            return score_values(rows.label, self.scores(model, rows)).tied
-        return None
 
 
 def _compare(
