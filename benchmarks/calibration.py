@@ -29,6 +29,7 @@ from rich.table import Table
 from benchmarks.transformed import Transformed, ingest_span, serving_model_dir, transform_span
 from pipeline.cli.display import console_for
 from pipeline.simulator import simulate
+from pipeline.simulator.installs import share_within
 from trainer.training.data import expand_patterns, read_records
 from trainer.training.evaluation import logits_function, measure
 from trainer.training.position import Metrics
@@ -63,8 +64,9 @@ class NextDay:
 
     Attributes:
       labels: float32 `[rows]`.
-      probability: The mean of the true probabilities of an install, over all impressions of the day. The rows are those
-        of its span, whose last hour is from the day before: it moves the mean by some 0.2 %.
+      probability: The mean of the true probabilities of label 1, an install within the time of attribution, over all
+        impressions of the day. The rows are those of its span, whose last hour is from the day before: it moves the
+        mean by some 0.2 %.
       batches: By change (`AS_LOGGED`: none), batches of transformed features. A changed feature is changed in all rows
         of its batches, which are the first ones.
     """
@@ -124,7 +126,9 @@ def read_next_day(day: Transformed, raw_examples: Path, truth: Path) -> NextDay:
         ]
         batches[name] = [apply_transform(transform_fn, batch) for batch in changed]
     probability = pq.read_table(truth, columns=["probability"])["probability"].to_numpy()
-    return NextDay(labels, float(probability.mean(dtype=np.float64)), batches)
+    installs = day.config.sources.installs
+    attributed = 1.0 if installs is None else share_within(installs.attribution_seconds)
+    return NextDay(labels, attributed * float(probability.mean(dtype=np.float64)), batches)
 
 
 def _in_all_rows(logged: tf.SparseTensor, values: Sequence[bytes]) -> tf.SparseTensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,6 +66,12 @@ def install_delay(rng: np.random.Generator, n: int) -> Ints:
     """Returns int64 [n]: seconds from impression to install; exponential, with a share of late ones that take hours."""
     mean = np.where(rng.random(n) < _LATE_SHARE, _MEAN_LATE_DELAY_SECONDS, _MEAN_DELAY_SECONDS)
     return np.clip(np.ceil(rng.exponential(mean)), 1, MAX_DELAY_SECONDS).astype(np.int64)
+
+
+def share_within(seconds: float) -> float:
+    """Returns the share of the installs that impressions cause which follow within some seconds; of an hour, 0.970."""
+    late = math.exp(-seconds / _MEAN_LATE_DELAY_SECONDS)
+    return 1 - _LATE_SHARE * late - (1 - _LATE_SHARE) * math.exp(-seconds / _MEAN_DELAY_SECONDS)
 
 
 def organic_installs(store: Store, rng: np.random.Generator, timestamp: Ints) -> Installs:

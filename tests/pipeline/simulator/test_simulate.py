@@ -15,6 +15,7 @@ import pytest
 from pipeline.simulator import DayCounts, simulate
 from pipeline.simulator.apps import NUM_PARTNERS
 from pipeline.simulator.day_folders import LOGS, DayFolders
+from pipeline.simulator.installs import install_delay, share_within
 from pipeline.simulator.sampling import choose_distinct, weighted_table
 from pipeline.simulator.store import Store
 
@@ -296,3 +297,9 @@ def test_choose_distinct_skips_repeats_and_excluded_apps() -> None:
     assert chosen[0].tolist() == [3, 2, -1, -1]
     assert chosen[1, 0] == 4
     assert sorted(chosen[1].tolist()) == [1, 2, 3, 4]  # filled up with all remaining apps
+
+
+@pytest.mark.parametrize("seconds", [60, 3600])
+def test_the_share_of_installs_within_a_time_is_that_of_the_drawn_ones(seconds: int) -> None:
+    within = install_delay(np.random.default_rng(1), 100_000) <= seconds
+    assert share_within(seconds) == pytest.approx(within.mean(), abs=3 * 0.5 / 100_000**0.5)
