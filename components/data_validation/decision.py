@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from components.data_validation.drift_rules import drift_findings, row_findings
 from components.data_validation.evidence import Reference, SpanEvidence
+from components.data_validation.feature_rules.drift import drift_findings
+from components.data_validation.feature_rules.ids import id_findings
+from components.data_validation.feature_rules.presence import presence_findings
+from components.data_validation.feature_rules.rows import row_findings
 from components.data_validation.label_rules.by_model import model_findings
 from components.data_validation.label_rules.leaks import leak_findings
 from components.data_validation.label_rules.lost_labels import label_findings, unsliced_findings
-from components.data_validation.presence_rules import presence_findings
 from components.data_validation.repeat_rules import repeat_findings
 from components.data_validation.table_rules import agreement_findings, unmatched_findings
 from components.gate_records import Finding, Rule, Severity, apply_rules
@@ -20,6 +22,7 @@ from transform.config.drift import Drift
 RULES = (
     Rule(("drift.reference_spans", "drift.max_repeated_rows"), repeat_findings),
     Rule(("drift.min_rows_ratio",), row_findings),
+    Rule(("drift.reference_spans",), id_findings),
     Rule(
         (
             "sources.label_version",
@@ -31,7 +34,7 @@ RULES = (
         label_findings,
     ),
     Rule(("drift.min_label_ratio",), unsliced_findings),
-    Rule(("drift.max_label_auc_increase",), leak_findings),
+    Rule(("drift.max_label_auc_increase", "drift.max_label_ratio"), leak_findings),
     Rule(("drift.max_unmatched_increase",), unmatched_findings),
     Rule(("drift.min_agreement",), agreement_findings),
     Rule(("drift.max_presence_change",), presence_findings),

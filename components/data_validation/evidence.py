@@ -44,10 +44,12 @@ class ModelEvidence:
     Attributes:
       whole: All examples that were scored.
       auc: The AUC of the scores; None if the examples have one label only.
+      slice_aucs: The same by slice, of slices with both labels; empty in the record of an earlier release.
     """
 
     whole: Labelled
     auc: float | None
+    slice_aucs: dict[str, float] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, config=_STRICT)

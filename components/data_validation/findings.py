@@ -27,6 +27,10 @@ EXAMPLES_PER_KEY = 10 * EXAMPLES_PER_DRAW
 #: The number of standard deviations by which a number must deviate to count as evidence.
 BEYOND_CHANCE = 3.0
 
+#: The largest probability of a lack or a surplus of labels by chance; it is small because many hours and slices are
+#: tested each day.
+RARE = 1e-6
+
 #: The least standard deviation, from span to span, of the logarithms of the share of label 1 and of the calibration.
 USUAL_SPREAD = 0.04
 
@@ -94,6 +98,11 @@ def auc_error(auc: float, examples: Labelled) -> float:
     q1, q2 = auc / (2 - auc), 2 * auc**2 / (1 + auc)
     variance = auc * (1 - auc) + (positives - 1) * (q1 - auc**2) + (negatives - 1) * (q2 - auc**2)
     return math.sqrt(EXAMPLES_PER_DRAW * variance / (positives * negatives))
+
+
+def pooled(examples: Sequence[Labelled]) -> Labelled:
+    """Returns the sums of rows and positives."""
+    return Labelled(sum(e.rows for e in examples), sum(e.positives for e in examples))
 
 
 def log_noise(positives: int, usual: Sequence[float]) -> float:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import heapq
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         name: measure_numbers(values, draws.of(name, np.unique(values, return_inverse=True)[1]))
         for name, values in columns.numbers.items()
     }
+    slices = _slices(columns)
     return SpanEvidence(
         ingested=_for_the_record(ingested),
         num_requests=draws.num_requests,
@@ -59,11 +61,11 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         label_recipe=label_recipe(config),
         features=features,
         label_aucs=label_aucs(columns),
-        slices={name: _labelled(columns.label[rows], None) for name, rows in _slices(columns).items()},
+        slices={name: _labelled(columns.label[rows], None) for name, rows in slices.items()},
         ids=ids(config),
         of_calendar=of_calendar(config),
         sample=_labelled(columns.label, None),
-        model=None if scores is None else _of_model(columns.label, scores),
+        model=None if scores is None else _of_model(columns.label, scores, slices),
     )
 
 
@@ -183,13 +185,21 @@ def _labelled(label: Ints, scores: Floats | None) -> Labelled:
     return Labelled(len(label), int(label.sum()), None if scores is None else float(scores.sum()))
 
 
-def _of_model(label: Ints, scores: Floats) -> ModelEvidence:
+def _of_model(label: Ints, scores: Floats, slices: Mapping[str, Ints]) -> ModelEvidence:
     is_scored = ~np.isnan(scores)
-    label, scores = label[is_scored], scores[is_scored]
-    return ModelEvidence(_labelled(label, scores), auc(scores, label == 1, np.ones(len(label))))
+
+    def auc_of(rows: Ints) -> float | None:
+        scored = rows[is_scored[rows]]
+        return auc(scores[scored], label[scored] == 1, np.ones(len(scored)))
+
+    return ModelEvidence(
+        _labelled(label[is_scored], scores[is_scored]),
+        auc_of(np.arange(len(label))),
+        {name: found for name, rows in slices.items() if (found := auc_of(rows)) is not None},
+    )
 
 
-def _slices(columns: Columns) -> dict[str, np.ndarray]:
+def _slices(columns: Columns) -> dict[str, Ints]:
     """Returns the indices of each slice's examples."""
     found = {}
     for name, tokens in columns.tokens.items():

@@ -6,16 +6,12 @@ import math
 import statistics
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.findings import EXAMPLES_PER_KEY, each_with_others, finding
+from components.data_validation.table_agreement import MIN_COMMON_KEYS, common_pairs, nearest_agreement
 from components.gate_records import Finding
 from components.ingestion.evidence import SketchValue, TableEvidence
 from transform.config.drift import Drift
-
-#: The tables of two spans with fewer common keys are not compared.
-_MIN_COMMON_KEYS = 30
 
 #: The least agreement if the earlier spans do not show the usual one: it takes two of them.
 _AGREEMENT_OF_A_FIRST_PAIR = 0.3
@@ -24,8 +20,15 @@ _AGREEMENT_OF_A_FIRST_PAIR = 0.3
 #: to keys. A table whose spans have fewer keys in common is not judged by its keys.
 _MIN_USUAL_AGREEMENT = 0.3
 
-#: The numbers of keys by which values are shifted to estimate the agreement by chance.
-_SHIFTS = (1, 2, 3, 5, 8)
+#: Strings whose agreement is this much less than in any reference span belong, in part, to other keys.
+_LESS_AGREEMENT = 0.1
+
+#: Numbers are a multiple of those before if their median logarithm has changed by this (1 %), and this many times as
+#: much as among the reference spans.
+_MIN_FACTOR, _TIMES_USUAL = 0.01, 3.0
+
+#: Missing values are filled if this share of at least so many keys without a value has one at once.
+_MIN_FILLED, _MIN_MISSING = 0.5, 8
 
 
 def unmatched_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
@@ -76,36 +79,12 @@ def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drif
         yield from lost
         unknown: dict[str, int] = {}
         for column in table.columns:
-            now = _nearest_agreement(table, before, column)
             known_before = [other for other in before if column in other.columns]
-            common = max((len(_pairs(table, other, column)) for other in known_before), default=_MIN_COMMON_KEYS)
-            if common < _MIN_COMMON_KEYS:
+            common = max((len(common_pairs(table, other, column)) for other in known_before), default=MIN_COMMON_KEYS)
+            if common < MIN_COMMON_KEYS:
                 unknown[column] = common
-            if now is None or now >= settings.min_agreement:  # higher than every bound below
-                continue
-            usual = [
-                agreement
-                for one, others in each_with_others(before)
-                if (agreement := _nearest_agreement(one, others, column)) is not None
-            ]
-            if not usual:
-                bound = _AGREEMENT_OF_A_FIRST_PAIR
-            elif statistics.median(usual) < _MIN_USUAL_AGREEMENT:
-                continue
-            else:
-                bound = settings.min_agreement * min(usual)
-            if now < bound:
-                yield finding(
-                    "min_agreement",
-                    "stop",
-                    column,
-                    f"the values of {column} must belong to the same keys of `{name}` as before, with an agreement of "
-                    f"at least {bound:.2f} (drift.min_agreement; 0 is the agreement of values assigned at random). "
-                    f"Received: {now:.2f}",
-                    value=now,
-                    bound=bound,
-                    rows=len(table.keys),
-                )
+            yield from _agreement_of(column, name, table, before, settings)
+            yield from _changed_values(name, table, known_before, column)
         if unknown and not lost:
             most = max(unknown.values())
             yield finding(
@@ -113,12 +92,108 @@ def agreement_findings(current: SpanEvidence, earlier: Reference, settings: Drif
                 "cannot_judge",
                 name,
                 f"whether the values of {', '.join(unknown)} belong to the same keys of `{name}` as before cannot be "
-                f"judged: it takes {_MIN_COMMON_KEYS} keys that have a value in an earlier span's sample too. "
+                f"judged: it takes {MIN_COMMON_KEYS} keys that have a value in an earlier span's sample too. "
                 f"Received: at most {most} of {len(table.keys)}",
                 value=most,
-                bound=_MIN_COMMON_KEYS,
+                bound=MIN_COMMON_KEYS,
                 rows=len(table.keys),
             )
+
+
+def _agreement_of(
+    column: str, name: str, table: TableEvidence, before: Sequence[TableEvidence], settings: Drift
+) -> Iterator[Finding]:
+    """Finds a column with less agreement than before; of strings, a smaller loss is a warning."""
+    now = nearest_agreement(table, before, column)
+    if now is None or now >= max(settings.min_agreement, 1 - _LESS_AGREEMENT):  # higher than every bound below
+        return
+    usual = [
+        found
+        for one, others in each_with_others(before)
+        if (found := nearest_agreement(one, others, column)) is not None
+    ]
+    if usual and statistics.median(usual) < _MIN_USUAL_AGREEMENT:
+        return
+    bound = settings.min_agreement * min(usual) if usual else _AGREEMENT_OF_A_FIRST_PAIR
+    is_string = isinstance(_any_value(table, column), int)
+    if now < bound:
+        yield finding(
+            "min_agreement",
+            "stop",
+            column,
+            f"the values of {column} must belong to the same keys of `{name}` as before, with an agreement of "
+            f"at least {bound:.2f} (drift.min_agreement; 0 is the agreement of values assigned at random). "
+            f"Received: {now:.2f}",
+            value=now,
+            bound=bound,
+            rows=len(table.keys),
+        )
+    elif is_string and now < min(usual, default=0.0) - _LESS_AGREEMENT:
+        yield finding(
+            "min_agreement",
+            "warn",
+            column,
+            f"some values of {column} belong to other keys of `{name}` than before: their agreement is {now:.2f}, "
+            f"before at least {min(usual):.2f}, as if rows had the features of other ones",
+            value=now,
+            bound=min(usual) - _LESS_AGREEMENT,
+            rows=len(table.keys),
+        )
+
+
+def _changed_values(name: str, table: TableEvidence, before: Sequence[TableEvidence], column: str) -> Iterator[Finding]:
+    """Finds numbers that are a multiple of those of the same keys before, and keys that all have a value at once."""
+    factor, filled = _change(table, before, column)
+    usual = [_change(one, others, column) for one, others in each_with_others(before)]
+    largest = max((abs(change) for change, _ in usual), default=0.0)
+    bound = max(_MIN_FACTOR, _TIMES_USUAL * largest)
+    if len(usual) > 1 and abs(factor) > bound:
+        yield finding(
+            "min_agreement",
+            "warn",
+            column,
+            f"the values of {column} are {math.exp(factor):.3g} times those of the same keys of `{name}` before, in "
+            f"the median, usually at most {math.exp(largest):.4g} times: their unit or count may have changed, or they "
+            "are of another time than the span",
+            value=math.exp(factor),
+            bound=math.exp(math.copysign(bound, factor)),
+            rows=len(table.keys),
+        )
+    if len(usual) > 1 and filled > max(_MIN_FILLED, _TIMES_USUAL * max(share for _, share in usual)):
+        yield finding(
+            "min_agreement",
+            "warn",
+            column,
+            f"{filled:.0%} of the keys of `{name}` that had no value of {column} have one now: a default may stand for "
+            "missing values",
+            value=filled,
+            rows=len(table.keys),
+        )
+
+
+def _change(table: TableEvidence, others: Sequence[TableEvidence], column: str) -> tuple[float, float]:
+    """Returns how much a column's values of the same keys have changed since the nearest of other tables.
+
+    Returns:
+      The median logarithm of the ratio of positive numbers; and the share of keys with a value among those that had
+      none. Each is 0 if it cannot be judged.
+    """
+    factors, filled = [], []
+    for other in others:
+        at, other_at = table.columns.index(column), other.columns.index(column)
+        pairs = [(table.keys[key][at], other.keys[key][other_at]) for key in set(table.keys) & set(other.keys)]
+        ratios = [math.log(a / b) for a, b in pairs if isinstance(a, float) and isinstance(b, float) and min(a, b) > 0]
+        if len(ratios) >= MIN_COMMON_KEYS:
+            factors.append(statistics.median(ratios))
+        if len(were_missing := [a for a, b in pairs if b is None]) >= _MIN_MISSING:
+            filled.append(sum(a is not None for a in were_missing) / len(were_missing))
+    return min(factors, key=abs, default=0.0), min(filled, default=0.0)
+
+
+def _any_value(table: TableEvidence, column: str) -> SketchValue:
+    """Returns a column's value of some key; an int is the hash of a string."""
+    at = table.columns.index(column)
+    return next((values[at] for values in table.keys.values() if values[at] is not None), None)
 
 
 def _lost_keys(name: str, table: TableEvidence, before: list[TableEvidence], settings: Drift) -> Iterator[Finding]:
@@ -155,74 +230,6 @@ def _nearest_share_of_keys(table: TableEvidence, others: Sequence[TableEvidence]
     for other in others:
         limit = min(max(table.keys, default=0), max(other.keys, default=0))
         ours, theirs = ({key for key in of if key <= limit} for of in (table.keys, other.keys))
-        if min(len(ours), len(theirs)) >= _MIN_COMMON_KEYS:
+        if min(len(ours), len(theirs)) >= MIN_COMMON_KEYS:
             found.append(len(ours & theirs) / min(len(ours), len(theirs)))
     return max(found, default=None)
-
-
-def _nearest_agreement(table: TableEvidence, others: Sequence[TableEvidence], column: str) -> float | None:
-    """Returns the best agreement with any of the other tables; None if none is comparable."""
-    found = [a for other in others if (a := agreement(table, other, column)) is not None]
-    return max(found, default=None)
-
-
-def agreement(one: TableEvidence, other: TableEvidence, column: str) -> float | None:
-    """Returns the agreement of a column's values of the same keys: 1 if all are equal, 0 if no more than by chance.
-
-    The agreement of numbers is their rank correlation. The agreement a of strings is the share of equal ones, and of
-    lists the mean share of common strings. Both are corrected for the agreement of values of other keys, as in Cohen's
-    κ: (a - chance) / (1 - chance).
-
-    Args:
-      one: A table.
-      other: The same table of another span.
-      column: A feature; the result is None unless both tables have it.
-
-    Returns:
-      From -1 to 1; None if there are too few common keys, or nearly all values are equal.
-    """
-    pairs = _pairs(one, other, column)
-    if len(pairs) < _MIN_COMMON_KEYS:
-        return None
-    ours, theirs = [p[0] for p in pairs], [p[1] for p in pairs]
-    if all(isinstance(value, float) for value in (*ours, *theirs)):
-        return _rank_correlation(ours, theirs)
-    together = _mean_similarity(ours, theirs)
-    by_chance = statistics.mean(_mean_similarity(ours, theirs[shift:] + theirs[:shift]) for shift in _SHIFTS)
-    return None if by_chance > 0.95 else (together - by_chance) / (1 - by_chance)
-
-
-def _pairs(one: TableEvidence, other: TableEvidence, column: str) -> list[tuple[SketchValue, SketchValue]]:
-    """Returns a column's values of the keys that have one in both tables; none unless both have the column."""
-    if column not in one.columns or column not in other.columns:
-        return []
-    at, other_at = one.columns.index(column), other.columns.index(column)
-    return [
-        (one.keys[key][at], other.keys[key][other_at])
-        for key in sorted(set(one.keys) & set(other.keys))
-        if one.keys[key][at] is not None and other.keys[key][other_at] is not None
-    ]
-
-
-def _mean_similarity(ours: Sequence[SketchValue], theirs: Sequence[SketchValue]) -> float:
-    return statistics.mean(map(_similarity, ours, theirs))
-
-
-def _similarity(one: SketchValue, other: SketchValue) -> float:
-    """Returns 1 or 0 for strings; for lists the Jaccard similarity: common strings divided by all strings."""
-    if isinstance(one, tuple | list) and isinstance(other, tuple | list):
-        either = set(one) | set(other)
-        return len(set(one) & set(other)) / len(either) if either else 1.0
-    return float(one == other)
-
-
-def _rank_correlation(ours: Sequence[SketchValue], theirs: Sequence[SketchValue]) -> float | None:
-    """Returns Spearman's rank correlation, with mean ranks for ties; None if nearly all values of a side are equal."""
-    ranks = []
-    for values in (ours, theirs):
-        _, inverse, counts = np.unique(np.asarray(values, dtype=np.float64), return_inverse=True, return_counts=True)
-        if counts.max() > 0.95 * len(values):
-            return None
-        ends = np.cumsum(counts)
-        ranks.append((ends - (counts - 1) / 2)[inverse])
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])

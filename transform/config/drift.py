@@ -30,7 +30,8 @@ class Drift:
         among the reference spans, if that is more. Missing values are left to `max_presence_change`.
       divergence_floor: What is always allowed of a feature that `max_divergence` does not name; twice this as long as
         there are fewer than 7 reference spans. An id, what is constant within a span, and a feature of the log
-        that is derived as a year, a month or a day only warn.
+        that is derived as a year, a month or a day only warn. Whatever the bound, so do new values of at most a fifth
+        of the examples, if the others are as before.
       max_presence_change: By how much the share of examples that have a value of a feature may differ from that of the
         nearest reference span, beyond chance; by twice this as long as there are fewer than 7 reference spans, and by
         three times the usual difference among them, if that is more. Of a feature that few examples have, the share may
@@ -40,7 +41,7 @@ class Drift:
       min_rows_ratio: A span must have at least this share of the median number of examples of the reference spans.
         0 asks for none.
       min_label_ratio: The share of examples with label 1 must be at least this times the median of the reference spans.
-      max_label_ratio: And at most this times it.
+      max_label_ratio: And at most this times it; in a slice, such as a page, at most this times what is usual there.
       max_label_loss: By how much the level of the share of label 1, its median over this span and the 6 before it, and
         the span's own share may be below their anchor: the highest level that has lasted, kept until a person lets a
         span below it through. So labels that go a little each day are found. 1 allows any loss.
@@ -53,7 +54,7 @@ class Drift:
         usually is.
       max_repeated_rows: The largest share of a span's rows that may be those of a reference span, ids and times aside.
       max_auc_loss: The serving model's AUC on the span may be lower than the median of the reference spans' by at most
-        this, beyond chance.
+        this, beyond chance. A smaller loss that is unusual warns.
       max_label_auc_increase: By how much a single feature may predict the label better than in any reference span, as
         AUC: by more, the feature knows the label.
     """

@@ -6,10 +6,14 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from components.data_validation.evidence import ModelEvidence, Reference, SpanEvidence
-from components.data_validation.findings import BEYOND_CHANCE, auc_error, finding, log_noise, spread
+from components.data_validation.evidence import Labelled, ModelEvidence, Reference, SpanEvidence
+from components.data_validation.findings import BEYOND_CHANCE, ENOUGH_SPANS, auc_error, finding, log_noise, spread
 from components.gate_records import Finding
 from transform.config.drift import Drift
+
+#: Many slices are tested each day. One is at random if its AUC is lower by this many standard deviations, and by this
+#: part of its usual lead over 0.5.
+_BEYOND_CHANCE_OF_MANY, _MOST_OF_LEAD = 4.5, 0.6
 
 
 def _calibration(model: ModelEvidence) -> float | None:
@@ -72,15 +76,53 @@ def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
     usual = statistics.median(before)
     by_chance = math.hypot(auc_error(usual, now.whole), spread(before, 0.01))
     bound = usual - settings.max_auc_loss - BEYOND_CHANCE * by_chance
-    if now.auc < bound:
+    # The spread of enough spans has the standard error of each.
+    noise = max(auc_error(usual, now.whole), spread(before, 0.01)) if len(before) >= ENOUGH_SPANS else by_chance
+    if now.auc < usual - BEYOND_CHANCE * noise:
+        is_stopped = now.auc < bound
         yield finding(
             "max_auc_loss",
-            "stop",
+            "stop" if is_stopped else "warn",
             "auc of the serving model",
             f"the serving model's AUC on the span may be lower than usual by at most {settings.max_auc_loss:g} "
             f"(drift.max_auc_loss), beyond chance at least {bound:.4f}. Received: {now.auc:.4f}, usually {usual:.4f}: "
-            "features or labels may be joined to the wrong rows",
+            f"features or labels{'' if is_stopped else ' of some rows'} may be joined to the wrong rows",
             value=now.auc,
             bound=bound,
             rows=now.whole.rows,
         )
+        if is_stopped:
+            return
+    yield from _slices_at_random(current, earlier)
+
+
+def _slices_at_random(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
+    """Finds slices in which the serving model's lead over chance is gone; all of them are one finding."""
+    assert current.model is not None
+    found = []
+    # The sample is scored as a whole, or a part of it.
+    scored = current.model.whole.rows / max(current.measured.rows, 1)
+    for name, now in current.model.slice_aucs.items():
+        before = [e.model.slice_aucs[name] for e in earlier if e.model is not None and name in e.model.slice_aucs]
+        examples = current.slices[name]
+        if not before:
+            continue
+        usual = statistics.median(before)
+        of_slice = Labelled(round(scored * examples.rows), round(scored * examples.positives))
+        by_chance = max(auc_error(usual, of_slice), spread(before, 0.01))
+        if usual - now > max(_BEYOND_CHANCE_OF_MANY * by_chance, _MOST_OF_LEAD * (usual - 0.5)):
+            found.append(((usual - now) / by_chance, name, now, usual, of_slice.rows))
+    if not found:
+        return
+    (_, name, now, usual, rows), *others = sorted(found, reverse=True)
+    also = f", and so it is where {', '.join(of[1] for of in others)}" if others else ""
+    yield finding(
+        "max_auc_loss",
+        "stop",
+        f"auc where {name}",
+        f"where {name}, the serving model's AUC is {now:.3f}, usually {usual:.3f}{also}: labels or features there may "
+        "be joined to the wrong rows",
+        value=now,
+        bound=usual - _MOST_OF_LEAD * (usual - 0.5),
+        rows=rows,
+    )

@@ -11,23 +11,24 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from components.data_validation.evidence import Labelled, Reference, SpanEvidence
-from components.data_validation.findings import EXAMPLES_PER_DRAW, finding, poisson_tail
+from components.data_validation.findings import EXAMPLES_PER_DRAW, RARE, finding, poisson_tail, pooled, spread
 from components.data_validation.label_rules.by_model import miscalibration
-from components.data_validation.label_rules.shares import comparable, share_evidence
+from components.data_validation.label_rules.shares import comparable, early_loss, share_evidence
 from components.gate_records import Finding
 from transform.config.drift import Drift
 
-#: The largest probability of a lack of labels by chance; it is small because many hours and slices are tested each day.
-_RARE = 1e-6
+#: The same of a lack in one slice that only warns: of a hundred slices that are tested, one in a hundred days.
+_UNUSUAL = 1e-4
 
 #: A slice with at most the first multiple of its usual number of label 1 has lost them; up to the second, some of them.
-_GONE, _FEWER = 0.2, 0.6
+_GONE, _FEWER = 0.4, 0.6
 
 #: The numbers of spans whose examples of a slice are pooled; the second one if one span has too few.
 _POOLED_SPANS = (1, 4)
 
-#: The increase in the share of installs without an impression that counts as evidence.
-_MORE_ORPHANS = 0.15
+#: The increase in the share of installs without an impression that counts as evidence, and the multiple of its usual
+#: standard deviation.
+_MORE_ORPHANS, _TIMES_SPREAD = 0.05, 6.0
 
 
 def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
@@ -53,6 +54,10 @@ def label_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
         return
     total = share_evidence(current, alike, settings)
     slices, of_total = _slice_evidence(current, alike, is_total_lost=_is_lost(total))
+    if total is None:
+        known = [f.subject.removeprefix("label where ") for f in slices]
+        yield from _unusual_slices(current, alike, known)
+        yield from early_loss(current, alike, settings)
     if total is not None and of_total:
         number = "1 slice" if len(of_total) == 1 else f"{len(of_total)} slices"
         explained = f"this explains the lack of label 1 in {number}, such as where {of_total[0]}"
@@ -89,11 +94,11 @@ def _hour_evidence(current: SpanEvidence, alike: Reference) -> Iterator[Finding]
     """Finds hours with impressions but without label 1, where many are expected."""
     empty, expected = [], 0.0
     for hour, now in sorted(current.hours.items()):
-        usual = _pooled([e.hours[hour] for e in alike if hour in e.hours])
+        usual = pooled([e.hours[hour] for e in alike if hour in e.hours])
         if usual.rows and now.positives == 0 and now.rows:
             empty.append(hour)
             expected += now.rows * usual.label_share
-    if poisson_tail(0, expected / EXAMPLES_PER_DRAW) < _RARE:
+    if poisson_tail(0, expected / EXAMPLES_PER_DRAW) < RARE:
         yield finding(
             "min_label_ratio",
             "stop",
@@ -122,37 +127,47 @@ def _slice_evidence(current: SpanEvidence, alike: Reference, *, is_total_lost: b
         for num_pooled in _POOLED_SPANS:
             recent = [*alike[len(alike) - num_pooled + 1 :], current]
             older = alike[: len(alike) - num_pooled + 1]
-            now = _pooled([e.slices[name] for e in recent if name in e.slices])
-            usual = _pooled([e.slices[name] for e in older if name in e.slices])
+            now = pooled([e.slices[name] for e in recent if name in e.slices])
+            usual = pooled([e.slices[name] for e in older if name in e.slices])
             if len(recent) < num_pooled or not usual.rows:
                 continue
             expected = now.rows * usual.label_share
-            if not _has_lost(now, expected):
+            if _lack(now, expected) >= RARE:
                 continue
-            if is_total_lost and not _has_lost(now, expected * _ratio_outside(name, recent, older)):
+            if is_total_lost and _lack(now, expected * _ratio_outside(name, recent, older)) >= RARE:
                 of_total.append(name)
                 break
             of = f" of the last {num_pooled} spans" if num_pooled > 1 else ""
-            found.append(
-                finding(
-                    "min_label_ratio",
-                    "stop" if now.positives <= _GONE * expected else "warn",
-                    f"label where {name}",
-                    f"where {name}, {now.positives:,} of {now.rows:,} impressions{of} have label 1, "
-                    f"where {expected:.0f} are usual",
-                    value=now.positives,
-                    bound=expected,
-                    rows=now.rows,
-                )
-            )
+            found.append(_lost_slice(name, now, expected, of))
             break
     return found, of_total
 
 
-def _has_lost(now: Labelled, expected: float) -> bool:
-    """Returns whether a slice has too few of label 1, given how many are expected, beyond chance."""
-    tail = poisson_tail(int(now.positives / EXAMPLES_PER_DRAW), expected / EXAMPLES_PER_DRAW)
-    return tail < _RARE and now.positives <= _FEWER * expected
+def _unusual_slices(current: SpanEvidence, alike: Reference, known: Sequence[str]) -> Iterator[Finding]:
+    """Warns of slices with fewer of label 1 than usual, where chance is less improbable; no evidence for a stop."""
+    for name in sorted(set(current.slices) - set(known)):
+        now, usual = current.slices[name], pooled([e.slices[name] for e in alike if name in e.slices])
+        if usual.rows and _lack(now, now.rows * usual.label_share) < _UNUSUAL:
+            yield _lost_slice(name, now, now.rows * usual.label_share, "", can_stop=False)
+
+
+def _lost_slice(name: str, now: Labelled, expected: float, of: str, *, can_stop: bool = True) -> Finding:
+    return finding(
+        "min_label_ratio",
+        "stop" if can_stop and now.positives <= _GONE * expected else "warn",
+        f"label where {name}",
+        f"where {name}, {now.positives:,} of {now.rows:,} impressions{of} have label 1, where {expected:.0f} are usual",
+        value=now.positives,
+        bound=expected,
+        rows=now.rows,
+    )
+
+
+def _lack(now: Labelled, expected: float) -> float:
+    """Returns the probability of so few of label 1 in a slice, given how many are expected; 1 if they are not few."""
+    if now.positives > _FEWER * expected:
+        return 1.0
+    return poisson_tail(int(now.positives / EXAMPLES_PER_DRAW), expected / EXAMPLES_PER_DRAW)
 
 
 def _ratio_outside(name: str, recent: Reference, older: Reference) -> float:
@@ -160,7 +175,7 @@ def _ratio_outside(name: str, recent: Reference, older: Reference) -> float:
 
     def share(spans: Reference) -> float:
         of_slice = [(e.measured, e.slices[name]) for e in spans if name in e.slices]
-        whole, inside = _pooled([m for m, _ in of_slice]), _pooled([s for _, s in of_slice])
+        whole, inside = pooled([m for m, _ in of_slice]), pooled([s for _, s in of_slice])
         return Labelled(whole.rows - inside.rows, whole.positives - inside.positives).label_share
 
     usual = share(older)
@@ -189,19 +204,17 @@ def _orphan_evidence(current: SpanEvidence, earlier: Reference) -> Iterator[Find
     before = [i for e in earlier if (i := e.ingested.installs) is not None and i.num_installs]
     if now is None or not now.num_installs or not before:
         return
-    usual = max(e.without_impression / e.num_installs for e in before)
+    shares = [e.without_impression / e.num_installs for e in before]
+    usual = max(shares)
+    more = max(_MORE_ORPHANS, _TIMES_SPREAD * spread(shares, 0.01))
     share = now.without_impression / now.num_installs
-    if share > usual + _MORE_ORPHANS:
+    if share > usual + more:
         yield finding(
             "min_label_ratio",
             "warn",
             "installs",
             f"{share:.1%} of {now.num_installs:,} installs match no impression, of an earlier span at most {usual:.1%}",
             value=share,
-            bound=usual + _MORE_ORPHANS,
+            bound=usual + more,
             rows=now.num_installs,
         )
-
-
-def _pooled(examples: Sequence[Labelled]) -> Labelled:
-    return Labelled(sum(e.rows for e in examples), sum(e.positives for e in examples))

@@ -10,7 +10,7 @@ import math
 import statistics
 from collections.abc import Iterator
 
-from components.data_validation.evidence import Reference, SpanEvidence
+from components.data_validation.evidence import Labelled, Reference, SpanEvidence
 from components.data_validation.findings import (
     BEYOND_CHANCE,
     ENOUGH_SPANS,
@@ -22,6 +22,9 @@ from components.data_validation.findings import (
 )
 from components.gate_records import Finding
 from transform.config.drift import Drift
+
+#: Label 0 is lost where there is at most this much of it, and of label 1 at most this factor more or less than usual.
+_FEWER, _MORE = 0.75, 1.25
 
 
 def comparable(current: SpanEvidence, earlier: Reference) -> list[SpanEvidence]:
@@ -80,16 +83,47 @@ def _of_span(current: SpanEvidence, alike: Reference, settings: Drift) -> Iterat
     ):
         return
     low, high = settings.min_label_ratio, settings.max_label_ratio
+    negatives = _ratio_of_negatives(whole, alike) if ratio > 1 else None
+    cause = f"; there is about as much label 1 as usual, but {negatives:.2f} times label 0" if negatives else ""
     yield finding(
         rule,
         "stop" if is_beyond else "warn",
         "label",
         f"the share of label 1 is {whole.label_share:.4f}, {ratio:.2f} times the usual {usual:.4f} "
-        f"(allowed: {low:g} to {high:g} times the median of {spans_before(len(alike))}; drift.{rule})",
+        f"(allowed: {low:g} to {high:g} times the median of {spans_before(len(alike))}; drift.{rule}){cause}",
         value=ratio,
         bound=bound,
         rows=whole.rows,
     )
+
+
+def _ratio_of_negatives(whole: Labelled, alike: Reference) -> float | None:
+    """Returns the number of label 0 as a multiple of the usual one, if it is that which has fallen; else None."""
+    positives = whole.positives / statistics.median(e.whole.positives for e in alike)
+    negatives = (whole.rows - whole.positives) / statistics.median(e.whole.rows - e.whole.positives for e in alike)
+    return negatives if negatives < _FEWER and 1 / _MORE < positives < _MORE else None
+
+
+def early_loss(current: SpanEvidence, alike: Reference, settings: Drift) -> Iterator[Finding]:
+    """Warns of a fall beyond chance of the share of label 1 while there are too few spans to know the usual spread."""
+    shares = [e.whole.label_share for e in alike if e.whole.positives]
+    whole = current.whole
+    if not shares or not whole.positives or len(alike) >= ENOUGH_SPANS:
+        return
+    usual = statistics.median(shares)
+    ratio = whole.label_share / usual
+    by_chance = BEYOND_CHANCE * math.hypot(math.sqrt(EXAMPLES_PER_DRAW / whole.positives), USUAL_SPREAD)
+    if ratio * settings.max_miscalibration < 1 and math.log(ratio) < -by_chance:
+        yield finding(
+            "min_label_ratio",
+            "warn",
+            "label",
+            f"the share of label 1 is {whole.label_share:.4f}, {ratio:.2f} times that of {spans_before(len(alike))}, "
+            f"{usual:.4f}: labels may be lost, or so few spans do not show how much it varies",
+            value=ratio,
+            bound=1 / settings.max_miscalibration,
+            rows=whole.rows,
+        )
 
 
 def _of_level(current: SpanEvidence, alike: Reference, settings: Drift) -> Iterator[Finding]:

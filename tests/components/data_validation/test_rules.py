@@ -254,7 +254,7 @@ def test_chance_in_a_leak_is_that_of_the_measured_examples() -> None:
 
     def leaks(auc: float, sample: Labelled | None) -> list[Finding]:
         current = span(9, rows=20_000_000, positives=10_000, label_aucs={"page": auc}, sample=sample)
-        return list(leak_findings(current, days, settings))
+        return [f for f in leak_findings(current, days, settings) if f.severity == "stop"]
 
     for sample in (Labelled(200_000, 100), None):  # None: of an earlier release
         assert leaks(0.81, sample) == []

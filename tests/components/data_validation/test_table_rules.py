@@ -10,7 +10,7 @@ import pytest
 
 from components.data_validation.decision import decide
 from components.data_validation.evidence import SpanEvidence
-from components.data_validation.table_rules import agreement
+from components.data_validation.table_agreement import agreement
 from components.ingestion.evidence import TableEvidence
 from tests.components.data_validation.hand_written import good, span, stops
 from transform.config.drift import Drift

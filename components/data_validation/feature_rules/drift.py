@@ -1,12 +1,12 @@
-"""Rules on a span's number of examples and on the distributions of its features."""
+"""The rule on the distributions of a span's features."""
 
 from __future__ import annotations
 
-import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from components.data_validation.distributions import (
+    NUM_QUANTILES,
     Distribution,
     divergence,
     divergence_by_chance,
@@ -15,13 +15,19 @@ from components.data_validation.distributions import (
     new_share,
 )
 from components.data_validation.evidence import Reference, SpanEvidence
-from components.data_validation.findings import ENOUGH_SPANS, EXAMPLES_PER_KEY, each_with_others, finding, spans_before
+from components.data_validation.feature_rules.hours import HOUR_OF_DAY, hour_findings
+from components.data_validation.feature_rules.new_values import new_values, swapped_findings, without
+from components.data_validation.findings import (
+    ENOUGH_SPANS,
+    each_with_others,
+    finding,
+    spans_before,
+)
+from components.data_validation.label_rules.by_model import miscalibration
+from components.data_validation.label_rules.shares import comparable
 from components.gate_records import Finding, Severity
 from transform.config.drift import Drift
 from transform.example_keys import LABEL
-
-#: The name of the distribution of the timestamps' hours, in addition to those of the features.
-HOUR_OF_DAY = "hour of timestamp"
 
 #: The allowed divergence, as a multiple of the largest divergence among the reference spans.
 _TIMES_USUAL = 3.0
@@ -32,29 +38,8 @@ _MANY_NEW = 0.2
 #: Users with many requests make samples differ more than independent draws do.
 _CHANCE_FACTOR = 2.0
 
-#: Hours are missing if this many independent examples are expected of them: none occurs by chance once in a million.
-_MIN_MISSING = 14.0
-
-#: The hours of the day are moved if their log-likelihood is larger by this.
-_MIN_GAIN = 10.0
-
-
-def row_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Finds too few examples, compared with the median of the reference spans."""
-    if not earlier:
-        return
-    usual = statistics.median(e.whole.rows for e in earlier)
-    bound = settings.min_rows_ratio * usual
-    if current.whole.rows < bound:
-        yield finding(
-            "min_rows_ratio",
-            "stop",
-            "examples",
-            f"a span must have at least {settings.min_rows_ratio:g} times the median number of examples of "
-            f"{spans_before(len(earlier))}, {usual:,.0f} (drift.min_rows_ratio). Received: {current.whole.rows:,}",
-            value=current.whole.rows,
-            bound=bound,
-        )
+#: New values of at most this share of the examples only warn, if the other ones are as before.
+_MAX_NEW = 0.2
 
 
 def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
@@ -78,6 +63,8 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             bound=ENOUGH_SPANS,
         )
     now, before = _distributions(current), [_distributions(e) for e in earlier]
+    yield from swapped_findings(now, before, settings)
+    is_foreseen = current.model is not None and miscalibration(current, comparable(current, earlier), settings) is None
     for name, distribution in sorted(now.items()):
         spans = [e.span for e, d in zip(earlier, before, strict=True) if name in d]
         reference = [d[name] for d in before if name in d]
@@ -89,10 +76,12 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
                 excuse = "it is an id"
             elif name in current.of_calendar:
                 excuse = "it changes by the calendar"
-            measured = list(_measure_feature(name, distribution, reference, spans, settings, excuse))
+            measured = list(
+                _measure_feature(name, distribution, reference, spans, settings, excuse, is_foreseen=is_foreseen)
+            )
             yield from measured
-            if name == HOUR_OF_DAY and not measured:
-                yield from _hour_findings(current, earlier)
+            if name == HOUR_OF_DAY:
+                yield from hour_findings(current, earlier, is_found=bool(measured))
         else:
             yield finding(
                 "max_divergence",
@@ -101,64 +90,6 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
                 f"{name} cannot be judged, neither its values nor how well it predicts the label: no earlier span has "
                 "the feature",
             )
-
-
-def _hour_findings(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
-    """Finds hours without an example, and hours of the day that fit those before better if they are moved."""
-    now, before = _rows_by_hour(current), [rows for e in earlier if (rows := _rows_by_hour(e))]
-    whole = sum(now.values())
-    empty = sorted(set.intersection(*map(set, before)) - set(now))
-    missing = min(sum(rows[hour] for hour in empty) / sum(rows.values()) for rows in before)
-    if missing * whole / EXAMPLES_PER_KEY > _MIN_MISSING:
-        hours = ", ".join(f"{hour:02d}" for hour in empty)
-        yield finding(
-            "reference_spans",
-            "warn",
-            HOUR_OF_DAY,
-            f"no example is of the hours {hours} (UTC), of which each of {spans_before(len(before))} has at least "
-            f"{missing:.1%} of its examples: a part of the log may be missing",
-            value=0,
-            rows=whole,
-        )
-        return
-    gain, shift = _gain(now, before)
-    usual = max((_gain(rows, others)[0] for rows, others in each_with_others(before)), default=0.0)
-    bound = max(_MIN_GAIN, _TIMES_USUAL * usual)
-    if gain > bound:
-        yield finding(
-            "reference_spans",
-            "warn",
-            HOUR_OF_DAY,
-            f"an hour {'earlier' if shift < 0 else 'later'}, the examples' times would fit those of an earlier span "
-            f"better, by a log-likelihood of {gain:.0f} (usual: at most {bound:.0f}): a clock may be an hour off, or "
-            "daylight saving time has begun or ended",
-            value=gain,
-            bound=bound,
-            rows=whole,
-        )
-
-
-def _rows_by_hour(evidence: SpanEvidence) -> dict[int, int]:
-    return {int(hour): of_hour.rows for hour, of_hour in evidence.hours.items() if of_hour.rows}
-
-
-def _gain(rows: Mapping[int, int], others: Sequence[Mapping[int, int]]) -> tuple[float, int]:
-    """Returns by how much the log-likelihood of a span's hours rises if they are moved, and the move: -1 or 1 hour.
-
-    The likelihood is by the shares of hours in another span, of all others the one by which it is highest. Examples
-    count as fewer independent ones (`EXAMPLES_PER_KEY`).
-    """
-    if not others:
-        return 0.0, 1
-
-    def likelihood(move: int) -> float:
-        return max(
-            sum(n * math.log(max(of.get((hour + move) % 24, 0), 1) / sum(of.values())) for hour, n in rows.items())
-            for of in others
-        )
-
-    highest, move = max((likelihood(move), move) for move in (-1, 1))
-    return (highest - likelihood(0)) / EXAMPLES_PER_KEY, move
 
 
 def excess(one: Distribution, other: Distribution) -> float:
@@ -195,6 +126,8 @@ def _measure_feature(
     spans: Sequence[int],
     settings: Drift,
     excuse: str,
+    *,
+    is_foreseen: bool,
 ) -> Iterator[Finding]:
     distance, place = nearest(current, reference)
     if name in settings.max_divergence:
@@ -206,17 +139,22 @@ def _measure_feature(
         if len(reference) < ENOUGH_SPANS:
             bound *= 2
         if len(reference) > 1:
-            usual = max(nearest(d, [o for o in reference if o is not d])[0] for d in reference)
+            usual = max(nearest(one, others)[0] for one, others in each_with_others(reference))
             bound = max(bound, _TIMES_USUAL * usual)
     if distance <= bound:
         return
     severity: Severity = settings.action
     note = ""
-    if name not in settings.max_divergence:
-        if excuse:
-            severity, note = "warn", f"; {excuse}, which only warns"
-        elif current.is_constant and all(d.is_constant for d in reference):
-            severity, note = "warn", "; it is constant within a span, which only warns"
+    new = new_values(current, reference)
+    if excuse and name not in settings.max_divergence:
+        severity, note = "warn", f"; {excuse}, which only warns"
+    elif 0 < sum(new.values()) <= _MAX_NEW and nearest(without(current, new), reference)[0] <= bound:
+        severity, note = "warn", f"; the cause is {', '.join(new)}, which no span before has: this only warns"
+    elif is_foreseen and _all_have_the_usual_value(current, reference):
+        severity = "warn"
+        note = "; all examples have the value that most had before, as in a sale, and the serving model foresees it"
+    elif name not in settings.max_divergence and all(d.is_constant for d in (current, *reference)):
+        severity, note = "warn", "; it is constant within a span, which only warns"
     value, share, before = largest_change(current, reference[place])
     unit = f"{value} {share:.3g} after {before:.3g}" if value == "median" else f"{value} {share:.1%} after {before:.1%}"
     yield finding(
@@ -229,6 +167,12 @@ def _measure_feature(
         bound=bound,
         rows=current.num_values,
     )
+
+
+def _all_have_the_usual_value(current: Distribution, reference: Sequence[Distribution]) -> bool:
+    """Returns whether all values of a numeric feature are the median of each reference span, such as a price of 0."""
+    medians = {d.quantiles[NUM_QUANTILES // 2] for d in reference if d.is_numeric}
+    return current.is_numeric and current.is_constant and medians == {current.quantiles[0]}
 
 
 def _distributions(evidence: SpanEvidence) -> dict[str, Distribution]:
