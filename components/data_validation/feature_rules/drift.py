@@ -38,8 +38,9 @@ _MANY_NEW = 0.2
 #: Users with many requests make samples differ more than independent draws do.
 _CHANCE_FACTOR = 2.0
 
-#: New values of at most this share of the examples only warn, if the other ones are as before.
-_MAX_NEW = 0.2
+#: New values, and those that are so many times as frequent as before, of at most this share of the examples only warn,
+#: if the other ones are as before.
+_MAX_NEW, _GROWTH = 0.2, 10.0
 
 
 def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
@@ -145,11 +146,14 @@ def _measure_feature(
         return
     severity: Severity = settings.action
     note = ""
-    new = new_values(current, reference)
+    new = new_values(current, reference, growth=_GROWTH)
     if excuse and name not in settings.max_divergence:
         severity, note = "warn", f"; {excuse}, which only warns"
     elif 0 < sum(new.values()) <= _MAX_NEW and nearest(without(current, new), reference)[0] <= bound:
-        severity, note = "warn", f"; the cause is {', '.join(new)}, which no span before has: this only warns"
+        severity, note = (
+            "warn",
+            f"; the cause is {', '.join(new)}, which no span before has, or hardly any: this only warns",
+        )
     elif is_foreseen and _all_have_the_usual_value(current, reference):
         severity = "warn"
         note = "; all examples have the value that most had before, as in a sale, and the serving model foresees it"

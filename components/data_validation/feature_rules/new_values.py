@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from components.data_validation.distributions import NUM_TOP_VALUES, Distribution
@@ -14,16 +15,21 @@ from transform.config.drift import Drift
 _MIN_SWAPPED, _MIN_SHARE = 2, 0.01
 
 
-def new_values(current: Distribution, reference: Sequence[Distribution]) -> dict[str, float]:
-    """Returns the values that no reference span has, with their shares of the values that are not missing.
+def new_values(
+    current: Distribution, reference: Sequence[Distribution], *, growth: float = math.inf
+) -> dict[str, float]:
+    """Returns values that no reference span has, with their shares of the values that are not missing.
 
-    Only of a feature all of whose values are known by name, in each span.
+    Only of a feature all of whose values are known by name, in each span. With `growth`, values whose share is at least
+    so many times that in each reference span count as new, too.
     """
     if any(d.is_numeric or d.num_distinct > NUM_TOP_VALUES for d in (current, *reference)):
         return {}
-    known = set[str]().union(*(d.top for d in reference))
-    present = max(current.num_values - current.num_missing, 1)
-    return {value: number / present for value, number in current.top.items() if value not in known}
+    now, *before = [
+        {value: number / max(d.num_values - d.num_missing, 1) for value, number in d.top.items()}
+        for d in (current, *reference)
+    ]
+    return {value: share for value, share in now.items() if all(of.get(value, 0.0) <= share / growth for of in before)}
 
 
 def without(current: Distribution, values: Mapping[str, float]) -> Distribution:

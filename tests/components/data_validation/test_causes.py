@@ -11,6 +11,7 @@ import pytest
 from components.data_validation.decision import decide
 from components.data_validation.distributions import Distribution, measure_numbers, measure_tokens
 from components.data_validation.evidence import Labelled, ModelEvidence, SpanEvidence
+from components.data_validation.feature_rules.new_values import new_values
 from components.data_validation.label_rules.by_model import model_findings
 from components.gate_records import Finding
 from components.ingestion.evidence import SketchValue, TableEvidence
@@ -40,7 +41,13 @@ def test_a_new_value_of_a_fifth_at_most_warns_where_the_others_are_as_before() -
     days = with_features(good(8), country=counts(de=8000, fr=2000))
     opened = span(9, features={"country": counts(de=6800, fr=1700, tr=1500)})
     assert said(opened, days) == [("warn", "country")]
-    assert sentence(opened, days).endswith("the cause is tr, which no span before has: this only warns")
+    assert sentence(opened, days).endswith("the cause is tr, which no span before has, or hardly any: this only warns")
+    rare = with_features(good(8), country=counts(de=8000, fr=1900, tr=100))
+    assert said(opened, rare) == [("warn", "country")]
+    now, seldom, often = counts(de=85, tr=15), counts(de=99, tr=1), counts(de=98, tr=2)
+    assert new_values(now, [seldom]) == {}
+    assert new_values(now, [seldom], growth=10) == {"tr": 0.15}
+    assert new_values(now, [seldom, often], growth=10) == {}
     assert stops(span(9, features={"country": counts(de=5600, fr=1400, tr=3000)}), days) == ["drift.divergence_floor"]
     renamed = span(9, features={"country": counts(de=8000, FR=2000)})  # all of the old value is gone
     assert stops(renamed, days) == ["drift.divergence_floor"]
