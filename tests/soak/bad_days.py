@@ -1,4 +1,4 @@
-"""Thirty bad days and twenty good ones of a simulated store, each judged by the gate on data without a run.
+"""Thirty bad days and twenty-two good ones of a simulated store, each judged by the gate on data without a run.
 
     python -m tests.soak.bad_days [--only WORDS]
 
