@@ -88,6 +88,7 @@ soak: setup
 	$(BIN)/python -m tests.soak.stage_kills
 	$(BIN)/python -m tests.soak.bad_days
 	$(BIN)/python -m tests.soak.bad_models
+	$(BIN)/python -m tests.soak.bad_scores
 	$(BIN)/python -m tests.soak.retrainings
 	$(BIN)/python -m tests.soak.ten_days
 	$(BIN)/python -m tests.soak.many_days

@@ -85,7 +85,13 @@ def transform_span(config: Config, data_root: Path, folder: Path, span: int | No
     Returns:
       The trainer's input.
     """
-    outputs = _run_until("transform", config, data_root, folder, span)
+    _run_until("transform", config, data_root, folder, span)
+    return transformed(config, folder)
+
+
+def transformed(config: Config, folder: Path) -> Transformed:
+    """Returns the newest trainer's input in a workspace; the arguments are those of `transform_span`."""
+    outputs = Workspace.at(folder).artifacts / "transform"
     last = newest(outputs / "transformed_examples")
     examples = (last,) if (last / "Split-train").exists() else tuple(sorted(last.iterdir()))
     return Transformed(config, examples, newest(outputs / "transform_graph"))
