@@ -42,8 +42,11 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def file(compiled: Path) -> Path:
-    write_kubeflow(read_topology(compiled), Cluster("store/wdr:7", "storage", "mlmd"), compiled / "small_store.yaml")
-    return compiled / "small_store.yaml"
+    file = compiled / "small_store.yaml"
+    # For each setting of a task, kfp 2.16.1 looks up the source of all frames; a thread has a few, pytest many.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(write_kubeflow, read_topology(compiled), Cluster("store/wdr:7", "storage", "mlmd"), file).result()
+    return file
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +105,12 @@ def exported(
 
 
 @pytest.fixture(scope="module")
+def signatures(exported: str) -> Any:
+    """The signatures after loading."""
+    return tf.saved_model.load(exported).signatures
+
+
+@pytest.fixture(scope="module")
 def examples(first_span: Span) -> list[bytes]:
     return [to_example(row, without=NOT_SERVED) for row in first_span.eval_rows]
 
@@ -116,9 +123,9 @@ def training_logits(first_span: Span, model: WideDeep) -> np.ndarray:
 
 
 def test_raw_examples_score_as_transformed_ones(
-    first_span: Span, model: WideDeep, exported: str, examples: list[bytes]
+    first_span: Span, model: WideDeep, signatures: Any, examples: list[bytes]
 ) -> None:
-    signature = tf.saved_model.load(exported).signatures[SERVING_SIGNATURE]
+    signature = signatures[SERVING_SIGNATURE]
     scores = signature(**{EXAMPLES_INPUT: tf.constant(examples)})
     assert set(scores) == {SCORES_OUTPUT}
     assert scores[SCORES_OUTPUT].dtype == tf.float32
@@ -127,36 +134,36 @@ def test_raw_examples_score_as_transformed_ones(
     np.testing.assert_allclose(np.sort(scores[SCORES_OUTPUT].numpy()), expected, atol=1e-6)
 
 
-def test_the_evaluation_scores_as_the_whole_model_does(exported: str, examples: list[bytes]) -> None:
-    signature = tf.saved_model.load(exported).signatures[SERVING_SIGNATURE]
+def test_the_evaluation_scores_as_the_whole_model_does(exported: str, signatures: Any, examples: list[bytes]) -> None:
+    signature = signatures[SERVING_SIGNATURE]
     expected = signature(examples=tf.constant(examples))[SCORES_OUTPUT].numpy()
     found = ScoringGraph(exported)(np.array(examples, object))
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, rtol=5e-6)
 
 
-def test_a_candidate_scores_alone_as_in_a_batch(exported: str, examples: list[bytes]) -> None:
-    signature = tf.saved_model.load(exported).signatures[SERVING_SIGNATURE]
+def test_a_candidate_scores_alone_as_in_a_batch(signatures: Any, examples: list[bytes]) -> None:
+    signature = signatures[SERVING_SIGNATURE]
     together = signature(examples=tf.constant(examples[:5]))[SCORES_OUTPUT].numpy()
     alone = [signature(examples=tf.constant([one]))[SCORES_OUTPUT].numpy()[0] for one in examples[:5]]
     np.testing.assert_allclose(together, alone, atol=1e-6)
     assert signature(examples=tf.constant([], tf.string))[SCORES_OUTPUT].shape == (0,)
 
 
-def test_the_label_does_not_change_the_score(first_span: Span, exported: str, examples: list[bytes]) -> None:
-    signature = tf.saved_model.load(exported).signatures[SERVING_SIGNATURE]
+def test_the_label_does_not_change_the_score(first_span: Span, signatures: Any, examples: list[bytes]) -> None:
+    signature = signatures[SERVING_SIGNATURE]
     with_all = tf.constant([to_example(row) for row in first_span.eval_rows])
     np.testing.assert_array_equal(
         signature(examples=with_all)[SCORES_OUTPUT], signature(examples=tf.constant(examples))[SCORES_OUTPUT]
     )
 
 
-def test_transform_signature_gives_the_transformed_features(exported: str) -> None:
+def test_transform_signature_gives_the_transformed_features(signatures: Any) -> None:
     rows: list[Row] = [
         {"app": ["app1"], "installed": ["app2", "never seen"], "price": [], "country": ["a"]},
         {"app": [], "installed": [], "price": [0.0], "country": ["nowhere"]},
     ]
-    signature = tf.saved_model.load(exported).signatures[TRANSFORM_SIGNATURE]
+    signature = signatures[TRANSFORM_SIGNATURE]
     features = {k: v.numpy() for k, v in signature(examples=tf.constant([to_example(r) for r in rows])).items()}
     assert features["app_xf"].tolist()[1] == MISSING_ROW
     assert features["installed_xf/indices"].tolist() == [[0, 0], [0, 1]]

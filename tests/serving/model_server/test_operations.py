@@ -82,7 +82,7 @@ def test_metrics(models: Path) -> None:
 def test_requests_that_are_refused_before_they_are_parsed_are_counted(models: Path, tmp_path: Path) -> None:
     """A name that no model has is not a label, since each would make a series."""
     (tmp_path / "token").write_text("secret\n")
-    options = ("--token-file", tmp_path / "token", "--max-message-bytes", "100", "--timeout-seconds", "2")
+    options = ("--token-file", tmp_path / "token", "--max-message-bytes", "100", "--timeout-seconds", "1")
     with running("--models", models, *options) as server:
         server.rest.post(PREDICT, content=BODY)
         server.rest.get("/v1/models/no")

@@ -227,7 +227,14 @@ def test_a_server_that_comes_in_time_is_found(ask: Ask, server: str) -> None:
     assert [ranking.items[0].item_id for ranking in rankings] == ["app_1"]
 
 
-@pytest.mark.parametrize("change", [{}, {"part_size": 100}, {"hedge_after_seconds": 0.05}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        pytest.param({"part_size": 100}, marks=pytest.mark.slow),
+        pytest.param({"hedge_after_seconds": 0.05}, marks=pytest.mark.slow),
+    ],
+)
 def test_one_budget_for_everything(ask: Ask, stoppable: list[Stoppable], change: dict[str, Any]) -> None:
     """A server that has stopped delays a request no longer than the budget, however often it is asked."""
     (server, running), _ = stoppable
@@ -245,7 +252,7 @@ def test_one_budget_for_everything(ask: Ask, stoppable: list[Stoppable], change:
     assert 1 <= time.monotonic() - stopped_at[0] < 5.5  # three attempts, of a budget each, would take 6 s
 
 
-@pytest.mark.parametrize("part_size", [None, 100])
+@pytest.mark.parametrize("part_size", [None, pytest.param(100, marks=pytest.mark.slow)])
 def test_a_further_copy_goes_round_a_server_that_stands_still(
     ask: Ask, stoppable: list[Stoppable], part_size: int | None
 ) -> None:
@@ -263,6 +270,7 @@ def test_a_further_copy_goes_round_a_server_that_stands_still(
     assert len(rankings) == 12
 
 
+@pytest.mark.parametrize("ask", [pytest.param(ask_sync, marks=pytest.mark.slow), ask_async], ids=["sync", "async"])
 def test_a_new_version_answers_without_a_failed_request(ask: Ask, tmp_path: Path) -> None:
     folder = tmp_path / "models" / "tiny"
     folder.mkdir(parents=True)

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.trainer.trained_model import NEW, OLD, build, start
+from tests.trainer.trained_model import NEW, OLD, Trained, build, start
 from trainer.warm_start.files import WarmStartError, read_files, warm_start_dir
 from transform.config.config import Config
+
+
+@pytest.fixture(scope="module")
+def new(config: Config) -> Trained:
+    """A model that no warm start succeeds on."""
+    return build(config, NEW)
 
 
 def truncate(directory: Path) -> None:
@@ -62,10 +68,10 @@ def lose_features(directory: Path) -> None:
         (lose_rows, "the vocabulary `app` must have 4 tokens. Received: 2"),
     ],
 )
-def test_damaged_files_are_an_error(config: Config, base: str, damage: Callable[[Path], Any], message: str) -> None:
+def test_damaged_files_are_an_error(new: Trained, base: str, damage: Callable[[Path], Any], message: str) -> None:
     damage(Path(warm_start_dir(base)))
     with pytest.raises(WarmStartError, match=message):
-        start(build(config, NEW), base)
+        start(new, base)
 
 
 def test_files_hold_tokens_of_any_bytes_and_no_pickle(base: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,7 +57,12 @@ def with_key(raw: dict[str, Any], place: tuple[str, ...], value: Any) -> dict[st
 
 
 def bytes_of(raw: dict[str, Any]) -> str:
-    config = parse_config(raw, FILE)
+    return _bytes_of(json.dumps(raw))
+
+
+@functools.cache  # the same config is compared with one for each key
+def _bytes_of(raw: str) -> str:
+    config = parse_config(json.loads(raw), FILE)
     return effective_yaml(config) + component_configs.recipe(config) + component_configs.for_push(config).to_json()
 
 

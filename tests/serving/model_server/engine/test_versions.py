@@ -199,6 +199,7 @@ def test_an_answer_is_never_older_than_another_before_it(
     assert at_work.result().model_spec.version.value == 2
 
 
+@pytest.mark.slow
 def test_memory_is_given_back(changing: Server, folder: Path, saved: Saved, tmp_path: Path) -> None:
     """Versions of 40 MB of variables each are loaded one after another."""
     large = tmp_path / "large"

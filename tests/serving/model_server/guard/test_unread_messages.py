@@ -18,7 +18,7 @@ from tests.serving.model_server.running import Server, running, wait_for
 from tests.serving.model_server.tiny_models import x_request
 
 #: The time within which a message must arrive.
-SECONDS = 3
+SECONDS = 1
 TOKEN = (("authorization", "Bearer secret"),)
 
 
