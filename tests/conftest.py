@@ -1,4 +1,4 @@
-"""Garbage collection leaves out what the tests' imports have made."""
+"""Garbage collection leaves out what the tests' imports have made; without slow tests, fewer examples are drawn."""
 
 from __future__ import annotations
 
@@ -6,6 +6,13 @@ import gc
 from collections.abc import Generator
 
 import pytest
+
+from tests import drawn
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("markexpr") == "not slow":
+        drawn.share = 1 / 3
 
 
 @pytest.hookimpl(wrapper=True)

@@ -16,6 +16,7 @@ from components.ingestion.formats.raw_rows import Rejection, RowError, kept_text
 from components.ingestion.formats.readers import PLAIN_TEXT
 from components.ingestion.typed_reader import TypedReader
 from tests.components.ingestion.row_by_row.readers import read_rows
+from tests.drawn import so_many
 from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, Source
@@ -39,7 +40,7 @@ Outcome = tuple[list[Any], list[Any], Any, str]
 
 def settings_of(examples: int) -> settings:
     return settings(
-        max_examples=examples,
+        max_examples=so_many(examples),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

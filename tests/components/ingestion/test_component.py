@@ -40,8 +40,8 @@ from transform.errors import UnreadableError
 
 FORMATS = [
     ("csv", ""),
-    ("csv", ".gz"),
-    ("tsv", ""),
+    pytest.param(("csv", ".gz"), marks=pytest.mark.slow),
+    pytest.param(("tsv", ""), marks=pytest.mark.slow),
     ("jsonl", ".gz"),
     ("parquet", ""),
     ("tfrecord", ".gz"),

@@ -22,6 +22,7 @@ from components.ingestion.stages.join import count_installs, unite_installs
 from components.ingestion.stages.task import INSTALL_LOG
 from tests.components.ingestion.logs import CATALOG, USERS, store_config, write_rows
 from tests.components.ingestion.without_beam import Files, in_batches, row_by_row
+from tests.drawn import so_many
 from transform.config.config import Config
 
 NAMES = ("impressions", "installs", "catalog", "users")
@@ -124,7 +125,7 @@ DAMAGE = st.lists(
     "file_format", [f if f in ("csv", "parquet") else pytest.param(f, marks=pytest.mark.slow) for f in FORMATS]
 )
 @settings(
-    max_examples=30,
+    max_examples=so_many(30),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.cli.main import cli
 from pipeline.initial_config.config_text import initial_config, shell_word, yaml_value
+from tests.drawn import so_many
 from tests.pipeline.initial_config.guessing import NOTES, ROWS, guessed
 from transform.config.config_file import load_config, parse_yaml
 from transform.errors import InputError
@@ -56,7 +57,7 @@ NAMES = st.one_of(
 
 
 @settings(
-    max_examples=150,
+    max_examples=so_many(150),
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

@@ -41,7 +41,9 @@ def other(tmp_path: Path, saved: Saved) -> Path:
     return tmp_path / "others" / "other"
 
 
-@pytest.mark.parametrize("broken", ["label", "damaged", "missing", "empty"])
+@pytest.mark.parametrize(
+    "broken", ["label", "damaged", *(pytest.param(how, marks=pytest.mark.slow) for how in ("missing", "empty"))]
+)
 def test_a_refused_configuration_changes_nothing(
     changing: Server, folder: Path, other: Path, tmp_path: Path, broken: str
 ) -> None:
