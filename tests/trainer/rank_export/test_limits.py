@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 from tests.trainer.rank_export.every_cross import CONFIG
 from tests.trainer.small_deployment import Row, Span, make_config, to_example, transform_span
 from trainer.rank_export.limits import MAX_COMBINATIONS, bounded, bounded_lists, row_lengths
-from trainer.signatures import export_model
+from trainer.signatures import ServingModule
 from trainer.transform_output.state import read_transform_state
 from trainer.wide_deep.model import WideDeep
 from transform.feature_spec import FeatureSpec
@@ -67,8 +67,8 @@ def span_spec() -> FeatureSpec:
 
 
 @pytest.fixture(scope="module", params=CROSSES)
-def signatures(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The signatures of a model with one cross."""
+def module(request: Any, tmp_path_factory: pytest.TempPathFactory) -> ServingModule:
+    """What is exported of a model with one cross."""
     config = make_config(**CONFIG | {"crosses": [request.param], "count_encodings": []})
     rows: list[Row] = [
         {
@@ -88,24 +88,22 @@ def signatures(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     model = WideDeep(config.spec, config.model, read_transform_state(output, config.spec).vocabulary_sizes, seed=4)
     for variable in model.trainable_variables:
         variable.assign(np.full(variable.shape, 0.1))
-    directory = str(tmp_path_factory.mktemp("model"))
     items = {f"app{i}".encode(): to_example({"tags": ["game", "free"], "price": [1.0]}) for i in range(3)}
-    export_model(model, output, config, directory, items)
-    return tf.saved_model.load(directory).signatures
+    return ServingModule(model, output, config, items, None, None)
 
 
 @pytest.mark.slow
-def test_a_long_list_with_many_candidates(signatures: Any) -> None:
+def test_a_long_list_with_many_candidates(module: ServingModule) -> None:
     """A list of 10,000 values alone is ranked; with 10,000 candidates, every ranking signature refuses it."""
     installed = [f"app{i % 3}" for i in range(10_000)]
     context = tf.constant([to_example({"country": ["a"], "installed": installed, "age": [3.0]})])
-    named = {"country": tf.constant(["a"]), "installed": tf.constant([installed]), "age": tf.constant([3.0])}
+    named = (tf.constant(["a"]), tf.constant([installed]), tf.constant([3.0]))
     few, many = tf.constant([["app0", "app2", "new"]]), tf.constant([["app0"] * 10_000])
-    assert np.isfinite(signatures["rank"](context=context, item_ids=few)["scores"]).all()
+    assert np.isfinite(module.functions["rank"](context=context, item_ids=few)["scores"]).all()
     for signature, inputs in (
-        ("rank", {"context": context}),
-        ("rank_items", {"context": context, "items": tf.fill([1, 10_000], "")}),
-        ("rank_named", named),
+        ("rank", (context, many)),
+        ("rank_items", (context, many, tf.fill([1, 10_000], ""))),
+        ("rank_named", (many, *named)),
     ):
         with pytest.raises(INVALID, match=f"at most {MAX_COMBINATIONS} combinations of"):
-            signatures[signature](item_ids=many, **inputs)
+            module.functions[signature](*inputs)
