@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Coroutine
 from typing import Any
 
@@ -167,12 +168,17 @@ class _Server:
 
     async def stop(self) -> None:
         """Stops both protocols, once requests are answered or the grace is over; then unloads the models."""
-        seconds = self._flags.grace_seconds
         for server in self._grpc_servers:
             await server.announce_stop()
         self._rest_server.should_exit = True
-        await asyncio.gather(*(server.stop(seconds) for server in self._grpc_servers), self._rest_task)
-        await self.manager.close(seconds)
+        last_calls = self._grpc_services.last_calls
+        await last_calls.take()
+        end = time.monotonic() + self._flags.grace_seconds
+        stops = [asyncio.create_task(server.stop(self._flags.grace_seconds)) for server in self._grpc_servers]
+        await asyncio.sleep(0)  # in its first step, each tells its clients to send their calls elsewhere
+        last_calls.release()
+        await asyncio.gather(*stops, self._rest_task)
+        await self.manager.close(max(0.0, end - time.monotonic()))
         self._queue.stop()
 
 

@@ -309,5 +309,6 @@ MOVES: dict[str, list[Move]] = {
     "check_server": [
         now(uvicorn.Server, "startup", _startup_without_sockets),
         gone(uvicorn.Server, "capture_signals"),
+        gone(uvicorn.Server, "shutdown"),
     ],
 }

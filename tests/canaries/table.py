@@ -837,12 +837,12 @@ PRIVATE_USES = (
     ),
     PrivateUse(
         *UVICORN,
-        "`Server.startup` and `Server.capture_signals`, and the attributes that they set",
+        "`Server.startup`, `shutdown` and `capture_signals`, and the attributes that they set",
         (),
         ("serving/model_server/protocol/rest_server.py",),
-        "uvicorn has no option for the time of a TLS handshake",
+        "uvicorn has no option for the time of a TLS handshake, and none for requests on their way when it stops",
         of_uvicorn.check_server,
-        ("class RestServer(uvicorn.Server)", "async def startup(", "def capture_signals("),
+        ("class RestServer(uvicorn.Server)", "async def startup(", "async def shutdown(", "def capture_signals("),
     ),
 )
 

@@ -95,7 +95,10 @@ def check_server() -> None:
     serving = inspect.getsource(uvicorn.Server._serve)
     assert "await self.startup(sockets=sockets)" in serving
     assert "self.started" in serving
+    assert list(inspect.signature(uvicorn.Server.shutdown).parameters) == ["self", "sockets"]
     assert "for server in self.servers:" in inspect.getsource(uvicorn.Server.shutdown)
+    assert "await self.shutdown(sockets=sockets)" in serving
+    assert isinstance(server.server_state.default_headers, list)
     server.config.load()
     assert inspect.isclass(server.config.http_protocol_class)
     parameters = inspect.signature(server.config.http_protocol_class).parameters

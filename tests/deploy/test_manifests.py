@@ -14,7 +14,9 @@ import yaml
 from pipeline.cli.ranking import rank_service
 from pipeline.compile import kubeflow
 from pipeline.workspace import Workspace
+from serving.model_server import logs
 from serving.model_server.command import serve
+from serving.model_server.guard import last_calls
 from tests.debian import installed
 from tests.deploy import manifests
 from tests.deploy.manifests import DEPLOY, ROOT, container, flags, kubernetes_files, named, objects, pods
@@ -37,6 +39,12 @@ _RUNTIME_S_FLAGS = {"model_name", "model_base_path", "port", "rest_api_port", "r
 #: addresses at most once in 30 s (`grpc.dns_min_time_between_resolutions_ms`).
 _AGE_JITTER = 1.1
 _SECONDS_BETWEEN_RESOLUTIONS = 30
+
+#: `wdr rank-service` answers requests in flight for this long after SIGTERM.
+_RANK_SERVICE_GRACE = 10
+
+#: What a process may take to unload its models and exit.
+_SECONDS_TO_EXIT = 5
 
 
 def selected(selector: Any, labels: dict[str, str]) -> bool:
@@ -346,15 +354,35 @@ def test_a_product_s_command_takes_its_arguments_and_listens_at_the_pod_s_ports(
     if name == "model-server":
         assert ports == {"grpc": options["grpc_port"], "rest": options["rest_port"]}
         assert str(options["num_threads"]) == found["resources"]["limits"]["cpu"]
-        stop = options["grace_seconds"]
     else:
         assert ports == {"http": options["port"]}
         host, _, port = options["server"].partition(":")
         (grpc,) = (each for each in named("Service", host)["spec"]["ports"] if each["name"] == "grpc")
         assert int(port) == grpc["port"]
-        stop = 10
-    seconds = int(found["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert seconds + stop < pods()[name]["terminationGracePeriodSeconds"]
+
+
+def _seconds_to_wait(name: str) -> int:
+    """How long a pod waits before it is sent SIGTERM."""
+    command, seconds = container(pods()[name])["lifecycle"]["preStop"]["exec"]["command"]
+    assert command == "sleep"
+    return int(seconds)
+
+
+def test_the_model_server_s_times_to_stop_add_up() -> None:
+    """Clients have left before SIGTERM; requests of those that have not are answered before SIGKILL."""
+    pod = pods()["model-server"]
+    arguments = [each for each in container(pod)["args"][1:] if each != "--models=/models"]
+    options = serve.make_context("serve", arguments).params
+    wait = _seconds_to_wait("model-server")
+    assert options["connection_age_seconds"] * _AGE_JITTER + _SECONDS_BETWEEN_RESOLUTIONS <= wait
+    assert options["timeout_seconds"] <= options["grace_seconds"]
+    stop = last_calls.MAX_SECONDS + options["grace_seconds"] + logs.END_SECONDS
+    assert wait + stop + _SECONDS_TO_EXIT <= pod["terminationGracePeriodSeconds"]
+
+
+def test_the_rank_service_s_times_to_stop_add_up() -> None:
+    seconds = pods()["rank-service"]["terminationGracePeriodSeconds"]
+    assert _seconds_to_wait("rank-service") + _RANK_SERVICE_GRACE + _SECONDS_TO_EXIT <= seconds
 
 
 @pytest.mark.slow  # it may have to install kubectl

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2
 
 from serving.model_server.errors import ServingError, invalid
+from serving.model_server.guard.last_calls import LastCalls
 from serving.model_server.guard.parsing_process import ParsingProcess, ParsingTurns
 from serving.model_server.guard.unread_messages import UnreadMessages
 from serving.model_server.guard.wire import LARGE_BYTES, Counted, excess_of_parts
@@ -26,7 +27,11 @@ _Answer = Callable[[Any, Call], Awaitable[Any]]
 
 
 class GrpcServices:
-    """Both gRPC services, on top of the objects that answer their requests."""
+    """Both gRPC services, on top of the objects that answer their requests.
+
+    Attributes:
+      last_calls: The calls that arrive while the server is about to stop.
+    """
 
     def __init__(
         self,
@@ -51,6 +56,7 @@ class GrpcServices:
         self._turns = ParsingTurns()
         self._unread = UnreadMessages(timeout_seconds)
         self._parsing = parsing
+        self.last_calls = LastCalls()
         self._answers: dict[str, _Answer] = {
             "Predict": inference.predict,
             "Classify": inference.classify,
@@ -110,6 +116,7 @@ class GrpcServices:
             return await self._answers[method](request, call)
 
         async def handle(_: Any, context: grpc.aio.ServicerContext) -> Any:
+            self.last_calls.add()
             try:
                 serialized = await self._unread.read(context)
             except grpc.aio.AbortError:
@@ -119,8 +126,11 @@ class GrpcServices:
             seconds = self._timeout_seconds if remaining is None else remaining
             call = Call("grpc", method, time.monotonic() + seconds, context.peer())
             try:
-                return (await observed(self._metrics, call, answer(serialized, call))).SerializeToString()
+                response = (await observed(self._metrics, call, answer(serialized, call))).SerializeToString()
+                await self.last_calls.sends()
+                return response
             except ServingError as error:
+                await self.last_calls.sends()
                 await context.abort(error.code, error.message[:_MAX_MESSAGE])
 
         return grpc.stream_unary_rpc_method_handler(handle)

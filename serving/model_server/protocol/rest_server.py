@@ -15,9 +15,12 @@ from serving.model_server.guard.credentials import ServerCertificate
 from serving.model_server.guard.http_connection import bounded_protocol
 from transform.errors import UserError
 
+#: How long requests may be on their way, when the server stops, on connections that were kept.
+_LAST_REQUESTS_SECONDS = 0.1
+
 
 class RestServer(uvicorn.Server):
-    """The REST server. It overrides methods of uvicorn's server that uvicorn 0.54.0 does not document.
+    """The REST server. It uses methods and attributes of uvicorn's server that uvicorn 0.54.0 does not document.
 
     Args:
       config: Its configuration.
@@ -32,6 +35,14 @@ class RestServer(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Installs no signal handlers; the process has its own."""
         yield
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stops as uvicorn does, but before it closes connections that are kept, answers what is on its way on them."""
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers.append((b"connection", b"close"))  # also of the requests at work
+        await asyncio.sleep(_LAST_REQUESTS_SECONDS)
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listens as uvicorn does, but limits a TLS handshake's time: uvicorn has no option for it; asyncio takes 60 s.
