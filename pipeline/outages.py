@@ -15,6 +15,7 @@ import psycopg
 
 from pipeline.errors import first_line
 from pipeline.metadata.connection import place_of
+from pipeline.metadata.integrity import DAMAGED, damaged
 from pipeline.workspace import Workspace
 
 #: Messages of Python, TensorFlow or SQLite on a full disk; Beam quotes them.
@@ -44,6 +45,8 @@ def outage(error: BaseException, workspace: Workspace) -> str | None:
     if unreadable := _UNREADABLE.search(str(error)):
         return unreadable[1]
     connection = workspace.metadata_connection()
+    if connection.WhichOneof("config") == "sqlite" and (found := [text for text in DAMAGED if text in str(error)]):
+        return damaged(place_of(connection), found[0])
     is_away = isinstance(error, psycopg.OperationalError) or _NO_METADATA.search(str(error))
     if connection.WhichOneof("config") != "sqlite" and is_away:
         place = place_of(connection)

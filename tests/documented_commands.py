@@ -88,6 +88,8 @@ LEFT_OUT = (
     LeftOut(r"airflow ", "It needs Airflow's own environment, in which `tests/soak/airflow.py` runs the DAG."),
     LeftOut(r"python deploy/kubeflow/upload.py ", "It needs Kubeflow's server; `tests/deploy/test_upload.py` has one."),
     LeftOut(r"export |tfx ", "`tests/e2e/test_tfx_command.py` runs these lines to a push, which takes a minute."),
+    LeftOut(r"rsync |pg_dump |pg_restore ",
+            "They need a place for copies, or PostgreSQL; `tests/pipeline/check/test_workspace.py` restores a copy."),
     LeftOut(r"wdr run configs/examples/", "A cold run takes a minute; `tests/test_examples.py` checks the config."),
     LeftOut(r"wdr run configs/frappe", "Frappe's data are not part of the project."),
     LeftOut(r"wdr run configs/app_store.yaml .*--backfill ", "`tests/e2e/test_killed_runs.py` runs a backfill."),

@@ -31,6 +31,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from components.fence import Fence, within
 from pipeline.claim.owner import check_owner, is_own
+from pipeline.metadata.integrity import check_database
 from pipeline.metadata.store import open_store
 from pipeline.workspace import Workspace
 from transform.errors import UserError
@@ -54,8 +55,9 @@ def claimed(workspace: Workspace) -> Iterator[None]:
     Raises:
       WorkspaceBusyError: If another run, or a node of one, holds it.
       NoLockError: If the file system keeps no locks, or the lock's file is not an SQLite file.
+      DamagedMetadataError: If the file of ML Metadata's database is damaged.
       ForeignDatabaseError: If ML Metadata belongs to another workspace.
-      MovedWorkspaceError: If the workspace was moved since its first run.
+      MovedWorkspaceError: If the workspace was moved since its first run, or is a copy.
     """
     workspace.root.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -94,8 +96,9 @@ def node_claimed(workspace: Workspace, pipeline_name: str, node_id: str, wait_se
     Raises:
       WorkspaceBusyError: If a run, or another process with this node, still holds it after that time.
       NoLockError: If the file system keeps no locks, or the lock's file is not an SQLite file.
+      DamagedMetadataError: If the file of ML Metadata's database is damaged.
       ForeignDatabaseError: If ML Metadata belongs to another workspace.
-      MovedWorkspaceError: If the workspace was moved since its first run.
+      MovedWorkspaceError: If the workspace was moved since its first run, or is a copy.
     """
     workspace.locks.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -128,8 +131,10 @@ def _no_lock(workspace: Workspace, error: sqlite3.Error) -> NoLockError:
 
 
 def _remove_all_remains(workspace: Workspace) -> None:
-    """Removes what any killed process has left."""
-    store = open_store(workspace.metadata_connection())
+    """Removes what any killed process has left; first checks that ML Metadata's database is whole."""
+    connection = workspace.metadata_connection()
+    check_database(connection, whole=True)
+    store = open_store(connection)
     check_owner(store, workspace)
     _remove_remains(store, workspace, store.get_executions(list_options=_LATEST), "*")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pipeline.cli.options import AS_JSON, SPAN, print_document, quiet_imports, read_config, read_keys
+from pipeline.workspace import Workspace
 
 if TYPE_CHECKING:
     from transform.config.config import Config
@@ -15,7 +16,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config", type=click.Path())
-@click.option("--data", type=click.Path(exists=True, file_okay=False), help="The folder that holds the logs. Required.")
+@click.option("--data", type=click.Path(exists=True, file_okay=False), help="The folder that holds the logs.")
+@click.option(
+    "--workspace",
+    type=click.Path(exists=True, file_okay=False),
+    help="A workspace: check that its database and its folders are whole and of the same moment, as after a restore.",
+)
 @SPAN
 @click.option(
     "--rows", "max_rows", type=click.IntRange(min=1), default=100_000, help="Number of rows to read from each source."
@@ -24,24 +30,36 @@ if TYPE_CHECKING:
     "--effective",
     "prints_effective",
     is_flag=True,
-    help="Print the config with nothing left out, instead; it takes no --data.",
+    help="Print the config with nothing left out, instead; it takes neither --data nor --workspace.",
 )
 @AS_JSON
 def check(
-    config: str, data: str | None, span: int | None, max_rows: int, prints_effective: bool, as_json: bool
+    config: str,
+    data: str | None,
+    workspace: str | None,
+    span: int | None,
+    max_rows: int,
+    prints_effective: bool,
+    as_json: bool,
 ) -> None:
-    """Read config and data and say what is wrong, before anything runs."""
-    if prints_effective and (data is not None or as_json):
-        raise click.UsageError("`--effective` cannot be combined with `--data` or `--json`")
-    if not prints_effective and data is None:
-        raise click.MissingParameter(param_type="option", param_hint="'--data'")
+    """Read config, data and workspace and say what is wrong, before anything runs; give --data, --workspace or both."""
+    if prints_effective and (data is not None or workspace is not None or as_json):
+        raise click.UsageError("`--effective` cannot be combined with `--data`, `--workspace` or `--json`")
+    if as_json and data is None:
+        raise click.UsageError("`--json` goes with `--data` only")
+    if not prints_effective and data is None and workspace is None:
+        raise click.MissingParameter(param_type="option", param_hint="'--data' or '--workspace'")
     loaded = read_config(config)
-    if data is None:
+    if prints_effective:
         from transform.config.effective import effective_yaml
 
         click.echo(effective_yaml(loaded), nl=False)
-    else:
+    if data is not None:
         _check(config, loaded, data, span, max_rows, as_json)
+    if workspace is not None:
+        with quiet_imports():
+            from pipeline.check.workspace import check_workspace
+        click.echo(f"workspace: {check_workspace(Workspace.existing(workspace))}", err=as_json)
 
 
 def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: int, as_json: bool) -> None:

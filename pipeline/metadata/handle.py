@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 from tfx.orchestration import metadata
 
+from pipeline.metadata.integrity import check_database
 from pipeline.metadata.store import is_postgresql, open_store
 
 #: ML Metadata 1.21.0 indexes the values of all string properties. PostgreSQL limits an index row to 2,704 bytes, and a
@@ -24,6 +25,7 @@ class Metadata(metadata.Metadata):  # type: ignore[misc]
     """TFX's handle to ML Metadata, with the store of `pipeline.metadata.store`."""
 
     def __enter__(self) -> Metadata:
+        check_database(self._connection_config)
         super().__enter__()
         self._store = open_store(self._connection_config)
         return self

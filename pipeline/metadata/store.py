@@ -19,6 +19,8 @@ import ml_metadata as mlmd
 from google.protobuf.message import Message
 from ml_metadata.proto import metadata_store_pb2
 
+from pipeline.metadata.integrity import check_database
+
 #: The type of the context that this project adds to TFX's: it holds the executions of one node in one run.
 NODE_RUN = "node_run"
 
@@ -39,8 +41,10 @@ def open_store(connection: metadata_store_pb2.ConnectionConfig) -> mlmd.Metadata
     """Opens a store, with the repairs for its database; creates the tables if there are none.
 
     Raises:
+      DamagedMetadataError: If its file is damaged.
       RuntimeError: If the database cannot be opened.
     """
+    check_database(connection)
     kind = _StoreOnPostgreSQL if is_postgresql(connection) else _Store
     for _ in range(_MAX_TRIES - 1):
         try:

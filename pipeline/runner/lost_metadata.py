@@ -30,9 +30,8 @@ def reserve_ids(connection: metadata_store_pb2.ConnectionConfig, workspace: Work
       The number of reserved ids; 0 if ML Metadata has all of the workspace's executions.
     """
     with Metadata(connection) as handle:
-        store, highest = handle.store, max(_ids_in(workspace), default=0)
-        number = max(0, highest - _last_id(store))
-        if number:
+        store = handle.store
+        if number := len(unknown_ids(store, workspace)):
             logging.warning("ML Metadata does not know the last %d executions of %s", number, workspace.root)
             type_id = store.put_execution_type(metadata_store_pb2.ExecutionType(name=EXECUTION_TYPE))
             state = metadata_store_pb2.Execution.CANCELED
@@ -40,6 +39,11 @@ def reserve_ids(connection: metadata_store_pb2.ConnectionConfig, workspace: Work
             for done in range(0, number, _PER_CALL):
                 store.put_executions([reserved] * min(_PER_CALL, number - done))
     return number
+
+
+def unknown_ids(store: mlmd.MetadataStore, workspace: Workspace) -> range:
+    """Returns the ids above those that ML Metadata has, up to the highest that the workspace has a folder for."""
+    return range(_last_id(store) + 1, max(_ids_in(workspace), default=0) + 1)
 
 
 def _last_id(store: mlmd.MetadataStore) -> int:
