@@ -36,7 +36,6 @@ from components.evaluation.metrics.paired import compute_metrics
 from components.gate_records import Finding
 from pipeline.simulator import simulate
 from tests.e2e import store
-from tests.e2e.damage import change_variables
 from tests.e2e.prepared_store import read_rows, write_rows
 from tests.soak.bad_scores.faults import FAULTS, Outcome, Rows, sigmoid
 from tests.soak.bad_scores.judged_run import JudgedRun
@@ -141,30 +140,13 @@ def leak(data: Path, day: int, share: float) -> None:
     write_rows(path, rows)
 
 
-def rolled_embeddings(saved_model: str, folder: Path) -> str:
-    """Copies a SavedModel; the last fifth of the apps' rows in the tables of embeddings are a row off in the copy."""
-    size = len((Path(saved_model) / "assets" / "app_id_vocabulary").read_text().splitlines())
-    first = size - size // 5
-
-    def rolled(_: str, value: np.ndarray) -> np.ndarray:
-        is_of_apps = value.ndim == 2 and value.shape[1] > 1 and size <= len(value) <= size + 16  # buckets follow
-        parts = (value[:first], np.roll(value[first:size], 1, axis=0), value[size:])
-        return np.concatenate(parts) if is_of_apps else value
-
-    copy = shutil.copytree(saved_model, folder / "rolled")
-    change_variables(copy, rolled)
-    return str(copy)
-
-
-def judged_faults(good: JudgedRun, rows: Rows, serving: np.ndarray, folder: Path) -> Iterator[Judged]:
-    """Judges each of `FAULTS`, and embeddings that are a row off, beside the scores of a model that serves."""
+def judged_faults(good: JudgedRun, rows: Rows, serving: np.ndarray) -> Iterator[Judged]:
+    """Judges each of `FAULTS`, beside the scores of a model that serves."""
     known = good.judged(sigmoid(rows.logit), serving)
     for fault in FAULTS:
         scores = fault.scores(rows)
         found = good.judged(scores, serving)
         yield judge(fault.name, found, known, fault.outcome, fault.says, figures_of(rows, scores))
-    scores, name = good.scores_of(rolled_embeddings(good.saved_model, folder)), "embeddings of rare apps a row off"
-    yield judge(name, good.judged(scores, serving), known, "passed", "", figures_of(rows, scores))
 
 
 def judged_trainings(config: Config, data: Path, workspace: Path, folder: Path) -> Iterator[Judged]:
@@ -201,7 +183,7 @@ def judged(folder: Path, num_retrainings: int) -> Iterator[Judged]:
             for model in models:
                 yield honest(f"retraining {Path(model).name}", of_day.judged_model(model))
             serving = of_day.scores_of(path_utils.serving_model_path(models[0]))
-            yield from judged_faults(of_day, evaluation_rows(of_day), serving, folder)
+            yield from judged_faults(of_day, evaluation_rows(of_day), serving)
     yield from judged_trainings(config, data, workspace, folder)
 
 
