@@ -21,7 +21,10 @@ _RESPONSE = "HTTP/1.1 %s\r\ncontent-type: application/json\r\nconnection: close\
 
 
 class _Connection(h11.Connection):
-    """A parser that refuses a body in chunks that are too small."""
+    """A parser that refuses a body in chunks that are too small, and one whose end two headers say.
+
+    A proxy in front may take the other end (RFC 9112, 6.1), and so see other requests on the connection.
+    """
 
     _num_chunks = _num_bytes = 0
     #: The reason, if it has refused one.
@@ -31,6 +34,9 @@ class _Connection(h11.Connection):
         event = super().next_event()
         if isinstance(event, h11.Request):
             self._num_chunks = self._num_bytes = 0
+            if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+                self.refusal = "a request must not have both Content-Length and Transfer-Encoding"
+                raise h11.RemoteProtocolError(self.refusal)
         elif isinstance(event, h11.Data):
             self._num_chunks += event.chunk_end
             self._num_bytes += len(event.data)

@@ -1,4 +1,4 @@
-"""Tests of connections that their client keeps open by not receiving the response."""
+"""Tests of connections that their client keeps open by not receiving the response, and of a request with two ends."""
 
 from __future__ import annotations
 
@@ -98,3 +98,21 @@ def test_many_at_once_end_no_more_than_the_room_that_they_need() -> None:
             assert len(connections) == 3
 
     asyncio.run(connect())
+
+
+def test_a_request_has_one_end() -> None:
+    """By Content-Length, which another server on its way may go by, what follows the body is a second request."""
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n"
+
+    async def answer() -> bytes:
+        async with _running(30.0) as (port, _):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(head + b"0\r\n\r\n" + _REQUEST)
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                found = await reader.read()
+            writer.close()
+            return found
+
+    found = asyncio.run(answer())
+    assert found.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert found.endswith(b'{"error": "a request must not have both Content-Length and Transfer-Encoding"}')
