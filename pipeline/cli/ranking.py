@@ -125,6 +125,10 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
     "--examples", "examples_path", type=click.Path(exists=True), metavar="VERSION|FILE",
     help="Contexts and candidates for the playground: a pushed version, or a JSON Lines file of bodies of /rank.",
 )  # fmt: skip
+@click.option(
+    "--ui-host", "ui_hosts", multiple=True, metavar="NAME",
+    help="A name under which the playground is opened, beside localhost and IP addresses; may be repeated.",
+)  # fmt: skip
 def rank_service(
     host: str,
     port: int,
@@ -134,11 +138,14 @@ def rank_service(
     strict: bool,
     ui: bool,
     examples_path: str | None,
+    ui_hosts: tuple[str, ...],
     **client: Any,
 ) -> None:
     """Serve /rank over HTTP, with its OpenAPI page at /docs, and /metrics for Prometheus."""
     if examples_path is not None and not ui:
         raise click.UsageError("`--examples` goes with `--ui` only")
+    if ui_hosts and not ui:
+        raise click.UsageError("`--ui-host` goes with `--ui` only")
     settings = _settings(**client, strict=strict or None)
     from serving.model_server.protos import import_protos_alone
 
@@ -151,7 +158,7 @@ def rank_service(
         from serving.rank_service.playground import Playground
 
         recorded = Recorded([], []) if examples_path is None else read_recorded(examples_path)
-        playground = Playground(settings, recorded.contexts, recorded.candidates)
+        playground = Playground(settings, recorded.contexts, recorded.candidates, ui_hosts)
     serve(make_app(settings, max_body_bytes, max_concurrent, timeout_seconds, playground), host, port, timeout_seconds)
 
 

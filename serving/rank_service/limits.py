@@ -8,6 +8,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.model_server.guard.unfinished_bodies import UnfinishedBodies, UnfinishedBody
+from serving.rank_service.problems import problem
 
 #: The bodies that have not arrived whole may take as many bytes together as this many of the longest.
 _MAX_BODIES = 16
@@ -80,4 +81,4 @@ class BodyLimit:
 
 
 def _refusal(status: int, text: str) -> JSONResponse:
-    return JSONResponse({"error": text}, status, {"connection": "close"})
+    return problem(status, text, {"connection": "close"})

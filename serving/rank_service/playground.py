@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import ipaddress
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import grpc
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, Field
 from tensorflow.core.example import example_pb2
 from tensorflow_serving.apis import get_model_status_pb2, model_pb2, model_service_pb2_grpc
@@ -82,12 +85,18 @@ class Playground:
       settings: The settings of the client that calls the model server.
       contexts: Contexts to choose from.
       candidates: The candidates to begin with; those with features of their own are left out.
+      hosts: The names under which the page is opened, beside `localhost` and IP addresses.
     """
 
     def __init__(
-        self, settings: ClientSettings, contexts: Sequence[Features | bytes], candidates: Sequence[Candidate]
+        self,
+        settings: ClientSettings,
+        contexts: Sequence[Features | bytes],
+        candidates: Sequence[Candidate],
+        hosts: Sequence[str] = (),
     ) -> None:
         self._settings, self._contexts = settings, list(contexts[:_NUM_CONTEXTS])
+        self._hosts = {"localhost", *(host.lower() for host in hosts)}
         self._candidates = [one for one in candidates if isinstance(one, str)][:_NUM_CANDIDATES]
         self._clients: dict[int | None, AsyncRankingClient] = {}
         self._free = asyncio.Semaphore(_NUM_CONCURRENT)
@@ -101,6 +110,19 @@ class Playground:
         for client in self._clients.values():
             await client.close()
         await self._channel.close()
+
+    async def check_host(self, request: Request) -> None:
+        """Refuses a request whose Host is a name that is not the page's.
+
+        Else another site could read the contexts in a user's browser: its own name can be made to lead to this service
+        (DNS rebinding). It cannot do so with an IP address.
+        """
+        host = re.sub(r":\d+$", "", request.headers.get("host", "")).lower()
+        if host in self._hosts or _is_address(host):
+            return
+        raise HTTPException(
+            421, f"the page's host must be an IP address, or one of {sorted(self._hosts)}. Received: {host[:100]!r}"
+        )
 
     async def start(self) -> Start:
         """Returns what the page needs to begin."""
@@ -163,6 +185,14 @@ class Playground:
         return sorted((one.version for one in answer.model_version_status if one.state == available), reverse=True)
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
 def _as_json(context: Features | bytes, signatures: ModelSignatures) -> dict[str, Any]:
     """A context as the body of /rank has it, with the features that the model knows."""
     if not isinstance(context, bytes):
@@ -177,18 +207,22 @@ def _as_json(context: Features | bytes, signatures: ModelSignatures) -> dict[str
     return found
 
 
-def add_playground(app: FastAPI, playground: Playground) -> None:
-    """Adds the page and its calls to the service's application.
+def add_playground(app: FastAPI, playground: Playground, ranking: type[APIRoute]) -> None:
+    """Adds the page and its calls to the service's application; all check a request's Host.
 
     Args:
       app: The application.
       playground: The page's state, which the application's lifespan must open.
+      ranking: The class of the route of rankings.
     """
+    router = APIRouter(dependencies=[Depends(playground.check_host)])
     pages = {"": _without_slash, "/": _file("index.html", "text/html"), "/start": playground.start}
     pages |= {f"/{name}": _file(name, media_type) for name, media_type in _FILES.items()}
     for path, answer in pages.items():
-        app.get(f"{PATH}{path}", include_in_schema=False)(answer)
-    app.post(f"{PATH}/rank", include_in_schema=False, response_model_exclude_none=True)(playground.rank)
+        router.get(f"{PATH}{path}", include_in_schema=False)(answer)
+    router.route_class = ranking
+    router.post(f"{PATH}/rank", include_in_schema=False, response_model_exclude_none=True)(playground.rank)
+    app.include_router(router)
 
 
 async def _without_slash() -> RedirectResponse:

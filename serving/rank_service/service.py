@@ -10,30 +10,24 @@ from typing import Any
 import grpc
 import prometheus_client
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 
 from serving.model_server.guard.http_connection import bounded_protocol
+from serving.model_server.guard.parsing_process import ParsingProcess
+from serving.rank_service import bodies
 from serving.rank_service.bodies import Health, Problem, RankRequest, RankResponse
+from serving.rank_service.counters import CountedRequests, RankingCounters
 from serving.rank_service.limits import BodyLimit
-from serving.rank_service.playground import Playground, add_playground
+from serving.rank_service.parsing import off_loop
+from serving.rank_service.playground import Playground, VersionRequest, add_playground
+from serving.rank_service.problems import BAD_GATEWAY, STATUSES, problem, problem_of
 from serving.ranking_client.aio_client import AsyncRankingClient
 from serving.ranking_client.errors import RankingError
-from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
-
-#: The HTTP status of each gRPC code. Any other code is a failure of the model server: 502.
-STATUSES = {
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
-    grpc.StatusCode.UNAVAILABLE: 503,
-    grpc.StatusCode.DEADLINE_EXCEEDED: 504,
-}
-_BAD_GATEWAY = 502
 
 _SENTENCES = {
     400: "The body is not JSON, or the model rejects the request.",
@@ -44,46 +38,20 @@ _SENTENCES = {
     429: "The model server, or this service, is overloaded.",
     502: "The model server failed.",
     503: "The model server cannot be reached.",
-    504: "The model server did not answer in time.",
+    504: "The model server did not answer in time, or a large body was not parsed in time.",
 }
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": Problem, "description": text} for status, text in _SENTENCES.items()
 }
 
-_A_FEATURE = "a feature must be a text, a number within float32's range, a list of either, or null"
-#: The rules for the keys whose values may be of several types.
-_UNIONS = {
-    "context": _A_FEATURE,
-    "features": _A_FEATURE,
-    "candidates": 'a candidate must be an item id, or an object with "id" and "features"',
-}
-
-#: The most connections at once; a further one is answered 503.
+#: The most connections at once; a further one ends the one that has waited longest for its client.
 _MAX_CONNECTIONS = 1_000
 
+#: The most large bodies that wait to be parsed.
+_MAX_WAITING_BODIES = 64
 
-class RankingCounters:
-    """Counts what does not fail a request: rankings with warnings, and items that the model's catalog lacks."""
-
-    def __init__(self) -> None:
-        self._registry = prometheus_client.CollectorRegistry()
-        self._warned = prometheus_client.Counter(
-            "wdr_rankings_with_warnings",
-            "Rankings of a context that the model ignores in part.",
-            registry=self._registry,
-        )
-        self._unknown = prometheus_client.Counter(
-            "wdr_ranked_items_not_in_catalog", "Ranked items that the model's catalog lacks.", registry=self._registry
-        )
-
-    def count(self, ranking: Ranking) -> None:
-        """Counts a ranking's warnings and its items that are not in the catalog."""
-        self._warned.inc(bool(ranking.warnings))
-        self._unknown.inc(sum(item.in_catalog is False for item in ranking.items))
-
-    def page(self) -> bytes:
-        """The counters in Prometheus's text format."""
-        return prometheus_client.generate_latest(self._registry)
+#: The paths that are counted by name.
+_PATHS = ("/rank", "/health/live", "/health/ready", "/metrics", "/ui/", "/ui/start", "/ui/rank")
 
 
 def make_app(
@@ -105,21 +73,26 @@ def make_app(
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`, which needs no network.
     """
-    answers = _Answers(settings, max_concurrent, playground)
+    counters, parsing = RankingCounters(), ParsingProcess(_MAX_WAITING_BODIES, timeout_seconds, [bodies.__name__])
+    answers = _Answers(settings, max_concurrent, counters, parsing, playground)
     app = FastAPIOffline(
         title="wide-deep-ranker: ranking",
         version="1",
         lifespan=answers.lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would have the Host that the caller names
         swagger_ui_parameters={"validatorUrl": None},  # else the page sends its address to a public validator
     )
     app.add_middleware(BodyLimit, max_bytes=max_body_bytes, seconds=timeout_seconds)
-    app.post("/rank", responses=_PROBLEMS, response_model_exclude_none=True)(answers.rank)
+    ranking = APIRouter(route_class=off_loop(RankRequest, parsing, timeout_seconds))
+    ranking.post("/rank", responses=_PROBLEMS, response_model_exclude_none=True)(answers.rank)
+    app.include_router(ranking)
     app.get("/health/live", response_model_exclude_none=True)(answers.live)
     app.get("/health/ready", responses={k: v for k, v in _PROBLEMS.items() if k in (404, 502, 503, 504)})(answers.ready)
     app.get("/metrics", include_in_schema=False)(answers.metrics)
     if playground is not None:
-        add_playground(app, playground)
+        add_playground(app, playground, off_loop(VersionRequest, parsing, timeout_seconds))
+    app.add_middleware(CountedRequests, counters=counters, paths=_PATHS)
     app.add_exception_handler(RankingError, _ranking_error)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_exception_handler(HTTPException, _http_error)
@@ -132,17 +105,28 @@ class _Answers:
     Args:
       settings: The settings of the client that calls the model server.
       max_concurrent: The most rankings at once.
+      counters: Counts what does not fail a ranking.
+      parsing: The process of large bodies, which ends with the service.
       playground: The page at `/ui`, whose state is closed with the service; None for none.
     """
 
-    def __init__(self, settings: ClientSettings, max_concurrent: int, playground: Playground | None) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        max_concurrent: int,
+        counters: RankingCounters,
+        parsing: ParsingProcess,
+        playground: Playground | None,
+    ) -> None:
         self._settings, self._max_concurrent, self._playground = settings, max_concurrent, playground
-        self._free, self._counters = asyncio.Semaphore(max_concurrent), RankingCounters()
+        self._free, self._counters, self._parsing = asyncio.Semaphore(max_concurrent), counters, parsing
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
         """Keeps the client, and the page's state, open while the service runs."""
         async with contextlib.AsyncExitStack() as stack:
+            stack.callback(self._parsing.close)
+            self._parsing.start()
             self._client = await stack.enter_async_context(AsyncRankingClient(self._settings))
             if self._playground is not None:
                 await stack.enter_async_context(self._playground)
@@ -175,36 +159,19 @@ class _Answers:
         return Response(self._counters.page(), media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
 
-def _problem(status: int, text: str, headers: Any = None) -> JSONResponse:
-    return JSONResponse({"error": text}, status, headers)
-
-
 def _ranking_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RankingError)
-    return _problem(STATUSES.get(error.code, _BAD_GATEWAY), str(error))
+    return problem(STATUSES.get(error.code, BAD_GATEWAY), str(error))
 
 
 def _not_valid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return _problem(400, f"the body must be JSON: {first['ctx']['error']}")
-    where, rule = _place(first["loc"], first["msg"])
-    return _problem(422, f"{where}: {rule}. Received: {repr(first.get('input'))[:100]}")
-
-
-def _place(location: tuple[int | str, ...], message: str) -> tuple[str, str]:
-    """The location of a mistake and its rule; for a union, one rule in place of pydantic's message for a member."""
-    parts = [str(part) for part in location]
-    for name, rule in _UNIONS.items():
-        if name in parts[:-1]:
-            return ".".join(parts[: parts.index(name) + 2]), rule
-    return ".".join(parts), message
+    return problem(422, problem_of(error.errors()[0]))
 
 
 def _http_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return _problem(error.status_code, error.detail, error.headers)
+    return problem(error.status_code, error.detail, error.headers)
 
 
 def serve(app: FastAPI, host: str, port: int, timeout_seconds: float) -> None:
@@ -220,8 +187,7 @@ def serve(app: FastAPI, host: str, port: int, timeout_seconds: float) -> None:
         app,
         host=host,
         port=port,
-        http=bounded_protocol(timeout_seconds),
+        http=bounded_protocol(timeout_seconds, _MAX_CONNECTIONS),
         access_log=False,
-        limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=10,
     )

@@ -49,7 +49,8 @@ def encode_example(features: Features | bytes, what: str, max_bytes: int, kinds:
         known dtype it is a number.
 
     Raises:
-      RequestError: If a value is of a type that the feature does not take, or the example is too long.
+      RequestError: If a value is of a type that the feature does not take, a text or name is none that UTF-8 has, or
+        the example is too long.
     """
     if isinstance(features, bytes):
         serialized = features
@@ -60,7 +61,12 @@ def encode_example(features: Features | bytes, what: str, max_bytes: int, kinds:
             for name, value in features.items()
             if (entry := _entry(value, kinds.get(name), f"feature {name!r} of {what}")) is not None
         }
-        example = Example(features=FeaturesMessage(feature=entries))
+        try:
+            example = Example(features=FeaturesMessage(feature=entries))
+        except UnicodeEncodeError:
+            for name in entries:
+                as_bytes(name, f"the name of a feature of {what}")
+            raise
         serialized = example.SerializeToString()
     if len(serialized) > max_bytes:
         raise RequestError(f"{what} must have at most {max_bytes:,} bytes. Received: {len(serialized):,}")

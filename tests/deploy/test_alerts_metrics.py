@@ -73,6 +73,7 @@ def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
         server.wait_for_states("broken", {7: "END"})
         page = server.rest.get("/metrics").text
     with TestClient(make_app(ClientSettings(model=MODEL), 1000, 1, 1.0)) as service:
+        service.get("/rank")
         service_page = service.get("/metrics").text
     return on_page(page) | on_page(service_page) | TF_SERVING | UP
 

@@ -13,15 +13,10 @@ import prometheus_client
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from serving.latency_buckets import LATENCY_BUCKETS
 from serving.model_server.engine.models import AVAILABLE, ServedVersions, Version
 from serving.model_server.errors import ServingError
 from serving.model_server.logs import log, num_lost
-
-#: Upper bounds in seconds, closest to each other where latencies are expected.
-_BUCKETS = (
-    *(0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.014, 0.017, 0.02),
-    *(0.03, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
-)
 
 _Response = TypeVar("_Response")
 
@@ -51,7 +46,7 @@ class Metrics:
             "wdr_request_seconds",
             "From a request's arrival to its answer.",
             ("protocol", "method", "model", "signature"),
-            buckets=_BUCKETS,
+            buckets=LATENCY_BUCKETS,
             registry=self._registry,
         )
         for name, description, read in gauges:

@@ -75,6 +75,12 @@ def test_what_no_feature_can_be(name: str, value: Any, problem: str) -> None:
     assert str(raised.value).startswith(f"feature {name!r} of the context {problem}")
 
 
+def test_a_name_that_utf_8_does_not_have_is_refused() -> None:
+    problem = r"^the name of a feature of the context must be a text that UTF-8 has. Received: '\\ud800'$"
+    with pytest.raises(RequestError, match=problem):
+        encode_example({"f": 1, "\ud800": 1}, "the context", 1000)
+
+
 def test_a_long_example_is_refused() -> None:
     with pytest.raises(RequestError, match=r"^the context must have at most 99 bytes\. Received: 1\d\d$"):
         encode_example({"f": "x" * 100}, "the context", 99)

@@ -92,7 +92,11 @@ A_CANDIDATE = 'a candidate must be an item id, or an object with "id" and "featu
         (b"", 422, "body: Field required. Received: None"),
         (b"{", 400, "the body must be JSON: "),
         (b"\xff\xfe", 400, "the body must be JSON: "),
-        (b"[" * 100_000, 400, "There was an error parsing the body"),
+        (b"[" * 100_000, 400, "the body must be JSON: "),
+        (body_of('{"\\ud800": 1}'), 400, "the name of a feature of the context must be a text that UTF-8 has. "),
+        (body_of(rest=', "\\ud800": 1'), 422, "body: Input should be a valid string, unable to parse raw data as"),
+        (body_of(json.dumps({"x" * 100_000: {}})), 422, f"body.context.{'x' * 100}: {A_FEATURE}"),
+        (body_of(json.dumps({"f": "x" * 100_000})), 422, f"body.context.f: {A_FEATURE}'xxx"),
         (b"[]", 422, "body: Input should be a valid dictionary or object to extract fields from. Received: []"),
         (body_of(candidates="[]"), 422, "body.candidates: List should have at least 1 item after validation, not 0."),
         (body_of(candidates="[5]"), 422, f"body.candidates.0: {A_CANDIDATE}5"),
@@ -127,7 +131,9 @@ def test_a_bad_request_is_told_why(service: str, body: bytes, status: int, probl
     headers = {"content-type": "application/json"}
     response = httpx.post(f"{service}/rank", content=body, headers=headers, timeout=30)
     assert response.status_code == status
-    assert response.json()["error"].startswith(problem)
+    error = response.json()["error"]
+    assert error.startswith(problem)
+    assert len(error) <= 1000
 
 
 def test_a_body_without_a_length_is_bounded_too(service: str) -> None:

@@ -1,0 +1,87 @@
+"""The ranking service's metrics: its requests by path and status, and what does not fail a request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+import prometheus_client
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.latency_buckets import LATENCY_BUCKETS
+from serving.ranking_client.ranked import Ranking
+
+#: The status of a request whose client has gone before the answer began; nginx's number.
+_CLIENT_GONE = 499
+
+
+class RankingCounters:
+    """Counts requests, and what does not fail one: rankings with warnings, and items that the model's catalog lacks."""
+
+    def __init__(self) -> None:
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # each would add a series
+        self._registry = registry = prometheus_client.CollectorRegistry()
+        self._requests = prometheus_client.Counter(
+            "wdr_rank_service_requests", "Requests by path and HTTP status.", ("path", "status"), registry=registry
+        )
+        self._seconds = prometheus_client.Histogram(
+            "wdr_rank_service_request_seconds",
+            "From a request's head to the end of its answer.",
+            ("path",),
+            buckets=LATENCY_BUCKETS,
+            registry=registry,
+        )
+        self._warned = prometheus_client.Counter(
+            "wdr_rankings_with_warnings", "Rankings of a context that the model ignores in part.", registry=registry
+        )
+        self._unknown = prometheus_client.Counter(
+            "wdr_ranked_items_not_in_catalog", "Ranked items that the model's catalog lacks.", registry=registry
+        )
+
+    def count(self, ranking: Ranking) -> None:
+        """Counts a ranking's warnings and its items that are not in the catalog."""
+        self._warned.inc(bool(ranking.warnings))
+        self._unknown.inc(sum(item.in_catalog is False for item in ranking.items))
+
+    def count_request(self, path: str, status: int, seconds: float) -> None:
+        """Counts a request and its time."""
+        self._requests.labels(path, str(status)).inc()
+        self._seconds.labels(path).observe(seconds)
+
+    def page(self) -> bytes:
+        """The counters in Prometheus's text format."""
+        return prometheus_client.generate_latest(self._registry)
+
+
+class CountedRequests:
+    """ASGI middleware that counts all requests, also those that another middleware refuses.
+
+    Args:
+      app: The ASGI application.
+      counters: What counts them.
+      paths: The paths that are counted by name; all others are counted as one, since each would make a series.
+    """
+
+    def __init__(self, app: ASGIApp, counters: RankingCounters, paths: Collection[str]) -> None:
+        self._app, self._counters, self._paths = app, counters, frozenset(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started, status = time.monotonic(), _CLIENT_GONE
+
+        async def sent(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        path = scope["path"] if scope["path"] in self._paths else "other"
+        try:
+            await self._app(scope, receive, sent)
+        except Exception:
+            status = 500
+            raise
+        finally:
+            self._counters.count_request(path, status, time.monotonic() - started)
