@@ -49,25 +49,20 @@ def not_found(*names: str) -> str:
 CASES = {
     "table without broadcast": Case(["country", "age", "app", "rating"]),
     "lists of both sides": Case(["installed", "app", "tags"]),
-    "counts alone": Case(["country", "app", "rating"], sections={"crosses": []}),
-    "crosses alone": Case(FROM_TABLES, sections={"count_encodings": []}),
     "tables with and without broadcast": Case(FROM_TABLES),
     "table of developers, by the catalog's developer": Case(
         ["country", "app", "developer", "price", "size"], sections={"tables": {"developers": {"item_key": "developer"}}}
     ),
-    "table of developers, by a developer that only the log has": Case(
-        ["country", "app", "maker", "size"],
-        not_found("maker", "size"),
-        sections={"tables": {"developers": {"item_key": "maker"}}, "item_id": "app"},
-    ),
-    "id alone": Case(["country", "app"]),
+    "id alone, with counts and no cross": Case(["country", "app"]),
     "broadcast table, and a log feature for slices alone": Case(
         ["country", "app", "price"],
         sections={"features": [*(FEATURES[name] for name in ("country", "app", "price")), UNUSED], "crosses": []},
     ),
-    "text from the log beside a table": Case(["country", "app", "shelf", "price"], not_found("shelf")),
-    "table joined by another key": Case(["country", "app", "price", "size"], not_found("size")),
-    "number from the log, and another key": Case([*FROM_TABLES, "discount", "size"], not_found("discount", "size")),
+    "texts and a number from the log, and a table by a developer that only the log has": Case(
+        [*FROM_TABLES, "discount", "maker", "shelf", "size"],
+        not_found("discount", "maker", "shelf", "size"),
+        sections={"tables": {"developers": {"item_key": "maker"}}, "item_id": "app"},
+    ),
     "several texts from the log": Case(
         ["country", "app", "shelf"],
         "no item id: it may be any of app, shelf; `sources.impressions.item_id` names it",
@@ -160,6 +155,19 @@ def test_all_signatures_agree_or_are_absent(ingested: Ingested, tmp_path: Path, 
 )
 def test_why_a_model_ranks_nothing(features: list[str], why: str) -> None:
     assert absent_signatures(store_config(features)) == dict.fromkeys(RANKING_SIGNATURES, why)
+
+
+@pytest.mark.parametrize(
+    ("features", "names"),
+    [
+        (["country", "app", "shelf", "price"], ["shelf"]),
+        (["country", "app", "price", "size"], ["size"]),
+        ([*FROM_TABLES, "discount", "size"], ["discount", "size"]),
+    ],
+)
+def test_why_a_model_ranks_only_items_that_bring_their_features(features: list[str], names: list[str]) -> None:
+    """A text from the log, a table joined by another key, and a number from the log."""
+    assert absent_signatures(store_config(features)) == dict.fromkeys(("rank", "rank_named"), not_found(*names))
 
 
 def test_a_declared_item_id_goes_before_what_joins_a_table() -> None:
