@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.once import made_once
 from transform.config.config import Config
+from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY
 
 # TensorFlow is imported by the fixtures that need it: some test files of this folder use none of them.
 if TYPE_CHECKING:
@@ -33,6 +35,33 @@ def first_span(config: Config, tmp_path_factory: pytest.TempPathFactory) -> Span
 
     directory = tmp_path_factory.mktemp("first")
     return transform_span(config, make_rows(3000, FIRST_APPS, 1), make_rows(600, FIRST_APPS, 2), directory)
+
+
+@pytest.fixture(scope="session")
+def raw_files(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The first span's evaluation rows as ingestion writes them, including label and bookkeeping fields."""
+    import tensorflow as tf
+
+    from tests.trainer.small_deployment import to_example
+
+    path = tmp_path_factory.mktemp("raw") / "data.gz"
+    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
+        for row in first_span.eval_rows:
+            writer.write(to_example(row))
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def first_model(first_span: Span, raw_files: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `run_fn` makes of the first span, once for all workers; tests must not change it."""
+    from trainer.run_fn import run_fn
+
+    def make(folder: Path) -> None:
+        fn_args = first_span.fn_args(folder)
+        fn_args.custom_config[RAW_EVAL_FILES_KEY] = [raw_files]
+        run_fn(fn_args)
+
+    return made_once(tmp_path_factory, "first_model", make)
 
 
 @pytest.fixture(scope="session")

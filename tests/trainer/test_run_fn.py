@@ -10,12 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span, to_example
 from trainer.run_fn import run_fn
+from trainer.trainer_predictions import trainer_predictions
 from trainer.training.evaluation import measure
 from trainer.training.loop import TrainingError
 from trainer.training.report import TRAINING_REPORT_FILE, read_training_report
+from trainer.training.setup import TrainingSetup, prepare
+from transform.config.config import Config
+from transform.files.trainer_predictions import read_trainer_predictions
 
 
 def report_of(model_dir: Path) -> dict[str, Any]:
@@ -29,11 +34,9 @@ def compute_scores(model_dir: Path, span: Span) -> np.ndarray:
     return np.asarray(scores)
 
 
-@pytest.fixture(scope="module")
-def first_model(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    model_dir = tmp_path_factory.mktemp("first_model")
-    run_fn(first_span.fn_args(model_dir))
-    return model_dir
+def prepared(span: Span, config: Config) -> TrainingSetup:
+    """A cold training, as `run_fn` prepares it."""
+    return prepare(config, tft.TFTransformOutput(span.transform_output), [span.train_files], [span.eval_files], None)
 
 
 @pytest.mark.slow
@@ -69,8 +72,8 @@ def test_the_next_run_starts_from_the_previous_model(second_span: Span, first_mo
         training=dataclasses.replace(second_span.config.training, num_epochs=1, batch_size=100_000),
     )
     run_fn(second_span.fn_args(tmp_path / "warm", base, still))
-    run_fn(second_span.fn_args(tmp_path / "cold", None, still))
-    warm, cold = report_of(tmp_path / "warm"), report_of(tmp_path / "cold")
+    warm = report_of(tmp_path / "warm")
+    cold = prepared(second_span, still).train()
 
     assert warm["warm_started_from"] == warm["warm_start"]["warm_started_from"] == base
     tables = warm["warm_start"]["tables"]
@@ -79,13 +82,19 @@ def test_the_next_run_starts_from_the_previous_model(second_span: Span, first_mo
     assert warm["warm_start"]["not_carried"] == [
         "the batch size changed from 32 to 100000: the optimizers' state was scaled to it"
     ]
-    assert warm["validation"]["auc"] > 0.75 > cold["validation"]["auc"] + 0.1
+    assert cold.validation.auc is not None
+    assert warm["validation"]["auc"] > 0.75 > cold.validation.auc + 0.1
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_model(first_span: Span, first_model: Path, tmp_path: Path) -> None:
-    run_fn(first_span.fn_args(tmp_path))
-    np.testing.assert_allclose(compute_scores(tmp_path, first_span), compute_scores(first_model, first_span), atol=1e-4)
+def test_the_same_seed_gives_the_same_model(first_span: Span, first_model: Path, raw_files: str) -> None:
+    again = prepared(first_span, first_span.config)
+    again.train()
+    graph = tft.TFTransformOutput(first_span.transform_output)
+    found, expected = trainer_predictions(again, graph, [raw_files], 500), read_trainer_predictions(str(first_model))
+    assert expected is not None
+    assert found.rows == expected.rows
+    np.testing.assert_allclose(found.row_scores, expected.row_scores, atol=1e-4)
 
 
 @pytest.mark.slow

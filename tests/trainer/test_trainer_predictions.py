@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,24 +10,13 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from tests.trainer.small_deployment import Span, make_config, make_rows, to_example, transform_span
-from trainer.run_fn import run_fn
 from trainer.signatures import export_model
 from trainer.trainer_predictions import changed_rows, trainer_predictions
 from trainer.training.data import expand_patterns, read_records
 from trainer.training.setup import TrainingSetup, prepare
-from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY, TrainerPredictions, read_trainer_predictions
+from transform.files.trainer_predictions import TrainerPredictions, read_trainer_predictions
 
 NUM_ROWS = 40
-
-
-@pytest.fixture(scope="module")
-def raw_files(first_span: Span, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The evaluation rows as ingestion writes them, including label and bookkeeping fields."""
-    path = tmp_path_factory.mktemp("raw") / "data.gz"
-    with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-        for row in first_span.eval_rows:
-            writer.write(to_example(row))
-    return str(path)
 
 
 @pytest.fixture(scope="module")
@@ -138,14 +126,10 @@ def test_no_rows_no_changed_rows() -> None:
 
 
 @pytest.mark.slow
-def test_they_lie_beside_the_model(first_span: Span, raw_files: str, tmp_path: Path) -> None:
-    short = dataclasses.replace(first_span.config.training, num_epochs=1, batch_size=1000)
-    fn_args = first_span.fn_args(tmp_path, config=dataclasses.replace(first_span.config, training=short))
-    fn_args.custom_config[RAW_EVAL_FILES_KEY] = [raw_files]
-    run_fn(fn_args)
-    found = read_trainer_predictions(str(tmp_path))
+def test_they_lie_beside_the_model(first_model: Path) -> None:
+    found = read_trainer_predictions(str(first_model))
     assert found is not None
-    signature = tf.saved_model.load(str(tmp_path / "Format-Serving")).signatures["serving_default"]
+    signature = tf.saved_model.load(str(first_model / "Format-Serving")).signatures["serving_default"]
     np.testing.assert_allclose(signature(tf.constant(found.rows))["scores"], found.row_scores, atol=1e-6)
     assert found.row_scores.std() > 0
     assert found.eval_scores.size == 600

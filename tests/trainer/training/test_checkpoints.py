@@ -30,6 +30,7 @@ from trainer.training.checkpoints import (
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.position import Epoch, Metrics, TrainingProgress
 from trainer.training.report import TrainingReport, read_training_report
+from trainer.training.setup import prepare
 from trainer.training_size import sized_value
 from trainer.wide_deep.model import WideDeep
 from transform.example_keys import LABEL
@@ -356,7 +357,8 @@ def test_run_fn_goes_on_and_removes_the_checkpoints_in_the_end(
     assert len(list(root.iterdir())) == 1
     resumed = report("resumed")  # each attempt has its own output folder
     assert list(root.iterdir()) == []
-    whole = report("whole")
+    graph = tft.TFTransformOutput(demanding.transform_output)
+    whole = prepare(demanding.config, graph, [demanding.train_files], [demanding.eval_files], None).train()
     assert whole.resumed_at == ()
     (step,) = resumed.resumed_at
     assert 0 < step < 60
