@@ -23,6 +23,7 @@ from pipeline.simulator import simulate
 from trainer.training.evaluation import evaluate, logits_function
 from trainer.training.setup import TrainingSetup
 from trainer.training.step import steps_function
+from trainer.warm_start.warm_start import save_warm_start
 from transform.config.config import Config
 from transform.config.config_file import load_config
 
@@ -87,8 +88,11 @@ def compare(days: Sequence[Transformed], seed: int, folder: Path) -> Comparison:
     config = dataclasses.replace(last.config, training=dataclasses.replace(last.config.training, seed=seed))
     base_model = None
     for number, day in enumerate(earlier, start=1):
-        day.train(config, folder / str(number), base_model)
-        base_model = str(serving_model_dir(folder / str(number)))
+        trained = day.prepare(config, base_model)
+        trained.train()
+        base_model = str(serving_model_dir(folder / str(number)))  # a warm start needs no export, only its own files
+        training, transform_state = trained.config.training, trained.transform_state
+        save_warm_start(trained.model, trained.optimizers, config.spec, training, transform_state, base_model)
     cold = last.prepare(config).train()
     warm = last.prepare(config, base_model)
     assert cold.validation.auc is not None  # both labels occur in a simulated day

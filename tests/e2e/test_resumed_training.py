@@ -12,7 +12,7 @@ import yaml
 
 from benchmarks.transformed import Transformed
 from tests.e2e import store
-from trainer.training.report import TrainingReport
+from trainer.training.loop import TrainingResult
 from transform.config.config_file import load_config
 
 pytestmark = pytest.mark.slow
@@ -29,11 +29,11 @@ def long_training(path: Path) -> Path:
     return path
 
 
-def undisturbed(config: Path, transform: Path, model_dir: Path) -> TrainingReport:
-    """The report of the same training in this process, without checkpoints."""
+def undisturbed(config: Path, transform: Path) -> TrainingResult:
+    """The result of the same training in this process, without checkpoints."""
     (graph,), (examples,) = (list((transform / name).iterdir()) for name in ("transform_graph", "transformed_examples"))
     loaded = load_config(str(config))
-    return Transformed(loaded, (examples,), graph).train(loaded, model_dir)
+    return Transformed(loaded, (examples,), graph).prepare(loaded).train()
 
 
 def last_checkpoint(workspace: Path) -> int:
@@ -48,7 +48,7 @@ def test_a_trainer_killed_three_times_ends_as_one_that_was_not(
 ) -> None:
     workspace = store.copy_of(first_day[0], tmp_path / "workspace")
     config = long_training(tmp_path / "config.yaml")
-    expected = undisturbed(config, first_day[0] / "artifacts" / "transform", tmp_path / "model")
+    expected = undisturbed(config, first_day[0] / "artifacts" / "transform")
     assert expected.resumed_at == ()
 
     arguments = store.run_arguments(data, workspace, 1, config)

@@ -78,13 +78,14 @@ def next_day(tables: Mapping[str, Mapping[str, Values]]) -> dict[str, Mapping[st
 
 @dataclasses.dataclass
 class Made:
-    """A model with random weights, its catalog, and the log."""
+    """A model with random weights, its catalog, and the log; whether it is exported with its explanations."""
 
     config: Config
     span: Span
     tables: Mapping[str, Mapping[str, Values]]
     folder: Path
     window: list[Any]
+    explains: bool = True
 
     def __post_init__(self) -> None:
         self.output = tft.TFTransformOutput(self.span.transform_output)
@@ -104,7 +105,7 @@ class Made:
     def export(self, kind: str) -> Path:
         """Exports the model in the trainer's layout, with the items of the tables."""
         uri, prepared = self.folder / kind, self.prepared
-        model_dir, state = str(uri / "Format-Serving"), prepared.transform_state
+        model_dir, state = str(uri / "Format-Serving"), prepared.transform_state if self.explains else None
         export_model(prepared.model, self.output, self.config, model_dir, self.items, prepared.counts, state)
         write_trainer_predictions(self.own_scores, str(uri))
         return uri
@@ -139,7 +140,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def small(made: Made) -> Made:
     folder = made.folder / "small"
     folder.mkdir()
-    return dataclasses.replace(made, config=SMALL, folder=folder)
+    return dataclasses.replace(made, config=SMALL, folder=folder, explains=False)
 
 
 def changed_catalog(value: float) -> Any:
