@@ -39,6 +39,7 @@ OTHER_JSON = {
     "pipeline/registry/record.py": "an execution's property with its input files",
     "serving/dry_run/worker_commands.py": "questions to the dry run's process",
     "serving/model_server/engine/version_files.py": "a manifest",
+    "serving/rank_service/parsing.py": "a request's body, which its model validates",
     "serving/ranking_client/settings.py": "the client's settings: its wheel has no validator of documents",
     "transform/config/tuning.py": "a value of the Tuner",
     "trainer/warm_start/files.py": "the index of warm-start files",

@@ -40,10 +40,11 @@ DATA = click.option(
 )
 
 
-class PushedVersion(click.ParamType[str]):
+class PushedVersion(click.Path):
     """The folder of a pushed version; a mistake names the versions that there are nearby."""
 
-    name = "directory"
+    def __init__(self) -> None:
+        super().__init__(file_okay=False)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Returns the path; raises BadParameter if it is no version's."""

@@ -24,9 +24,7 @@ _Body = TypeVar("_Body", bound=BaseModel)
 def parsed(content: bytes, kind: type[_Body]) -> _Body | tuple[int, str]:
     """Parses a JSON body; returns it, or the HTTP status and the sentence of its first mistake."""
     try:
-        return kind.model_validate(
-            json.loads(content), from_attributes=True
-        )  # as FastAPI does, which takes it as it is
+        return kind.model_validate(json.loads(content), from_attributes=True)  # the options are FastAPI's own
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         return 422, problem_of({**first, "loc": ("body", *first["loc"])})
