@@ -7,14 +7,18 @@ other model.
 from __future__ import annotations
 
 import asyncio
+import collections
 import functools
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from typing import Any
+
+import grpc
 
 from serving.model_server.engine import version_files
 from serving.model_server.engine.loader import Load, Loader, LoadSettings, reason, waits
 from serving.model_server.engine.models import AVAILABLE, END, ModelConfig, ServedVersions
 from serving.model_server.engine.staging import Staging, check_staged
+from serving.model_server.errors import ServingError
 from transform.errors import InputError, UserError
 
 #: The log messages about all models' folders, and about one model's.
@@ -35,7 +39,11 @@ class Manager(ServedVersions):
         super().__init__(find_models())
         self._find_models: Callable[[], Iterable[ModelConfig]] | None = find_models
         self._updates: dict[str, asyncio.Task[Any]] = {}
-        self._reconfiguring = asyncio.Lock()
+        #: The changes of the configuration that are at work; how many there have been; the number of the one in effect.
+        self._changes: set[asyncio.Task[None]] = set()
+        self._num_changes = self._in_effect = 0
+        #: By model, how many changes stage versions of it; no update then unloads those that a change keeps.
+        self._num_staging: collections.Counter[str] = collections.Counter()
         #: Called after each change of the loaded versions.
         self.on_change: Callable[[], Awaitable[None]] = _nothing
         self._loader = Loader(self, load, settings, lambda: self.on_change())
@@ -49,46 +57,70 @@ class Manager(ServedVersions):
     async def reconfigure(self, configs: Iterable[ModelConfig]) -> None:
         """Serves other models or versions from now on, or changes nothing; returns once they are loaded.
 
-        The versions of models that are new or changed are loaded first, while the current ones serve. Cancelling the
-        caller does not cancel the change.
+        The versions of models that are new or changed are loaded first, while the current ones serve. Changes do not
+        wait for each other: a later one may take effect first. Cancelling the caller does not cancel the change.
 
         Raises:
-          ServingError: If none of such a model's versions loads, or a label's version is not available.
+          ServingError: If none of such a model's versions loads, a label's version is not available, or a later change
+            has taken effect meanwhile.
         """
-        task = asyncio.create_task(self._reconfigure({config.name: config for config in configs}))
+        self._num_changes += 1
+        steps = self._reconfigure({config.name: config for config in configs}, self._num_changes)
+        task = asyncio.create_task(steps)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
         task.add_done_callback(lambda task: task.cancelled() or task.exception())  # the caller may be gone
         await asyncio.shield(task)
 
-    async def _reconfigure(self, requested: dict[str, ModelConfig]) -> None:
-        async with self._reconfiguring:
-            changed = {name for name in {*requested, *self.configs} if requested.get(name) != self.configs.get(name)}
-            while busy := [self._updates[name] for name in changed if name in self._updates]:
-                await asyncio.wait(busy)  # updates by the old configuration
-            staging = {
-                name: asyncio.create_task(self._staging.stage(requested[name]))
-                for name in sorted(changed & requested.keys())
-            }
-            self._updates |= staging  # so that no other task updates these models
-            try:
-                try:
-                    results = await asyncio.gather(*staging.values(), return_exceptions=True)
-                    check_staged(staging, results)
-                    staged = {name: task.result() for name, task in staging.items()}
-                    self._staging.check_labels(requested, staged)
-                except BaseException:
-                    self._staging.discard(staging)
-                    raise
-                self._find_models, self.configs = None, requested
-                for name, known in staged.items():
-                    self._staging.take_over(name, known)
-            finally:
-                for name in staging:
-                    del self._updates[name]
-            while busy := [self._updates[name] for name in changed if name in self._updates]:
-                await asyncio.wait(busy)  # updates of removed models, which the old configuration began meanwhile
-            updates = self._start_updates()
+    async def _reconfigure(self, requested: dict[str, ModelConfig], number: int) -> None:
+        changed: set[str] | None = None
+        while changed is None:
+            changed = await self._stage_and_take_over(requested, number)
+        await self._end_updates(changed)  # which the old configuration began meanwhile
+        updates = self._start_updates()
         await asyncio.gather(*(updates[name] for name in changed if name in updates))
         await self.on_change()
+
+    async def _stage_and_take_over(self, requested: dict[str, ModelConfig], number: int) -> set[str] | None:
+        """Loads what is new in a configuration, which then takes effect.
+
+        Returns:
+          The models that it changes. None if an earlier change has taken effect meanwhile, and this one has not: what
+          has to be loaded may be something else now.
+        """
+        changed = {name for name in {*requested, *self.configs} if requested.get(name) != self.configs.get(name)}
+        await self._end_updates(changed)  # by the old configuration
+        before = self._in_effect
+        staging = {
+            name: asyncio.create_task(self._staging.stage(requested[name]))
+            for name in sorted(changed & requested.keys())
+        }
+        self._num_staging.update(staging.keys())
+        try:
+            results = await asyncio.gather(*staging.values(), return_exceptions=True)
+            if self._in_effect > number:
+                raise ServingError(grpc.StatusCode.ABORTED, "a later configuration has taken effect meanwhile")
+            if self._in_effect != before:
+                self._staging.discard(staging)
+                return None
+            check_staged(staging, results)
+            staged = {name: task.result() for name, task in staging.items()}
+            self._staging.check_labels(requested, staged)
+            changed |= self.configs.keys() - requested.keys()  # models that were found meanwhile
+            self._find_models, self.configs, self._in_effect = None, requested, number
+            for name, known in staged.items():
+                self._staging.take_over(name, known)
+            return changed
+        except BaseException:
+            self._staging.discard(staging)
+            raise
+        finally:
+            self._num_staging.subtract(staging.keys())
+
+    async def _end_updates(self, names: Collection[str]) -> None:
+        """Waits until no update of these models runs."""
+        while busy := [self._updates[name] for name in names if name in self._updates]:
+            await asyncio.wait(busy)
 
     async def watch(self, seconds: float) -> None:
         """Polls the folders forever, at this interval in seconds: loads new versions and unloads old ones."""
@@ -106,9 +138,12 @@ class Manager(ServedVersions):
             await asyncio.sleep(seconds)
 
     def _start_updates(self) -> dict[str, asyncio.Task[Any]]:
-        """Starts an update of each model that has none running; returns all running updates by model."""
+        """Starts an update of each model that has none running; returns all running updates.
+
+        A model that a change of the configuration stages has none.
+        """
         for name in {*self.configs, *self.by_model}:
-            if name not in self._updates:
+            if name not in self._updates and not self._num_staging[name]:
                 task = self._updates[name] = asyncio.create_task(self._look_after(name))
                 task.add_done_callback(functools.partial(self._end_update, name))
         return dict(self._updates)
@@ -151,9 +186,9 @@ class Manager(ServedVersions):
           seconds: The longest wait for versions that are being loaded.
         """
         self._find_models, self.configs = None, {}
-        if self._updates:
-            await asyncio.wait(self._updates.values(), timeout=seconds)
-        cancelled = list(self._updates.values())
+        if busy := [*self._updates.values(), *self._changes]:
+            await asyncio.wait(busy, timeout=seconds)
+        cancelled = [*self._updates.values(), *self._changes]
         for task in cancelled:
             task.cancel()
         await asyncio.gather(*cancelled, return_exceptions=True)  # only now is `overdue` what their threads still read

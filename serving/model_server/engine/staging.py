@@ -95,10 +95,10 @@ class Staging:
                 self._discard(name, task.result())
 
     def _discard(self, name: str, staged: dict[int, Version]) -> None:
-        """Frees a model's staged versions that do not serve."""
+        """Frees a model's staged versions that neither serve nor are being unloaded, after they served."""
         serves = self._served.by_model.get(name, {}).values()
         for version in staged.values():
-            if version.servable and version not in serves:
+            if version.servable and version.state == AVAILABLE and version not in serves:
                 background.start(version.servable.close, behind_requests=True)
 
     def take_over(self, name: str, staged: dict[int, Version]) -> None:

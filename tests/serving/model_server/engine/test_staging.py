@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from tensorflow_serving.apis import model_pb2
 
@@ -46,7 +48,7 @@ def _manager(loaded: list[Loaded]) -> Manager:
 
 def _config(folder: Path, name: str, num_latest: int = 1) -> ModelConfig:
     for number in ("1", "2"):
-        (folder / name / number).mkdir(parents=True)
+        (folder / name / number).mkdir(parents=True, exist_ok=True)
         (folder / name / number / "saved_model.pb").write_bytes(b"")
     return ModelConfig(name, str(folder / name), num_latest)
 
@@ -128,6 +130,66 @@ def test_a_model_that_goes_is_gone_once_the_change_is_done(tmp_path: Path, monke
             found.resolve(model_pb2.ModelSpec(name="a"))
 
     asyncio.run(reconfigure())
+
+
+def _unfinished(folder: Path, name: str) -> ModelConfig:
+    """A model whose only version has no graph yet."""
+    (folder / name / "1").mkdir(parents=True)
+    return ModelConfig(name, str(folder / name))
+
+
+def test_a_change_waits_for_no_other_and_the_last_one_holds(tmp_path: Path) -> None:
+    """The first change names a folder that is never finished; a later one of the same model is done at once."""
+
+    async def reconfigure() -> tuple[Manager, object]:
+        found = _manager([])
+        first = asyncio.create_task(found.reconfigure([_config(tmp_path, "a"), _unfinished(tmp_path / "later", "b")]))
+        while not found._num_staging["b"]:
+            await asyncio.sleep(0.01)
+        await asyncio.wait_for(found.reconfigure([_config(tmp_path, "b")]), 10)
+        (tmp_path / "later" / "b" / "1" / "saved_model.pb").write_bytes(b"")
+        (outcome,) = await asyncio.gather(first, return_exceptions=True)
+        return found, outcome
+
+    found, outcome = asyncio.run(reconfigure())
+    assert isinstance(outcome, ServingError)
+    assert (outcome.code, outcome.message) == (
+        grpc.StatusCode.ABORTED,
+        "a later configuration has taken effect meanwhile",
+    )
+    assert {name: config.folder for name, config in found.configs.items()} == {"b": str(tmp_path / "b")}
+    assert found.resolve(model_pb2.ModelSpec(name="b")).number == 2
+
+
+def test_a_change_that_is_overtaken_by_an_earlier_one_takes_effect_after_it(tmp_path: Path) -> None:
+    """It keeps none of the versions that the earlier one has replaced."""
+    loaded: list[Loaded] = []
+
+    async def reconfigure() -> Manager:
+        found = _manager(loaded)
+        a, elsewhere = _config(tmp_path, "a"), _config(tmp_path / "elsewhere", "a")
+        await found.reconfigure([a])
+        first = asyncio.create_task(found.reconfigure([elsewhere, _unfinished(tmp_path, "b")]))
+        second = asyncio.create_task(
+            found.reconfigure([dataclasses.replace(a, num_latest=2), _unfinished(tmp_path, "c")])
+        )
+        while not (found._num_staging["b"] and found._num_staging["c"]):
+            await asyncio.sleep(0.01)
+        (tmp_path / "b" / "1" / "saved_model.pb").write_bytes(b"")
+        await first
+        assert found.resolve(model_pb2.ModelSpec(name="a")).path == str(tmp_path / "elsewhere" / "a" / "2")
+        (tmp_path / "c" / "1" / "saved_model.pb").write_bytes(b"")
+        await second
+        return found
+
+    found = asyncio.run(reconfigure())
+    assert sorted(found.configs) == ["a", "c"]
+    assert {number: version.path for number, version in found.by_model["a"].items()} == {
+        number: str(tmp_path / "a" / str(number)) for number in (1, 2)
+    }
+    in_use = [version.servable for version in found.all_versions()]
+    assert all(each.closed.wait(10) for each in loaded if each not in in_use)
+    assert not any(each.closed.is_set() for each in loaded if each in in_use)
 
 
 def test_a_version_that_still_loads_at_the_end_is_overdue(tmp_path: Path) -> None:
