@@ -6,7 +6,6 @@ Each body is parsed by one function call, since large bodies are parsed in anoth
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -107,18 +106,22 @@ _SENTENCES = {
     "Invalid \\escape": "Invalid escape character in string.",
 }
 
-#: Matches brackets, and whole strings, so that brackets within strings are skipped.
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
-
 
 def _sentence(error: json.JSONDecodeError) -> str:
     if error.msg.startswith("Expecting ','"):
-        opened: list[str] = []
-        for found in _BRACKETS.finditer(error.doc, 0, error.pos):
-            if found[0] in "[{":
-                opened.append(found[0])
-            elif found[0] in "]}":
-                opened.pop()
-        of_object = opened[-1] == "{"
+        of_object = _is_in_object(error)
         return f"Missing a comma or {'} after an object member' if of_object else '] after an array element'}."
     return next((ours for theirs, ours in _SENTENCES.items() if error.msg.startswith(theirs)), error.msg)
+
+
+def _is_in_object(error: json.JSONDecodeError) -> bool:
+    """Whether a comma is missing in an object, not in a list: then its bracket would continue the text.
+
+    Parsing once more takes as long as it took until the error. To look for open brackets in Python takes a second for
+    8 MB.
+    """
+    try:
+        json.JSONDecoder().decode(error.doc[: error.pos] + "}")
+    except json.JSONDecodeError as other:
+        return other.pos > error.pos
+    return True

@@ -1,12 +1,17 @@
-"""Tests of REST's bodies for signatures without inputs, which the server's test models do not have."""
+"""Tests of REST's bodies: for signatures without inputs, and of the sentence of a syntax error."""
 
 from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
 
 import pytest
 from tensorflow.core.protobuf import meta_graph_pb2
 
 from serving.model_server.engine.tensors import Limits
 from serving.model_server.errors import ServingError
+from serving.model_server.protocol import json_requests
 from serving.model_server.protocol.json_requests import predict_request
 
 LIMITS = Limits(max_strings=10, max_bytes=10)
@@ -22,3 +27,23 @@ def test_a_signature_without_inputs_takes_no_plain_value(body: bytes) -> None:
 def test_a_signature_without_inputs_takes_none() -> None:
     request, by_row = predict_request(b'{"inputs": {}}', LIMITS, WITHOUT_INPUTS)
     assert (dict(request.inputs), by_row) == ({}, False)
+
+
+def test_the_sentence_of_an_error_costs_no_more_than_parsing() -> None:
+    """A comma is missing behind 500,000 strings; the body is parsed at most twice, in C."""
+    body = b'{"instances": [' + b'"",' * 500_000 + b'"" ""]}'
+
+    def seconds(parse: Callable[[], object], error: type[Exception]) -> float:
+        begin = time.process_time()
+        with pytest.raises(error):
+            parse()
+        return time.process_time() - begin
+
+    once = min(seconds(lambda: json.loads(body), json.JSONDecodeError) for _ in range(3))
+    with pytest.raises(ServingError) as refused:
+        json_requests._parse(body)
+    offset = len(body) - len(b'""]}')
+    assert refused.value.message == (
+        f"JSON Parse error: Missing a comma or ] after an array element. at offset: {offset}"
+    )
+    assert min(seconds(lambda: json_requests._parse(body), ServingError) for _ in range(3)) < 3 * once
