@@ -15,6 +15,9 @@ from transform.config.drift import Drift
 #: part of its usual lead over 0.5.
 _BEYOND_CHANCE_OF_MANY, _MOST_OF_LEAD = 4.5, 0.6
 
+#: An AUC of fewer of label 1 may be near 1 by chance, which makes its standard error too small.
+_MIN_POSITIVES = 50
+
 
 def _calibration(model: ModelEvidence) -> float | None:
     """Returns the model's sum of scores divided by the number of label 1; None if either is 0 or missing."""
@@ -103,13 +106,17 @@ def _slices_at_random(current: SpanEvidence, earlier: Reference) -> Iterator[Fin
     # The sample is scored as a whole, or a part of it.
     scored = current.model.whole.rows / max(current.measured.rows, 1)
     for name, now in current.model.slice_aucs.items():
-        before = [e.model.slice_aucs[name] for e in earlier if e.model is not None and name in e.model.slice_aucs]
         examples = current.slices[name]
-        if not before:
+        before = [
+            e.model.slice_aucs[name]
+            for e in earlier
+            if e.model is not None and name in e.model.slice_aucs and e.slices[name].positives >= _MIN_POSITIVES
+        ]
+        if not before or examples.positives < _MIN_POSITIVES:
             continue
         usual = statistics.median(before)
         of_slice = Labelled(round(scored * examples.rows), round(scored * examples.positives))
-        by_chance = max(auc_error(usual, of_slice), spread(before, 0.01))
+        by_chance = max(auc_error(usual, of_slice), auc_error(now, of_slice), spread(before, 0.01))
         if usual - now > max(_BEYOND_CHANCE_OF_MANY * by_chance, _MOST_OF_LEAD * (usual - 0.5)):
             found.append(((usual - now) / by_chance, name, now, usual, of_slice.rows))
     if not found:

@@ -145,6 +145,9 @@ def test_a_slice_that_the_serving_model_ranks_at_random_stops() -> None:
     assert not list(model_findings(with_slices(span(9), slices, de=0.7, fr=0.59), days, Drift()))
     few = slices | {"country = fr": Labelled(200, 20)}
     assert not list(model_findings(with_slices(span(9), few, de=0.7, fr=0.5), days, Drift()))
+    # Two labels before, which the model ranked near the top by chance.
+    lucky = [with_slices(e, slices | {"country = fr": Labelled(20, 2)}, de=0.7, fr=0.98) for e in good(3)]
+    assert not list(model_findings(with_slices(span(9), slices, de=0.7, fr=0.62), lucky, Drift()))
 
 
 def test_a_value_that_only_examples_of_label_1_have_stops() -> None:
