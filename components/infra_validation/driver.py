@@ -1,4 +1,4 @@
-"""The driver of InfraValidator: the cache keeps no refusal that a quieter machine may not repeat."""
+"""The driver of InfraValidator (TFX 1.21.0): the cache keeps no refusal that a quieter machine may not repeat."""
 
 from __future__ import annotations
 

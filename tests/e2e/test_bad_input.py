@@ -123,7 +123,7 @@ _BEAM_ARGS = ["--data", "<data>", "--workspace", "<workspace>", "--beam-arg=--ru
 WRONG_COMMANDS: list[tuple[str, list[str], str, int]] = [
     ("run", ["--workspace", "<workspace>"], "Missing option '--data'.", 2),
     ("run", ["--data", "<data>"], "Missing option '--workspace'.", 2),
-    ("check", [], "Missing option '--data'.", 2),
+    ("check", [], "Missing option '--data' or '--workspace'.", 2),
     ("check", ["--data", "<data>/no"], "Invalid value for '--data': Directory '<data>/no' does not exist.", 2),
     ("check", ["--data", "<log>"], "Invalid value for '--data': Directory '<log>' is a file.", 2),
     ("check", ["--data", "<data>", "--rows", "0"], "Invalid value for '--rows': 0 is not in the range x>=1.", 2),

@@ -187,9 +187,9 @@ def test_a_change_that_is_overtaken_by_an_earlier_one_takes_effect_after_it(tmp_
     assert {number: version.path for number, version in found.by_model["a"].items()} == {
         number: str(tmp_path / "a" / str(number)) for number in (1, 2)
     }
-    in_use = [version.servable for version in found.all_versions()]
-    assert all(each.closed.wait(10) for each in loaded if each not in in_use)
-    assert not any(each.closed.is_set() for each in loaded if each in in_use)
+    in_use = {id(version.servable) for version in found.all_versions()}
+    assert all(each.closed.wait(10) for each in loaded if id(each) not in in_use)
+    assert not any(each.closed.is_set() for each in loaded if id(each) in in_use)
 
 
 def test_a_version_that_still_loads_at_the_end_is_overdue(tmp_path: Path) -> None:
