@@ -80,7 +80,7 @@ EXPECTED = (
     Expected(r"wdr (check|models|gc) .*--json$", r"^  \"schema_version\": 1$"),
     Expected(r"wdr check .*--effective$", r"^name: \w+$"),
     Expected(r"wdr check .*--data ", r"^\S+ is valid; span \d+$"),
-    Expected(r"wdr check .*--workspace ", r"^workspace: [\d,]+ artifacts"),
+    Expected(r"wdr check .*--workspace ", r"^workspace: .* agree: [\d,]+ artifacts, \d+ versions$"),
     Expected(r"wdr run-node ", r"^data_gate: \d+\.\d s$"),
     Expected(r"WDR_DATA=.*/run.sh", r"^span 9 is skipped; .*no impressions for span 9", code=99),
     Expected(r"wdr compile ", r"^\d+ nodes of \w+( in \d+ tasks)? for (local|airflow|kubeflow): \S+$"),
