@@ -100,7 +100,10 @@ def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
 
 
 def _slices_at_random(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
-    """Finds slices in which the serving model's lead over chance is gone; all of them are one finding."""
+    """Finds slices in which the serving model's lead over chance is gone; all of them are one finding.
+
+    With fewer than `ENOUGH_SPANS` it warns: how much a slice of few users differs from span to span is not known yet.
+    """
     assert current.model is not None
     found = []
     # The sample is scored as a whole, or a part of it.
@@ -118,14 +121,14 @@ def _slices_at_random(current: SpanEvidence, earlier: Reference) -> Iterator[Fin
         of_slice = Labelled(round(scored * examples.rows), round(scored * examples.positives))
         by_chance = max(auc_error(usual, of_slice), auc_error(now, of_slice), spread(before, 0.01))
         if usual - now > max(_BEYOND_CHANCE_OF_MANY * by_chance, _MOST_OF_LEAD * (usual - 0.5)):
-            found.append(((usual - now) / by_chance, name, now, usual, of_slice.rows))
+            found.append(((usual - now) / by_chance, name, now, usual, of_slice.rows, len(before)))
     if not found:
         return
-    (_, name, now, usual, rows), *others = sorted(found, reverse=True)
+    (_, name, now, usual, rows, _), *others = sorted(found, reverse=True)
     also = f", and so it is where {', '.join(of[1] for of in others)}" if others else ""
     yield finding(
         "max_auc_loss",
-        "stop",
+        "stop" if any(num_spans >= ENOUGH_SPANS for *_, num_spans in found) else "warn",
         f"auc where {name}",
         f"where {name}, the serving model's AUC is {now:.3f}, usually {usual:.3f}{also}: labels or features there may "
         "be joined to the wrong rows",
