@@ -32,7 +32,7 @@ class KilledDryRunError(UserError):
 
 
 def judge(settings: InfraValidation, attempt: Callable[[], Verdict]) -> Verdict:
-    """Tries a dry run until it has a verdict that another hour would not have changed, as far as a run can tell.
+    """Tries a dry run until its verdict is about the model, not about what else the machine did.
 
     - A process that others ended, as by SIGKILL, is tried again twice.
     - A process that ended otherwise, or did not answer in time, is tried again; the same end twice is the verdict.

@@ -23,7 +23,7 @@ def united(found: Iterable[Finding]) -> list[Finding]:
     """Returns findings with one in place of those that say the same of several slices, at the place of the first.
 
     Findings say the same if they have the same rule and severity, such as slices with too few examples. The first one's
-    sentence goes on with the number of the others and their names.
+    sentence is continued by the number and the names of the others.
     """
     groups: dict[object, list[Finding]] = {}
     for number, finding in enumerate(found):

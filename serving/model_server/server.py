@@ -175,7 +175,7 @@ class _Server:
         await last_calls.take()
         end = time.monotonic() + self._flags.grace_seconds
         stops = [asyncio.create_task(server.stop(self._flags.grace_seconds)) for server in self._grpc_servers]
-        await asyncio.sleep(0)  # in its first step, each tells its clients to send their calls elsewhere
+        await asyncio.sleep(0)  # each `stop` now sends GOAWAY: clients send their calls elsewhere
         last_calls.release()
         await asyncio.gather(*stops, self._rest_task)
         await self.manager.close(max(0.0, end - time.monotonic()))

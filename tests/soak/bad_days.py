@@ -115,7 +115,7 @@ def _try_bad_day(case: BadDay, gate: Gate) -> str:
 
 
 def _try_slow_loss(gate: Gate) -> str:
-    """Loses 3 % more of the labels each day; tells the day of the first warning, and the day that is stopped."""
+    """Judges a series of days of which each has 3 % less of the labels, up to the day that is stopped."""
     kind, warned = "3 % more of the labels lost each day", 0
     for number in range(1, _NUM_SLOW + 1):
         found = gate.judge_next(slow_loss(gate.market.day(), number))

@@ -17,12 +17,7 @@ from components.data_validation.distributions import (
 from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.feature_rules.hours import HOUR_OF_DAY, hour_findings
 from components.data_validation.feature_rules.new_values import new_values, swapped_findings, without
-from components.data_validation.findings import (
-    ENOUGH_SPANS,
-    each_with_others,
-    finding,
-    spans_before,
-)
+from components.data_validation.findings import ENOUGH_SPANS, each_with_others, finding, spans_before
 from components.data_validation.label_rules.by_model import miscalibration
 from components.data_validation.label_rules.shares import comparable
 from components.gate_records import Finding, Severity
@@ -150,10 +145,8 @@ def _measure_feature(
     if excuse and name not in settings.max_divergence:
         severity, note = "warn", f"; {excuse}, which only warns"
     elif 0 < sum(new.values()) <= _MAX_NEW and nearest(without(current, new), reference)[0] <= bound:
-        severity, note = (
-            "warn",
-            f"; the cause is {', '.join(new)}, which no span before has, or hardly any: this only warns",
-        )
+        severity = "warn"
+        note = f"; the cause is {', '.join(new)}, which no span before has, or hardly any: this only warns"
     elif is_foreseen and _all_have_the_usual_value(current, reference):
         severity = "warn"
         note = "; all examples have the value that most had before, as in a sale, and the serving model foresees it"

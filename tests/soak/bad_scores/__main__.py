@@ -6,9 +6,10 @@ Simulates a store of four days of 60,000 impressions and runs the pipeline on th
 slices of `configs/app_store.yaml`, a smaller model, and half of the requests held out, some 30,000 rows. The second
 day's candidate model is the good one. Each bad model is judged by the run's own Evaluator and gate, without another
 run. The scores of the model that serves are then those of the first honest retraining, as a lead of the good model over
-version 1 would hide a part of a fault. Leaks are runs on days whose log has a page that tells the label, let through by
-the gate on data. Prints for each model what the gate did, by how much its metrics differ from the good model's, and the
-gate's sentence. Exits with code 1 if an outcome is not the table's, or more than one honest model is refused.
+version 1 would hide a part of a fault. For a leak, a run has days with a page that is logged for label 1 alone; the gate
+on data is told to let them through. Prints for each model what the gate did, by how much its metrics differ from the
+good model's, and the gate's sentence. Exits with code 1 if an outcome is not the table's, or more than one honest model
+is refused.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Judged(NamedTuple):
 def judge(
     name: str, found: Sequence[Finding], known: Sequence[Finding], expected: Outcome, says: str, figures: str = ""
 ) -> Judged:
-    """Tells what the gate did by its findings that it does not have of the good model too."""
+    """Returns what the gate did, by those of its findings that the good model does not have."""
     of_good = {(finding.severity, finding.rule, finding.subject) for finding in known}
     new = [f for f in found if f.severity in ("refuse", "warn") and (f.severity, f.rule, f.subject) not in of_good]
     outcome: Outcome = "passed"
@@ -87,7 +88,7 @@ def judge(
 
 
 def honest(name: str, found: Sequence[Finding]) -> Judged:
-    """Tells whether the gate refuses a good model."""
+    """Returns whether the gate refuses a good model."""
     refused = [finding.sentence for finding in found if finding.severity == "refuse"]
     return Judged(name, "stopped" if refused else "passed", "; ".join(refused), "", is_honest=True)
 

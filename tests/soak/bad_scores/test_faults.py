@@ -1,4 +1,4 @@
-"""What the bad models do to the scores, and how a verdict is told, by hand."""
+"""The scores of the bad models, and the words for a verdict, worked out by hand."""
 
 from __future__ import annotations
 

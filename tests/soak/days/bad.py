@@ -19,7 +19,7 @@ class BadDay:
       number: Its number in the list of 30, with a letter for a variant.
       kind: A description.
       breaks: Returns the damaged day, from the day and those before it.
-      expected: `stop` or `warn`, with the true cause; `silent` if it is beyond what the gate can tell, as
+      expected: `stop` or `warn`, with the true cause; `silent` if the gate does not find it, as
         docs/explanation/gates.md says.
       says: A regular expression that the finding of the true cause has in "subject: sentence".
       is_new: Whether the store has two reference spans only.
