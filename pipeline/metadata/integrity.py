@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+from pathlib import Path
 
 from ml_metadata.proto import metadata_store_pb2
 
@@ -43,7 +44,8 @@ def check_database(connection: metadata_store_pb2.ConnectionConfig, *, whole: bo
         return
     try:
         # For writing: what a killed process has left half-written is undone first, as ML Metadata would.
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=rw", _TIMEOUT_SECONDS, uri=True)) as database:
+        uri = f"{Path(path).absolute().as_uri()}?mode=rw"  # escaped: a folder's name may have a `%` or a `?`
+        with contextlib.closing(sqlite3.connect(uri, _TIMEOUT_SECONDS, uri=True)) as database:
             found = _first_problem(database, whole)
     except sqlite3.Error as error:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF  # without the extended code

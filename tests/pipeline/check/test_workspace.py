@@ -35,6 +35,14 @@ def put(workspace: Workspace, number: int) -> None:
         store.put_artifacts([proto.Artifact(type_id=type_id, uri=str(folder), state=live) for folder in folders])
 
 
+@pytest.mark.parametrize("name", ["100%41", "a b", "ü"])
+def test_a_workspace_whose_name_a_url_would_escape(tmp_path: Path, name: str) -> None:
+    workspace = Workspace.at(tmp_path / name / "workspace")
+    with claimed(workspace):
+        put(workspace, 1)
+    assert check_workspace(workspace) == "the database and the folders agree: 1 artifacts, 0 versions"
+
+
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with 400 artifacts, so that the database has many pages; the tests take its place, one by one."""

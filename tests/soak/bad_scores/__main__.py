@@ -6,10 +6,10 @@ Simulates a store of four days of 60,000 impressions and runs the pipeline on th
 slices of `configs/app_store.yaml`, a smaller model, and half of the requests held out, some 30,000 rows. The second
 day's candidate model is the good one. Each bad model is judged by the run's own Evaluator and gate, without another
 run. The scores of the model that serves are then those of the first honest retraining, as a lead of the good model over
-version 1 would hide a part of a fault. For a leak, a run has days with a page that is logged for label 1 alone; the gate
-on data is told to let them through. Prints for each model what the gate did, by how much its metrics differ from the
-good model's, and the gate's sentence. Exits with code 1 if an outcome is not the table's, or more than one honest model
-is refused.
+version 1 would hide a part of a fault. For a leak, a run has days with a page that is logged for label 1 alone; the
+gate on data is told to let them through. Prints for each model what the gate did, by how much its metrics differ from
+the good model's, and the gate's sentence. Exits with code 1 if an outcome is not the table's, or more than one honest
+model is refused.
 """
 
 from __future__ import annotations
