@@ -43,11 +43,10 @@ def hour_findings(current: SpanEvidence, earlier: Reference, *, is_found: bool) 
             rows=whole,
         )
         return
-    if is_found:
+    if is_found or len(before) == 1:  # by how much the hours of two spans usually differ is not known of one
         return
     gain, shift = _gain(now, before)
-    usual = max((_gain(rows, others)[0] for rows, others in each_with_others(before)), default=0.0)
-    bound = max(_MIN_GAIN, _TIMES_USUAL * usual)
+    bound = max(_MIN_GAIN, _TIMES_USUAL * max(_gain(rows, others)[0] for rows, others in each_with_others(before)))
     if gain > bound:
         yield finding(
             "reference_spans",
@@ -72,8 +71,6 @@ def _gain(rows: Mapping[int, int], others: Sequence[Mapping[int, int]]) -> tuple
     The likelihood is by the shares of hours in another span, of all others the one by which it is highest. Examples
     count as fewer independent ones (`EXAMPLES_PER_KEY`).
     """
-    if not others:
-        return 0.0, 1
 
     def likelihood(move: int) -> float:
         return max(

@@ -16,6 +16,9 @@ from transform.config.drift import Drift
 #: examples, and this many times the usual difference among the reference spans.
 _MIN_EXCESS, _TIMES_USUAL = 0.02, 3.0
 
+#: The same share with a single reference span, by which the usual difference is not known.
+_MIN_EXCESS_OVER_ONE_SPAN = 0.1
+
 #: So many ids are named.
 _NUM_NAMED = 3
 
@@ -30,8 +33,7 @@ def id_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> I
         now = current.features[name]
         for measure in (_excess, _excess_of_one):
             excess, frequent, usual = measure(now, before)
-            usual_excess = max((measure(one, rest)[0] for one, rest in each_with_others(before) if rest), default=0.0)
-            bound = max(_MIN_EXCESS, _TIMES_USUAL * usual_excess)
+            bound = _bound([measure(one, others)[0] for one, others in each_with_others(before) if others])
             if excess > bound:
                 break
         else:
@@ -50,6 +52,11 @@ def id_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> I
             bound=usual + bound,
             rows=now.num_values,
         )
+
+
+def _bound(usual: Sequence[float]) -> float:
+    """Returns the largest excess allowed, by those of each reference span over the others; none for a single one."""
+    return max(_MIN_EXCESS, _TIMES_USUAL * max(usual)) if usual else _MIN_EXCESS_OVER_ONE_SPAN
 
 
 def _excess_of_one(one: Distribution, others: Sequence[Distribution]) -> tuple[float, list[str], float]:

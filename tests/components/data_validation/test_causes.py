@@ -100,6 +100,11 @@ def test_a_few_ids_that_have_more_of_the_examples_than_before_are_named() -> Non
     # A quarter of the users: each has a larger share, but no more examples.
     few = measure_tokens({f"u{n}": 40 + n % 21 for n in range(50)}, 0, 500)
     assert not [s for s in said(span(9, features={"user": few}, ids=("user",)), days) if "most frequent" in s[1]]
+    # With one reference span: 4 users have 2.4 % more of the examples, or those of one bot are a tenth more of them.
+    more, most = users(bot1=150, bot2=150, bot3=150, bot4=150), users(bot1=1300)
+    assert [s for s in said(span(9, features={"user": more}, ids=("user",)), days) if "most frequent" in s[1]]
+    of_two_days = [[s[1] for s in said(span(9, features={"user": u}, ids=("user",)), days[:1])] for u in (more, most)]
+    assert [("most frequent user" in subjects) for subjects in of_two_days] == [False, True]
 
 
 def test_requests_with_fewer_examples_than_usual_are_said() -> None:

@@ -72,9 +72,10 @@ def with_hours(number: int, rows: list[int]) -> SpanEvidence:
     return dataclasses.replace(day, ingested=dataclasses.replace(day.ingested, labels_by_hour=of_hours))
 
 
-def of_hours(rows: list[int]) -> list[Finding]:
+def of_hours(rows: list[int], num_before: int = 8) -> list[Finding]:
     """Returns the findings of the ninth day's hours; each day before has a few rows more or fewer in each hour."""
-    days = [with_hours(n, [r + 7 * (n * hour % 11 - 5) for hour, r in enumerate(HOURS)]) for n in range(1, 9)]
+    before = range(9 - num_before, 9)
+    days = [with_hours(n, [r + 7 * (n * hour % 11 - 5) for hour, r in enumerate(HOURS)]) for n in before]
     return [f for f in decide(with_hours(9, rows), days, Drift()) if f.subject == "hour of timestamp"]
 
 
@@ -95,6 +96,8 @@ def test_hours_of_a_clock_that_is_an_hour_off_warn(moved: list[int], to: str) ->
     assert found.sentence.startswith(
         f"an hour {to}, the examples' times would fit those of an earlier span better, by "
     )
+    assert of_hours(moved, num_before=2) != []
+    assert of_hours(moved, num_before=1) == []  # by how much two days differ is not known
 
 
 def test_more_rows_at_night_are_no_clock_that_is_off() -> None:
