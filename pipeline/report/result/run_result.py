@@ -22,6 +22,7 @@ from components.quality_gate.inputs import QualityInputs
 from pipeline.metadata.handle import Metadata
 from pipeline.nodes.names import DATA_VALIDATION, LATE_LABELS, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.registry.progressive import progress_problem, read_progress
+from pipeline.report.alike import united
 from pipeline.report.run_report import RunResult
 from trainer.training.report import WIDE_WEIGHTS_FILE, read_training_report
 from transform.config.config import Config
@@ -47,7 +48,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
     record = None if verdict.problems else read_record(_only(outputs[QUALITY_GATE], GateRecord.TYPE_NAME).uri)
     reasons = [f"infra validation: {problem}" for problem in verdict.problems]
     if record is not None:
-        reasons = quality.refusals(list(record.findings))
+        reasons = quality_refusals(record)
     return RunResult(
         span=counts.span,
         counts=counts,
@@ -66,6 +67,11 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         places=_places(outputs, was_evaluated=record is not None),
         accepted=tuple(accepted_words([a for artifacts in outputs.values() for a in artifacts], of_nodes)),
     )
+
+
+def quality_refusals(record: Record) -> list[str]:
+    """Returns why the gate on quality refuses the model: one sentence of a rule for all slices that it is about."""
+    return quality.refusals(united(record.findings))
 
 
 def _evaluation_fields(record: Record | None) -> dict[str, Any]:

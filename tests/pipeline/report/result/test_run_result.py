@@ -8,8 +8,9 @@ from ml_metadata.proto import metadata_store_pb2
 from tfx.types import standard_artifacts
 
 from components.artifacts import LATE
+from components.gate_records import Finding, GateRecord
 from components.lineage import ingested_examples
-from pipeline.report.result.run_result import _missing_spans, accepted_words
+from pipeline.report.result.run_result import _missing_spans, accepted_words, quality_refusals
 from tests.components.mlmd_lineage import Lineage
 
 
@@ -37,3 +38,10 @@ def test_what_a_person_accepted_is_said_and_that_there_was_nothing_to_accept() -
     for key, text in (("accepted", "few rows"), ("accept_reason", "a holiday"), ("accepted_by", "ann")):
         verdict.custom_properties[key].string_value = text
     assert accepted_words([verdict], [execution]) == ["few rows; accepted by ann: a holiday"]
+
+
+def test_a_rule_that_refuses_for_many_slices_is_one_reason() -> None:
+    rule = "evaluation.slice_thresholds.logloss.max_worsening"
+    of_slices = [Finding("quality", rule, "refuse", f"logloss where city = {c}", 1, 0, 9, f"{c} is bad") for c in "ABC"]
+    record = GateRecord("quality", 3, {}, (*of_slices, Finding("quality", rule, "warn", "x", 1, 0, 9, "a warning")))
+    assert quality_refusals(record) == ["A is bad; likewise in 2 other slices: city = B, city = C"]
