@@ -90,10 +90,8 @@ class Flags:
 
 
 def _may_be_a_model(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # such as a symbolic link to itself: scanning this model's folder will report the reason
-        return True
+    # What a symbolic link leads to may hang: whoever scans this model's folder reports what is wrong with it.
+    return entry.is_symlink() or entry.is_dir()
 
 
 def _split(text: str, option: str, form: str, separator: str) -> tuple[str, str]:

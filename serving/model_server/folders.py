@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 
 from serving.model_server.engine.models import ModelConfig
+from serving.model_server.guard.background import BoundedReads
 from transform.errors import UserError
 from transform.files.version_layout import SAVED_MODEL_FILE, find_model_folders
 
@@ -15,16 +17,20 @@ _OF_A_WORKSPACE, _SERVING = ("artifacts", "metadata"), "serving"
 #: The most folders that a message names.
 _MAX_NAMED = 3
 
+#: The time limit of each look; a local folder takes milliseconds.
+_SECONDS = 2.0
 
-def check_folders(models: str | None, configs: Iterable[ModelConfig]) -> list[ModelConfig]:
+
+async def check_folders(models: str | None, configs: Sequence[ModelConfig], reads: BoundedReads) -> list[ModelConfig]:
     """Checks that the folders of models can be meant as such.
 
     A server may start before the first version is pushed: a folder without a version is an error only if another one
-    was probably meant.
+    was probably meant. A folder that hangs is not judged; the manager logs it.
 
     Args:
       models: The folder of models, `--models`; None without it.
       configs: The models: those in that folder, and those that were named.
+      reads: Runs the looks, each in a thread with a time limit.
 
     Returns:
       The models that have no version yet.
@@ -33,13 +39,26 @@ def check_folders(models: str | None, configs: Iterable[ModelConfig]) -> list[Mo
       UserError: If a folder is a workspace, a version, or a folder of models where one of versions is meant, or the
         reverse.
     """
-    waiting = [config for config in configs if config.folder not in find_model_folders(config.folder, 0)]
-    if models is not None:
-        _check_models(os.path.abspath(models))
-    for config in waiting:
-        if models is None or os.path.dirname(config.folder) != os.path.abspath(models):
-            _check_model(config)
+    looks = (_look(reads, config.folder, _has_version, config.folder) for config in configs)
+    folder = os.path.abspath(models) if models is not None else None
+    above = [_look(reads, folder, _check_models, folder)] if folder is not None else []
+    found = await asyncio.gather(*looks, *above)
+    waiting = [config for config, has_version in zip(configs, found, strict=False) if has_version is False]
+    named = [config for config in waiting if os.path.dirname(config.folder) != folder]
+    await asyncio.gather(*(_look(reads, config.folder, _check_model, config) for config in named))
     return waiting
+
+
+async def _look(reads: BoundedReads, path: str, function: Callable[..., object], *arguments: object) -> object:
+    """Runs a function that reads a folder; returns None if the folder hangs or cannot be read."""
+    try:
+        return await reads.within(_SECONDS, "a folder must be read", path, function, *arguments)
+    except OSError:
+        return None
+
+
+def _has_version(folder: str) -> bool:
+    return os.path.isdir(folder) and bool(find_model_folders(folder, 0))
 
 
 def _check_models(folder: str) -> None:

@@ -73,7 +73,7 @@ async def _serve(flags: Flags, parsing: ParsingProcess) -> None:
         task.cancel()
     await server.stop()
     log("info", "stopped")
-    if server.manager.overdue:  # the threads that read these cannot be ended; the libraries' clean-up would crash them
+    if server.manager.reads.overdue:  # their threads cannot be ended; the libraries' clean-up would crash them
         finish()
         os._exit(0)
 
@@ -98,8 +98,6 @@ class _Server:
         prometheus_path = config_files.prometheus_path(monitoring) if monitoring else None
         self._listener = listen(flags.host, flags.rest_port)
         self._models = flags.configs()
-        for config in check_folders(flags.models, self._models):
-            log("warning", "the model has no version yet; waiting for one", model=config.name, folder=config.folder)
         # A configuration file is followed by a watcher of its own.
         find_models = (lambda: self._models) if flags.model_config_file else flags.configs
         settings = LoadSettings(flags.retry_seconds, flags.settle_seconds, flags.load_seconds)
@@ -133,8 +131,14 @@ class _Server:
         )
 
     async def start(self) -> None:
-        """Starts both protocols; no model is loaded yet."""
+        """Starts both protocols; no model is loaded yet.
+
+        Raises:
+          UserError: If it cannot listen, or the models' folders cannot be meant as such.
+        """
         flags = self._flags
+        for config in await check_folders(flags.models, self._models, self.manager.reads):
+            log("warning", "the model has no version yet; waiting for one", model=config.name, folder=config.folder)
         ports = [GrpcPort("gRPC", flags.host, flags.grpc_port, tuple(services.METHODS))]
         if flags.admin_port is not None:
             ports.append(GrpcPort("admin", flags.admin_host, flags.admin_port, ("ModelService",)))

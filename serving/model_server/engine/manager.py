@@ -19,6 +19,7 @@ from serving.model_server.engine.loader import Load, Loader, LoadSettings, reaso
 from serving.model_server.engine.models import AVAILABLE, END, ModelConfig, ServedVersions
 from serving.model_server.engine.staging import Staging, check_staged
 from serving.model_server.errors import ServingError
+from serving.model_server.guard.background import BoundedReads
 from transform.errors import InputError, UserError
 
 #: The log messages about all models' folders, and about one model's.
@@ -50,9 +51,9 @@ class Manager(ServedVersions):
         self._staging = Staging(self, self._loader)
 
     @property
-    def overdue(self) -> list[str]:
-        """The paths that a thread is still reading or loading after its time limit."""
-        return self._loader.reads.overdue
+    def reads(self) -> BoundedReads:
+        """The reads of the models' folders."""
+        return self._loader.reads
 
     async def reconfigure(self, configs: Iterable[ModelConfig]) -> None:
         """Serves other models or versions from now on, or changes nothing; returns once they are loaded.
@@ -191,7 +192,7 @@ class Manager(ServedVersions):
         cancelled = [*self._updates.values(), *self._changes]
         for task in cancelled:
             task.cancel()
-        await asyncio.gather(*cancelled, return_exceptions=True)  # only now is `overdue` what their threads still read
+        await asyncio.gather(*cancelled, return_exceptions=True)  # only now are the overdue reads complete
         for version in self.all_versions():
             if version.servable:
                 version.servable.cancel()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 from serving.model_server.engine.models import ModelConfig
 from serving.model_server.folders import check_folders
+from serving.model_server.guard.background import BoundedReads
 from transform.errors import UserError
 from transform.files.version_layout import SAVED_MODEL_FILE
 
@@ -25,12 +27,16 @@ def workspace(tmp_path: Path) -> Path:
 def in_folder(models: Path) -> list[str]:
     """Checks `--models`; returns the models that wait for a version."""
     configs = [ModelConfig(path.name, str(path)) for path in sorted(models.iterdir()) if path.is_dir()]
-    return [config.name for config in check_folders(str(models), configs)]
+    return _waiting(str(models), configs)
 
 
 def named(path: Path) -> list[str]:
     """Checks `--model`."""
-    return [config.name for config in check_folders(None, [ModelConfig("store", str(path))])]
+    return _waiting(None, [ModelConfig("store", str(path))])
+
+
+def _waiting(models: str | None, configs: list[ModelConfig]) -> list[str]:
+    return [config.name for config in asyncio.run(check_folders(models, configs, BoundedReads()))]
 
 
 def test_folders_that_are_meant_are_taken(workspace: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from serving.model_server.engine.version_files import VersionFiles, inspect, verify, versions
 from tests.serving.model_server.answers import Saved, answer
+from tests.serving.model_server.hanging import hanging
 from tests.serving.model_server.running import POLL, Server, running, wait_for
 from tests.serving.model_server.tiny_models import MODEL, push, save, write_manifest
 from transform.files.version_layout import DamagedVersionError
@@ -56,6 +57,27 @@ def test_bad_entries_at_the_start_stop_no_other_model(folder: Path) -> None:
         add(folder.parent)
     with running("--models", folder.parent, *POLL) as server:  # once it is ready
         assert answer(server) == (1, 1.0)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_an_entry_that_hangs_at_the_start_delays_no_other_model(folder: Path, tmp_path: Path, linked: bool) -> None:
+    """The entry is a mount itself, or a symbolic link to one."""
+    place = (tmp_path if linked else folder.parent) / "a_share"
+    place.mkdir()
+    if linked:
+        (folder.parent / "a_share").symlink_to(place)
+    with hanging(place):
+        started = time.monotonic()
+        with running(
+            "--models", folder.parent, "--model", f"named={folder.parent}/a_share/m", *POLL, ready=False
+        ) as server:
+            wait_for(lambda: server.states(MODEL) == {1: "AVAILABLE"}, "version 1")
+            assert time.monotonic() - started < 30
+            assert answer(server) == (1, 1.0)
+            server.wait_for_log("a model's folder cannot be read", model="a_share")
+            server.wait_for_log("a model's folder cannot be read", model="named")
+            server.wait_until_ready()
+            assert server.stop() == 0
 
 
 def test_bad_entries_that_appear_stop_no_new_version(changing: Server, folder: Path, saved: Saved) -> None:

@@ -209,9 +209,9 @@ def test_a_version_that_still_loads_at_the_end_is_overdue(tmp_path: Path) -> Non
             await asyncio.sleep(0.01)
         watching.cancel()
         await found.close(0.01)
-        overdue = found.overdue
+        overdue = found.reads.overdue
         end.set()
-        while found.overdue:
+        while found.reads.overdue:
             await asyncio.sleep(0.01)
         return overdue
 
