@@ -12,13 +12,14 @@ class ServingError(Exception):
 
     Attributes:
       code: The gRPC code; REST derives its HTTP status from it.
-      message: One sentence; the same as TF Serving's where it has one.
+      message: One sentence; the same as TF Serving's where it has one. What UTF-8 has not, as in the name of a file, is
+        written as its escape: gRPC and JSON have no form of it.
     """
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
-        super().__init__(message)
         self.code = code
-        self.message = message
+        self.message = message.encode(errors="backslashreplace").decode()
+        super().__init__(self.message)
 
     def __reduce__(self) -> tuple[type[ServingError], tuple[grpc.StatusCode, str]]:
         """Makes the error picklable: the process that parses large bodies sends it back."""

@@ -83,7 +83,11 @@ class Flags:
             _of(specific, name, "--specific").append(_version(version, "--specific"))
         return [
             ModelConfig(
-                name, os.path.abspath(local_path(folder)), self.keep_versions, tuple(specific[name]), labels[name]
+                _as_text(name),
+                os.path.abspath(local_path(folder)),
+                self.keep_versions,
+                tuple(specific[name]),
+                labels[name],
             )
             for name, folder in folders.items()
         ]
@@ -92,6 +96,11 @@ class Flags:
 def _may_be_a_model(entry: os.DirEntry[str]) -> bool:
     # What a symbolic link leads to may hang: whoever scans this model's folder reports what is wrong with it.
     return entry.is_symlink() or entry.is_dir()
+
+
+def _as_text(name: str) -> str:
+    """A folder's name as a model's: bytes that are not UTF-8 are escaped, as a backslash, an x and two digits."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _split(text: str, option: str, form: str, separator: str) -> tuple[str, str]:

@@ -90,7 +90,8 @@ def inspect(path: str, settle_seconds: float) -> VersionFiles:
     for name in names:
         found = os.lstat(os.path.join(path, name))
         newest = max(newest, found.st_ctime)
-        digest.update(f"{name}\0{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}\n".encode())
+        identity = f"{name}\0{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns}\n"
+        digest.update(os.fsencode(identity))  # a file's name may be any bytes
     unfinished = ""
     if MANIFEST_PATH not in names:
         if SAVED_MODEL_FILE not in names:

@@ -155,5 +155,5 @@ def _to_dict(message: Any) -> dict[str, Any]:
 
 
 def error(message: str) -> str:
-    """Formats an error response; an unpaired surrogate, which UTF-8 cannot encode, is written as its escape."""
-    return json.dumps({"error": message.encode("utf-8", "backslashreplace").decode()}, ensure_ascii=False)
+    """Formats an error response."""
+    return json.dumps({"error": message}, ensure_ascii=False)

@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
+from tensorflow_serving.apis import get_model_status_pb2
 
 from serving.model_server.engine.version_files import VersionFiles, inspect, verify, versions
 from tests.serving.model_server.answers import Saved, answer
 from tests.serving.model_server.hanging import hanging
 from tests.serving.model_server.running import POLL, Server, running, wait_for
-from tests.serving.model_server.tiny_models import MODEL, push, save, write_manifest
+from tests.serving.model_server.tiny_models import MODEL, push, save, write_manifest, x_request
 from transform.files.version_layout import DamagedVersionError
 
 
@@ -57,6 +58,25 @@ def test_bad_entries_at_the_start_stop_no_other_model(folder: Path) -> None:
         add(folder.parent)
     with running("--models", folder.parent, *POLL) as server:  # once it is ready
         assert answer(server) == (1, 1.0)
+
+
+def test_names_that_are_not_utf_8_are_escaped(folder: Path, saved: Saved) -> None:
+    """The names of a model's folder, and of a file that its next version should not have."""
+    latin_1 = folder.parent / os.fsdecode(b"caf\xe9")
+    push(saved(5.0), latin_1 / "1")
+    push(saved(6.0), latin_1 / "2")
+    (latin_1 / "2" / os.fsdecode(b"caf\xe9.txt")).touch()
+    name = r"caf\xe9"
+    with running("--models", folder.parent, *POLL) as server:
+        assert answer(server) == (1, 1.0)
+        wait_for(lambda: server.states("caf%5Cxe9") == {1: "AVAILABLE", 2: "END"}, "version 1")
+        response = server.predictions.Predict(x_request([0.0], name))
+        assert (response.model_spec.version.value, list(response.outputs["y"].float_val)) == (1, [5.0])
+        assert r'wdr_loaded{model="caf\\xe9",version="1"} 1.0' in server.rest.get("/metrics").text
+        asked = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": name})
+        (refused, _) = server.models.GetModelStatus(asked).model_version_status
+        assert r"caf\udce9.txt was added" in refused.status.error_message
+        assert server.wait_for_log("a version was refused", model=name)["version"] == 2
 
 
 @pytest.mark.parametrize("linked", [False, True])
