@@ -10,6 +10,7 @@ import tensorflow as tf
 from trainer.explanations.deep_part import explain_deep
 from trainer.explanations.readable import Readable
 from trainer.explanations.wide_part import explain_wide
+from trainer.rank_export.rows import check_rows
 from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
 from transform.signature_names import (
     BIAS_OUTPUT,
@@ -97,7 +98,8 @@ def explaining_signatures(
 
     def explain_items(context: tf.Tensor, item_ids: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
         assert raw_items is not None
-        places = tf.where(_few(item_ids, "candidates") != "")
+        checked = check_rows(item_ids, tf.size(context), items)
+        places = tf.where(_few(checked, "candidates") != "")
         ids, examples = (tf.gather_nd(of, places) for of in (item_ids, items))
         raw = {**tf.io.parse_example(tf.gather(context, places[:, 0]), context_parsing), **raw_items(ids, examples)}
         for name, how in known_when.items():

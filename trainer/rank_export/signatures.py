@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from trainer.rank_export.rows import check_rows
 from transform.feature import Feature, Side
 from transform.feature_spec import FeatureSpec
 from transform.graph.sparse_values import from_dense
@@ -49,14 +50,16 @@ def ranking_signatures(
     ranked = tf.function(rank, input_signature=[raw_context, item_ids, items], autograph=False)
 
     def by_example(context: tf.Tensor, item_ids: tf.Tensor, items: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        ids = check_rows(item_ids, tf.size(context), items)
         outputs: dict[str, tf.Tensor] = ranked(
-            tf.io.parse_example(context, context_parsing), item_ids, _nothing(item_ids) if items is None else items
+            tf.io.parse_example(context, context_parsing), ids, _nothing(ids) if items is None else items
         )
         return outputs
 
     def by_name(item_ids: tf.Tensor, *values: tf.Tensor) -> dict[str, tf.Tensor]:
         raw = {f.name: _present(f, v) for f, v in zip(named, values, strict=True)}
-        outputs: dict[str, tf.Tensor] = ranked(raw, item_ids, _nothing(item_ids))
+        ids = check_rows(item_ids, tf.stack([tf.shape(v)[0] for v in values]))
+        outputs: dict[str, tf.Tensor] = ranked(raw, ids, _nothing(ids))
         return outputs
 
     def function(compute: Callable[..., Any], *inputs: tf.TensorSpec) -> Any:
