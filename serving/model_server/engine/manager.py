@@ -16,14 +16,20 @@ import grpc
 
 from serving.model_server.engine import version_files
 from serving.model_server.engine.loader import Load, Loader, LoadSettings, reason, waits
-from serving.model_server.engine.models import AVAILABLE, END, ModelConfig, ServedVersions
+from serving.model_server.engine.models import AVAILABLE, END, ModelConfig, ServedVersions, Version
 from serving.model_server.engine.staging import Staging, check_staged
 from serving.model_server.errors import ServingError
 from serving.model_server.guard.background import BoundedReads
+from serving.model_server.logs import log
 from transform.errors import InputError, UserError
 
 #: The log messages about all models' folders, and about one model's.
 _ALL_UNREADABLE, _UNREADABLE = "the models' folders cannot be read", "a model's folder cannot be read"
+
+_GONE = "the newest version's folder is gone; an older version answers"
+
+#: The most versions of a model that are reported after they were unloaded and their folders are gone.
+_MAX_GONE = 100
 
 
 class Manager(ServedVersions):
@@ -169,16 +175,29 @@ class Manager(ServedVersions):
         if config:
             existing = await self._loader.look(config.folder, version_files.versions, config.folder)
         self._loader.folder_log.end_all_but(name, [_UNREADABLE, *map(waits, existing)])
-        for number in [n for n, version in known.items() if version.state == END and n not in existing]:
-            del known[number]
+        self._forget_gone(known, existing)
+        newest = self.latest(name)
         requested = await self._loader.load_requested(config, existing, known, {}) if config else set()
         if config and not any(version.state == AVAILABLE for n, version in known.items() if n in requested):
             return  # keep the loaded versions, rather than serve nothing
         for number, version in known.items():
             if version.state == AVAILABLE and number not in requested:
                 self._loader.start_unload(version)
+        answers = self.latest(name)
+        if newest and newest.number not in existing and answers and answers.number < newest.number:
+            log("warning", _GONE, model=name, version=answers.number, gone=newest.number)
         if not config and not known:
             del self.by_model[name]
+
+    def _forget_gone(self, known: dict[int, Version], existing: Collection[int]) -> None:
+        """Forgets the refused versions that are gone, and of those that were unloaded all but the last ones.
+
+        TF Serving reports an unloaded version as END for ever.
+        """
+        gone = sorted(n for n, version in known.items() if version.state == END and n not in existing)
+        unloaded = [n for n in gone if not known[n].error]
+        for number in {*gone} - {*unloaded[-_MAX_GONE:]}:
+            del known[number]
 
     async def close(self, seconds: float) -> None:
         """Unloads all versions. The requests have been answered; computations that no one waits for are aborted.

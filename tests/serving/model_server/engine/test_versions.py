@@ -28,7 +28,22 @@ def test_a_new_version_takes_over_and_the_old_one_goes(changing: Server, folder:
         f"Servable not found for request: Specific({MODEL}, 1)",
     )
     shutil.rmtree(folder / "1")
-    changing.wait_for_states(MODEL, {2: "AVAILABLE"})
+    push(saved(3.0), folder / "3")  # once it serves, the server has seen that version 1 is gone
+    changing.wait_for_states(MODEL, {1: "END", 2: "END", 3: "AVAILABLE"})
+
+
+def test_an_older_version_answers_when_the_newest_one_s_folder_goes(
+    changing: Server, folder: Path, saved: Saved, tmp_path: Path
+) -> None:
+    push(saved(2.0), folder / "2")
+    wait_for(lambda: answer(changing) == (2, 2.0), "version 2")
+    (folder / "2").rename(tmp_path / "2")
+    changing.wait_for_states(MODEL, {1: "AVAILABLE", 2: "END"})
+    assert answer(changing) == (1, 1.0)
+    told = changing.wait_for_log("the newest version's folder is gone; an older version answers", model=MODEL)
+    assert (told["level"], told["version"], told["gone"]) == ("warning", 1, 2)
+    assert f'wdr_loaded{{model="{MODEL}",version="1"}} 1.0' in changing.rest.get("/metrics").text
+    assert f'wdr_loaded{{model="{MODEL}",version="2"}}' not in changing.rest.get("/metrics").text
 
 
 def _of_version(number: int) -> predict_pb2.PredictRequest:
