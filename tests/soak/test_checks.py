@@ -18,6 +18,7 @@ from tests.soak.kill_series import Kill, Moment, Series
 from tests.soak.kills import missed_nodes, problems_of
 from tests.soak.stage_kills import Day
 from tests.soak.stage_kills import Moment as StageMoment
+from tests.soak.tf_serving_tests import options_for
 from tests.soak.watcher import Watched
 
 
@@ -88,3 +89,19 @@ def test_a_moment_of_no_task_is_an_error(tmp_path: Path) -> None:
     day = Day("store", tmp_path / "store", store.CONFIG, tmp_path, 1)
     with pytest.raises(ValueError, match=r"must be one of .*'example_gen'.* Received: \['late_labels'\]"):
         next(day.kills([StageMoment("example_gen", "x"), StageMoment("late_labels", "x")]))
+
+
+def test_tf_serving_s_flags_become_this_server_s_options() -> None:
+    flags = ["--port=8500", "--model_name=m", "--model_base_path=/m", "--rest_api_timeout_in_ms=1500"]
+    channel = "--grpc_channel_arguments=grpc.max_connection_age_ms=2000,grpc.lb_policy_name=grpclb"
+    expected = ["--settle-seconds", "0", "--model", "m=/m", "--connection-age-seconds", "2.0"]
+    expected += ["--grpc-port", "8500", "--timeout-seconds", "1.5"]
+    assert options_for([*flags, channel, "--enable_batching=true"]) == expected
+
+
+@pytest.mark.parametrize(
+    "flag", ["--grpc_channel_arguments=grpc.max_connection_idle_ms=1", "--flush_filesystem_caches=1"]
+)
+def test_a_flag_without_a_row_is_not_passed_over(flag: str) -> None:
+    with pytest.raises(KeyError):
+        options_for([flag])

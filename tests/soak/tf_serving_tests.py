@@ -5,7 +5,7 @@
 
 The test is the checkout's unmodified `tensorflow_serving/model_servers/tensorflow_model_server_test.py`, with the
 models beside it. Instead of `tensorflow_model_server`, it starts a script in a temporary folder, which starts this
-server (`start_server`, with `FLAGS`); nothing else is replaced. Prints a table, and exits with code 1 if an applicable
+server (`options_for`); nothing else is replaced. Prints a table, and exits with code 1 if an applicable
 test fails (all apply but those of `NOT_APPLICABLE`).
 """
 
@@ -34,12 +34,16 @@ FLAGS = {
     "model_config_file": "--model-config-file",
     "model_config_file_poll_wait_seconds": "--model-config-poll-seconds",
     "monitoring_config_file": "--monitoring-config-file",
-    "rest_api_timeout_in_ms": None,  # in milliseconds, and only for REST; this server's default is longer
+    "rest_api_timeout_in_ms": "--timeout-seconds",  # here also of gRPC's calls without a deadline
     "grpc_socket_path": None,
-    "grpc_channel_arguments": None,
     "enable_batching": None,
     "batching_parameters_file": None,
 }
+
+#: The flag that has channel arguments; and by argument, the option for it, in milliseconds there, in seconds here. None
+#: for one that means nothing to a server.
+_CHANNEL_ARGUMENTS = "grpc_channel_arguments"
+CHANNEL_ARGUMENTS = {"grpc.max_connection_age_ms": "--connection-age-seconds", "grpc.lb_policy_name": None}
 
 #: Why a test does not apply to this server, by test.
 NOT_APPLICABLE = {
@@ -54,18 +58,31 @@ NOT_APPLICABLE = {
 _NO_TEST = "test_session"
 
 
-def start_server(arguments: list[str]) -> None:
-    """Replaces the `tensorflow_model_server` that the test starts: becomes `wdr serve` with equivalent options."""
+def options_for(arguments: list[str]) -> list[str]:
+    """Returns the options of `wdr serve` that are equivalent to TF Serving's flags.
+
+    Raises:
+      KeyError: If a flag, or a channel argument, is in none of the tables.
+    """
     # The checkout's models, and those that the test has just saved, have no manifest.
     options = ["--settle-seconds", "0"]
     flags = dict(argument.removeprefix("--").partition("=")[::2] for argument in arguments)
     if name := flags.pop("model_name", ""):
         options += ["--model", f"{name}={flags.pop('model_base_path')}"]
+    for argument in filter(None, flags.pop(_CHANNEL_ARGUMENTS, "").split(",")):
+        key, _, value = argument.partition("=")
+        if option := CHANNEL_ARGUMENTS[key]:
+            options += [option, str(int(value) / 1000)]
     for flag, value in flags.items():
-        option = FLAGS[flag]
-        options += [option, value] if option else []
+        if option := FLAGS[flag]:
+            options += [option, str(int(value) / 1000) if flag.endswith("_in_ms") else value]
+    return options
+
+
+def start_server(arguments: list[str]) -> None:
+    """Replaces the `tensorflow_model_server` that the test starts: becomes `wdr serve` with equivalent options."""
     os.chdir(ROOT)
-    os.execv(sys.executable, [sys.executable, "-m", "serving.model_server", *options])
+    os.execv(sys.executable, [sys.executable, "-m", "serving.model_server", *options_for(arguments)])
 
 
 def _lay_out(folder: Path, checkout: Path) -> None:
