@@ -6,6 +6,7 @@ Each body is parsed by one function call, since large bodies are parsed in anoth
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ from tensorflow_serving.apis import classification_pb2, predict_pb2, regression_
 
 from serving.model_server.engine.signatures import DEFAULT_SIGNATURE
 from serving.model_server.engine.tensors import Limits
-from serving.model_server.errors import invalid
+from serving.model_server.errors import ServingError, invalid
 from serving.model_server.protocol import json_examples, json_tensors
 from serving.model_server.protocol.json_values import MAX_SHOWN, shown, utf8
 
@@ -70,9 +71,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         start = len(text) - len(text.lstrip(_SPACE))
         if start == len(text):
             raise invalid("JSON Parse error: The document is empty")
-        document, _ = _DECODER.raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        raise invalid(f"JSON Parse error: {_sentence(error)} at offset: {error.pos}") from error
+        document = _decode(text, start)
     except (UnicodeDecodeError, ValueError, RecursionError) as error:
         raise invalid(f"JSON Parse error: {str(error)[:MAX_SHOWN]}") from error
     if not isinstance(document, dict):
@@ -85,6 +84,37 @@ def _parse(body: bytes) -> dict[str, Any]:
     return document
 
 
+def _decode(text: str, start: int) -> Any:
+    """Decodes a JSON value; raises ServingError if it is malformed.
+
+    As in TF Serving, `Inf` and `-NaN` are numbers, beside the `Infinity` and `NaN` that Python's parser knows: a text
+    with one of them is parsed once more.
+    """
+    try:
+        return _DECODER.raw_decode(text, start)[0]
+    except json.JSONDecodeError as error:
+        if not _NOT_FINITE.match(text, error.pos):
+            raise _malformed(error, error.pos) from error
+    ends: list[int] = []  # of the values that are written longer, in the new text
+
+    def as_python_has_it(found: re.Match[str]) -> str:
+        if (value := found["value"]) is None:  # a string
+            return found[0]
+        if value == "-NaN":
+            return " NaN"  # as long
+        ends.append(found.end() + _LONGER * (len(ends) + 1))
+        return f"{value}inity"
+
+    try:
+        return _DECODER.raw_decode(_NOT_FINITE_OR_TEXT.sub(as_python_has_it, text), start)[0]
+    except json.JSONDecodeError as error:
+        raise _malformed(error, error.pos - _LONGER * sum(end <= error.pos for end in ends)) from error
+
+
+def _malformed(error: json.JSONDecodeError, offset: int) -> ServingError:
+    return invalid(f"JSON Parse error: {_sentence(error)} at offset: {offset}")
+
+
 def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Makes an object; of a repeated key, the first value counts."""
     found = dict(pairs)
@@ -92,6 +122,11 @@ def _first_of_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 _DECODER = json.JSONDecoder(object_pairs_hook=_first_of_each)
+
+#: Numbers that TF Serving's parser, RapidJSON, takes with `kParseNanAndInfFlag`, and Python's does not.
+_NOT_FINITE = re.compile("-?Inf|-NaN")
+_NOT_FINITE_OR_TEXT = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\Z)|(?P<value>-?Inf(?!inity)|-NaN)', re.DOTALL)
+_LONGER = len("Infinity") - len("Inf")
 
 _SPACE = " \t\n\r"
 

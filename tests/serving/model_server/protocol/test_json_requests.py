@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 
@@ -47,3 +48,28 @@ def test_the_sentence_of_an_error_costs_no_more_than_parsing() -> None:
         f"JSON Parse error: Missing a comma or ] after an array element. at offset: {offset}"
     )
     assert min(seconds(lambda: json_requests._parse(body), ServingError) for _ in range(3)) < 3 * once
+
+
+def test_numbers_that_are_not_finite() -> None:
+    """As TF Serving's parser takes them: RapidJSON, with `kParseNanAndInfFlag`."""
+    body = b'{"a": [Inf, -Inf, Infinity, -Infinity, NaN, -NaN], "Inf": "\\"Inf, -NaN"} and Inf'
+    assert repr(json_requests._parse(body)) == repr(
+        {"a": [math.inf, -math.inf, math.inf, -math.inf, math.nan, math.nan], "Inf": '"Inf, -NaN'}
+    )
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b'{"a": [-NaN, Inf 2]}', "Missing a comma or ] after an array element. at offset: 17"),
+        (b'{"a": [Inf, -Inf, Info]}', "Missing a comma or ] after an array element. at offset: 21"),
+        (b'{"a": [Inf, "Inf]}', "Missing a closing quotation mark in string. at offset: 12"),
+        (b'{"a": [Inf, In]}', "Invalid value. at offset: 12"),
+        (b"Inf", None),
+    ],
+)
+def test_the_offset_of_an_error_beside_a_number_that_is_not_finite(body: bytes, sentence: str | None) -> None:
+    with pytest.raises(ServingError) as refused:
+        json_requests._parse(body)
+    expected = f"JSON Parse error: {sentence}" if sentence else "JSON Value: Infinity Is not object"
+    assert refused.value.message == expected
