@@ -10,6 +10,10 @@ import grpc
 
 from serving.ranking_client.settings import ClientSettings
 
+#: Codes of a copy that no server has answered. gRPC cancels a call that reaches a server after its stop has begun, and
+#: before the client knows of it.
+_NO_ANSWER = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
 #: Codes with which one server refuses a copy that another server may answer: the first is full, or lacks the version.
 _REFUSALS = (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.NOT_FOUND)
 
@@ -18,11 +22,12 @@ class CallAttempts:
     """The state of one call: its copies sent, and when the next one is due.
 
     At most `max_attempts` copies are sent. A failed copy is sent again only after UNAVAILABLE, when no server has
-    answered, and, if `retries_not_found`, after NOT_FOUND. After another refusal by one server, RESOURCE_EXHAUSTED or
-    NOT_FOUND, no further copy is sent, but one in flight may still be answered. Any other failure ends the call. The
-    wait before a retry doubles each time, and is multiplied by a random factor between 0.5 and 1.5, so that the clients
-    of a server that was away do not all return at once. With hedging, a further copy is sent after each delay without
-    an answer. There may be several, since the second copy may reach the same server as the first.
+    answered; after CANCELLED, by a server that stops; and, if `retries_not_found`, after NOT_FOUND. After another
+    refusal by one server, RESOURCE_EXHAUSTED or NOT_FOUND, no further copy is sent, but one in flight may still be
+    answered. Any other failure ends the call. The wait before a retry doubles each time, and is multiplied by a random
+    factor between 0.5 and 1.5, so that the clients of a server that was away do not all return at once. With hedging, a
+    further copy is sent after each delay without an answer. There may be several, since the second copy may reach the
+    same server as the first.
 
     Args:
       settings: The settings of attempts, waits and hedging.
@@ -46,7 +51,7 @@ class CallAttempts:
         draw: Callable[[], float] = random.random,
     ) -> None:
         self._settings, self._deadline, self._draw = settings, deadline, draw
-        self._retried = (grpc.StatusCode.UNAVAILABLE, *([grpc.StatusCode.NOT_FOUND] if retries_not_found else []))
+        self._retried = {*_NO_ANSWER, *([grpc.StatusCode.NOT_FOUND] if retries_not_found else [])}
         self._in_flight = 0
         self._num_failed = 0
         self._refused = False
@@ -61,7 +66,7 @@ class CallAttempts:
         self.due = now + hedge if hedge is not None and self._may_send else math.inf
 
     def failed(self, code: grpc.StatusCode, now: float) -> bool:
-        """Records that a copy failed; returns whether the call has failed."""
+        """Records that a copy failed, but not by the caller's own end; returns whether the call has failed."""
         self._in_flight -= 1
         if code not in self._retried:
             if code not in _REFUSALS:

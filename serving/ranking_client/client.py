@@ -35,6 +35,7 @@ class RankingClient:
         self._metadata = channel.CallMetadata(settings)
         self._channel = channel.open_channel(settings, grpc)
         self._stub = PredictionServiceStub(self._channel)
+        self._is_closed = False
 
     def __enter__(self) -> RankingClient:
         return self
@@ -44,6 +45,7 @@ class RankingClient:
 
     def close(self) -> None:
         """Closes the connection; calls in flight fail."""
+        self._is_closed = True  # before it cancels the calls, which are not tried again then
         self._channel.close()
 
     def rank(
@@ -122,7 +124,7 @@ class RankingClient:
                 if code == grpc.StatusCode.OK:
                     answers[i] = future.result()
                     del flights[i]
-                elif flights[i].failed(code, time.monotonic()):
+                elif self._is_closed or flights[i].failed(code, time.monotonic()):
                     raise server_error(code, future.details(), self._settings.server, budget)
         finally:
             for future in sent:
@@ -142,7 +144,7 @@ class RankingClient:
             try:
                 return method(call.request, timeout=deadline - now, metadata=self._metadata.now())
             except grpc.RpcError as error:
-                if flight.failed(error.code(), time.monotonic()):
+                if self._is_closed or flight.failed(error.code(), time.monotonic()):
                     raise server_error(error.code(), error.details(), self._settings.server, budget) from error
 
     def _send(self, call: Call, timeout: float, i: int, events: queue.SimpleQueue[tuple[int, Any]]) -> Any:

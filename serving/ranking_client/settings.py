@@ -54,9 +54,10 @@ class ClientSettings:
       version: Call this version; None calls the server's newest.
       label: Call the version with this label, such as `stable`; excludes `version`.
       deadline_seconds: The budget of a whole ranking, retries included.
-      max_attempts: The most copies of a call. Only a call that reached no server (UNAVAILABLE) is sent again, or one
-        that has to be answered by the version of an earlier answer and reached a server without it (NOT_FOUND). Any
-        other failure is final: the call may already have cost the server its time, or would fail again.
+      max_attempts: The most copies of a call. Only a call that reached no server (UNAVAILABLE), or one that stops
+        (CANCELLED), is sent again, or one that has to be answered by the version of an earlier answer and reached a
+        server without it (NOT_FOUND). Any other failure is final: the call may already have cost the server its time,
+        or would fail again.
       backoff_seconds: The mean wait before the first retry; it doubles with each further one.
       hedge_after_seconds: Send a further copy of a call that has no answer after this time, and take the first answer;
         None sends no further copies. Set to the 95th percentile of the latency, it costs 5 % more calls.

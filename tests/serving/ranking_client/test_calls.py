@@ -13,6 +13,7 @@ import grpc
 import pytest
 
 from serving.ranking_client.aio_client import AsyncRankingClient
+from serving.ranking_client.client import RankingClient
 from serving.ranking_client.errors import RankingError
 from serving.ranking_client.messages import string_tensor
 from serving.ranking_client.protos import (
@@ -99,6 +100,27 @@ def test_a_part_finds_the_server_that_has_the_newer_version_already(ask: Ask) ->
     assert new.num_refused == 0
 
 
+@pytest.mark.parametrize("hedge", [None, 10.0])
+@pytest.mark.parametrize("ask", [ask_sync, ask_async])
+def test_a_call_that_the_server_cancels_is_sent_again(ask: Ask, hedge: float | None) -> None:
+    """As a server that stops cancels a call that arrives before the client knows of the stop."""
+    version, cancelled = Version(1), list[str]()
+
+    def once(name: str, method: Method) -> Method:
+        def answer(request: Any, context: grpc.ServicerContext) -> Any:
+            if name not in cancelled:
+                cancelled.append(name)
+                context.abort(grpc.StatusCode.CANCELLED, "the server stops")
+            return method(request, context)
+
+        return answer
+
+    with serving(once("Predict", version.predict), once("GetModelMetadata", version.metadata)) as server:
+        settings = ClientSettings(model="m", server=server, deadline_seconds=20.0, hedge_after_seconds=hedge)
+        (ranking,) = ask(settings, ({}, ["a"]))
+    assert (ranking.version, cancelled) == (1, ["GetModelMetadata", "Predict"])
+
+
 @pytest.fixture
 def slow_server() -> Iterator[tuple[str, threading.Event]]:
     """A server that does not answer before the test ends, and the event that it was called."""
@@ -134,6 +156,22 @@ def test_a_call_of_a_client_that_is_closed_fails_with_a_ranking_error(
         asyncio.run(closed_while_ranking(settings, lambda: called.wait(20)))
     assert raised.value.code == grpc.StatusCode.CANCELLED
     assert str(raised.value).startswith("the call must not be cancelled. Received: CANCELLED: the client was closed")
+
+
+@pytest.mark.parametrize("hedge", [None, 10.0])
+def test_a_call_of_a_synchronous_client_that_is_closed_is_not_sent_again(
+    slow_server: tuple[str, threading.Event], hedge: float | None
+) -> None:
+    server, called = slow_server
+    client = RankingClient(
+        ClientSettings(model="m", server=server, deadline_seconds=20.0, hedge_after_seconds=hedge, max_attempts=10)
+    )
+    with ThreadPoolExecutor(1) as pool:
+        ranking = pool.submit(client.rank, {}, ["a"])
+        assert called.wait(20)
+        client.close()
+        with pytest.raises(RankingError, match=r"^the call must not be cancelled\. Received: CANCELLED"):
+            ranking.result(20)
 
 
 def test_a_client_that_is_closed_before_a_retry_fails_with_a_ranking_error() -> None:

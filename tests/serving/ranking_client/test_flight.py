@@ -62,6 +62,13 @@ def test_waits_are_drawn(drawn: float, wait: float) -> None:
     assert call.due == pytest.approx(wait)
 
 
+def test_a_copy_that_a_stopping_server_cancelled_is_sent_again() -> None:
+    call = flight(backoff_seconds=0.1)
+    call.sent(100.0)
+    assert not call.failed(StatusCode.CANCELLED, 100.0)
+    assert call.due == pytest.approx(100.1)
+
+
 def test_no_try_after_the_deadline() -> None:
     call = flight(backoff_seconds=0.1)
     call.sent(100.0)
@@ -75,7 +82,6 @@ def test_no_try_after_the_deadline() -> None:
         StatusCode.INVALID_ARGUMENT,
         StatusCode.INTERNAL,
         StatusCode.UNKNOWN,
-        StatusCode.CANCELLED,
     ],
 )
 def test_any_other_failure_is_final(code: StatusCode) -> None:
