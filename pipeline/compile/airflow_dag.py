@@ -1,8 +1,9 @@
 """The DAG of a compiled pipeline: `wdr compile CONFIG --target airflow --out FOLDER` copies this file to FOLDER.
 
-It imports only Airflow (2.11 or 3), nothing of TFX or of this project, so that Airflow parses it quickly. Each task
-runs `wdr run-node` in the pipeline's own environment, or in a pod if WDR_IMAGE is set: for one node, or, after
-`wdr compile --group`, for a node and the resolvers and gates after it. A task's name lists its nodes.
+It imports only Airflow (2.11 or 3), nothing of TFX, and of this project only `addresses.py`, which is copied beside it,
+so that Airflow parses it quickly. Each task runs `wdr run-node` in the pipeline's own environment, or in a pod if
+WDR_IMAGE is set: for one node, or, after `wdr compile --group`, for a node and the resolvers and gates after it. A
+task's name lists its nodes.
 
 Environment variables of Airflow's scheduler and workers:
   WDR_DATA, WDR_WORKSPACE  The folder of logs, and the folder for everything that a run writes.
@@ -11,16 +12,19 @@ Environment variables of Airflow's scheduler and workers:
   WDR_IMAGE, WDR_NAMESPACE, WDR_CLAIM, WDR_SECRET, WDR_PULL_SECRET
                            For pods: the image, the namespace, the persistent volume claim that holds both folders, the
                            secret whose entries become the pods' environment, and the secret to pull the image with.
-  WDR_ALERT_URL            Receives a POST with a JSON object for each failed run.
+  WDR_ALERT_URL            Receives a POST with a JSON object for each failed run; it may have a user and a password.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime
 import json
 import os
 import posixpath
 import re
+import runpy
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -40,6 +44,9 @@ except ImportError:
     IS_AIRFLOW_2 = True
 
 HERE = Path(__file__).resolve().parent
+
+#: The functions of `pipeline/addresses.py`.
+ADDRESSES = runpy.run_path(str(HERE / "addresses.py"))
 
 #: The schema version of the topology that this file reads. `wdr compile` writes both files.
 SCHEMA_VERSION = 1
@@ -134,14 +141,26 @@ class LogsSensor(FileSensor):  # type: ignore[misc]
 
 
 def tell_failure(context: dict[str, Any]) -> None:
-    """Reports a failed run to WDR_ALERT_URL, after its retries are exhausted."""
+    """Reports a failed run to WDR_ALERT_URL, after its retries are exhausted.
+
+    Raises:
+      ValueError: If it has credentials and is no URL. Neither this message nor another one has them.
+      OSError: If it cannot be reached, or does not answer with a success.
+    """
     url = os.environ.get("WDR_ALERT_URL")
     if not url:
         return
+    if mistake := ADDRESSES["hidden_mistake"]("WDR_ALERT_URL", url):
+        raise ValueError(mistake)
+    parts, headers = urllib.parse.urlsplit(url), {"Content-Type": "application/json"}
+    if parts.username is not None:
+        pair = f"{urllib.parse.unquote(parts.username)}:{urllib.parse.unquote(parts.password or '')}"
+        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
     run = context["dag_run"]
     reported = {"dag": run.dag_id, "run": run.run_id, "reason": str(context.get("reason", ""))}
+    address = ADDRESSES["without_credentials"](url)  # urllib takes them for a part of the host
     request = urllib.request.Request(  # noqa: S310 (the operator's own address)
-        url, json.dumps(reported).encode(), {"Content-Type": "application/json"}, method="POST"
+        address, json.dumps(reported).encode(), headers, method="POST"
     )
     with urllib.request.urlopen(request, timeout=30):  # noqa: S310
         pass

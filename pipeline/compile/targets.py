@@ -7,9 +7,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from pipeline import addresses
 from pipeline.compile.topology import Topology
 
 AIRFLOW_DAG = Path(__file__).with_name("airflow_dag.py")
+
+#: What the DAG imports of this project: Airflow's environment has nothing of it.
+_BESIDE_THE_DAG = Path(addresses.__file__)
 
 
 def write_target(target: str, topology: Topology, folder: Path, **cluster: str) -> Path:
@@ -25,6 +29,7 @@ def write_target(target: str, topology: Topology, folder: Path, **cluster: str) 
     if target == "airflow":
         file = folder / f"{topology.name}_dag.py"
         shutil.copyfile(AIRFLOW_DAG, file)
+        shutil.copyfile(_BESIDE_THE_DAG, folder / _BESIDE_THE_DAG.name)
         return file
     if target == "kubeflow":
         from pipeline.compile.kubeflow import Cluster, write_kubeflow  # imported here, as it imports Kubeflow's client

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import http.server
 import json
 import os
 import subprocess
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -146,3 +148,49 @@ def test_on_a_cluster_each_node_is_a_pod(python: Path, tmp_path: Path) -> None:
     assert found["labels"] == [{"sends-beam-jobs": "true"}] * len(found["pods"])
     assert found["pods"]["push"][2:] == [{"cpu": "1", "memory": "4Gi"}, {}]
     assert set(found["kinds"]) - set(found["pods"]) == {"wait_for_logs"}
+
+
+#: Reports a failed run as the DAG does.
+_REPORT = """
+import runpy, sys, types
+run = types.SimpleNamespace(dag_id="store", run_id="scheduled__2026-03-01")
+runpy.run_path(sys.argv[1])["tell_failure"]({"dag_run": run, "reason": "task_failure"})
+"""
+
+
+def reported(python: Path, folder: Path, url: str) -> str:
+    """Reports a failed run to an address; returns what is printed."""
+    topology = write_compiled(load_config(CONFIG), folder / "compiled")
+    dag = write_target("airflow", topology, folder / "compiled")
+    variables = {**os.environ, "AIRFLOW_HOME": str(folder), "WDR_ALERT_URL": url}
+    done = subprocess.run([str(python), "-c", _REPORT, str(dag)], env=variables, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("address", ["http://me:se/cret@localhost:1", "me:secret@localhost:1", "http//me:secret@host"])
+def test_a_malformed_address_of_alerts_is_told_without_its_password(python: Path, tmp_path: Path, address: str) -> None:
+    printed = reported(python, tmp_path, address)
+    assert "ValueError: WDR_ALERT_URL must be SCHEME://USER:PASSWORD@HOST:PORT" in printed
+    assert "cret" not in printed
+
+
+def test_alerts_have_the_address_s_user_and_password(python: Path, tmp_path: Path) -> None:
+    received: list[tuple[str | None, bytes]] = []
+
+    class Receiver(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers["content-length"]))
+            received.append((self.headers["authorization"], content))
+            self.send_response(200)
+            self.end_headers()
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        printed = reported(python, tmp_path, f"http://me:se%2Fcret@127.0.0.1:{server.server_port}/alerts")
+        server.shutdown()
+        thread.join()
+    assert "cret" not in printed
+    ((authorization, content),) = received
+    assert authorization == "Basic bWU6c2UvY3JldA=="  # printf me:se/cret | base64
+    assert json.loads(content) == {"dag": "store", "run": "scheduled__2026-03-01", "reason": "task_failure"}
