@@ -101,7 +101,7 @@ def prepare(shape: Shape, folder: Path) -> Prepared:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         shape.write(path)
-    text = initial_config(path, None, 50_000, folder / "config.yaml")
+    text = initial_config(path, None, 50_000, folder / "config.yaml").text
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     config = parse_config(parse_yaml(text, shape.name), shape.name)
     data = transform_span(config, folder, workspace)

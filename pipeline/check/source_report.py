@@ -63,6 +63,7 @@ class CheckResult:
       values: Values that a window lacks, one sentence for each feature.
       training: Where the config leaves quality on the table, one sentence each.
       defaults: The keys that are left out and mean something else than in the last release, in one sentence.
+      requests: Context features that differ within requests, one sentence each.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -74,6 +75,7 @@ class CheckResult:
     values: Sequence[str]
     training: Sequence[str]
     defaults: Sequence[str] = ()
+    requests: Sequence[str] = ()
     schema_version: Literal[1] = 1
 
 

@@ -69,6 +69,7 @@ def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: i
         from pipeline.beam_options import check_beam
         from pipeline.check.columns import columns_of_no_row
         from pipeline.check.defaults import changed_defaults
+        from pipeline.check.requests import differing_contexts
         from pipeline.check.rows import check_files, check_rows, one_label
         from pipeline.check.source_report import CheckResult, described
         from pipeline.check.spans import unmatched_joins, values_outside_windows
@@ -94,6 +95,9 @@ def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: i
         values = values_outside_windows(loaded, data_root, found, max_rows)
     for line in values:
         click.echo(f"values: {line}", err=as_json)
+    requests = differing_contexts(loaded, found, max_rows)
+    for line in requests:
+        click.echo(f"requests: {line}", err=as_json)
     log = next(report for report in reports if report.name == IMPRESSIONS)
     training = [*few_steps(loaded, num_training_rows(loaded, log)), *training_warnings(loaded)]
     for line in training:
@@ -102,4 +106,4 @@ def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: i
     for line in defaults:
         click.echo(f"defaults: {line}", err=as_json)
     if as_json:
-        print_document(CheckResult(config, found.span, reports, columns, joins, values, training, defaults))
+        print_document(CheckResult(config, found.span, reports, columns, joins, values, training, defaults, requests))

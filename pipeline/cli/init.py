@@ -14,21 +14,29 @@ from transform.errors import InputError
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The config; by default DATA's name.yaml.")
 @click.option("--label", help="The label's column; by default it is guessed.")
 @click.option(
+    "--installs",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A log of installs, from which the labels are made, for impressions without a label.",
+)
+@click.option(
     "--rows", "max_rows", type=click.IntRange(2, 1_000_000), default=50_000, help="The most rows to guess from."
 )
 @click.option("--force", is_flag=True, help="Overwrite the config if it exists.")
-def init(data: Path, out: Path | None, label: str | None, max_rows: int, force: bool) -> None:
+def init(data: Path, out: Path | None, label: str | None, installs: Path | None, max_rows: int, force: bool) -> None:
     """Write a config guessed from a CSV, JSON Lines or Parquet file, each guess with its reason."""
     from pipeline.initial_config.config_text import config_name, initial_config, shell_word
 
+    if label is not None and installs is not None:
+        raise click.UsageError("`--label` cannot be combined with `--installs`: the labels come from one of them")
     out = out or Path(f"{config_name(data)}.yaml")
     if out.exists() and not force:
         raise InputError(f"`{out}` exists; `--force` overwrites it, `--out` names another file")
-    text = initial_config(data, label, max_rows, out)
+    found = initial_config(data, label, max_rows, out, installs)
     try:
         with out.open("w" if force else "x", encoding="utf-8") as file:
-            file.write(text)
+            file.write(found.text)
     except OSError as error:
         raise InputError(f"the config cannot be written: {error.strerror} ({out})") from error
-    command = f"wdr check {shell_word(out)} --data {shell_word(data.parent)}"
+    click.echo(f"label: {found.label}")
+    command = f"wdr check {shell_word(out)} --data {shell_word(found.data_root)}"
     click.echo(f"{out} written; correct its guesses, then: {command}")

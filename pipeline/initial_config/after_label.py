@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from components.data_validation.columns import Columns, Ints, read_tokens
 from components.data_validation.label_aucs import label_aucs
+from pipeline.initial_config.column_names import AFTERWARDS_WORDS, EVENT_WORDS, split_words
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.sample import Column, Sample, shown
 from transform.feature_kinds import KINDS
@@ -54,25 +55,45 @@ def columns_after_label(
       separator: The separator of lists.
 
     Returns:
-      Reasons by column; none if one of the two labels has fewer than `_MIN_ROWS` rows.
+      Reasons by column. By its name is a column of votes or propensities (`AFTERWARDS_WORDS`), and one of 0 and 1 of
+      another event than the label's; by its values none if one of the two labels has fewer than `_MIN_ROWS` rows.
     """
-    rows = [at for at, label in enumerate(labels) if label is not None]
-    label = np.array([labels[at] for at in rows], np.int64)
-    if min(label.sum(), len(label) - label.sum()) < _MIN_ROWS:
-        return {}
     columns = {column.name: column for column in sample.columns}
-    request = np.arange(len(rows), dtype=np.int64)
-    for guess in guesses:
-        if guess.role == "request_id":
-            request = np.unique([columns[guess.column].texts[at][0] for at in rows], return_inverse=True)[1]
     roles = {guess.column for guess in guesses if guess.role not in ("feature", "left_out")}
-    found: dict[str, str] = {}
-    for guess in guesses:
-        if guess.role == "feature" and guess.column not in roles | found.keys():
+    features = [guess for guess in guesses if guess.role == "feature" and guess.column not in roles]
+    found = {guess.column: reason for guess in features if (reason := _by_name(columns[guess.column], nulls))}
+    rows, label, request = labelled_rows(sample, labels, guesses)
+    if min(label.sum(), len(label) - label.sum()) < _MIN_ROWS:
+        return found
+    for guess in features:
+        if guess.column not in found:
             values = _values(columns[guess.column], guess, rows, nulls, separator)
             if reason := _reason(values, KINDS[guess.kind].column == "float", label, request):
                 found[guess.column] = f"{reason}: known after the label?"
     return found
+
+
+def labelled_rows(
+    sample: Sample, labels: Sequence[int | None], guesses: Sequence[Guess]
+) -> tuple[list[int], Ints, Ints]:
+    """Returns the places of the rows with a label, their labels, and codes of their requests, or else of themselves."""
+    rows = [at for at, label in enumerate(labels) if label is not None]
+    request = np.arange(len(rows), dtype=np.int64)
+    names = {guess.column for guess in guesses if guess.role == "request_id"}
+    for column in sample.columns:
+        if column.name in names and rows:
+            request = np.unique([column.texts[at][0] for at in rows], return_inverse=True)[1]
+    return rows, np.array([labels[at] for at in rows], np.int64), request
+
+
+def _by_name(column: Column, nulls: Sequence[str]) -> str:
+    """Returns why a column is known only afterwards by its name; an empty text if it is not."""
+    words = split_words(column.name)
+    if afterwards := sorted({*words} & AFTERWARDS_WORDS):
+        return f"by the word {shown(afterwards[0])} in its name known only after the label; declare it if it is not"
+    if len(words) == 1 and {*words} <= EVENT_WORDS and {*column.singles} - {*nulls} == {"0", "1"}:
+        return "by its name an event after the impression, as the label is; declare it if it is known before"
+    return ""
 
 
 def _values(

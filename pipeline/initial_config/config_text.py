@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 
 from pipeline.initial_config.after_label import columns_after_label
+from pipeline.initial_config.candidates import with_sides
 from pipeline.initial_config.features import Guess, flag_runs, guess_columns, list_separator, null_words
+from pipeline.initial_config.ids import with_ids
+from pipeline.initial_config.installs import InstallsGuess, guess_installs
 from pipeline.initial_config.label import Label, guess_label, read_labels
 from pipeline.initial_config.reading import read_sample
 from pipeline.initial_config.sample import Sample, shown
@@ -21,10 +26,30 @@ from transform.config.config_file import parse_config, parse_yaml
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
 
+#: The window of installs after an impression. It follows from the store, not from the logs.
+ATTRIBUTION_SECONDS = 3600
+ATTRIBUTION = "1 where an install of the same user and item follows within an hour; correct the time"
+
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 
 
-def initial_config(data: Path, label: str | None, max_rows: int, out: Path) -> str:
+class InitialConfig(NamedTuple):
+    """A first config.
+
+    Attributes:
+      text: The config as YAML, which is valid.
+      data_root: The folder that `--data` names.
+      label: Where its labels come from, in one sentence.
+    """
+
+    text: str
+    data_root: Path
+    label: str
+
+
+def initial_config(
+    data: Path, label: str | None, max_rows: int, out: Path, installs: Path | None = None
+) -> InitialConfig:
     """Guesses a config from the first rows of a file.
 
     Args:
@@ -32,32 +57,67 @@ def initial_config(data: Path, label: str | None, max_rows: int, out: Path) -> s
       label: The label's column if it is known.
       max_rows: The most rows that are read.
       out: The file that the config will be written to, for its comments.
-
-    Returns:
-      The config as YAML, which is valid.
+      installs: The file of the installs if the labels are made from them; then `label` is None.
 
     Raises:
-      InputError: If the file cannot be read, or cannot be the impressions of a config, or a path is not printable.
+      InputError: If a file cannot be read, or they cannot be the impressions and the installs of a config, or a path is
+        not printable.
     """
-    if re.search(r"[*?\[\]{}\\]|^-", data.name) or not data.name.isprintable():
-        raise InputError(f"the file's name must have none of * ? [ ] {{ }} \\ in it. Received: {data.name!r}")
-    for path in (data.parent, out):
+    root = data.parent
+    if installs is not None and installs.parent != root:
+        root = Path(os.path.commonpath([path.absolute().parent for path in (data, installs)]))
+    for path in (root, out):
         if not str(path).isprintable():
             raise InputError(f"a path must have printable characters only. Received: {str(path)!r}")
+    for path in (data, *([installs] if installs is not None else [])):
+        name = _below(root, path)
+        if re.search(r"[*?\[\]{}\\]|^-", name) or not name.isprintable():
+            raise InputError(f"the file's name must have none of * ? [ ] {{ }} \\ in it. Received: {name!r}")
+    guessed = _guess(data, label, max_rows, installs)
+    text = "\n".join(_lines(guessed, root, out)) + "\n"
+    parse_config(parse_yaml(text, out), str(out))
+    if guessed.label is None:
+        return InitialConfig(text, root, f"made from the installs, {ATTRIBUTION}")
+    return InitialConfig(text, root, f"{shown(guessed.label.column)}: {guessed.label.reason}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Guessed:
+    """What a config is written from; without a label, labels are made from installs."""
+
+    sample: Sample
+    nulls: tuple[str, ...]
+    separator: str
+    label: Label | None
+    installs: InstallsGuess | None
+    guesses: Sequence[Guess]
+    runs: Sequence[Sequence[str]]
+
+
+def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None) -> _Guessed:
     sample = read_sample(data, max_rows)
     nulls = null_words(sample)
     separator = list_separator(sample, nulls)
-    found = guess_label(sample, label, nulls)
-    guesses = guess_columns(sample, found.column, nulls, separator)
-    after = columns_after_label(sample, read_labels(found, sample, nulls), guesses, nulls, separator)
-    guesses = _without(after, guesses)
-    if not any(guess.role == "feature" for guess in guesses):
-        left_out = "".join(f"; left out: {shown(column)}: {reason}" for column, reason in list(after.items())[:3])
-        raise InputError(f"a config needs a column to learn from beside the label {found.column!r}{left_out} ({data})")
-    runs = flag_runs(sample, {found.column, *after}, nulls, separator)
-    text = "\n".join(_lines(sample, nulls, separator, found, guesses, runs, out)) + "\n"
-    parse_config(parse_yaml(text, out), str(out))
-    return text
+    label = guess_label(sample, name, nulls) if installs is None else None
+    labels = read_labels(label, sample, nulls) if label is not None else [None] * sample.num_rows
+    of_columns = guess_columns(sample, label and label.column, nulls, separator)
+    guesses = with_sides(sample, with_ids(sample, labels, of_columns, nulls))
+    guesses = _without(columns_after_label(sample, labels, guesses, nulls, separator), guesses)
+    features = {guess.column for guess in guesses if guess.role == "feature"}
+    left_out = {guess.column for guess in of_columns if guess.role == "feature"} - features
+    if not features:
+        beside = f" beside the label {label.column!r}" if label is not None else ""
+        reasons = [
+            f"; left out: {shown(guess.column)}: {guess.reason}" for guess in guesses if guess.column in left_out
+        ]
+        raise InputError(f"a config needs a column to learn from{beside}{''.join(reasons[:3])} ({data})")
+    runs = flag_runs(sample, left_out | ({label.column} if label is not None else set()), nulls, separator)
+    of_installs = guess_installs(installs, max_rows, sample, guesses) if installs is not None else None
+    return _Guessed(sample, nulls, separator, label, of_installs, guesses, runs)
+
+
+def _below(root: Path, path: Path) -> str:
+    return path.name if path.parent == root else str(path.absolute().relative_to(root.absolute()))
 
 
 def _without(after: Mapping[str, str], guesses: Sequence[Guess]) -> list[Guess]:
@@ -97,17 +157,10 @@ def _with_comment(line: str, reason: str) -> str:
     return f"{line}  # {reason}" if reason else line
 
 
-def _lines(
-    sample: Sample,
-    nulls: Sequence[str],
-    separator: str,
-    label: Label,
-    guesses: Sequence[Guess],
-    runs: Sequence[Sequence[str]],
-    out: Path,
-) -> Iterator[str]:
+def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
+    sample, guesses = guessed.sample, guessed.guesses
     rows = f"{'all' if sample.is_whole else 'the first'} {sample.num_rows:,} rows"
-    paths = shell_word(out), shell_word(sample.path.parent)
+    paths = shell_word(out), shell_word(root)
     yield f"# Guessed by `wdr init` from {rows} of {shown(sample.path.name)}; the reason stands behind each guess."
     yield "# Correct what is wrong, then check and run it:"
     yield "#"
@@ -117,31 +170,33 @@ def _lines(
     yield ""
     yield "sources:"
     yield "  impressions:"
-    yield from (f"    {line}" for line in _source(sample, nulls, separator, label, guesses))
+    yield from (f"    {line}" for line in _source(sample, root, guessed.nulls, guessed.separator))
+    yield from (f"    {line}" for line in _impressions(guessed.label, guesses))
+    if guessed.installs is not None:
+        yield "  installs:"
+        yield from (f"    {line}" for line in _installs(guessed.installs, root))
     yield ""
     yield "ingestion:"
     yield from (f"  {line}" for line in _split(guesses))
     yield ""
     yield from _features(guesses)
-    for run in runs:
+    for run in guessed.runs:
         yield from _as_list(run, guesses)
     yield ""
     yield "evaluation:"
-    if user := next((guess for guess in guesses if guess.side == "context" and guess.is_user), None):
-        yield f"  user: {user.name}  # by its name: the rows of one user stay together in the intervals' draws"
+    if user := next((guess for guess in guesses if guess.side == "context" and guess.entity == "user"), None):
+        yield f"  user: {user.name}  # the rows of one user stay together in the intervals' draws"
     yield "  thresholds:"
     yield "    auc: {min: 0.5}  # a better model than chance is pushed; raise it to what you need"
-    if slices := list(item_slices(sample, guesses, nulls)):
+    if slices := list(item_slices(sample, guesses, guessed.nulls)):
         yield f"  slices: {yaml_value(slices)}  # by their names: a model may be wrong for some items alone"
         yield "  slice_thresholds:  # by how much a slice may be worse than by the serving model, beyond chance"
         yield "    auc: {max_worsening: 0.05}"
         yield "    logloss: {max_worsening: 0.02}"
 
 
-def _source(
-    sample: Sample, nulls: Sequence[str], separator: str, label: Label, guesses: Sequence[Guess]
-) -> Iterator[str]:
-    yield f"path: {yaml_value(sample.path.name)}  # below the folder that --data names"
+def _source(sample: Sample, root: Path, nulls: Sequence[str], separator: str) -> Iterator[str]:
+    yield f"path: {yaml_value(_below(root, sample.path))}  # below the folder that --data names"
     yield f"format: {sample.format}"
     text, reasons = sample.text, sample.reasons
     settings: dict[str, Any] = {
@@ -161,14 +216,25 @@ def _source(
         yield f"null_values: {yaml_value(['', *nulls])}  # no values, beside the empty text"
     if separator != DEFAULT_LIST_SEPARATOR:
         yield f"list_separator: {yaml_value(separator)}  # between the values of a list"
-    yield _with_comment(f"label: {yaml_value(label.column)}", label.reason)
-    if label.rule is not None:
-        yield _with_comment(f"label_rule: {yaml_value(label.rule)}", label.rule_reason)
-    if item := next((guess for guess in guesses if guess.side == "item" and guess.is_id), None):
-        yield f"item_id: {yaml_value(item.column)}  # by its name: identifies what is ranked"
+
+
+def _impressions(label: Label | None, guesses: Sequence[Guess]) -> Iterator[str]:
+    if label is not None:
+        yield _with_comment(f"label: {yaml_value(label.column)}", label.reason)
+        if label.rule is not None:
+            yield _with_comment(f"label_rule: {yaml_value(label.rule)}", label.rule_reason)
+    if item := next((guess for guess in guesses if guess.side == "item" and guess.entity == "item"), None):
+        yield f"item_id: {yaml_value(item.column)}  # identifies what is ranked"
     for guess in guesses:
         if guess.role in ("request_id", "impression_id", "timestamp"):
             yield _with_comment(f"{guess.role}: {yaml_value(guess.column)}", guess.reason)
+
+
+def _installs(installs: InstallsGuess, root: Path) -> Iterator[str]:
+    yield from _source(installs.sample, root, installs.nulls, DEFAULT_LIST_SEPARATOR)
+    yield f"keys: {yaml_value(installs.keys)}  # by their names: user and item, in both logs"
+    yield f"timestamp: {yaml_value(installs.timestamp)}"
+    yield f"attribution_seconds: {ATTRIBUTION_SECONDS}  # {ATTRIBUTION}"
 
 
 def _split(guesses: Sequence[Guess]) -> Iterator[str]:
@@ -200,7 +266,7 @@ def _as_list(columns: Sequence[str], guesses: Sequence[Guess]) -> Iterator[str]:
 def _features(guesses: Sequence[Guess]) -> Iterator[str]:
     sides = {guess.side for guess in guesses if guess.role == "feature"}
     if "item" in sides:
-        yield "# By the names: `context` is what all candidates of a request share, `item` what each has for itself."
+        yield "# `context` is what all candidates of a request share, `item` what each has for itself, as guessed."
     yield "features:"
     for guess in guesses:
         if guess.role == "left_out":

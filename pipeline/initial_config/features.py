@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
 import itertools
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 from components.ingestion.columns.rule import MAX_FLOAT
+from pipeline.initial_config.column_names import (
+    ITEM_WORDS,
+    REQUEST_WORDS,
+    ROW_WORDS,
+    TIME_WORDS,
+    Entity,
+    entity_of,
+    parted,
+    split_words,
+)
 from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, is_number, shown
-from pipeline.initial_config.times import SECONDS, parts_of_times
+from pipeline.initial_config.times import is_iso_8601, is_time, parts_of_times
 from transform.example_keys import RESERVED_NAMES
 from transform.feature import Side
-from transform.feature_kinds import KINDS, KindName
+from transform.feature_kinds import KindName
 
 #: Separators of the values of a list.
 _SEPARATORS = ("|", ";", ",")
@@ -33,23 +42,11 @@ _MIN_FLAGS = 3
 #: A text with more characters on average is prose.
 _MAX_MEAN_LENGTH = 100
 
-#: Words in a column's name by which its values belong to an item.
-_ITEM_WORDS = frozenset([
-    "item", "app", "movie", "film", "product", "sku", "article", "song", "track", "book", "ad", "advert", "creative",
-    "campaign", "video", "listing", "offer", "merchant", "brand", "genre", "genres", "category", "title", "price",
-])  # fmt: skip
-_USER_WORDS = frozenset(["user", "customer", "member", "visitor", "client", "account", "device", "viewer", "reader"])
-_REQUEST_WORDS = frozenset(["request", "query", "search", "session"])
-_ROW_WORDS = frozenset(["impression", "row", "event", "record", "log"])
-_TIME_WORDS = frozenset(["time", "timestamp", "ts", "date", "datetime"])
-
-#: An id's name in one word, such as `userid`.
-_ID_IN_ONE_WORD = re.compile(
-    rf"({'|'.join(sorted(_ITEM_WORDS | _USER_WORDS | _REQUEST_WORDS | _ROW_WORDS))})(ids?)", re.ASCII
-)
-
 #: The name of an index column: pandas' in a CSV and in a Parquet file, and that of a column without a name.
 _INDEX_NAME = re.compile(r"unnamed(: |_)\d+|__index_level_\d+__", re.ASCII | re.IGNORECASE)
+
+#: What a comment says of whole numbers that are probably an id.
+IF_A_QUANTITY = "; if it is a quantity: kind: numeric, num_quantiles: 20"
 
 Role = Literal["feature", "timestamp", "request_id", "impression_id", "left_out"]
 
@@ -66,6 +63,7 @@ class Guess:
       side: Of a feature: whose value it is.
       kind: Of a feature: its kind.
       rule: Of a feature: the keys of its vocabulary or its quantiles.
+      entity: Of a feature that is an id: whose.
     """
 
     column: str
@@ -75,31 +73,7 @@ class Guess:
     side: Side = "context"
     kind: KindName = "categorical"
     rule: dict[str, object] = dataclasses.field(default_factory=dict)
-
-    @property
-    def is_id(self) -> bool:
-        """Whether it is the id of something that comes back, such as an item."""
-        is_text = self.role == "feature" and KINDS[self.kind].column == "string" and "derive" not in self.rule
-        return is_text and "id" in split_words(self.column)
-
-    @property
-    def is_user(self) -> bool:
-        """Whether it is the id of a user."""
-        return self.is_id and bool({*split_words(self.column)} & _USER_WORDS)
-
-
-def split_words(name: str) -> tuple[str, ...]:
-    """Returns the words of a column's name in small letters: `userId`, `user_id` and `userid` have user and id."""
-    found: list[str] = []
-    for word in _parted(name):
-        match = _ID_IN_ONE_WORD.fullmatch("userid" if word == "uid" else word)
-        found += match.groups() if match else [word]
-    return tuple(found)
-
-
-def _parted(name: str) -> list[str]:
-    parted = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
-    return [word for word in re.split(r"[^a-z0-9]+", parted.lower()) if word]
+    entity: Entity | None = None
 
 
 def null_words(sample: Sample) -> tuple[str, ...]:
@@ -119,8 +93,8 @@ def list_separator(sample: Sample, nulls: Sequence[str]) -> str:
     return max(numbers, key=lambda separator: (numbers[separator], separator == "|"))
 
 
-def guess_columns(sample: Sample, label: str, nulls: Sequence[str], separator: str) -> list[Guess]:
-    """Guesses what each column but the label's is; `nulls` are the texts that mean "no value"."""
+def guess_columns(sample: Sample, label: str | None, nulls: Sequence[str], separator: str) -> list[Guess]:
+    """Guesses what each column but the label's is, by its own name and values; `nulls` are texts for "no value"."""
     roles: set[Role] = set()
     names: set[str] = set(RESERVED_NAMES)
     guesses = []
@@ -138,10 +112,7 @@ def guess_columns(sample: Sample, label: str, nulls: Sequence[str], separator: s
             guess = dataclasses.replace(guess, name=_feature_name(column.name, names))
         guesses.append(guess)
         guesses += [dataclasses.replace(part, name=_feature_name(part.name, names)) for part in parts]
-    has_items = any(g.side == "item" for g in guesses) and any(
-        g.role == "request_id" or {*split_words(g.column)} & _USER_WORDS for g in guesses
-    )
-    return guesses if has_items else [dataclasses.replace(g, side="context") for g in guesses]
+    return guesses
 
 
 def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
@@ -150,11 +121,11 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
     if not column.name or not is_single or guess.role in ("request_id", "impression_id"):
         return []
     words = {*split_words(column.name)}
-    side: Side = "item" if words & _ITEM_WORDS else "context"
+    side: Side = "item" if words & ITEM_WORDS else "context"
     return [
         Guess(column.name, "feature", found.reason, f"{column.name}_{found.part}", side, "categorical", found.rule)
         for found in parts_of_times(
-            _values(column, nulls), is_named_time=bool(words & _TIME_WORDS), is_stored_time=column.stored == "time"
+            _values(column, nulls), is_named_time=bool(words & TIME_WORDS), is_stored_time=column.stored == "time"
         )
     ]
 
@@ -182,7 +153,7 @@ def flag_runs(sample: Sample, skipped: Collection[str], nulls: Sequence[str], se
 
 def _feature_name(column: str, taken: set[str]) -> str:
     """Returns a name for a column's feature that no other feature has, and adds it to those taken."""
-    base = "_".join(_parted(column))[:60].strip("_")
+    base = "_".join(parted(column))[:60].strip("_")
     base = base if base[:1].isalpha() else f"column_{base}".strip("_")
     name, number = base, 1
     while {name, f"{name}_bucket"} & taken or (name.endswith("_bucket") and name.removesuffix("_bucket") in taken):
@@ -204,24 +175,29 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     if left_out:
         return Guess(column.name, "left_out", left_out)
     is_complete = len(values) == num_rows and column.stored != "list"
-    if is_complete and _is_time(column, values, words):
+    if is_complete and (column.stored == "time" or (words & TIME_WORDS and is_time(values))):
         return Guess(column.name, "timestamp", f"each value is a time, such as {shown(values[0])}")
     if is_complete and column.stored != "number" and "id" in words | {column.name.lower()[-2:]}:
-        if words & _REQUEST_WORDS and len(counts) < num_rows:
+        if words & REQUEST_WORDS and len(counts) < num_rows:
             return Guess(column.name, "request_id", "by its name; it comes back in several rows")
-        if len(counts) == num_rows and num_rows > 1 and (words & _ROW_WORDS or words == {"id"}):
+        if len(counts) == num_rows and num_rows > 1 and (words & ROW_WORDS or words == {"id"}):
             return Guess(column.name, "impression_id", "by its name; each row has another value")
     if is_complete and (left_out := _why_counter(column.name, values)):
         return Guess(column.name, "left_out", left_out)
-    side: Side = "item" if words & _ITEM_WORDS else "context"
+    side: Side = "item" if words & ITEM_WORDS else "context"
     if column.stored == "list" or _is_list(values, separator):
         return _list(column, values, separator, side)
-    if column.stored == "number" or (all(map(is_number, values)) and not _is_code(words, counts, len(values))):
+    entity = entity_of(column.name) if "id" in words or len(counts) > _MAX_CODES else None
+    is_id = entity is not None or "id" in words
+    if column.stored == "number" or (all(map(is_number, values)) and not _is_code(is_id, counts, len(values))):
         return _numeric(column.name, values, counts, side)
-    is_of_entity = "id" in words and bool(words & (_USER_WORDS | _ITEM_WORDS))
+    is_of_entity = entity is not None or ("id" in words and bool(words & ITEM_WORDS))
     if len(counts) > (0.9 if is_of_entity else 0.5) * len(values) and len(counts) > 20:
         return Guess(column.name, "left_out", f"{len(counts):,} of {len(values):,} values differ")
-    return Guess(column.name, "feature", _frequent(counts, len(values)), "", side, "categorical", _choose_rule(counts))
+    reason = _frequent(counts, len(values))
+    if entity is not None and "id" not in words:
+        reason += f"; by its name the {entity}'s id{IF_A_QUANTITY if are_whole(counts) else ''}"
+    return Guess(column.name, "feature", reason, "", side, "categorical", choose_rule(counts), entity)
 
 
 def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str], num_rows: int) -> str:
@@ -238,7 +214,7 @@ def _why_left_out(column: Column, values: Sequence[str], counts: collections.Cou
     if column.stored == "time":
         if len(values) < num_rows:
             return "a time with missing values"
-        return "" if all(map(_is_iso_8601, values)) else "times before 1970 or after 2099"
+        return "" if all(map(is_iso_8601, values)) else "times before 1970 or after 2099"
     if _has_decimal_commas(values):
         example = next(text for text in values if "," in text)
         return f"numbers with a decimal comma, such as {shown(example)}; write them with a point"
@@ -258,31 +234,14 @@ def _why_counter(name: str, values: Sequence[str]) -> str:
     return "an index by its name; each row has another whole number" if is_index else ""
 
 
-def _is_code(words: set[str], counts: collections.Counter[str], num_values: int) -> bool:
+def _is_code(is_id: bool, counts: collections.Counter[str], num_values: int) -> bool:
     """Returns whether numbers are only names: an id's, or few whole numbers that come back often."""
-    if not all(re.fullmatch(r"-?\d+", text) for text in counts):
-        return False
-    return "id" in words or (len(counts) <= _MAX_CODES and num_values >= 20 * len(counts))
+    return are_whole(counts) and (is_id or (len(counts) <= _MAX_CODES and num_values >= 20 * len(counts)))
 
 
-def _is_time(column: Column, values: Sequence[str], words: set[str]) -> bool:
-    if column.stored == "time":
-        return True
-    if not words & _TIME_WORDS:
-        return False
-    return all(_is_second(text) for text in values) or all(_is_iso_8601(text) for text in values)
-
-
-def _is_second(text: str) -> bool:
-    low, high = SECONDS
-    return is_number(text) and low <= float(text) < high and not re.fullmatch(r"(19|20)\d{6}", text)
-
-
-def _is_iso_8601(text: str) -> bool:
-    try:
-        return len(text) >= 10 and 1970 <= datetime.datetime.fromisoformat(text).year < 2100
-    except ValueError:
-        return False
+def are_whole(texts: Iterable[str]) -> bool:
+    """Returns whether all texts are whole numbers, written as such."""
+    return all(re.fullmatch(r"-?\d+", text) for text in texts)
 
 
 def _has_decimal_commas(values: Sequence[str]) -> bool:
@@ -305,7 +264,7 @@ def _list(column: Column, values: Sequence[str], separator: str, side: Side) -> 
     counts = collections.Counter(item for item in items if item)
     what = "lists" if column.stored == "list" else f"values between {shown(separator)}"
     reason = f"{what}; {len(counts):,} different ones"
-    return Guess(column.name, "feature", reason, "", side, "categorical_list", _choose_rule(counts))
+    return Guess(column.name, "feature", reason, "", side, "categorical_list", choose_rule(counts))
 
 
 def _frequent(counts: collections.Counter[str], num_values: int) -> str:
@@ -313,7 +272,7 @@ def _frequent(counts: collections.Counter[str], num_values: int) -> str:
     return f"{len(counts):,} different values, most often {shown(value)} ({number / num_values:.0%})"
 
 
-def _choose_rule(counts: collections.Counter[str]) -> dict[str, object]:
+def choose_rule(counts: collections.Counter[str]) -> dict[str, object]:
     """Returns a vocabulary's rule: many values, most of them rare, share ids behind the vocabulary's."""
     if len(counts) <= 100:
         return {"vocabulary": {}}

@@ -8,24 +8,30 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.initial_config.features import split_words
+from pipeline.initial_config.column_names import AFTERWARDS_WORDS, EVENT_WORDS, split_words
 from pipeline.initial_config.sample import Column, Sample, is_number, shown
 from transform.errors import InputError
 
-#: Words in the name of a label's column, the likeliest first.
-_LABEL_WORDS = (
-    "label", "target", "clicked", "click", "installed", "acquired", "converted", "conversion", "purchased", "purchase",
-    "bought", "liked", "churn", "default", "response", "outcome", "class", "y", "income", "rating", "stars", "score",
-)  # fmt: skip
-_GRADE_WORDS = frozenset({"rating", "stars", "score", "grade"})
+#: Words in the name of a label's column.
+_LABEL_WORDS = EVENT_WORDS | {
+    "label", "target", "y", "outcome", "response", "churn", "income", "revenue", "class", "default", "rating", "stars",
+    "score", "overall",
+}  # fmt: skip
+
+#: Those that are as often the name of a feature, such as whether a customer has been in default.
+_WEAK_WORDS = frozenset({"class", "default", "score"})
+_GRADE_WORDS = frozenset({"rating", "stars", "score", "grade", "overall"})
 _POSITIVE_WORDS = frozenset({"yes", "y", "true", "t", "positive", "pos", "good", "click", "clicked"})
 _MAX_GRADES = 21
 
 #: Words before a label's word that leave the name a label's: `is_installed`.
 _AUXILIARIES = frozenset({"is", "was", "has", "did"})
 
-#: Behind all ranks of a column; and behind those of a column that has one value but is like a label in name or value.
-_NO_RANK, _LEAST_RANK = (3, 0), (2, 0)
+#: A column with so many doubts is no label by its name alone.
+_MANY_DOUBTS = 2
+
+#: The most columns that are named beside the label.
+_MAX_OTHERS = 5
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,7 +40,7 @@ class Label:
 
     Attributes:
       column: Its column.
-      reason: Why this column.
+      reason: Why this column, the share of positive rows, and the other columns that it might have been.
       rule: The config's `label_rule`; None for a column of 0 and 1.
       rule_reason: Why this rule.
     """
@@ -49,8 +55,9 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
     """Guesses the label.
 
     A column is a possible label if it has two values, where texts that differ by a full stop at their end are one, or
-    if its name is a rating's and it has a few numbers. The first choice is the one with the likeliest name and values,
-    then the last column, then the only possible one.
+    if its name is a rating's and it has a few numbers. Taken is, of those with a usual name, the one with the fewest
+    doubts (see `_doubts`), of equal ones the last. Without one of less than two doubts it is the file's last column if
+    this is possible, then the last one with a usual name, then the last possible one.
 
     Args:
       sample: The first rows of a file.
@@ -73,28 +80,30 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
                 f"a label's column must have two different values or a few numbers in the first {sample.num_rows:,} "
                 f"rows. Received: {name!r} ({sample.path})"
             )
-        return _with_missing(label, sample, nulls)
+        return _described(label, (), sample, nulls)
     possible = [label for column in sample.columns if (label := _of(column, "", nulls)) is not None]
-    named = [(rank, label) for label in possible if (rank := _rank(label.column, label.rule is None)) is not None]
-    likeliest = min((rank for rank, _ in named), default=_NO_RANK)
+    doubts = [_doubts(label.column, label.rule is None) for label in possible]
     for column in sample.columns:
         value = _only_value(column, sample, nulls)
-        if value is not None and (_rank(column.name, _is_0_or_1(value)) or _NO_RANK) < min(likeliest, _LEAST_RANK):
+        if value is not None and _doubts(column.name, _is_0_or_1(value)) < min([_MANY_DOUBTS, *doubts]):
             raise _has_one_value(column.name, value, sample)
     if not possible:
         raise InputError(
             f"no column of the first {sample.num_rows:,} rows has two different values or is a rating; `--label` names "
-            f"the label's column ({sample.path})"
+            "the label's column, `--installs` the log of installs from which labels are made "
+            f"({sample.path})"
         )
-    if named:
-        label = min(named, key=lambda item: item[0])[1]
-        reason = "by its name"
-    elif possible[-1].column == sample.columns[-1].name:
+    named = [label for number, label in zip(doubts, possible, strict=True) if number == min(doubts) < math.inf]
+    is_last = possible[-1].column == sample.columns[-1].name
+    if named and (min(doubts) < _MANY_DOUBTS or not is_last):
+        label, reason = named[-1], "by its name"
+    elif is_last:
         label, reason = possible[-1], "the last column, which has two different values"
     else:
         label = possible[-1]
         reason = f"one of {len(possible)} columns with two different values" if len(possible) > 1 else "has two values"
-    return _with_missing(dataclasses.replace(label, reason=reason), sample, nulls)
+    others = [other.column for other in possible if other is not label]
+    return _described(dataclasses.replace(label, reason=reason), others, sample, nulls)
 
 
 def read_labels(label: Label, sample: Sample, nulls: Sequence[str]) -> list[int | None]:
@@ -125,24 +134,29 @@ def _has_one_value(column: str, value: str, sample: Sample) -> InputError:
     )
 
 
-def _with_missing(label: Label, sample: Sample, nulls: Sequence[str]) -> Label:
-    """Adds to a label's reason the number of rows without one, which ingestion rejects."""
-    column = next(column for column in sample.columns if column.name == label.column)
-    missing = sample.num_rows - sum(text not in nulls for text in column.singles)
-    if not missing:
-        return label
-    reason = f"{label.reason}; {missing:,} of the {sample.num_rows:,} rows have none and would be rejected"
+def _described(label: Label, others: Sequence[str], sample: Sample, nulls: Sequence[str]) -> Label:
+    """Adds to a label's reason the rows without one, which ingestion rejects, the positive ones, and other columns."""
+    labels = [value for value in read_labels(label, sample, nulls) if value is not None]
+    reason = label.reason
+    if missing := sample.num_rows - len(labels):
+        reason += f"; {missing:,} of the {sample.num_rows:,} rows have none and would be rejected"
+    reason += f"; {sum(labels) / len(labels):.1%} of the rows{' that have one' if missing else ''} are positive"
+    if others:
+        more = ", ..." if len(others) > _MAX_OTHERS else ""
+        reason += f"; other columns that might be it: {', '.join(map(shown, others[:_MAX_OTHERS]))}{more}"
     return dataclasses.replace(label, reason=reason)
 
 
-def _rank(column: str, is_0_or_1: bool) -> tuple[int, int] | None:
-    """Returns how likely a column is the label by its name and values, the smallest the likeliest; None without a word.
+def _doubts(column: str, is_0_or_1: bool) -> float:
+    """Returns the number of doubts that a column is the label, by its name and values; infinite without a usual word.
 
-    A name with other words beside the label's, and other values than 0 and 1, each make it less likely.
+    Each of these is one: other words in the name, and other values than 0 and 1. A word that is as often a feature's,
+    such as `default`, counts as two.
     """
-    words = [word for word in split_words(column) if word not in _AUXILIARIES]
-    ranks = [_LABEL_WORDS.index(word) for word in words if word in _LABEL_WORDS]
-    return ((len(words) > 1) + (not is_0_or_1), min(ranks)) if ranks else None
+    words = {word for word in split_words(column) if word not in _AUXILIARIES}
+    if not words & _LABEL_WORDS:
+        return math.inf
+    return (len(words) > 1) + (not is_0_or_1) + 2 * (words & _LABEL_WORDS <= _WEAK_WORDS)
 
 
 def _is_0_or_1(text: str) -> bool:
@@ -161,7 +175,8 @@ def _of(column: Column, reason: str, nulls: Sequence[str], any_name: bool = Fals
             numbers[float(text)] += number
         if set(numbers) == {0.0, 1.0}:
             return Label(column.name, reason)
-        is_grade = bool(_GRADE_WORDS & {*split_words(column.name)}) and len(numbers) <= _MAX_GRADES
+        words = {*split_words(column.name)}
+        is_grade = bool(_GRADE_WORDS & words) and not AFTERWARDS_WORDS & words and len(numbers) <= _MAX_GRADES
         if len(numbers) < 2 or not all(map(math.isfinite, numbers)) or not (any_name or is_grade or len(numbers) == 2):
             return None
         return _grades(column.name, reason, numbers)
@@ -177,9 +192,7 @@ def _grades(column: str, reason: str, numbers: collections.Counter[float]) -> La
         positives[grade] = above
     grade = min(positives, key=lambda g: (abs(2 * positives[g] - total), -g))
     at_least = int(grade) if grade == int(grade) else grade
-    return Label(
-        column, reason, {"at_least": at_least}, f"{positives[grade] / total:.0%} of the rows are positive then"
-    )
+    return Label(column, reason, {"at_least": at_least}, "nearest to half of the rows are positive then")
 
 
 def _texts(column: Column, reason: str, counts: collections.Counter[str]) -> Label | None:
@@ -193,6 +206,5 @@ def _texts(column: Column, reason: str, counts: collections.Counter[str]) -> Lab
     positive = by_word[0] if len(by_word) == 1 else min(forms, key=lambda form: (numbers[form], form))
     (negative,) = set(forms) - {positive}
     why = f"{shown(positive)} " + ("says so" if len(by_word) == 1 else "is the rarer value")
-    share = numbers[positive] / sum(numbers.values())
     rule = {"positive": forms[positive], "negative": forms[negative]}
-    return Label(column.name, reason, dict(rule), f"{why}; {share:.1%} of the rows are positive then")
+    return Label(column.name, reason, dict(rule), why)

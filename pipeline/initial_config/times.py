@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.initial_config.sample import shown
+from pipeline.initial_config.sample import is_number, shown
 from transform.derived_times import MONTHS, TimeForm, TimeFormat, TimePart
 
 #: The numbers, in seconds since 1970, that are times if their column's name says so: from 1973 to 2099.
-SECONDS = (100_000_000, 4_102_444_800)
+_SECONDS = (100_000_000, 4_102_444_800)
 
 
 class PartOfTime(NamedTuple):
@@ -61,7 +61,7 @@ def parts_of_times(values: Iterable[str], *, is_named_time: bool, is_stored_time
 def _infer_form(texts: list[str], is_named_time: bool) -> TimeForm | None:
     forms = [TimeForm("iso", needs_hour=True), TimeForm("iso"), TimeForm("day_month_year")]
     if is_named_time and texts and all(re.fullmatch(r"[0-9]+\.?[0-9]*", text) for text in texts):
-        low, high = SECONDS
+        low, high = _SECONDS
         numbers = list(map(float, texts))
         if all(low <= number < high for number in numbers):
             forms.append(TimeForm("epoch_seconds"))
@@ -83,3 +83,21 @@ def _time(text: str, time_format: TimeFormat) -> datetime.datetime:
 
 def _value(time: datetime.datetime, part: TimePart) -> Any:
     return time.weekday() if part == "weekday" else getattr(time, part)
+
+
+def is_time(values: Sequence[str]) -> bool:
+    """Returns whether texts are the times of rows: all seconds since 1970, or all ISO 8601, from 1970 to 2099."""
+    return all(_is_second(text) for text in values) or all(map(is_iso_8601, values))
+
+
+def _is_second(text: str) -> bool:
+    low, high = _SECONDS
+    return is_number(text) and low <= float(text) < high and not re.fullmatch(r"(19|20)\d{6}", text)
+
+
+def is_iso_8601(text: str) -> bool:
+    """Returns whether a text is a date or a time in ISO 8601, from 1970 to 2099."""
+    try:
+        return len(text) >= 10 and 1970 <= datetime.datetime.fromisoformat(text).year < 2100
+    except ValueError:
+        return False

@@ -15,7 +15,7 @@ from transform.config.config_file import parse_config, parse_yaml
 
 def guessed(data: Path, label: str | None = None, max_rows: int = 50_000) -> tuple[Config, str]:
     """Returns the config that is written for a file, after the check of `wdr check`, and its text."""
-    text = initial_config(data, label, max_rows, Path("x.yaml"))
+    text = initial_config(data, label, max_rows, Path("x.yaml")).text
     config = parse_config(parse_yaml(text, "x.yaml"), "x.yaml")
     found = resolve_span(config, str(data.parent))
     check_files(config, found)

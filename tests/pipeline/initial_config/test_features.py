@@ -51,7 +51,7 @@ def test_a_shape_with_a_header(tmp_path: Path, shape: Any) -> None:
     log = config.sources.impressions
     assert (log.text, log.label, config.ingestion.split_by) == (DelimitedText(), shape.label, "row_hash")
     columns = {f.source_column for f in config.spec.features}
-    assert columns == {*shape.make(10)} - {shape.label}
+    assert columns == {*shape.make(10)} - {shape.label, "position"}
     ids = {c for c in columns if c.endswith("_id")}
     assert {f.source_column for f in config.spec.features if f.kind == "numeric"} & ids == set()
     if shape.name == "ratings":

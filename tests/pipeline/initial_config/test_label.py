@@ -92,7 +92,7 @@ def test_the_rows_of_one_request_do_not_tell_each_other_s_label(tmp_path: Path) 
 def test_values_in_rows_without_a_label_alone_tell_nothing_of_it(tmp_path: Path) -> None:
     columns = {"note": ["ab"[i % 2] if i < 3 else "" for i in range(303)], "clicked": [*["?"] * 3, *CLICKED]}
     (tmp_path / "log.csv").write_bytes(log_of(columns))
-    assert "name: note" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
+    assert "name: note" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml")).text
 
 
 def test_a_column_that_is_known_after_the_label_is_in_no_list(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_each_row_s_label(tmp_path: Path, labels: list[str], rule: dict[str, Any
 def test_rows_without_a_label_are_told(tmp_path: Path) -> None:
     content = b"a,clicked\n" + b"".join(b"a%d,%s\n" % (i % 4, (b"", b"0", b"1")[i % 3]) for i in range(60))
     (tmp_path / "log.csv").write_bytes(content)
-    text = initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
+    text = initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml")).text
     assert "label: clicked  # by its name; 20 of the 60 rows have none and would be rejected" in text
 
 
@@ -155,22 +155,22 @@ def test_a_log_sorted_by_its_label_is_refused_instead_of_another_label_taken(
         "'clicked'; `--rows` reads more rows, `--label` names another column, and a log that is sorted by its label "
         f"needs its rows in another order ({tmp_path}/log.csv)"
     )
-    text = initial_config(tmp_path / "log.csv", "sex", 100, Path("x.yaml"))
+    text = initial_config(tmp_path / "log.csv", "sex", 100, Path("x.yaml")).text
     assert "label: sex  # named by --label" in text
-    text = initial_config(tmp_path / "log.csv", label, 1000, Path("x.yaml"))
+    text = initial_config(tmp_path / "log.csv", label, 1000, Path("x.yaml")).text
     assert "label: clicked  #" in text
 
 
 def test_a_column_of_one_value_hides_no_likelier_label(tmp_path: Path) -> None:
     columns = {"target_os": ["ios"] * 200, "response_code": ["200"] * 200, "sex": ["f", "m"] * 100}
     (tmp_path / "log.csv").write_bytes(log_of(columns | {"clicked": ["0", "1"] * 100}))
-    assert "label: clicked  # by its name" in initial_config(tmp_path / "log.csv", None, 100, Path("x.yaml"))
+    assert "label: clicked  # by its name" in initial_config(tmp_path / "log.csv", None, 100, Path("x.yaml")).text
     (tmp_path / "log.csv").write_bytes(log_of(columns | {"fraud": ["0", "1"] * 100}))
-    text = initial_config(tmp_path / "log.csv", None, 100, Path("x.yaml"))
+    text = initial_config(tmp_path / "log.csv", None, 100, Path("x.yaml")).text
     assert "label: fraud  # the last column, which has two different values" in text
     # Of a whole file, a column of one value is no label whatever its name is.
     (tmp_path / "log.csv").write_bytes(log_of({"clicked": ["0"] * 200, "sex": ["f", "m"] * 100}))
-    assert "label: sex  #" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
+    assert "label: sex  #" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml")).text
 
 
 @pytest.mark.parametrize(
@@ -190,4 +190,4 @@ def test_the_label_is_the_column_with_the_likeliest_name_and_values(
 ) -> None:
     columns = {name: list(values) * 60 for name, values in names.items()}
     (tmp_path / "log.csv").write_bytes(log_of(columns))
-    assert f"label: {label}  # by its name" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml"))
+    assert f"label: {label}  # by its name" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml")).text

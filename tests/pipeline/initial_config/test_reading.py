@@ -239,10 +239,10 @@ def test_a_file_that_gives_no_config_is_told(
 def test_reading_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = b"".join(b"%d,%d\n" % (i % 2, i % 97) for i in range(5000))
     (tmp_path / "log.csv").write_bytes(b"click,x\n" + rows)
-    text = initial_config(tmp_path / "log.csv", None, 300, Path("x.yaml"))
+    text = initial_config(tmp_path / "log.csv", None, 300, Path("x.yaml")).text
     assert 'from the first 300 rows of "log.csv"' in text
     monkeypatch.setattr("pipeline.initial_config.sample.MAX_BYTES", 1000)
-    text = initial_config(tmp_path / "log.csv", None, 50_000, Path("x.yaml"))
+    text = initial_config(tmp_path / "log.csv", None, 50_000, Path("x.yaml")).text
     assert "from the first 2" in text  # of 992 bytes, in rows of 4 or 5
 
 
@@ -255,7 +255,7 @@ def test_reading_parquet_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     sample = read_sample(file, 50_000)
     assert 2 <= sample.num_rows <= 9000 / 14  # a text of 2 bytes, its offset of 4, and 8
     assert not sample.is_whole
-    text = initial_config(file, None, 50_000, Path("x.yaml"))
+    text = initial_config(file, None, 50_000, Path("x.yaml")).text
     assert '# left out: "raw": of a type that is no feature\'s' in text
     assert '# left out: "": has no name' in text
     monkeypatch.setattr("pipeline.initial_config.sample.MAX_CELLS", 10)

@@ -1,0 +1,77 @@
+"""Check of `wdr check` within requests: a context feature is what all candidates of a request share."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+
+from components.ingestion.spans import SpanFiles
+from pipeline.check.first_rows import FirstRows
+from transform.config.columns import column_of
+from transform.config.config import Config
+from transform.feature import IMPRESSIONS
+
+#: The share of the requests within which a context may differ, such as the hour of those that are served at its end.
+MAX_DIFFERING = 0.05
+
+
+def count_differing(requests: Iterable[Hashable], values: Iterable[Hashable]) -> tuple[int, int]:
+    """Counts the requests of several rows.
+
+    Args:
+      requests: Each row's request.
+      values: Each row's value; a missing one is a value too.
+
+    Returns:
+      How many requests have several different values, and how many have several rows.
+    """
+    first: dict[Hashable, Hashable] = {}
+    several: set[Hashable] = set()
+    differing: set[Hashable] = set()
+    for request, value in zip(requests, values, strict=True):
+        if request not in first:
+            first[request] = value
+            continue
+        several.add(request)
+        if first[request] != value:
+            differing.add(request)
+    return len(differing), len(several)
+
+
+def differing_contexts(config: Config, found: SpanFiles, max_rows: int) -> list[str]:
+    """Finds context features of the impressions that differ within requests.
+
+    A part of a time is not checked: the rows of a request may be written one after another.
+
+    Args:
+      config: The config.
+      found: The span's files.
+      max_rows: Maximum number of impressions to read.
+
+    Returns:
+      One sentence for each feature that differs within more than `MAX_DIFFERING` of the requests of several rows.
+    """
+    name = config.sources.impressions.request_id
+    features = [f for f in config.features_of(IMPRESSIONS) if f.side == "context" and f.derive is None]
+    if name is None or not features:
+        return []
+    wanted = {(name, "string"), *((column_of(f).name, column_of(f).kind) for f in features)}
+    columns = [column for column in config.columns[IMPRESSIONS] if (column.name, column.kind) in wanted]
+    rows: list[list[Hashable]] = [[] for _ in columns]
+    for block in FirstRows(config, found, IMPRESSIONS, columns, max_rows).blocks():
+        for of_column, values in zip(rows, block.values, strict=True):
+            of_column += (tuple(value) if isinstance(value, list) else value for value in values.to_pylist())
+    by_column = {(column.name, column.kind): values for column, values in zip(columns, rows, strict=True)}
+    requests = by_column[name, "string"]
+    return [s for f in features if (s := _sentence(f.name, requests, by_column[column_of(f).name, column_of(f).kind]))]
+
+
+def _sentence(name: str, requests: Sequence[Hashable], values: Sequence[Hashable]) -> str:
+    num_differing, num_several = count_differing(requests, values)
+    if num_differing <= MAX_DIFFERING * num_several:
+        return ""
+    return (
+        f"the context feature `{name}` must be the same for all rows of a request, as a request gives it once. "
+        f"Received: several values within {num_differing:,} of {num_several:,} requests; what each candidate has for "
+        "itself is `side: item`, and what is known only after the ranking, such as the position, is no feature; "
+        "within a session that is taken for a request it may differ"
+    )
