@@ -65,7 +65,8 @@ def initial_config(
     """
     root = data.parent
     if installs is not None and installs.parent != root:
-        root = Path(os.path.commonpath([path.absolute().parent for path in (data, installs)]))
+        are_relative = not (data.is_absolute() or installs.is_absolute())
+        root = Path(os.path.commonpath([(p if are_relative else p.absolute()).parent for p in (data, installs)]))
     for path in (root, out):
         if not str(path).isprintable():
             raise InputError(f"a path must have printable characters only. Received: {str(path)!r}")

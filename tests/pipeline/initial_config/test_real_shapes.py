@@ -54,9 +54,7 @@ USER, ITEM = ("categorical", "context"), ("categorical", "item")
             {"user_id": USER, "anime_id": ITEM},
         ),
         (
-            csv(
-                "user,game,hours played,behaviour", USERS, ITEMS, STARS, [["play", "purchase"][i % 7 % 2] for i in ROWS]
-            ),
+            csv("user,game,hours played,behaviour", USERS, ITEMS, STARS, [("play", "buy")[i % 7 % 2] for i in ROWS]),
             ("behaviour", "game", "user"),
             {"user": USER, "game": ITEM},
         ),
