@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -52,6 +53,15 @@ def mean_row(variable: tf.Variable, rows: np.ndarray) -> np.ndarray:
     for some in _in_blocks(variable, rows):
         total += tf.gather(variable, some).numpy().sum(axis=0, dtype=np.float64)
     return np.asarray(total / rows.size, np.float32)
+
+
+def rows_norm(variable: tf.Variable, rows: np.ndarray) -> float:
+    """Returns the L2 norm of some rows, summed up in float64."""
+    total, number = 0.0, block_rows(tuple(variable.shape), np.dtype(np.float64))
+    for at in range(0, rows.size, number):
+        values = tf.gather(variable, rows[at : at + number]).numpy().astype(np.float64).reshape(-1)
+        total += float(values @ values)
+    return math.sqrt(total)
 
 
 def fill_rows(variable: tf.Variable, rows: np.ndarray, row: np.ndarray) -> None:

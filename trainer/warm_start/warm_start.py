@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,14 @@ from pydantic import TypeAdapter
 
 from trainer.optimizers import DEEP_OPTIMIZERS, JointOptimizer, ftrl_linear
 from trainer.transform_output.state import TransformState
-from trainer.warm_start.array_files import OfVariable, block_rows, read
+from trainer.warm_start.array_files import OfVariable, read
 from trainer.warm_start.batch_units import in_batches_of
 from trainer.warm_start.files import SavedState, SavedTable, SavedVariable, read_files, warm_start_dir, write_files
 from trainer.warm_start.layer_moving import LAYER_SETTINGS, carried_state, carried_weights, common_layers
-from trainer.warm_start.new_moments import NewMoments
+from trainer.warm_start.new_moments import NewMoments, spread_accumulators
 from trainer.warm_start.report import NO_FILES, TableReport, WarmStartReport
 from trainer.warm_start.row_matching import RowMatch, copied_rows, match_blocks, match_quantiles, match_rows, no_rows
-from trainer.warm_start.row_moving import move_rows
+from trainer.warm_start.row_moving import move_rows, rows_norm
 from trainer.wide_deep.model import WideDeep
 from trainer.wide_deep.tables import Table
 from transform.config import settings
@@ -152,10 +151,19 @@ class _Carrier:
             self._not_transferred.append(f"{name}: no longer in the model")
         dense = self._carry_dense()
         self._carry_step_count()
-        for table in self._model.embedding_tables:
-            if not reports[table.name].kept:
-                self._new_moments.in_new_table(self._optimizers.slots(self._model.table_weights[table.name]))
+        self._start_new_tables({name for name, report in reports.items() if not report.kept})
         return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_transferred)))
+
+    def _start_new_tables(self, new: set[str]) -> None:
+        slots = {name: self._optimizers.slots(variable) for name, variable in self._model.table_weights.items()}
+        for table in self._model.embedding_tables:
+            if table.name in new:
+                self._new_moments.in_new_table(slots[table.name])
+        wide = [table.name for table in self._model.wide_tables]
+        spread_accumulators(
+            [slots[name]["accumulator"] for name in wide if name in new],
+            [slots[name]["accumulator"] for name in wide if name in self._with_slots],
+        )
 
     def _carry_table(
         self, table: Table, transform_state: TransformState, old_quantiles: dict[str, np.ndarray]
@@ -193,7 +201,7 @@ class _Carrier:
         carried = np.append(match.new_rows, match.mean_for)
         if table in self._model.embedding_tables and table.name in self._with_slots:
             self._new_moments.in_table(table, self._optimizers.slots(variable), carried)
-        norm = _norm(variable, carried)
+        norm = rows_norm(variable, carried)
         kept, dropped = match.num_transferred, old_rows - match.used_rows.size
         return TableReport(kept, table.rows - kept, dropped, norm)
 
@@ -289,12 +297,3 @@ class _Carrier:
             linear = np.array(linear)
             linear[rows] = rebuilt[rows]
             slots["linear"].assign(linear)
-
-
-def _norm(variable: tf.Variable, rows: np.ndarray) -> float:
-    """The L2 norm of some rows, summed up in float64."""
-    total, number = 0.0, block_rows(tuple(variable.shape), np.dtype(np.float64))
-    for at in range(0, rows.size, number):
-        values = tf.gather(variable, rows[at : at + number]).numpy().astype(np.float64).reshape(-1)
-        total += float(values @ values)
-    return math.sqrt(total)

@@ -145,6 +145,25 @@ def test_new_rows_start_with_the_mean_moments(tmp_path: Path) -> None:
     assert 0 < moved.mean() < 0.01  # the learning rate; with moments of 0, each would move 0.0316
 
 
+def test_a_new_table_starts_with_the_squared_gradients_of_the_others(tmp_path: Path) -> None:
+    """A table has what its rows have above the initial sum; a new table of 33 rows gets the median of that of four."""
+    old = build(without("counts"), OLD)
+    old.train(60, seed=1)
+    new = build(without(""), OLD | {"app": [*OLD["app"], b"new"]}, seed=2)
+
+    def sums(trained: Trained, name: str) -> np.ndarray:
+        return np.asarray(trained.optimizers.slots(trained.model.table_weights[f"wide/{name}"])["accumulator"])
+
+    initial = sums(new, "app")[0]
+    start(new, save(old, tmp_path))
+    of_tables = sorted((sums(old, name) - initial).sum() for name in ("app", "installed", "price", "installed_x_app"))
+    expected = initial + (of_tables[1] + of_tables[2]) / 2 / 33
+    for part in ("share", "rows"):
+        np.testing.assert_allclose(sums(new, f"count_of_app_x_country_{part}"), np.full(33, expected), rtol=1e-3)
+    assert expected > 1.1 * initial
+    assert sums(new, "app")[4] == initial  # a new row of a carried table starts as before
+
+
 def slot_of(trained: Trained, name: str, slot: str) -> np.ndarray:
     variable = (trained.model.table_weights | trained.model.dense_variables)[name]
     return np.asarray(trained.optimizers.slots(variable)[slot])
