@@ -101,7 +101,7 @@ def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None) -
     separator = list_separator(sample, nulls)
     label = guess_label(sample, name, nulls) if installs is None else None
     labels = read_labels(label, sample, nulls) if label is not None else [None] * sample.num_rows
-    of_columns = guess_columns(sample, label and label.column, nulls, separator)
+    of_columns = guess_columns(sample, label.column if label is not None else None, nulls, separator)
     guesses = with_sides(sample, with_ids(sample, labels, of_columns, nulls))
     guesses = _without(columns_after_label(sample, labels, guesses, nulls, separator), guesses)
     features = {guess.column for guess in guesses if guess.role == "feature"}

@@ -6,7 +6,8 @@ import collections
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
-from pipeline.initial_config.features import Guess, split_words
+from pipeline.initial_config.column_names import split_words
+from pipeline.initial_config.features import Guess
 from pipeline.initial_config.sample import Sample
 from transform.feature_kinds import KINDS
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from benchmarks.shapes import SHAPES, write_census, write_ratings
-from pipeline.initial_config.features import split_words
+from pipeline.initial_config.column_names import split_words
 from pipeline.initial_config.times import parts_of_times
 from tests.pipeline.initial_config.guessing import NOTES, ROWS, guessed, kinds, log_of, of_csv
 from transform.config.config_file import parse_config, parse_yaml
