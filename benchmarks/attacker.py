@@ -39,6 +39,10 @@ _PREDICT = "/tensorflow.serving.PredictionService/Predict"
 #: Number of candidates, or of values in a list, of an oversized request.
 _MANY = 100_000
 
+#: Numbers of values in a list that are answered: for 200 candidates, and in the largest message.
+_LONG = 20_000
+_LONGEST = 450_000
+
 #: Candidates of the largest request that is answered; number of such requests sent at once; connections they share.
 _MOST = 10_000
 _NUM_AT_ONCE = 150
@@ -266,15 +270,23 @@ def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
     ids = [str(item if isinstance(item, str) else item[0]) for item in recorded.candidates]
     some, many = (list(itertools.islice(itertools.cycle(ids), number)) for number in (200, _MANY))
     # The context with the longest list.
-    blown_up = max(examples, key=lambda e: max(len(f.bytes_list.value) for f in e.features.feature.values()))
-    context = blown_up.SerializeToString()
-    for feature in blown_up.features.feature.values():
-        if len(feature.bytes_list.value) > 1:
-            feature.bytes_list.value[:] = [item.encode() for item in many]
-    everything = blown_up.SerializeToString()
+    longest = max(examples, key=lambda e: max(len(f.bytes_list.value) for f in e.features.feature.values()))
+    context = longest.SerializeToString()
+
+    def blown_up(number: int) -> bytes:
+        """The context with so many values in each of its lists."""
+        example = example_pb2.Example.FromString(context)
+        values = [item.encode() for item in itertools.islice(itertools.cycle(ids), number)]
+        for feature in example.features.feature.values():
+            if len(feature.bytes_list.value) > 1:
+                feature.bytes_list.value[:] = values
+        return example.SerializeToString()
+
     return {
         "100,000 candidates to rank": _rank(context, many),
-        "a list of 100,000 values": _rank(everything, some),
+        "a list of 100,000 values": _rank(blown_up(_MANY), some),
+        "a list of 20,000 values, for 200 candidates": _rank(blown_up(_LONG), some),
+        "a list of 450,000 values, for one candidate": _rank(blown_up(_LONGEST), some[:1]),
         "a context of half a value": _rank(context[:-3], some),
         "a context of zeros": _rank(bytes(1_000_000), some),
     }

@@ -3,7 +3,8 @@
 A client ranks at a steady rate, alternately alone and next to an attacker. The attacker runs in a process of its own,
 sends all kinds of hostile requests one after the other without a pause, and holds idle and slow connections. Prints
 both latencies, their ratio, and the server's memory; exits with 1 if a kind never had a response. With `--each-kind`,
-each kind is sent on its own instead, to find the one that affects other clients. Client, attacker and server share the
+each kind is sent on its own instead, to find the one that affects other clients; beside long lists, their median should
+be at most 3 times the one alone (`--each-kind 10 --rate 10 --only "a list of"`). Client, attacker and server share the
 machine. A latency counts from the time at which the request was scheduled and includes the client's own time.
 """
 
@@ -210,7 +211,7 @@ def print_report(console: Console, report: Report) -> None:
 
 def print_each(console: Console, found: dict[str, Beside]) -> None:
     """Prints the failures and latencies next to each kind, most failures first, then the slowest."""
-    table = Table("beside", "failed", "p50", "p99", "largest, ms")
+    table = Table("beside", "failed", "p50", "x alone", "p99", "largest, ms")
 
     def percentile(beside: Beside, percent: int) -> float:
         return float(np.percentile(beside.latencies, percent)) if beside.latencies else math.nan
@@ -220,6 +221,8 @@ def print_each(console: Console, found: dict[str, Beside]) -> None:
 
     for kind, beside in sorted(found.items(), key=harm, reverse=True):
         cells = [f"{percentile(beside, p):.2f}" if beside.latencies else "-" for p in (50, 99, 100)]
+        ratio = percentile(beside, 50) / percentile(found[""], 50)
+        cells.insert(1, f"{ratio:.2f}" if beside.latencies else "-")
         table.add_row(kind or "(nobody else)", f"{beside.num_failed:,}", *cells)
     console.print(table)
 

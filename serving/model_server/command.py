@@ -63,7 +63,7 @@ _PORT = click.IntRange(min=0, max=65535)
     "--max-waiting-elements",
     type=_COUNT,
     default=500_000,
-    help="Maximum number of candidates or rows in all waiting requests.",
+    help="Maximum work of all waiting requests, in candidates or rows.",
 )
 @click.option("--max-batch", type=_COUNT, default=1, help="Maximum number of waiting requests computed as one.")
 @click.option(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -76,6 +77,21 @@ def values_dtype(dtype: int) -> np.dtype[Any]:
     """
     values_field(dtype)
     return np.dtype(_FIELDS[dtype][1])
+
+
+def num_bytes(proto: tensor_pb2.TensorProto) -> int:
+    """The bytes of a tensor's values; of a single value that is repeated for all elements, each counts.
+
+    Strings have the few bytes of their sizes too.
+
+    Raises:
+      ServingError: If the dtype is not supported, or the shape not fully known.
+    """
+    num_elements = math.prod(proto_shape(proto))
+    if proto.dtype != types_pb2.DT_STRING:
+        return num_elements * values_dtype(proto.dtype).itemsize
+    values = proto.string_val
+    return num_elements * len(values[0]) if len(values) == 1 else int(proto.ByteSize())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,9 +4,10 @@ Waiting requests of the same shape may be merged into one computation. No reques
 so this costs nothing while the queue is empty. With eight clients that never pause, the server answered 293 instead of
 248 requests of 200 candidates per second.
 
-A large request whose rows are independent is computed in parts, and lets other requests run after each part. One that
-cannot be split, such as one list of candidates to rank, runs to its end; if there are several threads, one of them
-computes no large requests. Within TensorFlow, the operations of a large request give way to those of others.
+A request is large by its work: its candidates or rows, and the values of its lists. One whose rows are independent is
+computed in parts, and lets other requests run after each part. One that cannot be split, such as one list of candidates
+to rank, or one candidate with a long list, runs to its end; if there are several threads, one of them computes no large
+requests. Within TensorFlow, the operations of a large request give way to those of others.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Job:
       answer: The future of the outputs or the error.
       batch_key: Jobs with equal keys can be computed as one; None if this one must run alone.
       caller: The connection that sent it.
-      elements: The candidates or rows that are still to be computed.
+      elements: The work that is still to be computed, as `batching.num_elements` counts it.
       part_rows: The rows that are computed at a time; None for all at once.
       parts: The outputs of the parts that are computed so far.
       is_large: Whether it, or the rest of it, was large when a thread last took it.
@@ -109,7 +110,7 @@ class WorkQueue:
           num_threads: The number of requests that are computed at once.
           max_waiting: The most waiting requests.
           max_batch: The most waiting requests that are computed as one; 1 computes each alone.
-          max_waiting_elements: The most candidates or rows of all waiting requests.
+          max_waiting_elements: The most elements of all waiting requests, as `batching.num_elements` counts them.
         """
         self._max_batch = max_batch
         self._max_waiting = max_waiting
@@ -162,7 +163,8 @@ class WorkQueue:
           ServingError: If the queue is full, the deadline passes, or the model refuses the inputs.
         """
         answer: asyncio.Future[Tensors] = asyncio.get_running_loop().create_future()
-        job = Job(version, signature, inputs, requested, deadline, answer, None, caller, batching.num_elements(inputs))
+        elements = batching.num_elements(signature, inputs)
+        job = Job(version, signature, inputs, requested, deadline, answer, None, caller, elements)
         self._plan(job)
         if job.expired:
             raise _deadline_exceeded()
@@ -207,7 +209,7 @@ class WorkQueue:
         if len(self._waiting) >= self._max_waiting:
             what = f"{self._max_waiting} requests wait already"
         else:
-            what = f"at most {self._max_waiting_elements} candidates or rows may wait, in all requests"
+            what = f"work of at most {self._max_waiting_elements} candidates or rows may wait, in all requests"
         return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, f"the queue is full: {what}; try again later")
 
     def _work(self) -> None:

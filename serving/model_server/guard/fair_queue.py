@@ -18,7 +18,7 @@ from typing import Generic, TypeVar
 #: The largest size class (see `_size_class`) of requests that are not large.
 _LARGE_CLASS = 5
 
-#: A request with more candidates or rows than this is large.
+#: A request with more work than this many candidates or rows is large.
 LARGE_ELEMENTS = 4**_LARGE_CLASS
 
 #: The fixed cost of computing a request, in elements: 200 candidates take 3 ms, and 10,000 about 40 ms.
@@ -50,7 +50,8 @@ class FairQueue(Generic[_Item]):
 
         Args:
           max_items: The most requests that may wait.
-          max_elements: The most candidates or rows of all waiting requests; a request that waits alone may have more.
+          max_elements: The most work of all waiting requests; a request that waits alone may have more. Work is counted
+            in elements, each as much as a candidate or a row.
         """
         self._max_items = max_items
         self._max_elements = max_elements
@@ -80,8 +81,8 @@ class FairQueue(Generic[_Item]):
 
         Args:
           caller: The request's caller.
-          elements: The number of its candidates or rows.
-          turn: How many of them are computed at its next turn; the caller of `pop` pushes the rest again.
+          elements: Its work.
+          turn: How many of its elements are computed at its next turn; the caller of `pop` pushes the rest again.
           item: The request.
           first: Whether to put it before the other requests of its caller and size class.
         """

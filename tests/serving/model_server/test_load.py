@@ -93,6 +93,17 @@ def test_who_fills_the_queue_makes_room_for_another_connection(narrow: Server, h
     assert ["checks" in call.result().outputs for call in (at_work, older)] == [True] * 2
 
 
+def test_a_waiting_request_s_work_is_its_bytes_too(narrow: Server, hold: Hold) -> None:
+    """Two rows of a million bytes are as much work as 2,000,000 / 400 rows; the bytes of sizes are 8."""
+    at_work = busy(narrow, hold)
+    images = narrow.predictions.Predict.future(request("images", image_bytes=np.array([b"x" * 1_000_000] * 2, object)))
+    narrow.wait_for_requests("waiting", 1)
+    assert "wdr_waiting_elements 5000.0" in narrow.rest.get("/metrics").text.splitlines()
+    hold.release()
+    assert list(images.result().outputs["length"].int_val) == [1_000_000] * 2
+    at_work.result()
+
+
 def test_over_rest_a_full_queue_is_429(narrow: Server, hold: Hold) -> None:
     """Three connections share two places: no other has more than the third, so the third is refused."""
     at_work = busy(narrow, hold)

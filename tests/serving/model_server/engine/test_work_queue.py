@@ -185,6 +185,48 @@ def test_what_may_depend_on_other_rows_is_not_cut() -> None:
     assert len(answers[0]["y"].float_val) == 2500
 
 
+class Held:
+    """A model that holds each request until `may_go_on`, and records the sizes of those that it has begun."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+        self.sizes: list[int] = []
+
+    def run(self, _: Signature, inputs: Any, __: Any, *, deadline: float, is_large: bool) -> dict[str, Any]:
+        (text,) = inputs["x"].string_val
+        self.sizes.append(len(text) if is_large else -len(text))
+        assert len(text) < 1000 or self.may_go_on.wait(60)
+        return {}
+
+
+def test_long_lists_never_take_all_threads() -> None:
+    """A string of 500 kB has a long list: one candidate, which cannot be cut, with the work of 1,250."""
+    servable = Held()
+    version = Version("m", 1, "")
+    version.servable = servable  # type: ignore[assignment]
+    queue = WorkQueue(num_threads=2, max_waiting=9, max_batch=1, max_waiting_elements=100_000)
+
+    async def ask() -> None:
+        def call(num_bytes: int) -> asyncio.Task[Any]:
+            inputs = {"x": tf.make_tensor_proto([b"x" * num_bytes])}
+            return asyncio.create_task(
+                queue.run(version, a_signature(), inputs, time.monotonic() + 60, caller=num_bytes)
+            )
+
+        large = [call(500_000), call(500_001)]
+        while not (queue.num_running and queue.num_waiting_elements):
+            await asyncio.sleep(0.001)
+        for _ in range(20):
+            await call(5)
+        assert queue.num_waiting_elements == 1250
+        servable.may_go_on.set()
+        await asyncio.gather(*large)
+
+    asyncio.run(ask())
+    queue.stop()
+    assert servable.sizes == [500_000, *[-5] * 20, 500_001]
+
+
 def test_who_fills_the_queue_is_refused_and_others_are_not() -> None:
     """The queue has two places: the third waiting request of `greedy` is refused at once, the second for `other`."""
     sent = [("greedy", 1), ("greedy", 2), ("greedy", 3), ("greedy", 4), ("other", 5)]
@@ -199,7 +241,7 @@ def test_the_queue_is_bounded_by_work() -> None:
     runs, answers = run_beside([("a", 1), ("a", 600), ("a", 500), ("a", 400)], max_waiting_elements=1000)
     assert runs == [1, 600, 400]
     assert str(answers[2]) == (
-        "the queue is full: at most 1000 candidates or rows may wait, in all requests; try again later"
+        "the queue is full: work of at most 1000 candidates or rows may wait, in all requests; try again later"
     )
 
 
