@@ -86,6 +86,7 @@ def check_inputs(signature: Signature, inputs: Inputs, limits: Limits | None = N
         check_rank(name, len(shape))
         if limits is not None:  # for empty tensors, too: the queue counts rows and candidates by the first dimensions
             limits.check(name, dtype, math.prod(size or 1 for size in shape))
+            limits.check_repeated(name, inputs[name])
 
 
 def check_filter(signature: Signature, requested: Sequence[str]) -> None:

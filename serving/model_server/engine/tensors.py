@@ -103,7 +103,7 @@ class Limits:
 
     Attributes:
       max_strings: The most elements of a string tensor.
-      max_bytes: The most bytes of a numeric or boolean tensor.
+      max_bytes: The most bytes of a numeric or boolean tensor, and of a string that is repeated for all elements.
     """
 
     max_strings: int
@@ -121,8 +121,17 @@ class Limits:
                     f"input {name} must have at most {self.max_strings} elements, such as candidates. "
                     f"Received: {_written(num_elements)}"
                 )
-        elif (num_bytes := num_elements * values_dtype(dtype).itemsize) > self.max_bytes:
-            raise invalid(f"input {name} must have at most {self.max_bytes} bytes. Received: {_written(num_bytes)}")
+        else:
+            self._check_bytes(name, num_elements * values_dtype(dtype).itemsize)
+
+    def check_repeated(self, name: str, proto: tensor_pb2.TensorProto) -> None:
+        """Checks the bytes of a string that TensorFlow would copy for each element of an input, as `check` does."""
+        if len(proto.string_val) == 1 and (num_elements := math.prod(proto_shape(proto))) > 1:
+            self._check_bytes(name, num_elements * len(proto.string_val[0]))
+
+    def _check_bytes(self, name: str, size: int) -> None:
+        if size > self.max_bytes:
+            raise invalid(f"input {name} must have at most {self.max_bytes} bytes. Received: {_written(size)}")
 
 
 def check_rank(name: str, rank: int) -> None:

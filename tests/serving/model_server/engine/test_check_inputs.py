@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 from tensorflow.core.framework import tensor_pb2, types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -15,10 +17,10 @@ LIMITS = Limits(max_strings=100, max_bytes=400)
 FLOAT, STRING = types_pb2.DT_FLOAT, types_pb2.DT_STRING
 
 
-def check(dtype: int, *sizes: int, limits: Limits | None = LIMITS) -> None:
+def check(dtype: int, *sizes: int, limits: Limits | None = LIMITS, string_val: Sequence[bytes] = ()) -> None:
     """Checks a tensor of a shape against a signature with one input, `x`."""
     definition = meta_graph_pb2.SignatureDef(inputs={"x": meta_graph_pb2.TensorInfo(dtype=dtype)})
-    proto = tensor_pb2.TensorProto(dtype=dtype)
+    proto = tensor_pb2.TensorProto(dtype=dtype, string_val=string_val)
     proto.tensor_shape.SetInParent()
     for size in sizes:
         proto.tensor_shape.dim.add(size=size)
@@ -53,6 +55,16 @@ def test_a_number_of_thousands_of_digits_is_not_written(sizes: tuple[int, ...]) 
 def test_dimensions_are_bounded(limits: Limits | None) -> None:
     with pytest.raises(ServingError, match=r"^input x must have at most 254 dimensions\. Received: 255$"):
         check(FLOAT, *[1] * 255, limits=limits)
+
+
+@pytest.mark.parametrize("sizes", [(), (1,), (2, 20)])
+def test_a_string_that_is_repeated_counts_for_each_element(sizes: tuple[int, ...]) -> None:
+    """TensorFlow would copy it: 10,000 times 8 MB. 40 elements of 10 bytes are as much as is allowed."""
+    check(STRING, *sizes, string_val=[b"x" * (10 if len(sizes) == 2 else 1000)])
+    check(STRING, *sizes, string_val=[b"x" * 1000] * 2)  # not repeated: what it has was bounded as a message
+    if len(sizes) == 2:
+        with pytest.raises(ServingError, match=r"^input x must have at most 400 bytes\. Received: 440$"):
+            check(STRING, *sizes, string_val=[b"x" * 11])
 
 
 def test_lists_of_json_in_each_other_are_bounded() -> None:
