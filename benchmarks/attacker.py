@@ -280,7 +280,7 @@ def ranking_messages(version: Path) -> dict[str, tuple[bytes, bytes]]:
         for feature in example.features.feature.values():
             if len(feature.bytes_list.value) > 1:
                 feature.bytes_list.value[:] = values
-        return example.SerializeToString()
+        return bytes(example.SerializeToString())
 
     return {
         "100,000 candidates to rank": _rank(context, many),

@@ -55,7 +55,8 @@ async def serve(flags: Flags) -> None:
     # Allow as many open files as the system does, since each port may have `max_connections`.
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     call_seconds = max(_PARSING_SECONDS, flags.timeout_seconds)
-    with contextlib.closing(ParsingProcess(flags.max_waiting, call_seconds, _PARSING_MODULES)) as parsing:
+    process = ParsingProcess(flags.max_waiting, call_seconds, flags.max_message_bytes, _PARSING_MODULES)
+    with contextlib.closing(process) as parsing:
         parsing.start()
         await _serve(flags, parsing)
 

@@ -73,7 +73,8 @@ def make_app(
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`, which needs no network.
     """
-    counters, parsing = RankingCounters(), ParsingProcess(_MAX_WAITING_BODIES, timeout_seconds, [bodies.__name__])
+    counters = RankingCounters()
+    parsing = ParsingProcess(_MAX_WAITING_BODIES, timeout_seconds, max_body_bytes, [bodies.__name__])
     answers = _Answers(settings, max_concurrent, counters, parsing, playground)
     app = FastAPIOffline(
         title="wide-deep-ranker: ranking",

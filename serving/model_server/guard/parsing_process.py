@@ -1,4 +1,4 @@
-"""Parses large messages so that they delay no other request: in a separate process of lower priority, or in turns.
+"""Parses large messages in a separate process of lower priority, so that they delay no other request.
 
 Python runs one thread at a time: parsing a million small values, in a body of 4 MB, would block all other requests for
 tens of milliseconds. If the parser yielded to them, they would still wait for it at each of their turns.
@@ -11,26 +11,36 @@ import concurrent.futures
 import contextlib
 import importlib
 import multiprocessing
+import pickle
+import resource
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple
 
 import grpc
 
 from serving.model_server.errors import ServingError
 from serving.model_server.guard import background
-from serving.model_server.guard.wire import LARGE_BYTES
 from serving.model_server.logs import log
 from serving.model_server.protos import import_protos_alone
 
 #: The time limit of its start, which takes a second or two.
 _START_SECONDS = 60.0
 
+#: The memory that a call may take, in bytes: this much, or so many times the largest body. A body of 8 MiB that has a
+#: million features of Examples takes 236 MB. One of lists in each other would take 346 MB.
+_MIN_MEMORY = 256 << 20
+_MEMORY_BY_BODY = 32
+
 #: Signals that a terminal or a service manager sends to all processes; the server ends this process when it is done.
 _TOLD_TO_ALL = (signal.SIGINT, signal.SIGTERM)
+
+#: The place of the pages of data in `/proc/self/statm` (man page proc_pid_statm).
+_DATA_PAGES = 5
 
 _Result = TypeVar("_Result")
 _Arguments = TypeVarTuple("_Arguments")
@@ -39,17 +49,19 @@ _Arguments = TypeVarTuple("_Arguments")
 class ParsingProcess:
     """The parsing process. Neither its start nor a call at work ends because a caller stops waiting."""
 
-    def __init__(self, max_waiting: int, call_seconds: float, modules: Sequence[str] = ()) -> None:
+    def __init__(self, max_waiting: int, call_seconds: float, max_body_bytes: int, modules: Sequence[str] = ()) -> None:
         """Prepares the process without starting it.
 
         Args:
           max_waiting: The most bodies that may wait while one is parsed.
           call_seconds: The time limit of a call at work, after which the process is killed and started again.
+          max_body_bytes: The size of the largest body, which decides how much memory a call may take.
           modules: The modules of the functions that it will be called with; it imports them at its start.
         """
         self._max_waiting = max_waiting
         self._call_seconds = call_seconds
         self._modules = modules
+        self._max_memory = max(_MIN_MEMORY, _MEMORY_BY_BODY * max_body_bytes)
         self._num_waiting = 0
         self._turn = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -80,7 +92,7 @@ class ParsingProcess:
 
         Raises:
           ServingError: The function's own; or if too many wait, the deadline passes, the call takes longer than
-            `call_seconds`, or the process is killed.
+            `call_seconds` or too much memory, or the process is killed.
           RuntimeError: If the function raises anything else.
         """
         if self._turn.locked() and self._num_waiting >= self._max_waiting:
@@ -172,7 +184,7 @@ class ParsingProcess:
         return helper
 
     def _spawn(self) -> _Helper:
-        helper = _Helper(self._modules)
+        helper = _Helper(self._modules, self._max_memory)
         self._helper = helper  # set here, in the thread, since the task that waits may be cancelled
         return helper
 
@@ -204,14 +216,14 @@ class ParsingProcess:
 class _Helper:
     """A started process and the connection to it."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
+    def __init__(self, modules: Sequence[str], max_memory: int) -> None:
         context = multiprocessing.get_context("spawn")  # not forked: this one has threads of TensorFlow and of gRPC
         self._connection, its = context.Pipe()
         # The process inherits this thread's signal mask. Starting the resource tracker, which `spawn` needs, resets the
         # mask, so it is started first.
         resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD_TO_ALL)
-        self.process = context.Process(target=_answer_calls, args=(its, modules), daemon=True)
+        self.process = context.Process(target=_answer_calls, args=(its, modules, max_memory), daemon=True)
         self.process.start()
         its.close()  # so that the connection ends with the process
 
@@ -226,42 +238,46 @@ class _Helper:
         return answer
 
 
-def _answer_calls(connection: Connection, modules: Sequence[str]) -> None:
+def _answer_calls(connection: Connection, modules: Sequence[str], max_memory: int) -> None:
     """Answers calls until the server ends, however it ends; the process runs this function."""
     background.lower_niceness()
     import_protos_alone()
     for module in modules:
         importlib.import_module(module)
+    _limit_memory(max_memory)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            connection.send(_outcome(*connection.recv()))
+            connection.send_bytes(_outcome(max_memory, *connection.recv()))
 
 
-def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> tuple[Any, Exception | None]:
-    try:
-        return function(*arguments), None
-    except ServingError as error:
-        return None, error
-    except Exception as error:  # as text, since not every error can be pickled
-        return None, RuntimeError(f"{type(error).__name__}: {error}")
+def _limit_memory(num_bytes: int) -> None:
+    """Lets this process take so many bytes of memory beside those that it has; beyond, Python raises MemoryError.
 
-
-class ParsingTurns:
-    """Lets the event loop parse one large message in each of its cycles, and all small ones in between.
-
-    Otherwise 150 simultaneous requests of 10,000 candidates would be parsed directly one after the other, and a small
-    request behind them would wait for a second or more.
+    The limit is Linux's on data, which does not count the code of libraries. Elsewhere there is none.
     """
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[_DATA_PAGES])
+        _, most = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (pages * resource.getpagesize() + num_bytes, most))
+    except (OSError, ValueError) as error:
+        log("warning", "the memory of the process that parses large bodies cannot be limited", reason=str(error))
 
-    def __init__(self) -> None:
-        self._large = asyncio.Lock()
 
-    @contextlib.asynccontextmanager
-    async def turn(self, num_bytes: int) -> AsyncIterator[None]:
-        """Waits until a message of this size may be parsed; a small one does not wait. The block must not await."""
-        if num_bytes <= LARGE_BYTES:
-            yield
-            return
-        async with self._large:
-            await asyncio.sleep(0)  # small messages that arrived meanwhile go first
-            yield
+def _outcome(max_memory: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
+    """Calls a function; returns its result or its error, pickled, since pickling takes memory too."""
+    refused: Exception | None
+    try:
+        return pickle.dumps((function(*arguments), None))
+    except ServingError as error:
+        refused = error
+    except MemoryError:
+        refused = None
+    except Exception as error:  # as text, since not every error can be pickled
+        refused = RuntimeError(f"{type(error).__name__}: {error}")
+    if refused is None:  # here, what the error's traceback held is freed
+        received = next((f" of {len(part)} bytes" for part in arguments if isinstance(part, bytes)), "")
+        text = (
+            f"a large body must be parsed within {max_memory} bytes of memory. Received: one{received} that takes more"
+        )
+        refused = ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+    return pickle.dumps((None, refused))

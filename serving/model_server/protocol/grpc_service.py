@@ -12,7 +12,8 @@ from grpc_health.v1 import health, health_pb2
 
 from serving.model_server.errors import ServingError, invalid
 from serving.model_server.guard.last_calls import LastCalls
-from serving.model_server.guard.parsing_process import ParsingProcess, ParsingTurns
+from serving.model_server.guard.parsing_process import ParsingProcess
+from serving.model_server.guard.parsing_turns import ParsingTurns
 from serving.model_server.guard.unread_messages import UnreadMessages
 from serving.model_server.guard.wire import LARGE_BYTES, Counted, excess_of_parts
 from serving.model_server.protocol.calls import Call, Metrics, observed

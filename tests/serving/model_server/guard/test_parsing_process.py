@@ -31,7 +31,7 @@ ROWS = [float(row) for row in range(10_000)]
 
 @pytest.fixture
 def parsing() -> Iterator[ParsingProcess]:
-    with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=60.0)) as process:
+    with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=60.0, max_body_bytes=1)) as process:
         yield process
 
 
@@ -146,7 +146,7 @@ def test_what_is_at_work_past_the_time_limit_is_ended(logged: Callable[[], list[
         gone = await asyncio.gather(parsing.run(soon(0.1), time.sleep, 600.0), return_exceptions=True)
         return [first, late[0], second, gone[0], await parsing.run(soon(), os.getpid)]
 
-    with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=2.0)) as parsing:
+    with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=2.0, max_body_bytes=1)) as parsing:
         first, late, second, gone, third = asyncio.run(calls(parsing))
     assert len({first, second, third}) == 3
     assert code_of(late) == (grpc.StatusCode.DEADLINE_EXCEEDED, "a body must be parsed within 2 seconds")
@@ -156,12 +156,31 @@ def test_what_is_at_work_past_the_time_limit_is_ended(logged: Callable[[], list[
     ] * 2
 
 
+def test_what_takes_too_much_memory_is_refused(parsing: ParsingProcess) -> None:
+    """At least 256 MiB are allowed. Of 150 MiB, the result has as much once more when it is pickled."""
+
+    async def calls() -> tuple[list[Any], list[int]]:
+        pids, answers = [await parsing.run(soon(), os.getpid)], list[Any]()
+        for num_bytes in (260 << 20, 150 << 20):
+            answers += await asyncio.gather(parsing.run(soon(), bytes, num_bytes), return_exceptions=True)
+            pids.append(await parsing.run(soon(), os.getpid))
+        answers.append(await parsing.run(soon(), len, b"x" * (100 << 20)))
+        return answers, [*pids, await parsing.run(soon(), os.getpid)]
+
+    (first, second, last), pids = asyncio.run(calls())
+    for refused in (first, second):
+        text = "a large body must be parsed within 268435456 bytes of memory. Received: one that takes more"
+        assert code_of(refused) == (grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+    assert last == 100 << 20
+    assert len(set(pids)) == 1
+
+
 @pytest.mark.parametrize("seconds", [0.0, 0.05])
 def test_it_can_be_closed_while_it_starts(seconds: float) -> None:
     """A start that was begun delays no end, and leaves no process."""
 
     async def close_soon() -> None:
-        with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=60.0)) as parsing:
+        with contextlib.closing(ParsingProcess(max_waiting=2, call_seconds=60.0, max_body_bytes=1)) as parsing:
             parsing.start()
             await asyncio.sleep(seconds)
 
@@ -235,6 +254,34 @@ def test_a_server_s_large_bodies(models: Path, end: Callable[[Server], object]) 
     assert (by_row.json(), by_column.json()) == ({"predictions": expected}, {"outputs": expected})
     sentence = "input image_bytes must have at most 10000 elements, such as candidates. Received: 10001"
     assert refused.json() == {"error": sentence}
+
+
+def peak_mb(pid: int) -> int:
+    """The most memory that a process has had, in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) >> 10
+
+
+@pytest.mark.slow
+def test_bodies_of_lists_in_each_other_are_bounded_by_memory(models: Path) -> None:
+    """Two bytes of such a text make a list of 100 bytes: 7.9 MB of them took 346 MB beside the process's 66.
+
+    Afterwards, the same process parses the next body.
+    """
+    inner = "[" * 200 + "]" * 200
+    content = '{"instances": [' + ",".join([inner] * (7_900_000 // 401)) + "]}"
+    with running("--models", models, "--timeout-seconds", "600") as server, ThreadPoolExecutor(3) as pool:
+        parser = parser_of(server)
+        before = peak_mb(parser)
+        path = f"/v1/models/{MODEL}:predict"
+        answers = list(pool.map(lambda _: server.rest.post(path, content=content), range(3)))
+        good = server.rest.post(path, content=json.dumps({"instances": ROWS}))
+        assert parser_of(server) == parser
+        assert peak_mb(parser) < before + 256 + 20
+    assert [answer.status_code for answer in answers] == [429] * 3
+    rule = "a large body must be parsed within 268435456 bytes of memory. Received: one of {} bytes that takes more"
+    assert answers[0].json() == {"error": rule.format(len(content))}
+    assert good.json() == {"predictions": [row / 2 + 3 for row in ROWS]}
 
 
 def test_a_server_that_is_killed_while_it_parses_leaves_no_process_and_no_traceback(models: Path) -> None:

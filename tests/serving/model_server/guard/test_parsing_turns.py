@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 
-from serving.model_server.guard.parsing_process import ParsingTurns
+from serving.model_server.guard.parsing_turns import ParsingTurns
 from serving.model_server.guard.wire import LARGE_BYTES
 
 
