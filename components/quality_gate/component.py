@@ -83,7 +83,7 @@ class QualityGateExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
             earlier = earlier_spans(gate_records.read_records(a.uri for a in input_dict.get("records", [])))
             found = decide(current, span, earlier, config.quality, config.evaluation)
             if any(finding.rule == MAX_AUC_RISE and finding.value is not None for finding in found):  # a rise or a lead
-                current = dataclasses.replace(current, auc_falls=_auc_falls(input_dict, config, current))
+                current = _with_falls_of_anchor(current, input_dict, config)
                 found = decide(current, span, earlier, config.quality, config.evaluation)
             record = gate_records.GateRecord(GATE, span, current.to_json(), tuple(found))
         artifact.set_int_custom_property(gate_records.EMPTY, int(not record.inputs))
@@ -123,10 +123,11 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
                 tied = score_values(rows.label, evaluated.scores(served, rows)).tied
             except ScoringError as error:
                 not_compared = str(error)
-    slope, values, references, by_slice, problem = None, None, {}, {}, ""
+    slope, values, falls, references, by_slice, problem = None, None, None, {}, {}, ""
     try:
         own = evaluated.scores(model, rows)
         slope, values = calibration_slope(rows.label, rows.weight, rows.unit, own), score_values(rows.label, own)
+        falls = _auc_falls(rows, config, model)
         if (scored := _reference_scores(rows, model)) is not None:
             references = _references(rows, own, scored)
             if rows.slices:
@@ -147,23 +148,32 @@ def _measured(input_dict: Artifacts, config: QualitySettings, recipe: str, servi
         references_problem=problem,
         references_by_slice=by_slice,
         calibration_slope=slope,
+        auc_falls=falls,
         score_values=values,
         serving_tied=tied,
     )
 
 
-def _auc_falls(input_dict: Artifacts, config: QualitySettings, current: QualityInputs) -> AucFalls | None:
-    """Measures by how much the AUCs of the model and of an anchor that is compared fall without each feature."""
-    rows = _rows(artifact_utils.get_single_instance(input_dict["examples"]), config)
+def _auc_falls(rows: Rows, config: QualitySettings, model: types.Artifact) -> AucFalls | None:
+    """Measures by how much the AUC of a model falls without each feature."""
     features = {f.name: tuple(filter(None, (f.name, f.renamed_from))) for f in config.spec.features}
     exempt = {config.user, config.evaluation.gauc_by}
     if config.item_id is not None:
         exempt |= {f.name for f in config.spec.features if f.side == "item" and f.source != IMPRESSIONS}
         exempt.add(config.item_id.name)
-    model, anchor = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["model"])), None
-    if current.anchor is not None and not current.anchor.problem:
-        anchor = path_utils.serving_model_path(artifact_utils.get_single_uri(input_dict["anchor_model"]))
-    return auc_falls(rows, features, [name for name in features if name in exempt], model, anchor)
+    found = auc_falls(rows, features, path_utils.serving_model_path(model.uri))
+    return found and dataclasses.replace(found, exempt=tuple(name for name in features if name in exempt))
+
+
+def _with_falls_of_anchor(current: QualityInputs, input_dict: Artifacts, config: QualitySettings) -> QualityInputs:
+    """Adds by how much the AUC of an anchor that is compared falls, on the same rows, without each feature."""
+    if current.auc_falls is None or current.anchor is None or current.anchor.problem:
+        return current
+    rows = _rows(artifact_utils.get_single_instance(input_dict["examples"]), config)
+    anchor = _auc_falls(rows, config, artifact_utils.get_single_instance(input_dict["anchor_model"]))
+    assert anchor is not None, "the rows are those of the candidate model"
+    falls = dataclasses.replace(current.auc_falls, anchor_auc=anchor.auc, anchor_falls=anchor.falls)
+    return dataclasses.replace(current, auc_falls=falls)
 
 
 class Evaluated(NamedTuple):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -69,7 +70,7 @@ class ReferenceResult:
 
 @dataclass(frozen=True, config=_STRICT)
 class AucFalls:
-    """By how much AUCs fall if one feature's values are permuted among rows, as returned by `auc_falls`.
+    """By how much AUCs fall if one feature's values are permuted among rows, as measured by `auc_falls`.
 
     Attributes:
       num_rows: The number of rows of the sample.
@@ -79,6 +80,8 @@ class AucFalls:
       anchor_falls: By feature, by how much the anchor's AUC falls; empty if it was not compared.
       exempt: The features that a first model's lead may come from: the ids of items and users, and what tables have of
         an item, of which the item mean has all that it says alone.
+      errors: By feature, the standard error of its fall over samples of users, or of requests without users; empty if
+        all rows are of one user, and in a document of an earlier release.
     """
 
     num_rows: int
@@ -87,6 +90,12 @@ class AucFalls:
     anchor_auc: _Finite | None = None
     anchor_falls: dict[str, _Finite] = Field(default_factory=dict)
     exempt: tuple[str, ...] = ()
+    errors: dict[str, _Finite] = Field(default_factory=dict)
+
+    def estimates(self) -> list[tuple[str, Estimate]]:
+        """Returns the features with their falls, the largest first; an error that was not measured is NaN."""
+        ordered = sorted(self.falls.items(), key=lambda item: -item[1])
+        return [(name, Estimate(fall, self.errors.get(name, math.nan))) for name, fall in ordered]
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -106,7 +115,8 @@ class QualityInputs:
         no slice is judged by a worsening, and in a record of an earlier release.
       calibration_slope: The candidate model's (`components.evaluation.metrics.slope`); None if it has none, and in a
         record of an earlier release.
-      auc_falls: By how much the AUC falls without each feature; None if no rule asked for it.
+      auc_falls: By how much the AUC falls without each feature, and the anchor's AUC if a rule asked for it; None if
+        the rows have one label, and in a record of an earlier release.
       score_values: The candidate model's scores as numbers; None if they could not be read, and in a record of an
         earlier release.
       serving_tied: `ScoreValues.tied` of the model that serves, on the same rows; None if it is not compared.

@@ -3,75 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from components.evaluation.metrics.bootstrap import Array
-from components.evaluation.scoring.scores import Rows, Scorer, checked_scores
+from components.evaluation.metrics.paired import differences
+from components.evaluation.scoring.scores import BATCH_SIZE, Rows, Scorer, checked_scores
 from components.quality_gate.inputs import AucFalls
 from transform.auc import auc
 
-#: The most rows of the sample: with 2,000 of either label, an AUC of 0.7 has a standard error of 0.008.
-MAX_ROWS = 4_000
+#: The most rows of the sample: with 10,000 of either label, an AUC of 0.7 has a standard error of 0.004.
+MAX_ROWS = 20_000
 
-#: The most rows that are scored, over all features and both models: with many features the sample is smaller.
+#: The most rows that are scored, over all features of a model: with many features the sample is smaller.
 MAX_SCORED_ROWS = 1_000_000
 
 
-def auc_falls(
-    rows: Rows,
-    features: Mapping[str, Sequence[str]],
-    exempt: Sequence[str],
-    saved_model: str,
-    anchor: str | None,
-    seed: int = 1,
-) -> AucFalls | None:
-    """Measures the AUCs of a model, and of the anchor, with the values of one feature after another permuted.
+def auc_falls(rows: Rows, features: Mapping[str, Sequence[str]], saved_model: str, seed: int = 1) -> AucFalls | None:
+    """Measures the AUC of a model, and by how much it falls with the values of one feature after another permuted.
 
     The sample has as many rows of either label, or all of the rarer one: an AUC does not depend on the shares of the
-    labels. All features have the same permutation, which leaves no value in its row. Memory grows with the sample.
+    labels. All features have the same permutation, which leaves no value in its row. The rows are raw: what the model
+    makes of a feature, such as crosses and counts, follows. Memory grows with the sample. The sample and the
+    permutation depend on the rows, the number of features and the seed alone, so the falls of two models are of the
+    same rows.
 
     Args:
       rows: The rows, of which a sample is drawn.
       features: By feature, its names in the examples.
-      exempt: `AucFalls.exempt`, which is only passed on.
       saved_model: The folder of the model's SavedModel.
-      anchor: The folder of the anchor's SavedModel; None if it is not compared.
       seed: The seed of the sample and of the permutation.
 
     Returns:
-      None if no rows of both labels have a weight.
+      The falls, with their standard errors over samples of the rows' units; None if no rows of both labels have a
+      weight.
 
     Raises:
-      ScoringError: If a model cannot score the rows.
+      ScoringError: If the model cannot score the rows.
     """
-    draw, num_models = np.random.default_rng(seed), 1 if anchor is None else 2
-    chosen = _sample(rows, min(MAX_ROWS, MAX_SCORED_ROWS // (num_models * (len(features) + 1))), draw)
-    is_positive, weight = rows.label[chosen] == 1, rows.weight[chosen]
-    if not 0 < is_positive.sum() < len(chosen):
+    draw = np.random.default_rng(seed)
+    chosen = _sample(rows, min(MAX_ROWS, MAX_SCORED_ROWS // (len(features) + 1)), draw)
+    label, weight, unit = rows.label[chosen], rows.weight[chosen], rows.unit[chosen]
+    if not 0 < label.sum() < len(chosen):
         return None
-    examples = _examples(rows, chosen)
+    examples, scorer = _examples(rows, chosen), Scorer(saved_model)
     circle = draw.permutation(len(chosen))
     source = np.empty_like(circle)
     source[circle] = np.roll(circle, 1)
 
-    def measured(model: str) -> tuple[float, dict[str, float]]:
-        scorer = Scorer(model)
+    def scores_with_others(keys: Sequence[str]) -> Array:
+        mixed = [_mixed(examples[i], examples[j], keys) for i, j in enumerate(source)]
+        batches = (tf.constant(mixed[start : start + BATCH_SIZE]) for start in range(0, len(mixed), BATCH_SIZE))
+        return checked_scores(np.concatenate([*map(scorer, batches)]), saved_model)
 
-        def auc_with_others(keys: Sequence[str]) -> float:
-            mixed = tf.constant([_mixed(examples[i], examples[j], keys) for i, j in enumerate(source)])
-            found = auc(checked_scores(scorer(mixed), model), is_positive, weight)
-            assert found is not None, "rows of both labels must have a weight"
-            return found
+    def auc_of(scores: Array) -> float:
+        found = auc(scores, label == 1, weight)
+        assert found is not None, "rows of both labels must have a weight"
+        return found
 
-        own = auc_with_others(())
-        return own, {name: own - auc_with_others(keys) for name, keys in features.items()}
-
-    own, falls = measured(saved_model)
-    anchor_auc, anchor_falls = (None, {}) if anchor is None else measured(anchor)
-    return AucFalls(len(chosen), own, falls, anchor_auc, anchor_falls, tuple(exempt))
+    own = scores_with_others(())
+    own_auc, falls, errors = auc_of(own), dict[str, float](), dict[str, float]()
+    for name, keys in features.items():
+        others = scores_with_others(keys)
+        falls[name] = own_auc - auc_of(others)
+        if "auc" in (found := differences(label, weight, unit, own, others)):  # else all rows are of one unit
+            errors[name] = found["auc"].standard_error
+    return AucFalls(len(chosen), own_auc, falls, errors=errors)
 
 
 def _sample(rows: Rows, size: int, draw: np.random.Generator) -> Array:
@@ -82,23 +80,25 @@ def _sample(rows: Rows, size: int, draw: np.random.Generator) -> Array:
     return np.sort(np.concatenate(drawn))
 
 
-def _examples(rows: Rows, chosen: Array) -> list[tf.train.Example]:
+def _examples(rows: Rows, chosen: Array) -> list[bytes]:
     """Reads the chosen rows, whose numbers ascend."""
-    found, start = list[tf.train.Example](), 0
+    found, start = list[bytes](), 0
     for batch in rows.batches():
         first, last = np.searchsorted(chosen, [start, start + len(batch)])
-        found += map(tf.train.Example.FromString, batch.numpy()[chosen[first:last] - start])
+        found += batch.numpy()[chosen[first:last] - start].tolist()
         start += len(batch)
     return found
 
 
-def _mixed(row: Any, other: Any, keys: Sequence[str]) -> bytes:
-    """Returns an example of a row with another row's values, or without any where that one has none."""
-    mixed = tf.train.Example()
-    mixed.CopyFrom(row)
+def _mixed(row: bytes, other: bytes, keys: Sequence[str]) -> bytes:
+    """Returns an example of a row with another row's values, or without any where that one has none.
+
+    The sample is not kept parsed, which takes far more memory.
+    """
+    mixed, source = tf.train.Example.FromString(row), tf.train.Example.FromString(other).features.feature
     for key in keys:
-        if key in other.features.feature:
-            mixed.features.feature[key].CopyFrom(other.features.feature[key])
+        if key in source:
+            mixed.features.feature[key].CopyFrom(source[key])
         elif key in mixed.features.feature:
             del mixed.features.feature[key]
     content: bytes = mixed.SerializeToString()

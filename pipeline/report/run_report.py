@@ -15,7 +15,7 @@ from components.gate_records import Finding
 from components.infra_validation.verdict import Verdict
 from components.ingestion.counts import Counts
 from components.late_labels.counts import LateCounts
-from components.quality_gate.inputs import ReferenceResult
+from components.quality_gate.inputs import AucFalls, ReferenceResult
 from pipeline.registry.progressive import ProgressiveValidation
 from trainer.training.report import TrainingReport
 from transform.documents import CONFIG, Document, FloatOrNaN
@@ -64,6 +64,8 @@ class RunReport:
       references: By name, the quality of simple models on the same examples, and the candidate model's gain over them;
         empty if they could not be compared.
       references_problem: Why they could not be compared, as a sentence; else empty.
+      auc_falls: By how much the candidate model's AUC falls without each feature; None if it was not measured, and in a
+        report of an earlier release.
       findings: Findings of the gate on quality, refusals first.
       infra: The verdict of infra validation.
       refusals: Why the model was not to be pushed, one sentence per reason; empty if the gates allowed the push.
@@ -100,6 +102,7 @@ class RunReport:
     slices: Mapping[str, EvaluationResult] = Field(default_factory=dict)
     references: Mapping[str, ReferenceResult] = Field(default_factory=dict)
     references_problem: str = ""
+    auc_falls: AucFalls | None = None
     findings: tuple[Finding, ...] = ()
     infra: Verdict | None = None
     refusals: tuple[str, ...] = ()

@@ -15,6 +15,9 @@ from transform.feature import IMPRESSIONS
 #: Maximum number of slices.
 _MAX_SLICES = 30
 
+#: Maximum number of features.
+_MAX_FEATURES = 30
+
 #: Characters that begin or end a construct of Markdown or HTML; a backslash makes them plain.
 _SPECIAL = str.maketrans({c: f"\\{c}" for c in "\\`*_[]<>|#~&!{}"})
 
@@ -69,6 +72,15 @@ def _lines(run: Run) -> Iterator[str]:
         yield from _table(("slice", "examples", *names), of_slices)
     else:
         yield "The config has no slices, or none has enough examples."
+    if report.auc_falls is not None:
+        yield "\n## Importance\n"
+        yield f"By how much the AUC of {report.auc_falls.num_rows:,} evaluation rows falls if a feature's values are"
+        yield "permuted among them; of two features that say the same, each may seem to be of no use.\n"
+        of_features = [
+            (name, numbers.signed(fall.value), numbers.between(fall.low, fall.high))
+            for name, fall in report.auc_falls.estimates()[:_MAX_FEATURES]
+        ]
+        yield from _table(("feature", "fall of the AUC", "95 % interval"), of_features)
     yield "\n## Limits\n"
     yield "Labels are of items that were shown, so the scores hold for candidates like these."
     for finding in (*report.data_findings, *united(report.findings)):

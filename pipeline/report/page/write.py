@@ -23,12 +23,12 @@ from pipeline.report.page.sections import (
     features,
     flow,
     gates,
+    importance,
     lineage,
     quality,
     training,
     verdict,
     vocabularies,
-    weights,
 )
 from pipeline.report.result.run import Run
 from pipeline.workspace import Workspace
@@ -46,7 +46,7 @@ SECTIONS: Sequence[tuple[str, str, Callable[[Run], Iterable[Block]]]] = (
     ("training", "Training", training.blocks),
     ("vocabularies", "Vocabularies and warm start", vocabularies.blocks),
     ("features", "Features and drift", features.blocks),
-    ("weights", "Strongest weights of the wide part", weights.blocks),
+    ("importance", "Importance by feature", importance.blocks),
     ("cost", "Latency and cost", costs.blocks),
     ("times", "Times of the components", lineage.times),
     ("lineage", "Lineage", lineage.blocks),

@@ -23,7 +23,6 @@ from pipeline.registry.record import files_of
 from pipeline.report.result.run import Contents, Node, Output, Reading, Run
 from pipeline.report.result.scores import Histogram, read_histograms
 from pipeline.report.result.statistics import Statistics, read_statistics
-from pipeline.report.result.wide_weights import WideWeights, read_wide_weights
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 
@@ -167,10 +166,6 @@ class _Artifacts:
     def histograms(self) -> Mapping[str, Histogram]:
         uri = self._uri("evaluator", "ModelEvaluation")
         return read_histograms(uri) if uri and self.report.metrics else {}
-
-    def wide_weights(self) -> WideWeights | None:
-        model = self._uri("trainer", "Model")
-        return read_wide_weights(model, self._uri("transform", "VocabularyMemory")) if model else None
 
     def _outputs(self, node: str, kind: str) -> list[Output]:
         found = [output for n in self.nodes if n.name == node for output in n.outputs if output.kind == kind]

@@ -17,7 +17,6 @@ from pipeline.report.run_report import RunReport
 if TYPE_CHECKING:  # the modules that read these import what only a page needs
     from pipeline.report.result.scores import Histogram
     from pipeline.report.result.statistics import Statistics
-    from pipeline.report.result.wide_weights import WideWeights
 
 _Content = TypeVar("_Content")
 
@@ -95,7 +94,6 @@ class Contents:
       earlier_statistics: Those of the newest earlier span that has some, and the span.
       measured: The result over all evaluation examples with its standard errors, which the report lacks.
       histograms: The scores over all evaluation examples, by model.
-      wide_weights: The strongest weights of the wide part.
     """
 
     counts: Reading[Counts]
@@ -106,7 +104,6 @@ class Contents:
     earlier_statistics: Reading[tuple[int, Statistics] | None] = Reading()
     measured: Reading[EvaluationResult | None] = Reading()
     histograms: Reading[Mapping[str, Histogram]] = Reading({})
-    wide_weights: Reading[WideWeights | None] = Reading()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,6 +88,7 @@ def _evaluation_fields(record: Record | None) -> dict[str, Any]:
         "slices": {name: in_slice for name, in_slice in sorted(inputs.measured.items()) if name},
         "references": inputs.references,
         "references_problem": inputs.references_problem,
+        "auc_falls": inputs.auc_falls,
         "findings": tuple(record.findings),
     }
 

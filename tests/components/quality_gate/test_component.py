@@ -335,7 +335,11 @@ def test_the_features_of_a_rise_are_measured_beside_the_anchors(gate: Gate) -> N
     assert refusal.sentence.endswith(f". `x` carries the rise: with its values permuted among 400 rows, {fall}")
 
 
-def test_nothing_is_permuted_where_no_rule_asks_for_it(gate: Gate) -> None:
+def test_the_falls_without_each_feature_are_always_measured_and_the_anchors_where_a_rule_asks(gate: Gate) -> None:
+    """The model reads no feature of this config."""
     model, anchor = gate.model("good"), gate.model("constant")
     _, _, record = gate.run(model, anchor, serving=anchor)
-    assert QualityInputs.from_json(record.inputs).auc_falls is None
+    found = QualityInputs.from_json(record.inputs).auc_falls
+    assert found is not None
+    assert (found.num_rows, found.anchor_auc, found.anchor_falls) == (400, None, {})
+    assert found.falls == found.errors == {"app": 0.0, "installed": 0.0, "price": 0.0}

@@ -20,7 +20,7 @@ from components.gate_records import Finding
 from components.infra_validation.verdict import Latency, Measurements, Verdict
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
-from components.quality_gate.inputs import ReferenceResult
+from components.quality_gate.inputs import AucFalls, ReferenceResult
 from pipeline.report.page import numbers
 from pipeline.report.page.model_card import model_card, plain
 from pipeline.report.page.parts import Table
@@ -74,6 +74,7 @@ def full_report(name: str) -> RunReport:
         baseline={"auc": 0.7},
         changes={"auc": (0.01, 0.09)},
         slices={f"country = {name}": measured},
+        auc_falls=AucFalls(20, 0.75, {name: 0.1, "other": 0.01}, errors={name: 0.01, "other": 0.02}),
         findings=(finding,),
         data_findings=(finding,),
         infra=Verdict((), cost, cost),
@@ -120,7 +121,7 @@ def _texts(run: Run) -> list[str]:
 def test_the_page_of_a_failed_run_denies_nothing_that_the_run_did() -> None:
     """It failed in the push, after all of them; its report has none."""
     found = _texts(ended(RunReport.failed(3, "push", "the disk is full")))
-    assert found.count("Not in this report: the run failed in push.") == 7
+    assert found.count("Not in this report: the run failed in push.") == 8
     for denial in ("No model was trained", "Infra validation did not run", "The model was not", "on quality did not"):
         assert not [text for text in found if denial in text]
 
@@ -283,6 +284,23 @@ def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> N
     assert "not better than the constant" not in text
     alone = page(ended(run_result(references={"constant": beaten})), cache)
     assert "The candidate model is better than each reference model." in alone
+
+
+def test_importance_is_by_feature_with_its_interval(cache: Path) -> None:
+    """1.96 standard errors are 0.0196 and 0.0392: the second feature's interval reaches zero."""
+    run = ended(full_report("app"))
+    text = Elements(page(run, cache)).text["importance"].split("\n")
+    rows = [text[i + 1 : i + 3] for i, line in enumerate(text) if line in ("app", "other")]
+    assert rows == [["+0.1000", "+0.0804 to +0.1196"], ["+0.0100", "−0.0292 to +0.0492"]]
+    assert "No use is shown of other: the interval reaches zero." in text
+    assert "| app | +0.1000 | +0.0804 to +0.1196 |" in model_card(run)
+
+
+def test_importance_that_an_earlier_release_measured_for_a_rule_has_no_interval(cache: Path) -> None:
+    run = ended(run_result(auc_falls=AucFalls(20, 0.75, {"app": 0.1})))
+    text = Elements(page(run, cache)).text["importance"]
+    assert "+0.1000\n–\n" in text
+    assert "No use is shown" not in text
 
 
 def test_the_way_of_the_data_names_the_models_that_scored() -> None:
