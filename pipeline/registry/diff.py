@@ -153,11 +153,16 @@ def contents(folder: Path) -> dict[str, str]:
         found[f"table {table.name}"] = f"{_num_records(table):,} rows"
     config = extra / CONFIG_FILE
     if config.exists():
-        keys = json.loads(config.read_text(encoding="utf-8"))
-        keys.pop(VERSION_KEY, None)
-        keys |= keys.pop("spec")  # features and crosses: a config file has them at its top level
-        found |= {f"config {place}": text for place, text in _flat((), keys)}
+        found |= {f"config {key}": text for key, text in config_values(config.read_text(encoding="utf-8")).items()}
     return found
+
+
+def config_values(text: str) -> dict[str, str]:
+    """Returns the values of a config's JSON (`Config.to_json`), as JSON, by key, such as `training.batch_size`."""
+    keys = json.loads(text)
+    keys.pop(VERSION_KEY, None)
+    keys |= keys.pop("spec")  # features and crosses: a config file has them at its top level
+    return dict(_flat((), keys))
 
 
 def _num_lines(path: Path) -> int:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from ml_metadata.proto import metadata_store_pb2
-
 from pipeline.metadata.handle import Metadata
 from pipeline.registry.list import model_names
 from pipeline.report.page.outcome import PageOutcome
 from pipeline.report.page.write import write_page
-from pipeline.report.result.read import read_run
+from pipeline.report.records import report_files
+from pipeline.report.result.read import executions_of, read_run
 from pipeline.report.run_report import read_report
 from pipeline.workspace import Workspace
 from transform.errors import InputError
@@ -26,7 +25,7 @@ def rebuild(workspace: Workspace, run_id: str | None) -> PageOutcome:
     Raises:
       InputError: If there is no such run, or its report cannot be read.
     """
-    files = sorted(workspace.reports.glob("*.json"), key=lambda file: (file.stat().st_mtime, file.name))
+    files = report_files(workspace.reports)
     names = [file.stem for file in files]
     if not names:
         raise InputError(f"a workspace must have the report of a run. Received: none ({workspace.reports})")
@@ -36,22 +35,10 @@ def rebuild(workspace: Workspace, run_id: str | None) -> PageOutcome:
         raise InputError(f"a run must be one on record, such as {shown}. Received: {run!r} ({workspace.reports})")
     report = read_report(files[names.index(run)])
     connection = workspace.metadata_connection()
-    name, executions = _executions(connection, run)
+    with Metadata(connection) as handle:
+        name, executions = executions_of(handle.store, run)
     named = dataclasses.replace(report, pipeline=name or report.pipeline or _only_model(workspace))
     return write_page(workspace, read_run(workspace, connection, run, executions, named))
-
-
-def _executions(connection: metadata_store_pb2.ConnectionConfig, run_id: str) -> tuple[str, dict[str, int]]:
-    """Returns a run's pipeline and, by node, its last execution; empty if ML Metadata does not have the run."""
-    name, found = "", {}
-    with Metadata(connection) as handle:
-        context = handle.store.get_context_by_type_and_name("pipeline_run", run_id)
-        executions = handle.store.get_executions_by_context(context.id) if context else []
-        for execution in sorted(executions, key=lambda execution: execution.id):  # of a node run again, the last one
-            named = {c.type: c.name for c in handle.store.get_contexts_by_execution(execution.id)}
-            name = named["pipeline"]
-            found[named["node"].removeprefix(f"{name}.")] = execution.id
-    return name, found
 
 
 def _only_model(workspace: Workspace) -> str:

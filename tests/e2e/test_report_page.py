@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +13,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from components import storage
+from components.quality_gate.inputs import AucFalls
+from pipeline.report.page.write import write_page
+from pipeline.report.records import read_neighbours
+from pipeline.report.result.run import Reading
+from pipeline.workspace import Workspace
 from tests.browser import new_browser, serious_faults
 from tests.e2e.bad_store import ok_in_process
 from tests.e2e.own_copy import own_copy_of
+from tests.pipeline.report.run_results import ended, run_result
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +82,39 @@ def test_it_is_complete_and_accessible_from_disk(
     assert all(box is not None and 200 < box["width"] <= width and box["height"] > 60 for box in boxes)
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert serious_faults(page) == []
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), PLACES)
+def test_what_changed_is_in_colour_and_the_runs_are_linked(
+    tmp_path: Path, browser: Browser, width: int, scheme: str
+) -> None:
+    """Of three runs, the one in the middle is better than the serving model, and its calibration is worse."""
+    workspace = Workspace.at(tmp_path)
+    for span in (1, 2, 3):
+        falls = AucFalls(20, 0.75, {"app": 0.1, "country": 0.01}, errors={"app": 0.02})
+        report = run_result(
+            span=span, pipeline="store", auc_falls=falls,
+            metrics={"auc": 0.75, "calibration": 1.1}, baseline={"auc": 0.7, "calibration": 1.0},
+            changes={"auc": (0.01, 0.09), "calibration": (0.05, 0.15)},
+        )  # fmt: skip
+        file = workspace.reports / f"run-{span}.json"
+        storage.write_text(str(file), report.to_json())
+        os.utime(file, (1_767_225_600 + span,) * 2)
+        near = read_neighbours(workspace.reports, file.stem, "store")
+        run = ended(report, run_id=file.stem, near=near, config_changes=Reading({"training.batch_size": ("64", "128")}))
+        write_page(workspace, run)
+    page = opened(browser, workspace.reports / "run-2.html", width, scheme).page
+    badges = page.locator("#changes .badge.cell")
+    assert [text.lower() for text in badges.all_inner_texts()] == ["better", "worse", "changed"]
+    colours = [badge.evaluate("badge => getComputedStyle(badge).color") for badge in badges.all()]
+    assert len(set(colours)) == 3
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert serious_faults(page) == []
+    for words, name in (("before", "run-1"), ("after", "run-3")):
+        page.click(f"text=The run {words}")
+        page.wait_for_url(f"**/{name}.html")
+        page.go_back()
     page.close()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,7 +18,8 @@ from pipeline.report.page.charts import Datum
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
 from pipeline.report.page.render import collect_figures, render_page
 from pipeline.report.page.sections.verdict import TONES, title
-from pipeline.report.run_report import RunReport, read_report
+from pipeline.report.records import Record, read_record, report_files
+from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS
@@ -41,37 +41,11 @@ _UNNAMED = "runs of an earlier release"
 _MAX_VOCABULARIES = 5
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A run on record.
-
-    Attributes:
-      run_id: Its name.
-      ended: When its report was written.
-      report: Its report.
-      has_page: Whether it has a page.
-    """
-
-    run_id: str
-    ended: datetime.datetime
-    report: RunReport
-    has_page: bool
-
-    @property
-    def label(self) -> str:
-        """Its place on an axis: the span."""
-        return f"{self.report.span}"
-
-    @property
-    def words(self) -> str:
-        """How it ended, and why."""
-        report = self.report
-        why = "; ".join(report.refusals) or report.reason
-        return f"{title(report)}: {why}" if why else title(report)
-
-    @property
-    def tone(self) -> str:
-        return TONES[self.report.status]
+def words(record: Record) -> str:
+    """Says how a run ended, and why."""
+    report = record.report
+    why = "; ".join(report.refusals) or report.reason
+    return f"{title(report)}: {why}" if why else title(report)
 
 
 def write_index(workspace: Workspace, cache: Path) -> Path:
@@ -100,28 +74,27 @@ def render_index(workspace: Workspace, cache: Path) -> str:
     serving = [f"{name}: version {existing[-1]} serves" for name, (_, existing) in served.items() if existing]
     values = {
         "runs": list(reversed(runs)), "sections": sections, "serving": serving or ["No version serves."],
-        "problems": problems, "has_several": len(pipelines) > 1,
+        "problems": problems, "has_several": len(pipelines) > 1, "words": words, "tones": TONES,
     }  # fmt: skip
     return render_page("index.html", cache, values, collect_figures(sections))
 
 
-def _read_runs(reports: Path) -> tuple[list[Run], list[str]]:
+def _read_runs(reports: Path) -> tuple[list[Record], list[str]]:
     """Reads the newest reports, the oldest first; a report that cannot be read is a sentence."""
-    files = sorted(reports.glob("*.json"), key=lambda file: (file.stat().st_mtime, file.name))
+    files = report_files(reports)
     runs, problems = [], []
     if len(files) > MAX_RUNS:
         problems.append(f"The {len(files) - MAX_RUNS:,} oldest runs are not shown; they have pages of their own.")
     for file in files[-MAX_RUNS:]:
-        ended = datetime.datetime.fromtimestamp(file.stat().st_mtime, datetime.UTC)
         try:
-            runs.append(Run(file.stem, ended, read_report(file), file.with_suffix(".html").exists()))
+            runs.append(read_record(file))
         except InputError as error:
             logging.warning("a run's report is left out of the index: %s", error)
             problems.append(f"A report is left out: {error}")
     return runs, problems
 
 
-def _by_pipeline(runs: Sequence[Run]) -> dict[str, list[Run]]:
+def _by_pipeline(runs: Sequence[Record]) -> dict[str, list[Record]]:
     """Returns the runs of each pipeline, by its name; all runs, by an empty name, if there is one pipeline.
 
     A report of an earlier release does not name its pipeline. Among those of several, such reports are on their own.
@@ -133,7 +106,7 @@ def _by_pipeline(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def _render_each(
-    pipelines: Mapping[str, Sequence[Run]], blocks: Callable[[Sequence[Run]], Iterator[Block]]
+    pipelines: Mapping[str, Sequence[Record]], blocks: Callable[[Sequence[Record]], Iterator[Block]]
 ) -> Iterator[Block]:
     """Yields the blocks of each pipeline's runs; their headings name it if there are several."""
     for name, runs in pipelines.items():
@@ -154,12 +127,12 @@ def _headed(block: Block, pipeline: str) -> Block:
             return block
 
 
-def _by_span(runs: Sequence[Run]) -> list[Run]:
+def _by_span(runs: Sequence[Record]) -> list[Record]:
     """Returns the last run of each span that has one, by span."""
     return [run for _, run in sorted({run.report.span: run for run in runs}.items())]
 
 
-def _metrics(runs: Sequence[Run]) -> Iterator[Block]:
+def _metrics(runs: Sequence[Record]) -> Iterator[Block]:
     days = _by_span(runs)
     measured = [run for run in days if run.report.metrics]
     if not measured:
@@ -192,13 +165,13 @@ def _metrics(runs: Sequence[Run]) -> Iterator[Block]:
         yield Figure(name, words + _blocked_words(blocked), spec, table)
 
 
-def _blocked_words(blocked: Sequence[Run]) -> str:
+def _blocked_words(blocked: Sequence[Record]) -> str:
     if not blocked:
         return ""
     return f" Nothing was pushed in span {', '.join(run.label for run in blocked)}."
 
 
-def _vocabularies(runs: Sequence[Run]) -> Iterator[Block]:
+def _vocabularies(runs: Sequence[Record]) -> Iterator[Block]:
     trained = [(run, run.report.training) for run in _by_span(runs)]
     sizes = [(run, training.vocabulary_sizes) for run, training in trained if training is not None]
     if not sizes:
@@ -218,7 +191,7 @@ def _vocabularies(runs: Sequence[Run]) -> Iterator[Block]:
     yield Figure("Vocabulary sizes", words, charts.history(data, "tokens", (), largest, ""), table, is_wide=True)
 
 
-def _costs(runs: Sequence[Run]) -> Iterator[Block]:
+def _costs(runs: Sequence[Record]) -> Iterator[Block]:
     rows: list[tuple[str, ...]] = []
     rows_read: list[Datum] = []
     latency: list[Datum] = []
@@ -258,7 +231,7 @@ def _costs(runs: Sequence[Run]) -> Iterator[Block]:
     yield table
 
 
-def _refusals(runs: Sequence[Run]) -> Iterator[Block]:
+def _refusals(runs: Sequence[Record]) -> Iterator[Block]:
     blocked = [run for run in runs if run.report.version is None]
     if not blocked:
         yield Note("Every run pushed its model.", "good")

@@ -47,6 +47,7 @@ class Table:
       rows: The cells, row by row; the first cell of a row is its header.
       left_out: The number of rows that are not shown.
       is_half: Whether two such tables fit beside each other on a wide screen.
+      tones: The tone of each row's last cell; empty if none has one.
     """
 
     caption: str
@@ -54,6 +55,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     left_out: int = 0
     is_half: bool = False
+    tones: Sequence[Tone] = ()
 
     @classmethod
     def bounded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import tensorflow as tf
 from absl import logging
@@ -18,6 +19,7 @@ from pipeline.report.page.outcome import PageOutcome, card_path, page_path
 from pipeline.report.page.parts import Block, Note, Section
 from pipeline.report.page.render import collect_figures, render_page
 from pipeline.report.page.sections import (
+    changes,
     costs,
     curves,
     features,
@@ -39,6 +41,7 @@ ASSETS = ".assets"
 
 #: The sections in the page's order: the anchor, the title, and what yields the contents.
 SECTIONS: Sequence[tuple[str, str, Callable[[Run], Iterable[Block]]]] = (
+    ("changes", "What changed since the last run", changes.blocks),
     ("gates", "Verdicts of the gates", gates.blocks),
     ("data", "The way of the data", flow.blocks),
     ("quality", "Quality", quality.blocks),
@@ -56,6 +59,10 @@ SECTIONS: Sequence[tuple[str, str, Callable[[Run], Iterable[Block]]]] = (
 _UNREADABLE = (OSError, UserError, ValueError, KeyError, DecodeError, tf.errors.OpError)
 
 
+#: What a page has in place of the link to the run after it, as long as there is none.
+_NO_LATER_RUN = '<span id="later"></span>'
+
+
 def write_page(workspace: Workspace, run: Run) -> PageOutcome:
     """Writes the page of a run and its model card, which replace earlier ones, and the index of all runs.
 
@@ -66,6 +73,8 @@ def write_page(workspace: Workspace, run: Run) -> PageOutcome:
     sections, problems = render_sections(run)
     storage.write_text(str(path), render_run_page(run, sections, workspace.reports / ASSETS))
     storage.write_text(str(card_path(workspace, run.run_id)), model_card(run))
+    if run.near.before is not None:
+        _link_to(run, page_path(workspace, run.near.before.run_id))
     try:
         write_index(workspace, workspace.reports / ASSETS)
     except LostClaimError:  # another process writes this run's report
@@ -76,9 +85,25 @@ def write_page(workspace: Workspace, run: Run) -> PageOutcome:
     return PageOutcome(path, problems)
 
 
+def _link_to(run: Run, page: Path) -> None:
+    """Adds the link to a run to the page of the run before it, which was written when there was none after it."""
+    if page.exists():
+        text = page.read_text(encoding="utf-8")
+        storage.write_text(str(page), text.replace(_NO_LATER_RUN, _link(run.run_id, run.report.span, "after"), 1))
+
+
+def _link(run_id: str, span: int, words: str) -> str:
+    """Returns a link as HTML; a quoted name has no character of HTML."""
+    return f'<a href="{quote(run_id)}.html">The run {words}, of span {span}</a>'
+
+
 def render_run_page(run: Run, sections: Sequence[Section], cache: Path) -> str:
     """Returns a run's page as HTML; `cache` is as in `render_page`."""
-    values = {"run": run, "head": verdict.head(run), "sections": sections}
+    around = ((run.near.before, "before"), (run.near.after, "after"))
+    links = [_link(near.run_id, near.report.span, words) for near, words in around if near and near.has_page]
+    if run.near.after is None:
+        links.append(_NO_LATER_RUN)
+    values = {"run": run, "head": verdict.head(run), "sections": sections, "links": links}
     return render_page("run.html", cache, values, collect_figures(sections))
 
 

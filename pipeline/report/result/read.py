@@ -19,7 +19,9 @@ from components.lineage import artifacts_of_pipeline, producer, read_artifacts
 from components.model_store.versions import history, versions
 from components.quality_gate.inputs import QualityInputs
 from pipeline.nodes.names import DATA_VALIDATION, EXAMPLE_GEN, QUALITY_GATE
+from pipeline.registry.diff import NONE, config_values
 from pipeline.registry.record import files_of
+from pipeline.report.records import Record, read_neighbours
 from pipeline.report.result.run import Contents, Node, Output, Reading, Run
 from pipeline.report.result.scores import Histogram, read_histograms
 from pipeline.report.result.statistics import Statistics, read_statistics
@@ -65,10 +67,41 @@ def read_run(
     from pipeline.metadata.handle import Metadata  # takes 4 s, which those that only read contents should not
 
     name, root = report.pipeline, str(workspace.serving(report.pipeline))
+    near = read_neighbours(workspace.reports, run_id, name)
     with Metadata(connection) as handle:
         nodes = sorted(_nodes(handle.store, executions), key=lambda node: node.started)
         earlier = Reading.of(lambda: _earlier_statistics(handle.store, name, report.span, nodes))
-    return Run(run_id, name, report, nodes, read_contents(report, nodes, earlier), history(root), versions(root))
+        config_changes = Reading.of(lambda: _config_changes(handle.store, executions, near.trained))
+    contents = read_contents(report, nodes, earlier)
+    return Run(run_id, name, report, nodes, contents, history(root), versions(root), near, config_changes)
+
+
+def executions_of(store: mlmd.MetadataStore, run_id: str) -> tuple[str, dict[str, int]]:
+    """Returns a run's pipeline and, by node, its last execution; empty if ML Metadata does not have the run."""
+    name, found = "", {}
+    context = store.get_context_by_type_and_name("pipeline_run", run_id)
+    executions = store.get_executions_by_context(context.id) if context else []
+    for execution in sorted(executions, key=lambda execution: execution.id):  # of a node run again, the last one
+        named = {c.type: c.name for c in store.get_contexts_by_execution(execution.id)}
+        name = named["pipeline"]
+        found[named["node"].removeprefix(f"{name}.")] = execution.id
+    return name, found
+
+
+def _config_changes(
+    store: mlmd.MetadataStore, executions: Mapping[str, int], before: Record | None
+) -> Mapping[str, tuple[str, str]] | None:
+    """Returns `Run.config_changes`, from the configs of both runs' pushes."""
+    of_before = executions_of(store, before.run_id)[1] if before else {}
+    if "push" not in executions or "push" not in of_before:
+        return None
+    one, other = (store.get_executions_by_id([of_run["push"]])[0] for of_run in (of_before, executions))
+    first, second = (config_values(e.custom_properties["config"].string_value) for e in (one, other))
+    return {
+        key: (first.get(key, NONE), second.get(key, NONE))
+        for key in sorted(first.keys() | second.keys())
+        if first.get(key) != second.get(key)
+    }
 
 
 def _nodes(store: mlmd.MetadataStore, executions: Mapping[str, int]) -> Iterator[Node]:

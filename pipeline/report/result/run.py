@@ -12,6 +12,7 @@ from components.evaluation.results import EvaluationResult
 from components.gate_records import GateRecord
 from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
+from pipeline.report.records import Neighbours
 from pipeline.report.run_report import RunReport
 
 if TYPE_CHECKING:  # the modules that read these import what only a page needs
@@ -118,6 +119,9 @@ class Run:
       contents: What its artifacts hold.
       manifests: The manifests of all versions, by version, oldest first.
       existing: The versions that exist; the last one serves.
+      near: The runs around it.
+      config_changes: By key of the config, its value in `near.trained` and in this run, as JSON, of all keys that
+        differ; None if one of them did not come to its push.
     """
 
     run_id: str
@@ -127,6 +131,8 @@ class Run:
     contents: Contents
     manifests: Mapping[int, Manifest]
     existing: Sequence[int]
+    near: Neighbours = dataclasses.field(default_factory=Neighbours)
+    config_changes: Reading[Mapping[str, tuple[str, str]] | None] = Reading()
 
     @property
     def seconds(self) -> float:

@@ -13,7 +13,7 @@ from pipeline.report.run_report import RunReport
 from transform.feature import IMPRESSIONS
 
 #: The metrics in the head, if they were measured.
-_DECIDING = ("auc", "logloss", "calibration")
+DECIDING = ("auc", "logloss", "calibration")
 
 #: The colour of each status.
 TONES: dict[str, Tone] = {"pushed": "good", "refused": "bad", "skipped": "warn", "failed": "bad"}
@@ -87,7 +87,7 @@ def serving_words(run: Run) -> str:
 
 def _cards(run: Run) -> Iterator[Card]:
     report, counts = run.report, run.contents.counts.get()
-    for name in _DECIDING:
+    for name in DECIDING:
         if name in report.metrics:
             yield Card(name, numbers.metric(report.metrics[name]), _change(report, name))
     if read := counts.read.get(IMPRESSIONS):
