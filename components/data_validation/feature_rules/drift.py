@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 from components.data_validation.distributions import (
     NUM_QUANTILES,
@@ -100,6 +101,42 @@ def nearest(one: Distribution, others: Sequence[Distribution]) -> tuple[float, i
     return distances[place], place
 
 
+class DriftJudgement(NamedTuple):
+    """The distance of a feature's distribution from that of the nearest reference span, and its bound.
+
+    Attributes:
+      distance: The divergence beyond what chance explains, 0 to 1.
+      place: The index of the nearest reference span.
+      bound: The largest distance allowed; of a feature within `drift.divergence_floor`, this floor.
+      origin: The key of the config that the bound is from.
+    """
+
+    distance: float
+    place: int
+    bound: float
+    origin: str
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the distance is within the bound."""
+        return self.distance <= self.bound
+
+
+def judge_drift(name: str, current: Distribution, reference: Sequence[Distribution], settings: Drift) -> DriftJudgement:
+    """Compares a feature's distribution with those of the reference spans, of which there is at least one."""
+    distance, place = nearest(current, reference)
+    if name in settings.max_divergence:
+        return DriftJudgement(distance, place, settings.max_divergence[name], f"drift.max_divergence.{name}")
+    bound = settings.divergence_floor
+    if distance > bound:  # else what is usual, which takes long, does not matter
+        if len(reference) < ENOUGH_SPANS:
+            bound *= 2
+        if len(reference) > 1:
+            usual = max(nearest(one, others)[0] for one, others in each_with_others(reference))
+            bound = max(bound, _TIMES_USUAL * usual)
+    return DriftJudgement(distance, place, bound, "drift.divergence_floor")
+
+
 def _has_new_values(current: Distribution, reference: Sequence[Distribution]) -> bool:
     """Returns whether many of a feature's thousands of values are new in each span, as those of an id.
 
@@ -125,19 +162,8 @@ def _measure_feature(
     *,
     is_foreseen: bool,
 ) -> Iterator[Finding]:
-    distance, place = nearest(current, reference)
-    if name in settings.max_divergence:
-        bound, origin = settings.max_divergence[name], f"drift.max_divergence.{name}"
-    else:
-        bound, origin = settings.divergence_floor, "drift.divergence_floor"
-        if distance <= bound:
-            return
-        if len(reference) < ENOUGH_SPANS:
-            bound *= 2
-        if len(reference) > 1:
-            usual = max(nearest(one, others)[0] for one, others in each_with_others(reference))
-            bound = max(bound, _TIMES_USUAL * usual)
-    if distance <= bound:
+    distance, place, bound, origin = judged = judge_drift(name, current, reference, settings)
+    if judged.is_within:
         return
     severity: Severity = settings.action
     note = ""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import ml_metadata as mlmd
 from ml_metadata.proto import metadata_store_pb2
+from pydantic import TypeAdapter
 
 from components.artifacts import FILES
 from components.data_validation.evidence import SpanEvidence
@@ -27,12 +28,12 @@ from pipeline.report.result.scores import Histogram, read_histograms
 from pipeline.report.result.statistics import Statistics, read_statistics
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
+from transform.config.drift import Drift
 
 #: Earlier statistics are looked for among this many of the newest.
 _MAX_STATISTICS = 60
 
-#: Earlier spans whose measurements are read.
-_MAX_SPANS = 7
+_DRIFT = TypeAdapter(Drift)
 
 _EXECUTION, _EVENT = metadata_store_pb2.Execution, metadata_store_pb2.Event
 
@@ -122,7 +123,14 @@ def _nodes(store: mlmd.MetadataStore, executions: Mapping[str, int]) -> Iterator
             outputs=[_output(artifacts[artifact], kind) for artifact, kind in own if kind in _OUTPUTS],
             read=[artifacts[artifact].uri for artifact, kind in own if kind == _EVENT.INPUT]
             + [path for paths in logs for path in paths],
+            settings=_text(execution, "settings"),
         )
+
+
+def _text(execution: metadata_store_pb2.Execution, name: str) -> str:
+    """Returns a parameter of an execution that is a text; empty if it has none."""
+    text: str = execution.custom_properties[name].string_value if name in execution.custom_properties else ""
+    return text
 
 
 def _output(artifact: metadata_store_pb2.Artifact, event: int = _EVENT.OUTPUT) -> Output:
@@ -180,9 +188,14 @@ class _Artifacts:
         record = self.data_record()
         return SpanEvidence.from_inputs(record.inputs) if record else None
 
+    def drift(self) -> Drift | None:
+        settings = next((node.settings for node in self.nodes if node.name == DATA_VALIDATION), "")
+        return _DRIFT.validate_json(settings) if settings else None
+
     def earlier_evidence(self) -> Sequence[SpanEvidence]:
+        num_spans = (self.drift() or Drift()).reference_spans
         outputs = sorted(self._outputs("earlier_records", "GateRecord"), key=lambda output: output.span or 0)
-        return [SpanEvidence.from_inputs(read_record(output.uri).inputs) for output in outputs[-_MAX_SPANS:]]
+        return [SpanEvidence.from_inputs(read_record(output.uri).inputs) for output in outputs[-num_spans:]]
 
     def statistics(self) -> Statistics | None:
         uri = self._uri("statistics_gen", "ExampleStatistics")

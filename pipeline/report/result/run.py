@@ -14,6 +14,7 @@ from components.ingestion.counts import Counts
 from components.model_store.manifest import Manifest
 from pipeline.report.records import Neighbours
 from pipeline.report.run_report import RunReport
+from transform.config.drift import Drift
 
 if TYPE_CHECKING:  # the modules that read these import what only a page needs
     from pipeline.report.result.scores import Histogram
@@ -72,6 +73,7 @@ class Node:
       seconds: How long it took.
       outputs: Its artifacts.
       read: The folders of the artifacts, and the log files, that it read.
+      settings: Its parameter `settings`, the bounds of a gate as JSON; empty if it has none.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Node:
     seconds: float
     outputs: Sequence[Output]
     read: Sequence[str] = ()
+    settings: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +93,8 @@ class Contents:
       counts: The row counts.
       data_record: The record of the gate on data.
       evidence: The measurements of the span in this record.
-      earlier_evidence: The measurements of the newest earlier spans, the oldest first.
+      drift: The bounds of the gate on data.
+      earlier_evidence: The measurements of the earlier spans that the gate on data compares with, the oldest first.
       statistics: The statistics of the span's training examples.
       earlier_statistics: Those of the newest earlier span that has some, and the span.
       measured: The result over all evaluation examples with its standard errors, which the report lacks.
@@ -100,6 +104,7 @@ class Contents:
     counts: Reading[Counts]
     data_record: Reading[GateRecord | None] = Reading()
     evidence: Reading[SpanEvidence | None] = Reading()
+    drift: Reading[Drift | None] = Reading()
     earlier_evidence: Reading[Sequence[SpanEvidence]] = Reading(())
     statistics: Reading[Statistics | None] = Reading()
     earlier_statistics: Reading[tuple[int, Statistics] | None] = Reading()

@@ -1,12 +1,10 @@
 """The section on features: their statistics, and how their distributions differ from those of earlier spans.
 
-Statistics and histograms are drawn from TFX's statistics of the span and of the span before it. The divergence is that
-of the gate on data, from its records.
+Statistics and histograms are drawn from TFX's statistics of the span and of the span before it.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -15,9 +13,9 @@ import numpy.typing as npt
 from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.artifacts import ESTIMATED, UNCOUNTED
-from components.data_validation.distributions import divergence, divergence_by_chance
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Table
+from pipeline.report.page.sections.drift import FeatureDrift, drift_blocks, read_drift
 from pipeline.report.result.run import Run
 from pipeline.report.result.statistics import Statistics
 from transform.example_keys import LABEL
@@ -26,28 +24,10 @@ from transform.example_keys import LABEL
 _MAX_CHARTS, _MAX_VALUES, _NUM_BINS = 12, 10, 20
 
 
-@dataclasses.dataclass(frozen=True)
-class Drift:
-    """How a feature's distribution differs from that of an earlier span.
-
-    Attributes:
-      nearest: The smallest divergence from any of the earlier spans: 0 to 1.
-      span: The span from which it is the smallest.
-      chance: The divergence that is expected by chance.
-    """
-
-    nearest: float
-    span: int
-    chance: float
-
-
 def blocks(run: Run) -> Iterator[Block]:
     """Yields the section's blocks."""
-    drift = _drift(run)
-    if drift:
-        yield from _drift_chart(drift)
-    else:
-        yield Note("Drift is not shown: no earlier span was measured, or the run did not come to the gate on data.")
+    drift = read_drift(run)
+    yield from drift_blocks(drift)
     statistics = run.contents.statistics.get()
     if statistics is None:
         yield Note("There are no statistics: the run did not come to them, or they were removed.", "quiet")
@@ -61,7 +41,7 @@ def blocks(run: Run) -> Iterator[Block]:
     if before_span is None:
         yield Note("There are no statistics of an earlier span to draw beside this span's.", "quiet")
     yield from _tables(now, drift)
-    order = sorted(now.keys() - {LABEL}, key=lambda name: (-(drift[name].nearest if name in drift else -1.0), name))
+    order = sorted(now.keys() - {LABEL}, key=lambda name: (-(drift[name].distance if name in drift else -1.0), name))
     for name in order[:_MAX_CHARTS]:
         chart = _chart(name, now[name], before.get(name), run.report.span, before_span)
         if chart is not None:
@@ -79,42 +59,10 @@ def _shown(run: Run) -> set[str] | None:
     return None if evidence is None else {*evidence.features, LABEL}
 
 
-def _drift(run: Run) -> dict[str, Drift]:
-    evidence, earlier = run.contents.evidence.get(), run.contents.earlier_evidence.get()
-    found = {}
-    for name, distribution in evidence.features.items() if evidence else ():
-        of_spans = [(e.span, e.features[name]) for e in earlier if name in e.features]
-        if of_spans:
-            distances = [divergence(distribution, other) for _, other in of_spans]
-            place = int(np.argmin(distances))
-            span, other = of_spans[place]
-            found[name] = Drift(distances[place], span, divergence_by_chance(distribution, other))
-    return dict(sorted(found.items(), key=lambda item: -item[1].nearest))
-
-
-def _drift_chart(drift: Mapping[str, Drift]) -> Iterator[Block]:
-    rows = [
-        (name, f"{d.nearest:.4f}", str(d.span), f"{d.chance:.4f}", f"{d.nearest / d.chance:.1f}" if d.chance else "–")
-        for name, d in drift.items()
-    ]
-    columns = ("feature", "#divergence", "#from span", "#by chance", "#times chance")
-    data = Table.bounded("Divergence from the nearest earlier span, the largest first", columns, rows)
-    series = ("divergence", "expected by chance")
-    shown = list(drift.items())[:20]
-    values = [{"y": n, "x": v, "s": s} for n, d in shown for s, v in zip(series, (d.nearest, d.chance), strict=True)]
-    name, most = shown[0]
-    words = (
-        "The Jensen-Shannon divergence, 0 to 1, of each feature's distribution from that of the nearest earlier span, "
-        f"beside what chance explains. The largest is that of {name}: {most.nearest:.4f} from span {most.span}."
-    )
-    spec = charts.bars(values, "divergence", series=series, stack=False)
-    yield Figure("Drift", words, spec, data, is_wide=True)
-
-
-def _tables(now: Statistics, drift: Mapping[str, Drift]) -> Iterator[Block]:
+def _tables(now: Statistics, drift: Mapping[str, FeatureDrift]) -> Iterator[Block]:
     numeric: list[tuple[str, ...]] = []
     textual: list[tuple[str, ...]] = []
-    for name, feature in sorted(now.items(), key=lambda item: -(drift[item[0]].nearest if item[0] in drift else -1.0)):
+    for name, feature in sorted(now.items(), key=lambda item: -(drift[item[0]].distance if item[0] in drift else -1.0)):
         common = _common(feature)
         missing = numbers.share(common.num_missing, common.num_missing + common.num_non_missing)
         if feature.HasField("num_stats"):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from components.gate_records import Finding
+from pipeline.report.alike import united
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Block, Note, Table
 from pipeline.report.result.run import Run
 
-_WORDS = {"stop": "stops the run", "refuse": "refuses the model", "warn": "warns", "cannot_judge": "cannot judge"}
+WORDS = {"stop": "stops the run", "refuse": "refuses the model", "warn": "warns", "cannot_judge": "cannot judge"}
 
 
 def blocks(run: Run) -> Iterator[Block]:
@@ -44,9 +45,9 @@ def _findings(gate: str, findings: Sequence[Finding], *, was_judged: bool) -> It
         yield Note(f"{gate} found nothing.", "good")
         return
     rows = [
-        (_WORDS[f.severity], f.subject, f.sentence, _number(f.value), _number(f.bound),
+        (WORDS[f.severity], f.subject, f.sentence, _number(f.value), _number(f.bound),
          "–" if f.rows is None else numbers.count(f.rows), f.rule)
-        for f in findings
+        for f in united(findings)
     ]  # fmt: skip
     columns = ("verdict", "subject", "sentence", "#value", "#bound", "#rows", "rule")
     yield Table.bounded(f"{gate}: findings, the most severe first", columns, rows)

@@ -286,23 +286,6 @@ def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> N
     assert "The candidate model is better than each reference model." in alone
 
 
-def test_importance_is_by_feature_with_its_interval(cache: Path) -> None:
-    """1.96 standard errors are 0.0196 and 0.0392: the second feature's interval reaches zero."""
-    run = ended(full_report("app"))
-    text = Elements(page(run, cache)).text["importance"].split("\n")
-    rows = [text[i + 1 : i + 3] for i, line in enumerate(text) if line in ("app", "other")]
-    assert rows == [["+0.1000", "+0.0804 to +0.1196"], ["+0.0100", "−0.0292 to +0.0492"]]
-    assert "No use is shown of other: the interval reaches zero." in text
-    assert "| app | +0.1000 | +0.0804 to +0.1196 |" in model_card(run)
-
-
-def test_importance_that_an_earlier_release_measured_for_a_rule_has_no_interval(cache: Path) -> None:
-    run = ended(run_result(auc_falls=AucFalls(20, 0.75, {"app": 0.1})))
-    text = Elements(page(run, cache)).text["importance"]
-    assert "+0.1000\n–\n" in text
-    assert "No use is shown" not in text
-
-
 def test_the_way_of_the_data_names_the_models_that_scored() -> None:
     counts = Counts(span=1, read={"impressions": 120}, labels={"train": {"0": 70, "1": 10}})
     for baseline, who in (({}, "the candidate model"), ({"auc": 0.7}, "both models")):

@@ -1,0 +1,88 @@
+"""Drift: each feature's distance from the reference spans, as the gate on data judges it, by the gate's records."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+
+from components.data_validation.feature_rules.drift import judge_drift
+from components.gate_records import Finding
+from pipeline.report.page import charts
+from pipeline.report.page.parts import Block, Figure, Note, Table, Tone
+from pipeline.report.page.sections.gates import WORDS
+from pipeline.report.result.run import Run
+from transform.config.drift import Drift
+
+#: Features in the chart: those of the table's first rows.
+_MAX_BARS = 20
+
+_RULES = ("drift.max_divergence", "drift.divergence_floor")
+
+_TONES: dict[str, Tone] = {"stop": "bad", "warn": "warn"}
+
+
+@dataclasses.dataclass(frozen=True)
+class FeatureDrift:
+    """How a feature's distribution differs from those of the reference spans.
+
+    Attributes:
+      distance: The smallest divergence from any of them, beyond what chance explains: 0 to 1.
+      bound: The largest one that the gate allows.
+      span: The span from which it is the smallest.
+      severity: That of the gate's finding; empty if it found nothing.
+    """
+
+    distance: float
+    bound: float
+    span: int
+    severity: str
+
+    @property
+    def verdict(self) -> str:
+        """The gate's verdict in words."""
+        return WORDS.get(self.severity, "within the bound" if self.distance <= self.bound else "beyond the bound")
+
+
+def read_drift(run: Run) -> dict[str, FeatureDrift]:
+    """Returns the drift by feature: what stops the run first, then what is nearest to its bound, or furthest beyond."""
+    evidence, earlier = run.contents.evidence.get(), run.contents.earlier_evidence.get()
+    record, settings = run.contents.data_record.get(), run.contents.drift.get() or Drift()
+    severities = _severities(record.findings if record else ())
+    found = {}
+    for name, distribution in evidence.features.items() if evidence else ():
+        of_spans = [(e.span, e.features[name]) for e in earlier if name in e.features]
+        if of_spans:
+            judged = judge_drift(name, distribution, [other for _, other in of_spans], settings)
+            span = of_spans[judged.place][0]
+            found[name] = FeatureDrift(judged.distance, judged.bound, span, severities.get(name, ""))
+    return dict(sorted(found.items(), key=lambda item: _rank(item[1])))
+
+
+def _severities(findings: Sequence[Finding]) -> dict[str, str]:
+    return {f.subject: f.severity for f in findings if f.rule.startswith(_RULES) and f.severity in _TONES}
+
+
+def _rank(drift: FeatureDrift) -> tuple[bool, float]:
+    return drift.severity != "stop", -drift.distance / drift.bound if drift.bound else -drift.distance
+
+
+def drift_blocks(drift: Mapping[str, FeatureDrift]) -> Iterator[Block]:
+    """Yields the chart and the table."""
+    if not drift:
+        yield Note("Drift is not shown: no earlier span was measured, or the run did not come to the gate on data.")
+        return
+    rows = [(name, f"{d.distance:.4f}", f"{d.bound:.4f}", str(d.span), d.verdict) for name, d in drift.items()]
+    columns = ("feature", "#divergence", "#bound", "#from span", "verdict")
+    caption = "Divergence beyond chance from the nearest reference span, the nearest to its bound first"
+    tones = [_TONES.get(d.severity, "") for d in drift.values()]
+    data = dataclasses.replace(Table.bounded(caption, columns, rows), tones=tones)
+    series = ("divergence", "bound")
+    shown = list(drift.items())[:_MAX_BARS]
+    values = [{"y": n, "x": v, "s": s} for n, d in shown for s, v in zip(series, (d.distance, d.bound), strict=True)]
+    name, most = shown[0]
+    words = (
+        "The Jensen-Shannon divergence, 0 to 1, of each feature's distribution from that of the nearest reference "
+        f"span, less what chance explains, beside its bound. First is {name}: {most.distance:.4f} from span "
+        f"{most.span}, of at most {most.bound:.4f}."
+    )
+    yield Figure("Drift", words, charts.bars(values, "divergence", series=series, stack=False), data, is_wide=True)

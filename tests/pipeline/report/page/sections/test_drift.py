@@ -1,0 +1,71 @@
+"""Drift on a run's page is what the gate on data judges."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+from pydantic import TypeAdapter
+
+from components.data_validation.decision import decide
+from components.data_validation.distributions import measure_tokens
+from components.data_validation.evidence import SpanEvidence
+from components.gate_records import Finding, GateRecord, write_record
+from pipeline.report.page.parts import Figure, Table
+from pipeline.report.page.sections import features, gates
+from pipeline.report.result.run import Node, Output, Run
+from tests.components.data_validation.hand_written import span
+from tests.pipeline.report.run_results import ended, run_result
+from transform.config.drift import Drift
+
+
+def day(number: int, country: dict[str, int], page: dict[str, int]) -> SpanEvidence:
+    counts = {"country": country, "page": page, "os": {"a": 50, "b": 50}}
+    return span(number, features={name: measure_tokens(of, 0, 1000) for name, of in counts.items()})
+
+
+def judged(folder: Path, days: list[SpanEvidence], settings: Drift) -> Run:
+    """A run of the last day, whose gate on data has compared it with the days before."""
+    outputs = []
+    for evidence in days:
+        found = decide(evidence, days[:-1], settings) if evidence is days[-1] else []
+        number = evidence.ingested.span
+        write_record(str(folder / str(number)), GateRecord("data_gate", number, evidence.to_inputs(), tuple(found)))
+        outputs.append(Output("GateRecord", str(folder / str(number)), number))
+    made, plain = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC), TypeAdapter(Drift).dump_json(settings).decode()
+    nodes = (
+        Node("earlier_records", "done", made, 0.0, outputs[:-1]),
+        Node("data_validation", "done", made, 3.0, outputs[-1:], settings=plain),
+    )
+    return ended(run_result(span=len(days)), nodes=nodes)
+
+
+def test_the_table_has_the_bound_the_reference_and_the_verdict(tmp_path: Path) -> None:
+    """A bound of its own is 0.001; else twice 0.05 with two reference spans, and 0.05 of what is within that anyway.
+
+    The country is that of the first day; half of the page's views are of one that no day before has.
+    """
+    a, b, c = {"de": 80, "fr": 20}, {"de": 20, "fr": 80}, {"de": 82, "fr": 18}
+    days = [day(1, a, {"home": 100}), day(2, b, {"home": 100}), day(3, c, {"home": 50, "other": 50})]
+    run = judged(tmp_path, days, Drift(max_divergence={"country": 0.001}))
+    figure = next(block for block in features.blocks(run) if isinstance(block, Figure))
+    assert figure.data.columns == ("feature", "#divergence", "#bound", "#from span", "verdict")
+    cells = {row[0]: row[2:] for row in figure.data.rows}
+    assert [row[0] for row in figure.data.rows] == ["page", "country", "os"]
+    assert cells == {
+        "page": ("0.1000", "1", "stops the run"),
+        "country": ("0.0010", "1", "within the bound"),
+        "os": ("0.0500", "1", "within the bound"),
+    }
+    assert figure.data.tones == ["bad", "", ""]
+
+
+def test_the_slices_of_one_rule_are_one_row() -> None:
+    found = tuple(
+        Finding(
+            "quality", "evaluation.min_slice_positives", "cannot_judge", f"city = {name}", 1, 2, 7, f"{name} is small"
+        )
+        for name in "ABC"
+    )
+    (table,) = (b for b in gates.blocks(ended(run_result(findings=found))) if isinstance(b, Table))
+    assert [row[2] for row in table.rows] == ["A is small; likewise in 2 other slices: city = B, city = C"]
