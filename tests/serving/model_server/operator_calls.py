@@ -22,9 +22,9 @@ FORBIDDEN = (
 ANY = ("--host", "0.0.0.0")
 
 
-def reload(folder: Path) -> model_management_pb2.ReloadConfigRequest:
+def reload(folder: Path, model: str = MODEL) -> model_management_pb2.ReloadConfigRequest:
     """A request that serves the same model a second time, as `renamed`."""
-    configs = [{"name": name, "base_path": str(folder / MODEL)} for name in (MODEL, "renamed")]
+    configs = [{"name": name, "base_path": str(folder / model)} for name in (model, "renamed")]
     return model_management_pb2.ReloadConfigRequest(config={"model_config_list": {"config": configs}})
 
 

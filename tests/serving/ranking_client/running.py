@@ -69,9 +69,15 @@ def wait_for_port(running: subprocess.Popen[bytes], port: int, log: Path) -> Non
 
 
 @contextlib.contextmanager
-def model_server(models: Path, log: Path, *options: str, start_seconds: float = _START_SECONDS) -> Iterator[Stoppable]:
-    """Runs a server of a folder of models; the block starts once each model is served."""
-    grpc_port, rest_port = free_port(), free_port()
+def model_server(
+    models: Path,
+    log: Path,
+    *options: str,
+    start_seconds: float = _START_SECONDS,
+    grpc_port: int | None = None,
+) -> Iterator[Stoppable]:
+    """Runs a server of a folder of models, on a free port by default; the block starts once each model is served."""
+    grpc_port, rest_port = grpc_port or free_port(), free_port()
     ports = ["--grpc-port", str(grpc_port), "--rest-port", str(rest_port)]
     often = ["--poll-seconds", "0.1", "--settle-seconds", "0.1"]
     command = ["-m", "serving.model_server", "--models", str(models), *ports, *often, *options]

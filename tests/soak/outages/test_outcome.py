@@ -1,0 +1,40 @@
+"""The verdict of the campaign of outages."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.soak.outages.clients import Calls, Failure, Outcome, was_accepted
+
+
+def failure(sent: float, code: str = "UNAVAILABLE") -> Failure:
+    return Failure(sent, code, "x")
+
+
+def test_a_call_that_was_never_accepted_is_not_lost() -> None:
+    assert not was_accepted("failed to connect to all addresses; last error: Connection refused")
+    assert not was_accepted("the model server is still loading its first models; try again")
+    assert was_accepted("")
+    assert was_accepted("Socket closed")
+
+
+def test_where_no_node_is_lost_no_call_may_fail() -> None:
+    assert Outcome("SIGTERM", 2, Calls(5), [0, 0]).problems() == []
+    bad = Outcome("SIGTERM", 2, Calls(5, [failure(1.0)], [failure(1.0, "CANCELLED")]), [0, -9], others=["a log: x"])
+    assert bad.problems() == [
+        "SIGTERM: a log: x",
+        "SIGTERM: every server must end with exit code 0. Received: [-9]",
+        f"SIGTERM: no call must fail. Received: 1, such as {failure(1.0)}",
+        f"SIGTERM: what a server accepts must be answered. Received: 1 calls lost, such as {failure(1.0, 'CANCELLED')}",
+    ]
+
+
+def test_after_a_loss_calls_may_fail_for_3_s() -> None:
+    losses = [(10.0, 16.0), (20.0, 26.0)]
+    good = Outcome("a loss", 2, Calls(5, [failure(9.5), failure(12.75), failure(21.0)]), losses=losses)
+    assert good.failing_seconds == pytest.approx(2.75)
+    assert good.problems() == []
+    late = Outcome("a loss", 2, Calls(5, [failure(23.5)]), losses=losses)
+    assert late.problems() == ["a loss: calls must fail for at most 3 s after a node's loss. Received: 3.50 s"]
+    before = Outcome("a loss", 2, Calls(5, [failure(18.0, "DEADLINE_EXCEEDED"), failure(18.5)]), losses=losses)
+    assert before.problems() == [f"a loss: no call must fail. Received: 1, such as {failure(18.5)}"]
