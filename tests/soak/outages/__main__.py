@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -50,7 +51,7 @@ _OPTIONS = ("--host", "0.0.0.0")
 
 def stop_in_turn(models: Path, folder: Path, num_stops: int) -> Outcome:
     """Stops two servers in turn, and starts each again before the other's stop."""
-    ports, codes = [free_port() for _ in _HOSTS], []
+    ports, codes, times = [free_port() for _ in _HOSTS], [], []
     with contextlib.ExitStack() as stack:
 
         def start(i: int) -> subprocess.Popen[bytes]:
@@ -62,10 +63,12 @@ def stop_in_turn(models: Path, folder: Path, num_stops: int) -> Outcome:
             for number in track(range(num_stops), "stops", disable=not sys.stderr.isatty()):
                 for port in ports:
                     wait_until_connected(port)
+                stopped = time.monotonic()
                 servers[number % 2].send_signal(signal.SIGTERM)
                 codes.append(servers[number % 2].wait(_STOP_SECONDS))
                 servers[number % 2] = start(number % 2)
-    return Outcome("SIGTERM", num_stops, calls, codes)
+                times.append((stopped, time.monotonic()))
+    return Outcome("SIGTERM", times, calls, codes)
 
 
 @contextlib.contextmanager
@@ -107,7 +110,7 @@ def lose_node(models: Path, folder: Path, kind: str, num_losses: int) -> Outcome
                 with LOSSES[kind](first):
                     time.sleep(2 * MAX_FAILING_SECONDS)  # no condition: calls must go on without a failure
                 losses.append((lost, time.monotonic()))
-    return Outcome(kind, num_losses, calls, losses=losses)
+    return Outcome(kind, losses, calls, bound=MAX_FAILING_SECONDS)
 
 
 def _settings(ports: list[int], deadline_seconds: float) -> ClientSettings:
@@ -137,13 +140,13 @@ def _table(outcomes: Sequence[Outcome]) -> Table:
     for outcome in outcomes:
         calls = outcome.calls
         table.add_row(
-            outcome.outage,
-            str(outcome.times),
+            outcome.kind,
+            str(len(outcome.times)),
             str(calls.num_answered),
-            "" if outcome.losses else str(len(calls.lost)),
+            "" if outcome.bound else str(len(calls.lost)),
             str(len(calls.failed)),
             str(sum(call.code == "CANCELLED" for call in calls.failed)),
-            f"{outcome.failing_seconds:.2f} s" if outcome.losses else "",
+            f"{outcome.failing_seconds:.2f} s",
             str(sum(code != 0 for code in outcome.codes)),
             f"{outcome.load:.1f}",
         )
@@ -159,25 +162,28 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     _prepare_network()
+    folder = Path(tempfile.mkdtemp(prefix="outages-"))
+    models = folder / "models"
+    (models / MODEL).mkdir(parents=True)
+    export_tiny(models / MODEL)
     outcomes = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        models = folder / "models"
-        (models / MODEL).mkdir(parents=True)
-        export_tiny(models / MODEL)
-        if options.stops:
-            outcomes.append(stop_in_turn(models, folder, options.stops))
-        if options.moments:
-            rng = random.Random(options.seed)
-            outcomes += [break_log(folder / kind, kind, options.moments, rng) for kind in LOGS]
-        if options.losses:
-            outcomes += [lose_node(models, folder, kind, options.losses) for kind in LOSSES]
+    if options.stops:
+        outcomes.append(stop_in_turn(models, folder, options.stops))
+    if options.moments:
+        rng = random.Random(options.seed)
+        outcomes += [break_log(folder / kind, kind, options.moments, rng) for kind in LOGS]
+    if options.losses:
+        outcomes += [lose_node(models, folder, kind, options.losses) for kind in LOSSES]
     console = Console(width=120)
     console.print(_table(outcomes))
     problems = [problem for outcome in outcomes for problem in outcome.problems()]
     for problem in problems:
         console.print(problem, markup=False)
-    return 1 if problems else 0
+    if problems:
+        console.print(f"what it left: {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 if __name__ == "__main__":

@@ -228,14 +228,7 @@ class _Life:
 
 #: What a server goes through.
 Phase: TypeAlias = Callable[[_Life], None]
-PHASES: Sequence[Phase] = (
-    _Life.start,
-    _Life.load,
-    _Life.swap,
-    _Life.reload,
-    _Life.change_token,
-    _Life.stop,
-)
+PHASES: Sequence[Phase] = (_Life.start, _Life.load, _Life.swap, _Life.reload, _Life.change_token, _Life.stop)
 
 
 def _run(life: _Life, fails_in: Phase | None, seconds: float, fail: Callable[[], None]) -> dict[Phase, float]:
@@ -274,7 +267,7 @@ def break_log(folder: Path, kind: str, num_moments: int, rng: random.Random) -> 
       rng: Draws the moments: of each phase in turn, in the first half of the time that it takes undisturbed.
     """
     shared, port = _Shared(folder), free_port()
-    codes, problems = list[int](), list[str]()
+    codes, problems, times = list[int](), list[str](), list[tuple[float, float]]()
     with (folder / "other.log").open("wb") as log, _Server(shared, log.fileno(), free_port()) as other:
         other.wait_for(lambda: other.get("/readyz")[0] == 200, "readiness")
 
@@ -291,9 +284,10 @@ def break_log(folder: Path, kind: str, num_moments: int, rng: random.Random) -> 
             usual = run(None, 0.0)
             for number in track(range(num_moments), kind, disable=not sys.stderr.isatty()):
                 phase = PHASES[number % len(PHASES)]
-                seconds = rng.uniform(0, usual[phase] / 2)
+                seconds, start = rng.uniform(0, usual[phase] / 2), time.monotonic()
                 try:
                     run(phase, seconds)
-                except AssertionError as error:
+                except (AssertionError, subprocess.TimeoutExpired) as error:
                     problems.append(f"{phase.__name__}, after {seconds:.2f} s: {error}")
-    return Outcome(kind, num_moments, calls, codes, others=problems)
+                times.append((start, time.monotonic()))
+    return Outcome(kind, times, calls, codes, others=problems)
