@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
 import os
 import re
@@ -13,7 +14,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, TextIO, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, SpinnerColumn, Task, TextColumn
+from rich.text import Text
 
 from trainer.training.progress import PROGRESS_LOGGER
 from trainer.training.progress import Progress as TrainingProgress
@@ -25,6 +27,13 @@ if TYPE_CHECKING:  # importing it imports TFX, whose start-up messages must not 
 #: any output, the display prints which node is running.
 PLAIN_SECONDS = 15.0
 HEARTBEAT_SECONDS = 60.0
+
+
+class _Clock(ProgressColumn):
+    """The time since a node's start. Rich's own column stops when the training's last step is done."""
+
+    def render(self, task: Task) -> Text:
+        return Text(str(datetime.timedelta(seconds=int(task.elapsed or 0.0))), style="progress.elapsed")
 
 
 class _Trimmed:
@@ -103,7 +112,7 @@ class RunDisplay(logging.Handler):
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.fields[detail]}"),
-                TimeElapsedColumn(),
+                _Clock(),
                 console=self.console,
                 transient=True,
                 redirect_stdout=False,

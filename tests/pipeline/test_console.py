@@ -134,6 +134,14 @@ def test_a_table_in_a_pipe_has_no_spaces_at_the_ends_of_its_lines() -> None:
     assert file.getvalue() == f"a  short\nb  {'x' * 300}\n"
 
 
+def test_the_clock_runs_after_the_training_s_last_step(tmp_path: Path) -> None:
+    with standard_output(*pty.openpty()) as terminal, RunDisplay(tmp_path / "run.log") as display:
+        display.show(NodeEvent("trainer", "running"))
+        train(200)
+        log_stage("exporting the model")
+        assert "exporting the model" in terminal.text(until="0:00:02")
+
+
 def test_a_terminal_has_a_live_bar(tmp_path: Path) -> None:
     with standard_output(*pty.openpty()) as terminal:
         with RunDisplay(tmp_path / "run.log") as display:
