@@ -17,7 +17,7 @@ from trainer.reference_models import reference_scores
 from trainer.signatures import export_model
 from trainer.trainer_predictions import trainer_predictions
 from trainer.training.checkpoints import remove_folder
-from trainer.training.event_files import write_event_files
+from trainer.training.event_files import EventFiles
 from trainer.training.loop import TrainingResult
 from trainer.training.progress import log_stage
 from trainer.training.report import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, TrainingReport
@@ -54,9 +54,10 @@ def run_fn(fn_args: Any) -> None:
     tft_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     prepared = prepare(config, tft_output, fn_args.train_files, fn_args.eval_files, fn_args.base_model)
     folder = resumable_folder(fn_args)
-    with ThreadPoolExecutor(1) as pool:  # a training does not use all cores all the time
-        references = pool.submit(reference_scores, prepared)
-        result = prepared.train(folder)
+    model_run = getattr(fn_args, "model_run_dir", None)  # TFX's Trainer has one, other callers have none
+    with EventFiles(model_run) as events, ThreadPoolExecutor(1) as pool:
+        references = pool.submit(reference_scores, prepared)  # a training does not use all cores all the time
+        result = prepared.train(folder, events)
         log_stage("waiting for the reference models")
         write_reference_scores(references.result(), os.path.dirname(fn_args.serving_model_dir.rstrip("/")))
 
@@ -74,8 +75,6 @@ def run_fn(fn_args: Any) -> None:
     save_warm_start(model, prepared.optimizers, config.spec, prepared.config.training, transform_state, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))
     _write(directory, TRAINING_REPORT_FILE, _report(result, prepared, tuned, signatures).to_json())
-    if events := getattr(fn_args, "model_run_dir", None):  # where TFX's Trainer expects them; other callers have none
-        write_event_files(result.epochs, events)
     if folder is not None:
         remove_folder(folder)
 

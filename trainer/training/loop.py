@@ -14,6 +14,7 @@ from trainer.optimizers import JointOptimizer
 from trainer.training.checkpoints import Checkpoints
 from trainer.training.data import LabelCounts
 from trainer.training.evaluation import evaluate, logits_function
+from trainer.training.event_files import EventFiles
 from trainer.training.position import Epoch, Metrics, TrainingProgress
 from trainer.training.progress import ProgressLog, log_stage
 from trainer.training.step import steps_function
@@ -75,6 +76,7 @@ def train(
     training: settings.Training,
     counts: LabelCounts,
     checkpoint_folder: str | None = None,
+    events: EventFiles | None = None,
 ) -> TrainingResult:
     """Trains the model in place.
 
@@ -90,13 +92,15 @@ def train(
       counts: The training examples by label.
       checkpoint_folder: The folder for checkpoints, from which the training resumes if it has any; None for no
         checkpoints.
+      events: TensorBoard's event files, written while it trains; None for none.
 
     Raises:
       TrainingError: If there are no training examples, the loss is not finite, or the monitored metric is undefined.
     """
     if counts.total == 0:
         raise TrainingError("there are no training examples; check the sources' paths and the split")
-    return _Loop(model, optimizers, train_data, eval_data, training, counts, checkpoint_folder).run()
+    events = events or EventFiles(None)
+    return _Loop(model, optimizers, train_data, eval_data, training, counts, checkpoint_folder, events).run()
 
 
 class _Loop:
@@ -111,8 +115,10 @@ class _Loop:
         training: settings.Training,
         counts: LabelCounts,
         checkpoint_folder: str | None,
+        events: EventFiles,
     ) -> None:
         self._train_data, self._eval_data, self._training, self._counts = train_data, eval_data, training, counts
+        self._events = events
         self._state = optimizers.state()
         self._best = [tf.Variable(v, trainable=False) for v in self._state] if training.patience else []
         self._checkpoints: Checkpoints | None = None
@@ -129,6 +135,8 @@ class _Loop:
     def run(self) -> TrainingResult:
         position = self._resumed() or TrainingProgress()
         self._started -= position.seconds
+        for epoch in position.epochs:  # so that those of a training that was killed are in one file
+            self._events.write_epoch(epoch)
         while not self._is_over(position):
             position = self._train_epoch(position)
         last = len(position.epochs)
@@ -182,8 +190,10 @@ class _Loop:
                 )
             self._progress.add(steps, examples, seconds)
             self._progress.report(position.step, position.epoch, position.loss)
+            self._events.write_steps(position.step, position.loss)
             self._save_if_due(position)
         position = self._validate(position)
+        self._events.write_epoch(position.epochs[-1])
         self._save_if_due(position)
         return position
 

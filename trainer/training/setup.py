@@ -17,6 +17,7 @@ from trainer.training import data
 from trainer.training.bias import correct_bias
 from trainer.training.checkpoints import CHECKPOINT_ROOT_KEY, checkpoint_folder, remove_stale_folders
 from trainer.training.evaluation import evaluate, logits_function
+from trainer.training.event_files import EventFiles
 from trainer.training.loop import TrainingResult, steps_per_epoch, train
 from trainer.training.progress import log_stage
 from trainer.training.unseen_rows import fill_unseen_rows
@@ -95,14 +96,14 @@ class TrainingSetup:
         """What is withheld; None if no example is, so that the check per example is skipped."""
         return self.window.withheld if self.label_counts.withheld else None
 
-    def train(self, checkpoint_folder: str | None = None) -> TrainingResult:
+    def train(self, checkpoint_folder: str | None = None, events: EventFiles | None = None) -> TrainingResult:
         """Trains the model in place (`training.loop.train`), fills unseen rows, and corrects the bias.
 
         The bias is corrected on the held-out examples, too: of those, training has made no score higher or lower.
         """
         training, label_counts = self.config.training, self.label_counts
         data_of = (self.train_data, self.validation_data)
-        result = train(self.model, self.optimizers, *data_of, training, label_counts, checkpoint_folder)
+        result = train(self.model, self.optimizers, *data_of, training, label_counts, checkpoint_folder, events)
         log_stage("initializing the rows that no training example contains")
         examples = self.training_examples(with_held_out=False)
         fill_unseen_rows(self.model, self.optimizers, training, (features for features, _, _ in examples))
