@@ -175,7 +175,7 @@ class Manager(ServedVersions):
         if config:
             existing = await self._loader.look(config.folder, version_files.versions, config.folder)
         self._loader.folder_log.end_all_but(name, [_UNREADABLE, *map(waits, existing)])
-        self._forget_gone(known, existing)
+        self._forget_gone(known, existing, most=_MAX_GONE if config else 0)
         newest = self.latest(name)
         requested = await self._loader.load_requested(config, existing, known, {}) if config else set()
         if config and not any(version.state == AVAILABLE for n, version in known.items() if n in requested):
@@ -189,14 +189,14 @@ class Manager(ServedVersions):
         if not config and not known:
             del self.by_model[name]
 
-    def _forget_gone(self, known: dict[int, Version], existing: Collection[int]) -> None:
-        """Forgets the refused versions that are gone, and of those that were unloaded all but the last ones.
+    def _forget_gone(self, known: dict[int, Version], existing: Collection[int], most: int) -> None:
+        """Forgets the refused versions that are gone, and of those that were unloaded all but the last `most`.
 
         TF Serving reports an unloaded version as END for ever.
         """
         gone = sorted(n for n, version in known.items() if version.state == END and n not in existing)
         unloaded = [n for n in gone if not known[n].error]
-        for number in {*gone} - {*unloaded[-_MAX_GONE:]}:
+        for number in {*gone} - {*unloaded[max(0, len(unloaded) - most) :]}:
             del known[number]
 
     async def close(self, seconds: float) -> None:
