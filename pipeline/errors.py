@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 import click
@@ -44,6 +45,9 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, click.ClickException):
         context = error.ctx if isinstance(error, click.UsageError) else None
         return error.format_message() + (f" (`{context.command_path} --help` lists the options)" if context else "")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f" of {error.filename}" if error.filename else ", or the user's quota is used up"
+        return f"no space left on the disk{place}; free some space, then give the same command again"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
     return f"{_first_line(error)} (`--debug` shows the traceback)"

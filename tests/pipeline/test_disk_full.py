@@ -13,6 +13,7 @@ import pytest
 import tensorflow as tf
 from ml_metadata import errors as mlmd_errors
 
+from pipeline.errors import sentence
 from pipeline.outages import disk_full, is_disk_full
 from pipeline.workspace import Workspace
 
@@ -44,6 +45,15 @@ def raised_on_the_way_to(error: Exception, last: Exception) -> Exception:
 )
 def test_a_full_disk_is_told_from_other_errors(error: Exception, expected: bool) -> None:
     assert is_disk_full(error) is expected
+
+
+def test_a_command_says_in_words_that_a_disk_is_full() -> None:
+    """Such as `wdr gc`, which needs a little room itself."""
+    again = "free some space, then give the same command again"
+    where = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/a/b")
+    assert sentence(where) == f"no space left on the disk of /a/b; {again}"
+    while_writing = OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+    assert sentence(while_writing) == f"no space left on the disk, or the user's quota is used up; {again}"
 
 
 def test_the_sentence_says_where_and_how_much_there_is(tmp_path: Path) -> None:
