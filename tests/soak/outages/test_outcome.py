@@ -34,11 +34,14 @@ def test_where_no_node_is_lost_no_call_may_fail() -> None:
 
 
 def test_after_a_loss_calls_may_fail_for_3_s() -> None:
-    times = [(10.0, 16.0), (20.0, 26.0)]
-    good = Outcome("a loss", times, Calls(5, [failure(9.5), failure(12.75), failure(21.0)]), bound=3.0)
+    times = [(10.0, 19.0), (20.0, 29.0)]
+    good = Outcome("a loss", times, Calls(5, [failure(9.5)], [failure(12.75), failure(21.0)]), bound=3.0)
     assert good.failing_seconds == pytest.approx(2.75)
     assert good.problems() == []
-    late = Outcome("a loss", times, Calls(5, [failure(23.5)]), bound=3.0)
-    assert late.problems() == ["a loss: calls must fail for at most 3 s. Received: 3.50 s"]
-    between = Outcome("a loss", times, Calls(5, [failure(18.0, "DEADLINE_EXCEEDED"), failure(18.5)]), bound=3.0)
-    assert between.problems() == ["a loss: no call must fail. Received: 1\n  8.500 s after outage 1, UNAVAILABLE: x"]
+    late = Outcome("a loss", times, Calls(5, [], [failure(21.0), failure(23.5)]), bound=3.0)
+    assert late.problems() == [
+        "a loss: calls must fail for at most 3 s. Received: 3.50 s; later ones: 1\n"
+        "  3.500 s after outage 2, UNAVAILABLE: x"
+    ]
+    between = Outcome("a loss", times, Calls(5, [failure(34.5)]), bound=3.0)
+    assert between.problems() == ["a loss: no call must fail. Received: 1\n  14.500 s after outage 2, UNAVAILABLE: x"]
