@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import tensorflow as tf
+from tfx.components.trainer.fn_args_utils import FnArgs
 
 from tests.trainer.memory_data import BATCH_SIZE, COUNTS, NUM_EXAMPLES, dataset, wide_model_of
 from tests.trainer.small_deployment import Span
 from trainer.optimizers import JointOptimizer
-from trainer.run_fn import run_fn
 from trainer.training import event_files
 from trainer.training.event_files import EventFiles
 from trainer.training.loop import train
@@ -71,12 +71,19 @@ def test_a_running_training_has_written_the_epochs_before(
     assert values_of(tmp_path)["auc/validation", 3] == pytest.approx(result.epochs[2].validation.auc)
 
 
+def _train(fn_args: FnArgs) -> None:
+    """Trains in another process. TFX imports `trainer.run_fn` anew, so that the function itself cannot be pickled."""
+    from trainer.run_fn import run_fn
+
+    run_fn(fn_args)
+
+
 @pytest.mark.slow
 def test_an_event_file_is_there_while_a_process_trains(first_span: Span, tmp_path: Path) -> None:
     training = dataclasses.replace(first_span.config.training, num_epochs=10_000)
     fn_args = first_span.fn_args(tmp_path, config=dataclasses.replace(first_span.config, training=training))
     fn_args.model_run_dir = str(tmp_path / "run")
-    process = multiprocessing.get_context("spawn").Process(target=run_fn, args=(fn_args,))
+    process = multiprocessing.get_context("spawn").Process(target=_train, args=(fn_args,))
     process.start()
     try:
         while not (found := values_of(tmp_path / "run")):
