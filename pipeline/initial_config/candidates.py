@@ -1,4 +1,4 @@
-"""Tells what all candidates of a request share from what each has for itself, and from the place where it was shown."""
+"""Decides whether a column belongs to the context or to the item, and leaves out the position of an item in a list."""
 
 from __future__ import annotations
 

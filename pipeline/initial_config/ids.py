@@ -1,4 +1,4 @@
-"""Finds whole numbers that are ids by what they tell of the label, where no name says so."""
+"""Finds whole numbers that are ids, though no name says so, by how well they predict the label."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def with_ids(
 
 
 def _why_an_id(values: Sequence[str | None], label: Ints, request: Ints) -> str:
-    """Returns why numbers are an id, by what they tell of the label; an empty text if they need not be one."""
+    """Returns why numbers are an id, by how well they predict the label; an empty text if they need not be one."""
     positives, num_rows = int(label.sum()), len(label)
     if not 0 < positives < num_rows:
         return ""
