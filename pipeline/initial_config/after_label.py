@@ -13,7 +13,7 @@ from components.data_validation.columns import Columns, Ints, read_tokens
 from components.data_validation.label_aucs import label_aucs
 from pipeline.initial_config.column_names import AFTERWARDS_WORDS, EVENT_WORDS, split_words
 from pipeline.initial_config.features import Guess
-from pipeline.initial_config.sample import Column, Sample, shown
+from pipeline.initial_config.samples.sample import Column, Sample, shown
 from transform.feature_kinds import KINDS
 
 #: With fewer rows of a label, chance can look like a cause.

@@ -9,7 +9,7 @@ from collections.abc import Hashable, Sequence
 from pipeline.check.requests import MAX_DIFFERING, count_differing
 from pipeline.initial_config.column_names import RANK_WORDS, SESSION_WORDS, USER_WORDS, split_words
 from pipeline.initial_config.features import Guess
-from pipeline.initial_config.sample import Column, Sample, is_number, shown
+from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
 
 #: A column that counts the rows of its request does so in this share of the requests of three rows or more.
 _MIN_COUNTING = 0.95

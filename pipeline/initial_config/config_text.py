@@ -19,8 +19,8 @@ from pipeline.initial_config.features import Guess, flag_runs, guess_columns, li
 from pipeline.initial_config.ids import with_ids
 from pipeline.initial_config.installs import InstallsGuess, guess_installs
 from pipeline.initial_config.label import Label, guess_label, read_labels
-from pipeline.initial_config.reading import read_sample
-from pipeline.initial_config.sample import Sample, shown
+from pipeline.initial_config.samples.reading import read_sample
+from pipeline.initial_config.samples.sample import Sample, shown
 from pipeline.initial_config.slices import item_slices
 from transform.config.config_file import parse_config, parse_yaml
 from transform.config.sources import DEFAULT_LIST_SEPARATOR

@@ -21,7 +21,7 @@ from pipeline.initial_config.column_names import (
     parted,
     split_words,
 )
-from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, is_number, shown
+from pipeline.initial_config.samples.sample import NULL_WORDS, Column, Sample, is_number, shown
 from pipeline.initial_config.times import is_iso_8601, is_time, parts_of_times
 from transform.example_keys import RESERVED_NAMES
 from transform.feature import Side

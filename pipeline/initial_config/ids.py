@@ -16,7 +16,7 @@ from pipeline.initial_config.after_label import labelled_rows
 from pipeline.initial_config.candidates import determines
 from pipeline.initial_config.column_names import Entity
 from pipeline.initial_config.features import IF_A_QUANTITY, Guess, are_whole, choose_rule
-from pipeline.initial_config.sample import Sample
+from pipeline.initial_config.samples.sample import Sample
 from transform.feature import Side
 from transform.feature_kinds import KINDS
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pipeline.initial_config.column_names import entity_of
 from pipeline.initial_config.features import Guess, guess_columns, null_words
-from pipeline.initial_config.reading import read_sample
-from pipeline.initial_config.sample import Sample
+from pipeline.initial_config.samples.reading import read_sample
+from pipeline.initial_config.samples.sample import Sample
 from transform.errors import InputError
 
 

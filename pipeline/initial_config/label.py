@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.initial_config.column_names import AFTERWARDS_WORDS, EVENT_WORDS, split_words
-from pipeline.initial_config.sample import Column, Sample, is_number, shown
+from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
 from transform.errors import InputError
 
 #: Words in the name of a label's column.

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from pipeline.initial_config.column_names import split_words
 from pipeline.initial_config.features import Guess
-from pipeline.initial_config.sample import Sample
+from pipeline.initial_config.samples.sample import Sample
 from transform.feature_kinds import KINDS
 
 #: Words in the name of an item's column by whose values there are slices.

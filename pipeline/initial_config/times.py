@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from pipeline.initial_config.sample import is_number, shown
+from pipeline.initial_config.samples.sample import is_number, shown
 from transform.derived_times import MONTHS, TimeForm, TimeFormat, TimePart
 
 #: The numbers, in seconds since 1970, that are times if their column's name says so: from 1973 to 2099.

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from components.ingestion.spans import resolve_span
 from pipeline.check.columns import columns_of_no_row
 from pipeline.cli.main import cli
-from pipeline.initial_config.reading import read_sample
+from pipeline.initial_config.samples.reading import read_sample
 from tests.pipeline.initial_config.guessing import guessed
 from tests.pipeline.nested_logs import (
     APPS,

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline.initial_config.config_text import initial_config
 from pipeline.initial_config.label import Label, read_labels
-from pipeline.initial_config.sample import Column, Sample
+from pipeline.initial_config.samples.sample import Column, Sample
 from tests.pipeline.initial_config.guessing import guessed, kinds, log_of, of_csv
 from transform.config.sources import DelimitedText, LabelRule
 from transform.errors import InputError

@@ -11,9 +11,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeline.initial_config import sample
-from pipeline.initial_config.object_sample import json_rows
-from pipeline.initial_config.sample import NULL_WORDS, Column, Sample, check_columns, first_bytes, is_number, shown
+from pipeline.initial_config.samples import sample
+from pipeline.initial_config.samples.objects import json_rows
+from pipeline.initial_config.samples.sample import (
+    NULL_WORDS,
+    Column,
+    Sample,
+    check_columns,
+    first_bytes,
+    is_number,
+    shown,
+)
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
 from transform.raw_texts import trimmed

@@ -17,7 +17,7 @@ import pytest
 from components.ingestion.spans import resolve_span
 from pipeline.check.rows import check_rows
 from pipeline.initial_config.config_text import initial_config
-from pipeline.initial_config.reading import read_sample
+from pipeline.initial_config.samples.reading import read_sample
 from tests.pipeline.initial_config.guessing import NOTES, ROWS, guessed, kinds, log_of, of_csv
 from transform.config.config import Config
 from transform.config.sources import DelimitedText
@@ -241,7 +241,7 @@ def test_reading_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (tmp_path / "log.csv").write_bytes(b"click,x\n" + rows)
     text = initial_config(tmp_path / "log.csv", None, 300, Path("x.yaml")).text
     assert 'from the first 300 rows of "log.csv"' in text
-    monkeypatch.setattr("pipeline.initial_config.sample.MAX_BYTES", 1000)
+    monkeypatch.setattr("pipeline.initial_config.samples.sample.MAX_BYTES", 1000)
     text = initial_config(tmp_path / "log.csv", None, 50_000, Path("x.yaml")).text
     assert "from the first 2" in text  # of 992 bytes, in rows of 4 or 5
 
@@ -251,14 +251,14 @@ def test_reading_parquet_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     table = {"a": [f"a{i % 7}" for i in range(2000)], "y": [i % 2 for i in range(2000)]}
     pq.write_table(pa.table(table | {"raw": [[{"x": "x" * 9000}]] * 2000, "": [1] * 2000}), file)
     # Less than a value of `raw`, which is not read.
-    monkeypatch.setattr("pipeline.initial_config.sample.MAX_BYTES", 9000)
+    monkeypatch.setattr("pipeline.initial_config.samples.sample.MAX_BYTES", 9000)
     sample = read_sample(file, 50_000)
     assert 2 <= sample.num_rows <= 9000 / 14  # a text of 2 bytes, its offset of 4, and 8
     assert not sample.is_whole
     text = initial_config(file, None, 50_000, Path("x.yaml")).text
     assert '# left out: "raw": of a type that is no feature\'s' in text
     assert '# left out: "": has no name' in text
-    monkeypatch.setattr("pipeline.initial_config.sample.MAX_CELLS", 10)
+    monkeypatch.setattr("pipeline.initial_config.samples.sample.MAX_CELLS", 10)
     assert read_sample(file, 50_000).num_rows == 5
 
     pq.write_table(pa.table({"a": ["x" * 9001], "y": [1]}), file)

@@ -18,8 +18,16 @@ from components.ingestion.formats.jsonl import json_records
 from components.ingestion.formats.lines import Lines
 from components.ingestion.formats.nested import flat_batch, list_leaves, members_in, names_in, values_of
 from components.ingestion.formats.raw_rows import BadMember
-from pipeline.initial_config import sample
-from pipeline.initial_config.sample import MAX_COLUMNS, Column, Sample, Stored, check_columns, first_bytes, to_text
+from pipeline.initial_config.samples import sample
+from pipeline.initial_config.samples.sample import (
+    MAX_COLUMNS,
+    Column,
+    Sample,
+    Stored,
+    check_columns,
+    first_bytes,
+    to_text,
+)
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError

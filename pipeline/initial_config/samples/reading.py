@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.initial_config.delimited_sample import read_delimited
-from pipeline.initial_config.object_sample import read_jsonl, read_parquet
-from pipeline.initial_config.sample import Sample
+from pipeline.initial_config.samples.delimited import read_delimited
+from pipeline.initial_config.samples.objects import read_jsonl, read_parquet
+from pipeline.initial_config.samples.sample import Sample
 from transform.errors import InputError
 
 
