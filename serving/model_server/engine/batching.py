@@ -93,21 +93,18 @@ def num_elements(signature: Signature, inputs: Inputs) -> int:
       signature: The signature.
       inputs: The inputs, checked against the signature.
     """
-    elements = max((_product(proto, 2) for proto in inputs.values()), default=1)
+    # Each read of a proto's field takes time, and a request may have many small inputs: each shape is read once.
+    shapes = {name: [dim.size for dim in proto.tensor_shape.dim] for name, proto in inputs.items()}
+    sizes = {name: num_bytes(proto, math.prod(shapes[name])) for name, proto in inputs.items()}
+    elements = max((math.prod(shape[:2]) for shape in shapes.values()), default=1)
     if signature.name in (EXPLAIN_SIGNATURE, EXPLAIN_ITEMS_SIGNATURE):
         elements *= _EXPLAINED_ELEMENTS
-    sizes = {name: num_bytes(proto) for name, proto in inputs.items()}
     crossed = 0
     if ITEM_IDS in inputs:
         of_contexts = sum(size for name, size in sizes.items() if name not in (ITEM_IDS, ITEMS_INPUT))
-        num_contexts = max(1, _product(inputs[ITEM_IDS], 1))
-        crossed = _product(inputs[ITEM_IDS], 2) * of_contexts // num_contexts // _CROSSED_BYTES
+        num_contexts = max(1, math.prod(shapes[ITEM_IDS][:1]))
+        crossed = math.prod(shapes[ITEM_IDS][:2]) * of_contexts // num_contexts // _CROSSED_BYTES
     return max(elements, sum(sizes.values()) // _ELEMENT_BYTES, crossed)
-
-
-def _product(proto: tensor_pb2.TensorProto, num_dims: int) -> int:
-    """The product of a tensor's first dimensions."""
-    return math.prod(dim.size for dim in proto.tensor_shape.dim[:num_dims])
 
 
 def num_rows(inputs: Inputs) -> int:

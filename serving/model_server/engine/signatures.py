@@ -85,8 +85,9 @@ def check_inputs(signature: Signature, inputs: Inputs, limits: Limits | None = N
             )
         check_rank(name, len(shape))
         if limits is not None:  # for empty tensors, too: the queue counts rows and candidates by the first dimensions
-            limits.check(name, dtype, math.prod(size or 1 for size in shape))
-            limits.check_repeated(name, inputs[name])
+            num_elements = math.prod(size or 1 for size in shape)
+            limits.check(name, dtype, num_elements)
+            limits.check_repeated(name, inputs[name], num_elements)
 
 
 def check_filter(signature: Signature, requested: Sequence[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -45,8 +44,8 @@ def proto_shape(proto: tensor_pb2.TensorProto) -> tuple[int, ...]:
     Raises:
       ServingError: If it is not fully known.
     """
-    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+    shape = tuple([dim.size for dim in proto.tensor_shape.dim])
+    if proto.tensor_shape.unknown_rank or min(shape, default=0) < 0:
         raise invalid(f"Invalid tensor shape: a request's tensor must be of known shape. Received: {list(shape)}")
     return shape
 
@@ -79,19 +78,23 @@ def values_dtype(dtype: int) -> np.dtype[Any]:
     return np.dtype(_FIELDS[dtype][1])
 
 
-def num_bytes(proto: tensor_pb2.TensorProto) -> int:
+def num_bytes(proto: tensor_pb2.TensorProto, num_elements: int) -> int:
     """The bytes of a tensor's values; of a single value that is repeated for all elements, each counts.
 
     Strings have the few bytes of their sizes too.
 
+    Args:
+      proto: The tensor.
+      num_elements: The product of its dimensions.
+
     Raises:
-      ServingError: If the dtype is not supported, or the shape not fully known.
+      ServingError: If the dtype is not supported.
     """
-    num_elements = math.prod(proto_shape(proto))
     if proto.dtype != types_pb2.DT_STRING:
         return num_elements * values_dtype(proto.dtype).itemsize
-    values = proto.string_val
-    return num_elements * len(values[0]) if len(values) == 1 else int(proto.ByteSize())
+    if num_elements > 1 and len(proto.string_val) == 1:
+        return num_elements * len(proto.string_val[0])
+    return int(proto.ByteSize())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,9 +127,9 @@ class Limits:
         else:
             self._check_bytes(name, num_elements * values_dtype(dtype).itemsize)
 
-    def check_repeated(self, name: str, proto: tensor_pb2.TensorProto) -> None:
+    def check_repeated(self, name: str, proto: tensor_pb2.TensorProto, num_elements: int) -> None:
         """Checks the bytes of a string that TensorFlow would copy for each element of an input, as `check` does."""
-        if len(proto.string_val) == 1 and (num_elements := math.prod(proto_shape(proto))) > 1:
+        if num_elements > 1 and len(proto.string_val) == 1:
             self._check_bytes(name, num_elements * len(proto.string_val[0]))
 
     def _check_bytes(self, name: str, size: int) -> None:
