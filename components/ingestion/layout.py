@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from transform.config.columns import ColumnKind, column_of
 from transform.config.component_settings import IngestionSettings
+from transform.config.settings import Ingestion
 from transform.example_keys import (
     FOLD,
     IMPRESSION_ID,
@@ -57,6 +60,10 @@ class Layout:
         self.impression_id = self._position(IMPRESSIONS, log.impression_id, "string")
         self.request_id = self._position(IMPRESSIONS, log.request_id, "string")
         self.timestamp = self._position(IMPRESSIONS, log.timestamp, "timestamp")
+        #: That of the column by which rows are split; None if they are split by their files or their places in them.
+        self.split = self._position(
+            IMPRESSIONS, _split_column(config), "timestamp" if config.ingestion.is_split_by_time else "string"
+        )
         #: The positions, in a log row, of the columns that are equal in rows that can share a label; empty if no rows
         #: can.
         self.label_columns = self._label_columns()
@@ -124,16 +131,65 @@ def split_rule(config: IngestionSettings, fingerprint: str) -> str:
     log, rule = config.sources.impressions, config.ingestion
     if log.splits is not None:
         return json.dumps(log.splits, sort_keys=True)
-    by_time = rule.split_by == "time"
     if rule.split_by == "row_hash":
         return json.dumps([rule.split_by, fingerprint, rule.eval_fraction])
-    key = log.timestamp if by_time else log.request_id if rule.split_by == "request_hash" else log.impression_id
-    return json.dumps([rule.split_by, key, rule.eval_seconds if by_time else rule.eval_fraction])
+    length = rule.eval_seconds if rule.split_by == "time" else rule.eval_fraction
+    return json.dumps([rule.split_by, _split_column(config), length])
+
+
+def _split_column(config: IngestionSettings) -> str | None:
+    log, rule = config.sources.impressions, config.ingestion
+    if log.splits is not None or rule.split_by == "row_hash":
+        return None
+    if rule.is_split_by_time:
+        return log.timestamp
+    return log.request_id if rule.split_by == "request_hash" else log.impression_id
 
 
 def row_key(path: str, number: int) -> str:
     """Returns the key by which a row without an id is split: its file's name without the folder, and its number."""
     return f"row/{path.rsplit('/', 1)[-1]}:{number}"
+
+
+def are_for_evaluation(
+    rule: Ingestion, file: str, numbers: npt.NDArray[np.int64], values: pa.Array | None, cut: float
+) -> npt.NDArray[np.bool_]:
+    """Returns which rows of a file are for evaluation, where the splits have no files of their own.
+
+    Args:
+      rule: How rows are split.
+      file: The file's path.
+      numbers: int64 [n], the rows' numbers in the file.
+      values: [n], the column by which rows are split (`Layout.split`); not used with `row_hash`.
+      cut: With a split by time: the time, in seconds since 1970, after which rows are for evaluation.
+    """
+    if rule.is_split_by_time:
+        return np.asarray(values) > cut
+    if values is None:
+        keys = map(row_key, itertools.repeat(file), numbers.tolist())
+        return for_evaluation(keys, rule.eval_fraction)
+    encoded = values.dictionary_encode()
+    texts = encoded.dictionary.to_numpy(zero_copy_only=False).tolist()
+    return for_evaluation(texts, rule.eval_fraction)[np.asarray(encoded.indices)]
+
+
+def cut_of_fraction(times: Mapping[float, int], eval_fraction: float) -> float:
+    """Returns the time after which the last share of some rows is.
+
+    Args:
+      times: The number of rows of each time, in seconds since 1970.
+      eval_fraction: The share f. Of n rows, these are the last round(f · n), at least one, and all others of the same
+        time as the first of these.
+
+    Returns:
+      The largest float64 below their first time; 0 without rows.
+    """
+    left = max(1, round(eval_fraction * sum(times.values())))
+    for time, number in sorted(times.items(), reverse=True):
+        left -= number
+        if left <= 0:
+            return float(np.nextafter(time, -np.inf))
+    return 0.0
 
 
 def for_evaluation(keys: Iterable[str], eval_fraction: float) -> npt.NDArray[np.bool_]:

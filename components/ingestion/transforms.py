@@ -6,9 +6,9 @@
 3. `JoinPartition` rejects these impressions and those that a table must have and has not, finds each other impression's
    row in each table, and labels it.
 4. `SplitPartition` leaves out the impressions whose labels are not known by the end of the logs (`EndOfLog`), and
-   splits the others; `count_after_end` counts the rows long after the end. A split by time is taken from the last time
-   of those that are left (`KnownTimes`). With `late_labels`, `WriteOpen` and `WriteForTheNextSpan` write the span's
-   tail.
+   splits the others; `count_after_end` counts the rows long after the end. A split by time is taken from the times of
+   those that are left: from the last one (`KnownTimes`), or from how many have each time (`CountTimes`). With
+   `late_labels`, `WriteOpen` and `WriteForTheNextSpan` write the span's tail.
 5. `ShareLabels` finds the training impressions that can share their label with an evaluation impression.
 6. `ShufflePart` hands each impression to a shard of its split; `WriteShard` serializes and writes a shard's examples.
 
@@ -23,14 +23,15 @@ from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
-from apache_beam.pvalue import AsDict, AsList
+from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from components.ingestion.formats.files import is_gzip
 from components.ingestion.layout import Layout
-from components.ingestion.stages.join import JoinPartition, KnownTimes, SplitPartition, count_installs, unite_installs
+from components.ingestion.stages.join import JoinPartition, count_installs, unite_installs
 from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.stages.read import ReadFiles
 from components.ingestion.stages.span_end import EndOfLog, count_after_end
+from components.ingestion.stages.split import CountTimes, CutOfFraction, KnownTimes, SplitPartition
 from components.ingestion.stages.tail import WriteForTheNextSpan, WriteOpen
 from components.ingestion.stages.task import (
     COUNTED,
@@ -194,11 +195,18 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
 
     def _split(self, joined: Any, ends: tuple[Any, Any]) -> Any:
         task, rule = self._task, self._task.config.ingestion
-        latest: Any = 0.0
-        if rule.split_by == "time" and self._layout.timestamp is not None:
+        cut: Any = 0.0
+        if self._layout.split is not None and rule.split_by == "time":
             known = joined["parts"] | "KnownTimes" >> beam.ParDo(KnownTimes(task), *ends)
-            latest = known | "Latest" >> beam.CombineGlobally(EndOfLog()).as_singleton_view()
-        return joined["parts"] | "Split" >> beam.ParDo(SplitPartition(task), *ends, latest).with_outputs(
+            latest = known | "Latest" >> beam.CombineGlobally(EndOfLog())
+            cut = AsSingleton(latest | "Cut" >> beam.Map(lambda time: time - rule.eval_seconds))
+        elif self._layout.split is not None and rule.split_by == "time_fraction":
+            find = CutOfFraction(rule.eval_fraction)
+            minutes = joined["parts"] | "CountMinutes" >> beam.ParDo(CountTimes(task), *ends)
+            minute = minutes | "CutByMinutes" >> beam.CombineGlobally(find).as_singleton_view()
+            times = joined["parts"] | "CountTimes" >> beam.ParDo(CountTimes(task), *ends, minute)
+            cut = times | "CutByTimes" >> beam.CombineGlobally(find).as_singleton_view()
+        return joined["parts"] | "Split" >> beam.ParDo(SplitPartition(task), *ends, cut).with_outputs(
             COUNTED, LOCATIONS, OPEN, main="parts"
         )
 

@@ -137,7 +137,7 @@ def test_an_edit_of_any_module_changes_the_fingerprints_of_the_components_that_i
         (
             "example_gen",
             (
-                "components.ingestion.stages.join",
+                "components.ingestion.stages.split",
                 "components.ingestion.formats.delimited",
                 "transform.config.sources",
             ),

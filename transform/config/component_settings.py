@@ -141,6 +141,7 @@ class IngestionSettings(DataSettings):
                 "request_hash": (log.request_id, "request_id"),
                 "impression_hash": (log.impression_id, "impression_id"),
                 "time": (log.timestamp, "timestamp"),
+                "time_fraction": (log.timestamp, "timestamp"),
             }[self.ingestion.split_by]
             if column is None:
                 raise ValueError(f"`ingestion.split_by: {self.ingestion.split_by}` needs `sources.impressions.{rule}`")

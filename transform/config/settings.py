@@ -26,9 +26,10 @@ class Ingestion:
 
     Attributes:
       split_by: `request_hash` (a request never straddles), `impression_hash`, `row_hash` (by the row's place in the
-        logs: for logs without ids), or `time` (the last part of the span is for evaluation). Not used where
-        `impressions.splits` names the splits.
-      eval_fraction: With the hashes: the share of requests, impressions or rows that is for evaluation.
+        logs: for logs without ids), `time` (the last `eval_seconds` of the span are for evaluation) or `time_fraction`
+        (the last `eval_fraction` of the rows by time is). Not used where `impressions.splits` names the splits.
+      eval_fraction: With the hashes: the share of requests, impressions or rows that is for evaluation. With
+        `time_fraction`: the share of the rows; all rows of the time at which it begins are for evaluation too.
       eval_seconds: With `time`: the length of the evaluation part, in seconds.
       window_spans: Learn vocabularies and train on this many spans: the run's and those before it.
       min_impressions: If a span has fewer rows, as one whose upload is not done, the run stops before training.
@@ -41,7 +42,7 @@ class Ingestion:
       max_list_values: A row with a longer list is rejected.
     """
 
-    split_by: Literal["request_hash", "impression_hash", "row_hash", "time"] = "request_hash"
+    split_by: Literal["request_hash", "impression_hash", "row_hash", "time", "time_fraction"] = "request_hash"
     eval_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     eval_seconds: PositiveFloat = 4 * 3600.0
     window_spans: Annotated[int, Field(ge=1, le=10_000)] = 1
@@ -51,6 +52,11 @@ class Ingestion:
     max_record_lines: Annotated[int, Field(ge=1, le=10_000)] = 10
     max_field_bytes: Annotated[int, Field(ge=10, le=100_000_000)] = 100_000
     max_list_values: PositiveInt = 10_000
+
+    @property
+    def is_split_by_time(self) -> bool:
+        """Whether the rows after some time are for evaluation."""
+        return self.split_by in ("time", "time_fraction")
 
 
 @dataclass(frozen=True, config=STRICT)

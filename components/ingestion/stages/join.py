@@ -1,8 +1,7 @@
-"""The stages of ingestion that add to impressions: tables' rows, labels, the split."""
+"""The stage of ingestion that adds to impressions: tables' rows, labels."""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,15 +15,13 @@ from components.ingestion.counts import CountKey
 from components.ingestion.formats.blocks import Mask
 from components.ingestion.formats.raw_rows import Rejection, kept_text
 from components.ingestion.formats.readers import unit_of
-from components.ingestion.layout import Layout, for_evaluation, row_key
+from components.ingestion.layout import Layout
 from components.ingestion.stages import scratch
 from components.ingestion.stages.lookups import InstallTimes, KeyIndex, join_keys
 from components.ingestion.stages.span_end import count_minutes
 from components.ingestion.stages.task import (
     INSTALL_LOG,
     INSTALLS,
-    LOCATIONS,
-    OPEN,
     TIMES,
     Order,
     Partition,
@@ -180,110 +177,3 @@ def _unpack_mask(bits: npt.NDArray[np.uint8], number: int) -> Mask:
     padded = np.zeros((number + 7) // 8, np.uint8)
     padded[: len(bits)] = bits
     return np.unpackbits(padded, count=number).astype(bool)  # NumPy does not set what it adds to an empty array
-
-
-class KnownTimes(beam.DoFn):  # type: ignore[misc]
-    """Maps a part to the times, as `count_minutes`, of the impressions whose labels are known."""
-
-    def __init__(self, task: Task):
-        self._task, self._layout = task, Layout(task.config)
-
-    def process(self, partition: Partition, end_of_impressions: float, end_of_installs: float) -> Iterator[Any]:
-        times = np.asarray(scratch.read_table(partition.path)[f"c{self._layout.timestamp}"])
-        yield count_minutes(times[_known(self._task, times, end_of_impressions, end_of_installs)])
-
-
-def _known(task: Task, times: npt.NDArray[np.float64], end_of_impressions: float, end_of_installs: float) -> Mask:
-    """Returns the impressions whose attribution window ends by the end of the logs.
-
-    Those that an install already follows are left out too: keeping only them would overstate the share of positives.
-    The end is that of the impressions' log or of the installs' log, whichever is later: if installs are few, the last
-    one may be long before the end of a span, and the installs' log may cover a longer time than the impressions' log.
-    The end is taken from the logs because no calendar says when a span ends or which time zone its date has.
-    """
-    installs = task.config.sources.installs
-    if installs is None or not installs.leave_out_unknown_labels:
-        return np.ones(len(times), bool)
-    return times + installs.attribution_seconds <= max(end_of_impressions, end_of_installs)
-
-
-class SplitPartition(beam.DoFn):  # type: ignore[misc]
-    """Leaves out the impressions whose labels are not known, and splits the others: maps parts to parts.
-
-    The rows that can share their label go to buckets. With `late_labels`, those that are left out are split too, and
-    are parts of the output `OPEN`.
-    """
-
-    def __init__(self, task: Task):
-        self._task, self._layout = task, Layout(task.config)
-
-    def process(
-        self, partition: Partition, end_of_impressions: float, end_of_installs: float, latest: float
-    ) -> Iterator[Any]:
-        rows = scratch.read_table(partition.path)
-        at = self._layout.timestamp
-        times = np.zeros(len(rows)) if at is None else np.asarray(rows[f"c{at}"])
-        is_known = _known(self._task, times, end_of_impressions, end_of_installs)
-        if not is_known.all():
-            yield counted(("unknown_label",), np.count_nonzero(~is_known))
-            yield from self._open(partition, rows.filter(pa.array(~is_known)), times[~is_known], latest)
-            rows, times = rows.filter(pa.array(is_known)), times[is_known]
-        is_eval = self._is_eval(partition, rows, times, latest)
-        yield from self._label_counts(rows, is_eval, None if at is None else times)
-        rows = rows.append_column("eval", pa.array(is_eval, pa.bool_()))
-        path = self._task.path("split", partition.order)
-        scratch.write_table(path, rows)
-        yield partition._replace(path=path)
-        if self._layout.label_columns:
-            yield from self._to_buckets(partition, rows, times)
-
-    def _open(
-        self, partition: Partition, rows: pa.Table, times: npt.NDArray[np.float64], latest: float
-    ) -> Iterator[Any]:
-        """Yields a part of impressions whose labels are not known yet, if the next span completes them.
-
-        Of a split by time they are all for evaluation, as the last of the span. The next span's training reads both
-        splits of this span.
-        """
-        if self._task.config.sources.has_late_labels:
-            path = self._task.path("open", partition.order)
-            is_eval = pa.array(self._is_eval(partition, rows, times, latest), pa.bool_())
-            scratch.write_table(path, rows.append_column("eval", is_eval))
-            yield pvalue.TaggedOutput(OPEN, partition._replace(path=path))
-
-    def _is_eval(self, partition: Partition, rows: pa.Table, times: npt.NDArray[np.float64], latest: float) -> Mask:
-        rule, layout = self._task.config.ingestion, self._layout
-        if self._task.config.sources.impressions.splits is not None:
-            return np.full(len(rows), partition.split == "eval")
-        if rule.split_by == "time":
-            return times > latest - rule.eval_seconds
-        if rule.split_by == "row_hash":
-            keys = map(row_key, itertools.repeat(partition.file), np.asarray(rows["number"]).tolist())
-            return for_evaluation(keys, rule.eval_fraction)
-        position = layout.request_id if rule.split_by == "request_hash" else layout.impression_id
-        keys = rows[f"c{position}"].combine_chunks().dictionary_encode()
-        texts = keys.dictionary.to_numpy(zero_copy_only=False).tolist()
-        is_eval: Mask = for_evaluation(texts, rule.eval_fraction)[np.asarray(keys.indices)]
-        return is_eval
-
-    @staticmethod
-    def _label_counts(rows: pa.Table, is_eval: Mask, times: npt.NDArray[np.float64] | None) -> Iterable[Any]:
-        hours = np.zeros(len(rows)) if times is None else np.floor_divide(times, 3600)
-        # One number in place of three: NumPy sorts rows of an array by comparing their bytes, which is slow.
-        codes = 4 * hours.astype(np.int64) + 2 * is_eval + np.asarray(rows["label"])
-        found, numbers = np.unique(codes, return_counts=True)
-        for code, number in zip(found.tolist(), numbers.tolist(), strict=True):
-            hour, of_eval, label = code // 4, code // 2 % 2, code % 2
-            key = ("label", "eval" if of_eval else "train", str(label), "" if times is None else str(hour))
-            yield counted(key, number)
-
-    def _to_buckets(self, partition: Partition, rows: pa.Table, times: npt.NDArray[np.float64]) -> Iterator[Any]:
-        keys = join_keys([rows[f"c{at}"] for at in self._layout.label_columns])
-        if self._task.config.sources.installs is None:  # the time does not matter
-            times = np.zeros(len(rows))
-        columns = {"key": keys, "time": times, "eval": rows["eval"], "row": np.arange(len(rows))}
-        number = self._task.num_key_buckets
-        buckets = scratch.buckets_of_texts(keys, number)
-        path = self._task.path("labels", partition.order)
-        for location in scratch.write_buckets(path, pa.table(columns), buckets, number, partition.order):
-            yield pvalue.TaggedOutput(LOCATIONS, location)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from typing import Any
 
 import pytest
 import tensorflow as tf
 
-from components.ingestion.layout import assign_folds, for_evaluation, split_rule
+from components.ingestion.layout import assign_folds, cut_of_fraction, for_evaluation, split_rule
 from tests.components.ingestion.logs import store_config
 from tests.components.ingestion.row_by_row.examples import Impression, Layout
 from transform.config.config import Config
@@ -144,6 +145,24 @@ def test_a_larger_fraction_keeps_the_eval_requests_in_eval() -> None:
     small, large = for_evaluation(keys, 0.2), for_evaluation(keys, 0.4)
     assert large[small].all()
     assert large.sum() > small.sum()
+
+
+@pytest.mark.parametrize(
+    ("times", "fraction", "later"),
+    [
+        ({1.0: 8, 2.0: 2}, 0.2, {2.0}),
+        ({1.0: 8, 2.0: 2}, 0.25, {2.0}),  # round(2.5) is 2
+        ({1.0: 8, 2.0: 2}, 0.3, {1.0, 2.0}),
+        ({1.0: 8, 1.5: 1, 2.0: 1}, 0.2, {1.5, 2.0}),
+        ({1.0: 99, 2.0: 1}, 0.001, {2.0}),  # at least one row
+        ({-math.inf: 5, 1e9 + 0.25: 1, math.inf: 4}, 0.5, {1e9 + 0.25, math.inf}),
+        ({}, 0.2, set()),
+    ],
+)
+def test_the_last_share_begins_with_all_rows_of_its_first_time(
+    times: dict[float, int], fraction: float, later: set[float]
+) -> None:
+    assert {time for time in times if time > cut_of_fraction(times, fraction)} == later
 
 
 def test_rows_without_ids_are_split_anew_in_other_files() -> None:

@@ -63,7 +63,7 @@ configs = st.fixed_dictionaries(
     {
         "reject": st.booleans(),
         "leave_out_unknown_labels": st.booleans(),
-        "split_by": st.sampled_from(["request_hash", "impression_hash", "row_hash", "time"]),
+        "split_by": st.sampled_from(["request_hash", "impression_hash", "row_hash", "time", "time_fraction"]),
         "labels": st.sampled_from(["installs", "installs", "log", "log with label columns"]),
         "is_split": st.booleans(),
     }

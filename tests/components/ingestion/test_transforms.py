@@ -106,6 +106,17 @@ def test_a_split_by_time_takes_the_last_part_for_eval(tmp_path: Path) -> None:
     assert {row.split for row in found.values()} == {"train", "eval"}
 
 
+def test_a_split_by_a_fraction_of_the_times_never_parts_rows_of_one_time(tmp_path: Path) -> None:
+    # Ten rows of each time. 12 of 40 rows are three tenths: the ten of the last time, and all of the time before it.
+    assert GOOD == 40
+    times = [1000.0, 1030.25, 1030.5, 9000.0]
+    rows = [impression(i, "u0", "a0", times[i % 4]) for i in range(GOOD)]
+    config = store_config("jsonl", ingestion={"split_by": "time_fraction", "eval_fraction": 0.3})
+    found = by_id(ingest(config, tmp_path, impressions=rows))
+    assert {key for key, row in found.items() if row.split == "eval"} == {f"i{i}" for i in range(GOOD) if i % 4 > 1}
+    assert {row.split for row in found.values()} == {"train", "eval"}
+
+
 def labels(shown: list[float], installed: list[float], window: float = 100.0) -> list[int | None]:
     """Returns the labels of one user's impressions of one app."""
     installs = Installs(path="i.csv", format="csv", attribution_seconds=window)

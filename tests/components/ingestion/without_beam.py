@@ -17,10 +17,11 @@ from components.ingestion.evidence import Evidence
 from components.ingestion.formats.raw_rows import Rejection
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.sketches import combine_evidence
-from components.ingestion.stages.join import JoinPartition, KnownTimes, SplitPartition, count_installs, unite_installs
+from components.ingestion.stages.join import JoinPartition, count_installs, unite_installs
 from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.stages.read import ReadFiles
 from components.ingestion.stages.span_end import EndOfLog, count_after_end
+from components.ingestion.stages.split import CountTimes, CutOfFraction, KnownTimes, SplitPartition
 from components.ingestion.stages.task import COUNTED, EVIDENCE, INSTALLS, LOCATIONS, REJECTED, TIMES, Task
 from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
 from components.ingestion.transforms import ranked
@@ -29,6 +30,7 @@ from tests.components.ingestion.row_by_row.joins import JoinBroadcast, KeepFirst
 from tests.components.ingestion.row_by_row.reading import ReadRows
 from tests.components.ingestion.row_by_row.span_end import end_of
 from transform.config.config import Config
+from transform.config.settings import Ingestion
 from transform.feature import IMPRESSIONS
 
 Files = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -91,6 +93,20 @@ def _end(accumulators: Iterable[Any]) -> float:
     return combine.extract_output(combine.merge_accumulators(accumulators))
 
 
+def _cut(rule: Ingestion, task: Task, outputs: _Outputs, joined: list[Any], ends: tuple[float, float]) -> float:
+    """Returns the time after which rows are for evaluation; 0 if they are not split by time."""
+    if rule.split_by == "time":
+        return _end(outputs.run(KnownTimes(task), joined, *ends)) - rule.eval_seconds
+    if rule.split_by != "time_fraction":
+        return 0.0
+    combine, cuts = CutOfFraction(rule.eval_fraction), list[float]()
+    for _ in ("minutes", "times"):
+        parts = outputs.run(CountTimes(task), joined, *ends, *cuts)
+        accumulators = [combine.add_input(combine.create_accumulator(), part) for part in parts]
+        cuts = [combine.extract_output(combine.merge_accumulators(accumulators))]
+    return cuts[0]
+
+
 def records(path: Path) -> list[bytes]:
     """Returns the records of a TFRecord file."""
     data, found, at = gzip.decompress(path.read_bytes()), [], 0
@@ -131,8 +147,7 @@ def in_batches(config: Config, files: Files, out: Path, num_key_buckets: int = 1
             for of_part in times:
                 seconds = config.sources.installs.attribution_seconds
                 outputs.tagged[COUNTED] += count_after_end(of_part, source, seconds, *ends)
-    latest = _end(outputs.run(KnownTimes(task), joined, *ends)) if config.ingestion.split_by == "time" else 0.0
-    split = outputs.run(SplitPartition(task), joined, *ends, latest)
+    split = outputs.run(SplitPartition(task), joined, *ends, _cut(config.ingestion, task, outputs, joined, ends))
     installs = config.sources.installs
     seconds = 0.0 if installs is None else installs.attribution_seconds + installs.clock_skew_seconds
     shared = _grouped(outputs.run(ShareLabels(seconds), _grouped(outputs.tagged.pop(LOCATIONS, [])).items()))
@@ -240,9 +255,13 @@ def _split(config: Config, layout: Layout, impressions: list[Impression]) -> lis
     if rule.split_by == "row_hash":
         keys = [f"row/{i.file.split('/')[-1]}:{i.row}" for i in impressions]
         return [i._replace(split=split_of_key(k, rule.eval_fraction)) for i, k in zip(impressions, keys, strict=True)]
-    by_time = rule.split_by == "time"
+    by_time = rule.split_by in ("time", "time_fraction")
     at = layout.timestamp if by_time else layout.request_id if rule.split_by == "request_hash" else layout.impression_id
     assert at is not None
+    if rule.split_by == "time_fraction":
+        times = sorted((i.values[at] for i in impressions), reverse=True)
+        first = times[max(1, round(rule.eval_fraction * len(times))) - 1] if times else 0.0
+        return [i._replace(split="eval" if i.values[at] >= first else "train") for i in impressions]
     if by_time:
         latest = end_of(i.values[at] for i in impressions)
         return [i._replace(split="eval" if i.values[at] > latest - rule.eval_seconds else "train") for i in impressions]
