@@ -22,6 +22,7 @@ from pipeline.initial_config.label import Label, guess_label, read_labels
 from pipeline.initial_config.samples.reading import read_sample
 from pipeline.initial_config.samples.sample import Sample, shown
 from pipeline.initial_config.slices import item_slices
+from pipeline.initial_config.split import split_lines
 from transform.config.config_file import parse_config, parse_yaml
 from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
@@ -93,6 +94,7 @@ class _Guessed:
     installs: InstallsGuess | None
     guesses: Sequence[Guess]
     runs: Sequence[Sequence[str]]
+    split: Sequence[str]
 
 
 def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None) -> _Guessed:
@@ -114,7 +116,8 @@ def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None) -
         raise InputError(f"a config needs a column to learn from{beside}{''.join(reasons[:3])} ({data})")
     runs = flag_runs(sample, left_out | ({label.column} if label is not None else set()), nulls, separator)
     of_installs = guess_installs(installs, max_rows, sample, guesses) if installs is not None else None
-    return _Guessed(sample, nulls, separator, label, of_installs, guesses, runs)
+    split = [*split_lines(sample, labels, guesses)]
+    return _Guessed(sample, nulls, separator, label, of_installs, guesses, runs, split)
 
 
 def _below(root: Path, path: Path) -> str:
@@ -178,7 +181,7 @@ def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
         yield from (f"    {line}" for line in _installs(guessed.installs, root))
     yield ""
     yield "ingestion:"
-    yield from (f"  {line}" for line in _split(guesses))
+    yield from (f"  {line}" for line in guessed.split)
     yield ""
     yield from _features(guesses)
     for run in guessed.runs:
@@ -236,19 +239,6 @@ def _installs(installs: InstallsGuess, root: Path) -> Iterator[str]:
     yield f"keys: {yaml_value(installs.keys)}  # by their names: user and item, in both logs"
     yield f"timestamp: {yaml_value(installs.timestamp)}"
     yield f"attribution_seconds: {ATTRIBUTION_SECONDS}  # {ATTRIBUTION}"
-
-
-def _split(guesses: Sequence[Guess]) -> Iterator[str]:
-    roles = {guess.role for guess in guesses}
-    if "request_id" in roles:
-        yield "split_by: request_hash  # a request goes whole into training or whole into evaluation"
-    elif "impression_id" in roles:
-        yield "split_by: impression_hash  # no column is the id of a request"
-    else:
-        yield "split_by: row_hash  # no column is the id of a request or a row"
-    if "timestamp" in roles:
-        yield "# or, to evaluate on the last hours: {split_by: time, eval_seconds: 14400}"
-    yield "eval_fraction: 0.2"
 
 
 def _as_list(columns: Sequence[str], guesses: Sequence[Guess]) -> Iterator[str]:
