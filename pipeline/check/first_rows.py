@@ -27,6 +27,7 @@ class FirstRows:
 
     Attributes:
       num_rows: Number of rows read so far.
+      path: The file of the block that was yielded last.
       is_whole: Whether there was no further row.
     """
 
@@ -37,11 +38,13 @@ class FirstRows:
         self._paths = [path for paths in found.files[source].values() for path in paths]
         self._max_rows = max_rows
         self.num_rows = 0
+        self.path = ""
         self.is_whole = True
 
     def blocks(self, texts: TextCounts | None = None) -> Iterator[TypedBlock]:
         """Yields the rows; counts in `texts` what the rules for texts change; raises errors as `read_blocks`."""
         for path in self._paths:
+            self.path = path
             for block in self._reader.raw_blocks(path, LineTally()):
                 left = block.num_rows if self._max_rows is None else self._max_rows - self.num_rows
                 self.is_whole = block.num_rows <= left

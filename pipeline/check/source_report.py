@@ -64,6 +64,9 @@ class CheckResult:
       training: Where the config leaves quality on the table, one sentence each.
       defaults: The keys that are left out and mean something else than in the last release, in one sentence.
       requests: Context features that differ within requests, one sentence each.
+      labels: What follows from the labels of the rows read, one sentence each.
+      splits: Splits with too few rows of a label, one sentence each.
+      features: Features that are probably not what the config says of them, one sentence each.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -76,6 +79,9 @@ class CheckResult:
     training: Sequence[str]
     defaults: Sequence[str] = ()
     requests: Sequence[str] = ()
+    labels: Sequence[str] = ()
+    splits: Sequence[str] = ()
+    features: Sequence[str] = ()
     schema_version: Literal[1] = 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,41 +70,45 @@ def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: i
         from pipeline.beam_options import check_beam
         from pipeline.check.columns import columns_of_no_row
         from pipeline.check.defaults import changed_defaults
+        from pipeline.check.features import doubtful_features
+        from pipeline.check.labels import rare_label, small_splits
         from pipeline.check.requests import differing_contexts
         from pipeline.check.rows import check_files, check_rows, one_label
         from pipeline.check.source_report import CheckResult, described
         from pipeline.check.spans import unmatched_joins, values_outside_windows
         from pipeline.check.training import few_steps, num_training_rows, training_warnings
         from transform.feature import IMPRESSIONS
+
+    def found_in(subject: str, sentences: Iterable[str]) -> list[str]:
+        lines = list(sentences)
+        for line in lines:
+            click.echo(f"{subject}: {line}", err=as_json)
+        return lines
+
     check_beam(loaded.beam)
     data_root = str(Path(data).absolute())
     found = resolve_span(loaded, data_root, span)
     click.echo(f"{config} is valid; span {found.span}", err=as_json)
     check_files(loaded, found)
-    columns = columns_of_no_row(loaded, found, max_rows)
+    no_row = columns_of_no_row(loaded, found, max_rows)
     reports = check_rows(loaded, found, max_rows)
     for report in reports:
         click.echo(described(report), err=as_json)
-    for line in one_label(loaded, reports):
-        click.echo(f"labels: {line}", err=as_json)
-    for line in columns:
-        click.echo(f"columns: {line}", err=as_json)
-    joins = unmatched_joins(loaded, found, max_rows)
-    for line in joins:
-        click.echo(f"joins: {line}", err=as_json)
-    with quiet_imports():  # for a derived feature it imports TensorFlow
-        values = values_outside_windows(loaded, data_root, found, max_rows)
-    for line in values:
-        click.echo(f"values: {line}", err=as_json)
-    requests = differing_contexts(loaded, found, max_rows)
-    for line in requests:
-        click.echo(f"requests: {line}", err=as_json)
     log = next(report for report in reports if report.name == IMPRESSIONS)
-    training = [*few_steps(loaded, num_training_rows(loaded, log)), *training_warnings(loaded)]
-    for line in training:
-        click.echo(f"training: {line}", err=as_json)
-    defaults = changed_defaults(loaded, read_keys(config))
-    for line in defaults:
-        click.echo(f"defaults: {line}", err=as_json)
+    labels = found_in("labels", [*one_label(loaded, reports), *rare_label(loaded, log)])
+    splits = found_in("splits", small_splits(loaded, found, log))
+    columns = found_in("columns", no_row)
+    joins = found_in("joins", unmatched_joins(loaded, found, max_rows))
+    with quiet_imports():  # for a derived feature it imports TensorFlow
+        outside = values_outside_windows(loaded, data_root, found, max_rows)
+    values = found_in("values", outside)
+    features = found_in("features", doubtful_features(loaded, found, max_rows))
+    requests = found_in("requests", differing_contexts(loaded, found, max_rows))
+    steps = few_steps(loaded, num_training_rows(loaded, log))
+    training = found_in("training", [*steps, *training_warnings(loaded)])
+    defaults = found_in("defaults", changed_defaults(loaded, read_keys(config)))
     if as_json:
-        print_document(CheckResult(config, found.span, reports, columns, joins, values, training, defaults, requests))
+        result = CheckResult(
+            config, found.span, reports, columns, joins, values, training, defaults, requests, labels, splits, features
+        )
+        print_document(result)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from components.data_validation.columns import Columns, Ints, read_tokens
+from components.data_validation.columns import Columns, Floats, Ints, Tokens, read_tokens
 from components.data_validation.label_aucs import label_aucs
 from pipeline.initial_config.column_names import AFTERWARDS_WORDS, EVENT_WORDS, split_words
 from pipeline.initial_config.features import Guess
@@ -61,14 +61,17 @@ def columns_after_label(
     columns = {column.name: column for column in sample.columns}
     roles = {guess.column for guess in guesses if guess.role not in ("feature", "left_out")}
     features = [guess for guess in guesses if guess.role == "feature" and guess.column not in roles]
-    found = {guess.column: reason for guess in features if (reason := _by_name(columns[guess.column], nulls))}
+    values = {guess.column: {*columns[guess.column].singles} - {*nulls} for guess in features}
+    by_name = {name: why_after_label(name, of_column) for name, of_column in values.items()}
+    found = {name: f"{why}; declare it if it is known before" for name, why in by_name.items() if why}
     rows, label, request = labelled_rows(sample, labels, guesses)
-    if min(label.sum(), len(label) - label.sum()) < _MIN_ROWS:
-        return found
     for guess in features:
         if guess.column not in found:
-            values = _values(columns[guess.column], guess, rows, nulls, separator)
-            if reason := _reason(values, KINDS[guess.kind].column == "float", label, request):
+            texts = _values(columns[guess.column], guess, rows, nulls, separator)
+            is_numeric = KINDS[guess.kind].column == "float"
+            numbers = np.array([float(of_row[0]) if of_row else np.nan for of_row in texts]) if is_numeric else None
+            tokens = read_tokens(pa.array(texts, pa.list_(pa.large_string())))
+            if reason := why_label_in(tokens, numbers, label, request):
                 found[guess.column] = f"{reason}: known after the label?"
     return found
 
@@ -86,13 +89,18 @@ def labelled_rows(
     return rows, np.array([labels[at] for at in rows], np.int64), request
 
 
-def _by_name(column: Column, nulls: Sequence[str]) -> str:
-    """Returns why a column is known only afterwards by its name; an empty text if it is not."""
-    words = split_words(column.name)
+def why_after_label(name: str, values: Collection[str]) -> str:
+    """Returns why a column is known only afterwards by its name; an empty text if it is not.
+
+    Args:
+      name: The column's name.
+      values: Its values, without texts that mean "no value".
+    """
+    words = split_words(name)
     if afterwards := sorted({*words} & AFTERWARDS_WORDS):
-        return f"by the word {shown(afterwards[0])} in its name known only after the label; declare it if it is not"
-    if len(words) == 1 and {*words} <= EVENT_WORDS and {*column.singles} - {*nulls} == {"0", "1"}:
-        return "by its name an event after the impression, as the label is; declare it if it is known before"
+        return f"by the word {shown(afterwards[0])} in its name known only after the label"
+    if len(words) == 1 and {*words} <= EVENT_WORDS and {*values} == {"0", "1"}:
+        return "by its name an event after the impression, as the label is"
     return ""
 
 
@@ -105,21 +113,30 @@ def _values(
     return list(values)
 
 
-def _reason(values: Sequence[tuple[str, ...]], is_numeric: bool, label: Ints, request: Ints) -> str:
-    """Returns why a feature's values, those of each row with a label, are known after it; an empty text if not."""
-    has_value = _shares(np.array([bool(texts) for texts in values]), label)
+def why_label_in(tokens: Tokens, numbers: Floats | None, label: Ints, request: Ints) -> str:
+    """Returns why the label, or what follows it, is in a feature's values; an empty text if it is not.
+
+    Args:
+      tokens: The values of n rows, those of a number as texts.
+      numbers: Of a numeric feature: float64 [n], NaN for none.
+      label: int64 [n], 0 or 1; an empty text is returned if one of both has fewer than `_MIN_ROWS` rows.
+      request: int64 [n], a code of the request.
+    """
+    if min(label.sum(), len(label) - label.sum()) < _MIN_ROWS:
+        return ""
+    num_values = np.bincount(tokens.rows, minlength=tokens.num_rows)
+    has_value = _shares(num_values > 0, label)
     if has_value.is_decisive:
         return f"has a value {has_value}"
     if not max(has_value):  # only rows without a label have one
         return ""
-    tokens = read_tokens(pa.array(values, pa.list_(pa.large_string())))
-    usual = tokens.values[int(np.bincount(tokens.codes).argmax())]
-    unusual = _shares(np.array([texts != (usual,) for texts in values]), label)
+    usual = int(np.bincount(tokens.codes).argmax())
+    unusual = _shares((num_values != 1) | (tokens.of_rows() != usual), label)
     # Not the other way round: a value that no positive row has, such as a country, may well be known before.
     if unusual.is_decisive and unusual.positive > unusual.others:
-        return f"is not {shown(usual)} {unusual}"
-    numbers = {"": np.array([float(texts[0]) if texts else np.nan for texts in values])} if is_numeric else {}
-    auc = label_aucs(Columns(label, request, {} if is_numeric else {"": tokens}, numbers))[""]
+        return f"is not {shown(tokens.values[usual])} {unusual}"
+    values = ({"": tokens}, {}) if numbers is None else ({}, {"": numbers})
+    auc = label_aucs(Columns(label, request, *values))[""]
     return f"tells the label alone with an AUC of {auc:.3f}" if auc > _MAX_AUC else ""
 
 

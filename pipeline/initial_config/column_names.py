@@ -32,6 +32,9 @@ RANK_WORDS = frozenset(["position", "pos", "rank", "slot"])
 #: Words of what is known only after the impression: its outcome's strength, and what is computed from outcomes.
 AFTERWARDS_WORDS = frozenset(["vote", "votes", "helpful", "propensity", "propensities", "played", "playtime"])
 
+#: Words of what is measured when something is over, such as a call, unless it is the item's own, as a film's.
+MEASURED_WORDS = frozenset(["duration", "dwell", "watched"])
+
 #: Words of what may follow an impression. Each is a label, or is known only afterwards too.
 EVENT_WORDS = frozenset([
     "click", "clicked", "install", "installed", "acquired", "converted", "conversion", "purchase", "purchased",

@@ -187,8 +187,7 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     side: Side = "item" if words & ITEM_WORDS else "context"
     if column.stored == "list" or _is_list(values, separator):
         return _list(column, values, separator, side)
-    entity = entity_of(column.name) if "id" in words or len(counts) > _MAX_CODES else None
-    is_id = entity is not None or "id" in words
+    is_id, entity = id_by_name(column.name, len(counts))
     if column.stored == "number" or (all(map(is_number, values)) and not _is_code(is_id, counts, len(values))):
         return _numeric(column.name, values, counts, side)
     is_of_entity = entity is not None or ("id" in words and bool(words & ITEM_WORDS))
@@ -198,6 +197,13 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     if entity is not None and "id" not in words:
         reason += f"; by its name the {entity}'s id{IF_A_QUANTITY if are_whole(counts) else ''}"
     return Guess(column.name, "feature", reason, "", side, "categorical", choose_rule(counts), entity)
+
+
+def id_by_name(name: str, num_values: int) -> tuple[bool, Entity | None]:
+    """Returns whether a column is an id by its name, and whose; with few different values only if it says `id`."""
+    has_id = "id" in split_words(name)
+    entity = entity_of(name) if has_id or num_values > _MAX_CODES else None
+    return has_id or entity is not None, entity
 
 
 def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str], num_rows: int) -> str:

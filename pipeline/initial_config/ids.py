@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -52,26 +52,61 @@ def with_ids(
     rows, label, request = labelled_rows(sample, labels, guesses)
     columns = {column.name: column for column in sample.columns}
     known: list[Sequence[Hashable]] = [columns[guess.column].texts for guess in guesses if guess.entity is not None]
-    found: dict[str, Guess] = {}
-    numeric = [guess for guess in guesses if guess.role == "feature" and KINDS[guess.kind].column == "float"]
-    for guess in sorted(numeric, key=lambda guess: -len({*columns[guess.column].texts})):
-        texts = [text if text not in nulls else "" for (text,) in columns[guess.column].texts]
-        counts = collections.Counter(text for text in texts if text)
-        num_values = counts.total()
-        if not are_whole(counts) or len(counts) <= _MIN_VALUES or num_values < _MIN_ROWS * len(counts):
-            continue
-        if max(counts.values()) > _MAX_SHARE * num_values or any(determines(keys, texts) for keys in known):
-            continue
-        if not (why := _why_an_id([texts[at] or None for at in rows], label, request)):
-            continue
-        known.append(texts)
-        reason = f"{len(counts):,} different whole numbers, each in {num_values / len(counts):.0f} rows, {why}"
-        found[guess.column] = dataclasses.replace(guess, kind="categorical", rule=choose_rule(counts), reason=reason)
+    numeric = {
+        guess.column: [text if text not in nulls else "" for (text,) in columns[guess.column].texts]
+        for guess in guesses
+        if guess.role == "feature" and KINDS[guess.kind].column == "float"
+    }
+    reasons = find_ids(numeric, known, rows, label, request)
+    found = {}
+    for guess in guesses:
+        if guess.column in reasons:
+            rule = choose_rule(collections.Counter(text for text in numeric[guess.column] if text))
+            reason = reasons[guess.column]
+            found[guess.column] = dataclasses.replace(guess, kind="categorical", rule=rule, reason=reason)
     return _with_entities(guesses, found)
 
 
-def _why_an_id(values: Sequence[str | None], label: Ints, request: Ints) -> str:
-    """Returns why numbers are an id, by how well they predict the label; an empty text if they need not be one."""
+def find_ids(
+    numbers: Mapping[str, Sequence[str]],
+    known: Iterable[Sequence[Hashable]],
+    rows: Sequence[int],
+    label: Ints,
+    request: Ints,
+) -> dict[str, str]:
+    """Returns which numbers are ids by the rule of `with_ids`, those with the most values first, and why.
+
+    Args:
+      numbers: By column, the numbers of all rows as texts, an empty text for none.
+      known: The values of other ids in all rows.
+      rows: The n rows that have a label.
+      label: int64 [n], their labels, 0 or 1.
+      request: int64 [n], codes of their requests.
+    """
+    ids, found = list(known), {}
+    for name, texts in sorted(numbers.items(), key=lambda item: -len({*item[1]})):
+        if reason := _why_an_id(texts, ids, rows, label, request):
+            ids.append(texts)
+            found[name] = reason
+    return found
+
+
+def _why_an_id(
+    texts: Sequence[str], known: Sequence[Sequence[Hashable]], rows: Sequence[int], label: Ints, request: Ints
+) -> str:
+    """Returns why numbers are an id; an empty text if they need not be one."""
+    counts = collections.Counter(text for text in texts if text)
+    num_values = counts.total()
+    if not are_whole(counts) or len(counts) <= _MIN_VALUES or num_values < _MIN_ROWS * len(counts):
+        return ""
+    if max(counts.values()) > _MAX_SHARE * num_values or any(determines(keys, texts) for keys in known):
+        return ""
+    why = _why_no_size([texts[at] or None for at in rows], label, request)
+    return why and f"{len(counts):,} different whole numbers, each in {num_values / len(counts):.0f} rows, {why}"
+
+
+def _why_no_size(values: Sequence[str | None], label: Ints, request: Ints) -> str:
+    """Returns how much better single numbers predict the label than their size; an empty text if they do not."""
     positives, num_rows = int(label.sum()), len(label)
     if not 0 < positives < num_rows:
         return ""
