@@ -164,13 +164,14 @@ def are_for_evaluation(
       cut: With a split by time: the time, in seconds since 1970, after which rows are for evaluation.
     """
     if rule.is_split_by_time:
-        return np.asarray(values) > cut
+        return np.asarray(values, np.float64) > cut
     if values is None:
         keys = map(row_key, itertools.repeat(file), numbers.tolist())
         return for_evaluation(keys, rule.eval_fraction)
     encoded = values.dictionary_encode()
     texts = encoded.dictionary.to_numpy(zero_copy_only=False).tolist()
-    return for_evaluation(texts, rule.eval_fraction)[np.asarray(encoded.indices)]
+    is_eval: npt.NDArray[np.bool_] = for_evaluation(texts, rule.eval_fraction)[np.asarray(encoded.indices)]
+    return is_eval
 
 
 def cut_of_fraction(times: Mapping[float, int], eval_fraction: float) -> float:

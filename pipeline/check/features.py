@@ -86,7 +86,7 @@ def _by_values(config: Config, values: _Values) -> Iterator[str]:
     known += [texts[name] for name in by_name]
     ids = by_name if label is None else by_name | find_ids(others, known, range(num_rows), label, request)
     for feature in features:
-        if why := ids.get(feature.name):
+        if why := ids.get(feature.name, ""):
             yield (
                 f"`{feature.name}` is numeric, but is probably an id: {why}. Of a number the model learns by its size; "
                 "an id is `kind: categorical` with a `vocabulary`"

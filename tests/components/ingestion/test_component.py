@@ -37,6 +37,7 @@ from tests.components.ingestion.logs import (
 from tests.prism import worker_pool
 from transform.config.beam import Beam
 from transform.errors import UnreadableError
+from transform.example_keys import IMPRESSION_ID
 
 FORMATS = [
     ("csv", ""),
@@ -318,6 +319,18 @@ def test_too_many_rejected_rows_make_the_rows_unfit(tmp_path: Path) -> None:
         "at most 10.00% of `impressions` may be rejected (ingestion.max_rejected_fraction). Received: 5 of 45 "
         "(11.11%; bad_type 1, duplicate_impression_id 1, missing_value 2, too_long 1)"
     )
+
+
+@pytest.mark.parametrize(
+    "rule", [{"split_by": "time", "eval_seconds": 90.0}, {"split_by": "time_fraction", "eval_fraction": 0.225}]
+)
+def test_a_split_by_time(tmp_path: Path, rule: dict[str, Any]) -> None:
+    # 40 rows, one every ten seconds: the last 90 seconds are the last 9 of them, and 0.225 · 40 = 9.
+    write_store(tmp_path / "data", "jsonl")
+    out = ingest(store_config("jsonl", ingestion=rule), tmp_path / "data", tmp_path / "out")
+    last = {f"i{number}" for number in range(GOOD - 9, GOOD)}
+    assert {value for example in out.examples["eval"] for value in example[IMPRESSION_ID]} == last
+    assert len(out.examples["train"]) == GOOD - 9
 
 
 def test_the_scratch_folder_is_removed(tmp_path: Path) -> None:
