@@ -11,6 +11,7 @@ from transform.errors import InputError
 
 @click.command()
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("tables", nargs=-1, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The config; by default DATA's name.yaml.")
 @click.option("--label", help="The label's column; by default it is guessed.")
 @click.option(
@@ -22,16 +23,28 @@ from transform.errors import InputError
     "--rows", "max_rows", type=click.IntRange(2, 1_000_000), default=50_000, help="The most rows to guess from."
 )
 @click.option("--force", is_flag=True, help="Overwrite the config if it exists.")
-def init(data: Path, out: Path | None, label: str | None, installs: Path | None, max_rows: int, force: bool) -> None:
-    """Write a config guessed from a CSV, JSON Lines or Parquet file, each guess with its reason."""
-    from pipeline.initial_config.config_text import config_name, initial_config, shell_word
+def init(
+    data: Path,
+    tables: tuple[Path, ...],
+    out: Path | None,
+    label: str | None,
+    installs: Path | None,
+    max_rows: int,
+    force: bool,
+) -> None:
+    """Write a config guessed from a CSV, JSON Lines or Parquet file, each guess with its reason.
+
+    TABLES are files that are joined to the log DATA by a key, such as those of movies and of users to that of ratings.
+    """
+    from pipeline.initial_config.config_text import config_name, initial_config
+    from pipeline.initial_config.source_lines import shell_word
 
     if label is not None and installs is not None:
         raise click.UsageError("`--label` cannot be combined with `--installs`: the labels come from one of them")
     out = out or Path(f"{config_name(data)}.yaml")
     if out.exists() and not force:
         raise InputError(f"`{out}` exists; `--force` overwrites it, `--out` names another file")
-    found = initial_config(data, label, max_rows, out, installs)
+    found = initial_config(data, label, max_rows, out, installs, tables)
     try:
         with out.open("w" if force else "x", encoding="utf-8") as file:
             file.write(found.text)

@@ -6,32 +6,35 @@ import dataclasses
 import itertools
 import os
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
-
 from pipeline.initial_config.after_label import columns_after_label
 from pipeline.initial_config.candidates import with_sides
-from pipeline.initial_config.features import Guess, flag_runs, guess_columns, list_separator, null_words
+from pipeline.initial_config.features import Guess, flag_runs, guess_columns
 from pipeline.initial_config.ids import with_ids
 from pipeline.initial_config.installs import InstallsGuess, guess_installs
 from pipeline.initial_config.label import Label, guess_label, read_labels
+from pipeline.initial_config.samples.conventions import list_separator, null_words
 from pipeline.initial_config.samples.reading import read_sample
 from pipeline.initial_config.samples.sample import Sample, shown
 from pipeline.initial_config.slices import item_slices
+from pipeline.initial_config.source_lines import (
+    ATTRIBUTION,
+    below,
+    installs_lines,
+    shell_word,
+    source_lines,
+    table_lines,
+    with_comment,
+    yaml_value,
+)
 from pipeline.initial_config.split import split_lines
+from pipeline.initial_config.tables import TableGuess, join_tables
 from transform.config.config_file import parse_config, parse_yaml
-from transform.config.sources import DEFAULT_LIST_SEPARATOR
 from transform.errors import InputError
-
-#: The window of installs after an impression. It follows from the store, not from the logs.
-ATTRIBUTION_SECONDS = 3600
-ATTRIBUTION = "1 where an install of the same user and item follows within an hour; correct the time"
-
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
+from transform.feature import IMPRESSIONS
 
 
 class InitialConfig(NamedTuple):
@@ -49,33 +52,40 @@ class InitialConfig(NamedTuple):
 
 
 def initial_config(
-    data: Path, label: str | None, max_rows: int, out: Path, installs: Path | None = None
+    data: Path,
+    label: str | None,
+    max_rows: int,
+    out: Path,
+    installs: Path | None = None,
+    tables: Sequence[Path] = (),
 ) -> InitialConfig:
-    """Guesses a config from the first rows of a file.
+    """Guesses a config from the first rows of files.
 
     Args:
-      data: The file.
+      data: The file of the log.
       label: The label's column if it is known.
       max_rows: The most rows that are read.
       out: The file that the config will be written to, for its comments.
       installs: The file of the installs if the labels are made from them; then `label` is None.
+      tables: The files of tables that are joined to the log.
 
     Raises:
-      InputError: If a file cannot be read, or they cannot be the impressions and the installs of a config, or a path is
-        not printable.
+      InputError: If a file cannot be read, or they cannot be the impressions, the installs and the tables of a config,
+        or a path is not printable.
     """
+    files = [data, *([installs] if installs is not None else []), *tables]
     root = data.parent
-    if installs is not None and installs.parent != root:
-        are_relative = not (data.is_absolute() or installs.is_absolute())
-        root = Path(os.path.commonpath([(p if are_relative else p.absolute()).parent for p in (data, installs)]))
+    if any(path.parent != root for path in files):
+        are_relative = not any(path.is_absolute() for path in files)
+        root = Path(os.path.commonpath([(p if are_relative else p.absolute()).parent for p in files]))
     for path in (root, out):
         if not str(path).isprintable():
             raise InputError(f"a path must have printable characters only. Received: {str(path)!r}")
-    for path in (data, *([installs] if installs is not None else [])):
-        name = _below(root, path)
+    for path in files:
+        name = below(root, path)
         if re.search(r"[*?\[\]{}\\]|^-", name) or not name.isprintable():
             raise InputError(f"the file's name must have none of * ? [ ] {{ }} \\ in it. Received: {name!r}")
-    guessed = _guess(data, label, max_rows, installs)
+    guessed = _guess(data, label, max_rows, installs, tables)
     text = "\n".join(_lines(guessed, root, out)) + "\n"
     parse_config(parse_yaml(text, out), str(out))
     if guessed.label is None:
@@ -94,18 +104,27 @@ class _Guessed:
     installs: InstallsGuess | None
     guesses: Sequence[Guess]
     runs: Sequence[Sequence[str]]
+    tables: Sequence[TableGuess]
     split: Sequence[str]
 
 
-def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None) -> _Guessed:
+def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None, table_files: Sequence[Path]) -> _Guessed:
     sample = read_sample(data, max_rows)
     nulls = null_words(sample)
     separator = list_separator(sample, nulls)
     label = guess_label(sample, name, nulls) if installs is None else None
     labels = read_labels(label, sample, nulls) if label is not None else [None] * sample.num_rows
     of_columns = guess_columns(sample, label.column if label is not None else None, nulls, separator)
-    guesses = with_sides(sample, with_ids(sample, labels, of_columns, nulls))
+    guesses = with_ids(sample, labels, of_columns, nulls)
+    tables, guesses = join_tables(table_files, max_rows, sample, guesses)
+    guesses = with_sides(sample, guesses)
     guesses = _without(columns_after_label(sample, labels, guesses, nulls, separator), guesses)
+    tables = [
+        dataclasses.replace(
+            table, guesses=_without(columns_after_label(table.joined, labels, table.guesses, (), ""), table.guesses)
+        )
+        for table in tables
+    ]
     features = {guess.column for guess in guesses if guess.role == "feature"}
     left_out = {guess.column for guess in of_columns if guess.role == "feature"} - features
     if not features:
@@ -117,11 +136,7 @@ def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None) -
     runs = flag_runs(sample, left_out | ({label.column} if label is not None else set()), nulls, separator)
     of_installs = guess_installs(installs, max_rows, sample, guesses) if installs is not None else None
     split = [*split_lines(sample, labels, guesses)]
-    return _Guessed(sample, nulls, separator, label, of_installs, guesses, runs, split)
-
-
-def _below(root: Path, path: Path) -> str:
-    return path.name if path.parent == root else str(path.absolute().relative_to(root.absolute()))
+    return _Guessed(sample, nulls, separator, label, of_installs, guesses, runs, tables, split)
 
 
 def _without(after: Mapping[str, str], guesses: Sequence[Guess]) -> list[Guess]:
@@ -138,29 +153,6 @@ def config_name(data: Path) -> str:
     return name if name[:1].isalpha() else f"data_{name}".strip("_")
 
 
-def shell_word(path: Path) -> str:
-    """Returns a path as one word of a shell's command, which no command takes for an option."""
-    text = str(path)
-    return shlex.quote(f"./{text}" if text.startswith("-") else text)
-
-
-def yaml_value(value: Any) -> str:
-    """Returns a value as YAML on one line, each text quoted that could be anything but this text."""
-    if isinstance(value, str):
-        if _PLAIN.fullmatch(value) and yaml.safe_load(value) == value:
-            return value
-        return str(yaml.safe_dump(value, default_style='"', allow_unicode=False, width=float("inf"))).strip()
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{yaml_value(key)}: {yaml_value(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, Sequence):
-        return "[" + ", ".join(map(yaml_value, value)) + "]"
-    return str(yaml.safe_dump(value)).split("\n")[0]
-
-
-def _with_comment(line: str, reason: str) -> str:
-    return f"{line}  # {reason}" if reason else line
-
-
 def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
     sample, guesses = guessed.sample, guessed.guesses
     rows = f"{'all' if sample.is_whole else 'the first'} {sample.num_rows:,} rows"
@@ -174,16 +166,26 @@ def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
     yield ""
     yield "sources:"
     yield "  impressions:"
-    yield from (f"    {line}" for line in _source(sample, root, guessed.nulls, guessed.separator))
+    yield from (f"    {line}" for line in source_lines(sample, root, guessed.nulls, guessed.separator))
     yield from (f"    {line}" for line in _impressions(guessed.label, guesses))
     if guessed.installs is not None:
         yield "  installs:"
-        yield from (f"    {line}" for line in _installs(guessed.installs, root))
+        yield from (f"    {line}" for line in installs_lines(guessed.installs, root))
+    if guessed.tables:
+        yield "  tables:"
+        yield from (f"    {line}" for table in guessed.tables for line in table_lines(table, root))
     yield ""
     yield "ingestion:"
     yield from (f"  {line}" for line in guessed.split)
     yield ""
+    all_guesses = itertools.chain(guesses, *(table.guesses for table in guessed.tables))
+    if any(guess.role == "feature" and guess.side == "item" for guess in all_guesses):
+        yield "# `context` is what all candidates of a request share, `item` what each has for itself, as guessed."
+    yield "features:"
     yield from _features(guesses)
+    for table in guessed.tables:
+        yield f"  # of the table `{table.name}`:"
+        yield from _features(table.guesses, table.name)
     for run in guessed.runs:
         yield from _as_list(run, guesses)
     yield ""
@@ -192,53 +194,25 @@ def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
         yield f"  user: {user.name}  # the rows of one user stay together in the intervals' draws"
     yield "  thresholds:"
     yield "    auc: {min: 0.5}  # a better model than chance is pushed; raise it to what you need"
-    if slices := list(item_slices(sample, guesses, guessed.nulls)):
+    of_tables = (name for table in guessed.tables for name in item_slices(table.joined, table.guesses, ()))
+    if slices := [*item_slices(sample, guesses, guessed.nulls), *of_tables]:
         yield f"  slices: {yaml_value(slices)}  # by their names: a model may be wrong for some items alone"
         yield "  slice_thresholds:  # by how much a slice may be worse than by the serving model, beyond chance"
         yield "    auc: {max_worsening: 0.05}"
         yield "    logloss: {max_worsening: 0.02}"
 
 
-def _source(sample: Sample, root: Path, nulls: Sequence[str], separator: str) -> Iterator[str]:
-    yield f"path: {yaml_value(_below(root, sample.path))}  # below the folder that --data names"
-    yield f"format: {sample.format}"
-    text, reasons = sample.text, sample.reasons
-    settings: dict[str, Any] = {
-        "delimiter": text.delimiter,
-        "quoting": text.quoting,
-        "encoding": None if text.encoding == "utf-8" else text.encoding,
-        "skip_lines": text.skip_lines or None,
-        "columns": list(text.columns) or None,
-    }
-    given = {key: value for key, value in settings.items() if value is not None}
-    if given:
-        yield "text:"
-        yield from (
-            _with_comment(f"  {key}: {yaml_value(value)}", reasons.get(key, "")) for key, value in given.items()
-        )
-    if nulls:
-        yield f"null_values: {yaml_value(['', *nulls])}  # no values, beside the empty text"
-    if separator != DEFAULT_LIST_SEPARATOR:
-        yield f"list_separator: {yaml_value(separator)}  # between the values of a list"
-
-
 def _impressions(label: Label | None, guesses: Sequence[Guess]) -> Iterator[str]:
     if label is not None:
-        yield _with_comment(f"label: {yaml_value(label.column)}", label.reason)
+        yield with_comment(f"label: {yaml_value(label.column)}", label.reason)
         if label.rule is not None:
-            yield _with_comment(f"label_rule: {yaml_value(label.rule)}", label.rule_reason)
+            yield with_comment(f"label_rule: {yaml_value(label.rule)}", label.rule_reason)
     if item := next((guess for guess in guesses if guess.side == "item" and guess.entity == "item"), None):
         yield f"item_id: {yaml_value(item.column)}  # identifies what is ranked"
     for guess in guesses:
         if guess.role in ("request_id", "impression_id", "timestamp"):
-            yield _with_comment(f"{guess.role}: {yaml_value(guess.column)}", guess.reason)
-
-
-def _installs(installs: InstallsGuess, root: Path) -> Iterator[str]:
-    yield from _source(installs.sample, root, installs.nulls, DEFAULT_LIST_SEPARATOR)
-    yield f"keys: {yaml_value(installs.keys)}  # by their names: user and item, in both logs"
-    yield f"timestamp: {yaml_value(installs.timestamp)}"
-    yield f"attribution_seconds: {ATTRIBUTION_SECONDS}  # {ATTRIBUTION}"
+            yield with_comment(f"{guess.role}: {yaml_value(guess.column)}", guess.reason)
+            yield from (f"{key}: {yaml_value(value)}" for key, value in guess.rule.items())
 
 
 def _as_list(columns: Sequence[str], guesses: Sequence[Guess]) -> Iterator[str]:
@@ -254,11 +228,7 @@ def _as_list(columns: Sequence[str], guesses: Sequence[Guess]) -> Iterator[str]:
     yield f"  # - {yaml_value(feature)}"
 
 
-def _features(guesses: Sequence[Guess]) -> Iterator[str]:
-    sides = {guess.side for guess in guesses if guess.role == "feature"}
-    if "item" in sides:
-        yield "# `context` is what all candidates of a request share, `item` what each has for itself, as guessed."
-    yield "features:"
+def _features(guesses: Sequence[Guess], source: str = IMPRESSIONS) -> Iterator[str]:
     for guess in guesses:
         if guess.role == "left_out":
             yield f"  # left out: {shown(guess.column)}: {guess.reason}"
@@ -267,5 +237,7 @@ def _features(guesses: Sequence[Guess]) -> Iterator[str]:
         settings: dict[str, Any] = {"name": guess.name}
         if guess.column != guess.name:
             settings["column"] = guess.column
+        if source != IMPRESSIONS:
+            settings["source"] = source
         settings |= {"side": guess.side, "kind": guess.kind, **guess.rule}
         yield f"  - {yaml_value(settings)}  # {guess.reason}"

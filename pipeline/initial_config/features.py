@@ -21,20 +21,15 @@ from pipeline.initial_config.column_names import (
     parted,
     split_words,
 )
-from pipeline.initial_config.samples.sample import NULL_WORDS, Column, Sample, is_number, shown
-from pipeline.initial_config.times import is_iso_8601, is_time, parts_of_times
+from pipeline.initial_config.samples.conventions import has_decimal_commas, is_list, values_in
+from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
+from pipeline.initial_config.times import is_iso_8601, is_unnamed_time, parts_of_times, times_of_rows
 from transform.example_keys import RESERVED_NAMES
 from transform.feature import Side
 from transform.feature_kinds import KindName
 
-#: Separators of the values of a list.
-_SEPARATORS = ("|", ";", ",")
-
 #: A column of whole numbers with at most so many different ones is a code, not a quantity.
 _MAX_CODES = 24
-
-#: A number with a decimal comma, or a whole number beside such ones.
-_DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
 
 #: So many neighbouring columns of 0 and 1 may be one list.
 _MIN_FLAGS = 3
@@ -62,7 +57,7 @@ class Guess:
       name: Of a feature: its name.
       side: Of a feature: whose value it is.
       kind: Of a feature: its kind.
-      rule: Of a feature: the keys of its vocabulary or its quantiles.
+      rule: Of a feature: the keys of its vocabulary or its quantiles; of a timestamp: that of its format.
       entity: Of a feature that is an id: whose.
     """
 
@@ -76,30 +71,18 @@ class Guess:
     entity: Entity | None = None
 
 
-def null_words(sample: Sample) -> tuple[str, ...]:
-    """Returns the texts in a sample that mean "no value"."""
-    found = {text for column in sample.columns for text in column.singles if text in NULL_WORDS}
-    return tuple(sorted(found))
+def guess_columns(
+    sample: Sample, skipped: str | None, nulls: Sequence[str], separator: str, taken: Collection[str] = ()
+) -> list[Guess]:
+    """Guesses what each column but `skipped` is, by its own name and values.
 
-
-def list_separator(sample: Sample, nulls: Sequence[str]) -> str:
-    """Returns the separator of lists in most columns that have some; a bar if none has."""
-    delimiter = sample.text.delimiter or ("\t" if sample.format == "tsv" else ",")
-    numbers = {
-        separator: sum(_is_list(_values(column, nulls), separator) for column in sample.columns)
-        for separator in _SEPARATORS
-        if separator != delimiter or sample.text.quoting is not False
-    }
-    return max(numbers, key=lambda separator: (numbers[separator], separator == "|"))
-
-
-def guess_columns(sample: Sample, label: str | None, nulls: Sequence[str], separator: str) -> list[Guess]:
-    """Guesses what each column but the label's is, by its own name and values; `nulls` are texts for "no value"."""
+    `nulls` are texts for "no value", and no feature has a name of `taken`.
+    """
     roles: set[Role] = set()
-    names: set[str] = set(RESERVED_NAMES)
+    names = {*RESERVED_NAMES, *taken}
     guesses = []
     for column in sample.columns:
-        if column.name == label:
+        if column.name == skipped:
             continue
         guess = _guess(column, sample.num_rows, nulls, separator)
         if guess.role in ("timestamp", "request_id", "impression_id") and guess.role in roles:
@@ -109,9 +92,9 @@ def guess_columns(sample: Sample, label: str | None, nulls: Sequence[str], separ
             guess = Guess(column.name, "left_out", "dates or times, of which parts are features")
         roles.add(guess.role)
         if guess.role == "feature":
-            guess = dataclasses.replace(guess, name=_feature_name(column.name, names))
+            guess = dataclasses.replace(guess, name=feature_name(column.name, names))
         guesses.append(guess)
-        guesses += [dataclasses.replace(part, name=_feature_name(part.name, names)) for part in parts]
+        guesses += [dataclasses.replace(part, name=feature_name(part.name, names)) for part in parts]
     return guesses
 
 
@@ -125,7 +108,7 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
     return [
         Guess(column.name, "feature", found.reason, f"{column.name}_{found.part}", side, "categorical", found.rule)
         for found in parts_of_times(
-            _values(column, nulls), is_named_time=bool(words & TIME_WORDS), is_stored_time=column.stored == "time"
+            values_in(column, nulls), is_named_time=bool(words & TIME_WORDS), is_stored_time=column.stored == "time"
         )
     ]
 
@@ -141,7 +124,7 @@ def flag_runs(sample: Sample, skipped: Collection[str], nulls: Sequence[str], se
     """
     runs: list[list[str]] = [[]]
     for column in sample.columns:
-        values = {*_values(column, nulls)}
+        values = {*values_in(column, nulls)}
         is_name = bool(column.name) and column.name == column.name.strip() and column.name not in nulls
         is_name = is_name and separator not in column.name  # see `Config`: each name is a value of the list
         if is_name and column.name not in skipped and column.stored != "list" and values and values <= {"0", "1"}:
@@ -151,7 +134,7 @@ def flag_runs(sample: Sample, skipped: Collection[str], nulls: Sequence[str], se
     return [run for run in runs if len(run) >= _MIN_FLAGS]
 
 
-def _feature_name(column: str, taken: set[str]) -> str:
+def feature_name(column: str, taken: set[str]) -> str:
     """Returns a name for a column's feature that no other feature has, and adds it to those taken."""
     base = "_".join(parted(column))[:60].strip("_")
     base = base if base[:1].isalpha() else f"column_{base}".strip("_")
@@ -163,20 +146,22 @@ def _feature_name(column: str, taken: set[str]) -> str:
     return name
 
 
-def _values(column: Column, nulls: Sequence[str]) -> list[str]:
-    return [text for text in column.singles if text not in nulls]
-
-
 def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) -> Guess:
-    values = _values(column, nulls)
+    values = values_in(column, nulls)
     words = {*split_words(column.name)}
     counts = collections.Counter(values)
     left_out = _why_left_out(column, values, counts, num_rows)
     if left_out:
         return Guess(column.name, "left_out", left_out)
     is_complete = len(values) == num_rows and column.stored != "list"
-    if is_complete and (column.stored == "time" or (words & TIME_WORDS and is_time(values))):
-        return Guess(column.name, "timestamp", f"each value is a time, such as {shown(values[0])}")
+    may_be_times = (
+        is_complete and column.stored != "time" and (words & TIME_WORDS or is_unnamed_time(column.name, values))
+    )
+    times = times_of_rows(values) if may_be_times else None
+    if times is not None or (is_complete and column.stored == "time"):
+        time_format, doubt = times or (None, "")
+        reason = f"each value is a time, such as {shown(values[0])}{doubt}"
+        return Guess(column.name, "timestamp", reason, rule={"timestamp_format": time_format} if time_format else {})
     if is_complete and column.stored != "number" and "id" in words | {column.name.lower()[-2:]}:
         if words & REQUEST_WORDS and len(counts) < num_rows:
             return Guess(column.name, "request_id", "by its name; it comes back in several rows")
@@ -185,7 +170,7 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     if is_complete and (left_out := _why_counter(column.name, values)):
         return Guess(column.name, "left_out", left_out)
     side: Side = "item" if words & ITEM_WORDS else "context"
-    if column.stored == "list" or _is_list(values, separator):
+    if column.stored == "list" or is_list(values, separator):
         return _list(column, values, separator, side)
     is_id, entity = id_by_name(column.name, len(counts))
     if column.stored == "number" or (all(map(is_number, values)) and not _is_code(is_id, counts, len(values))):
@@ -221,7 +206,7 @@ def _why_left_out(column: Column, values: Sequence[str], counts: collections.Cou
         if len(values) < num_rows:
             return "a time with missing values"
         return "" if all(map(is_iso_8601, values)) else "times before 1970 or after 2099"
-    if _has_decimal_commas(values):
+    if has_decimal_commas(values):
         example = next(text for text in values if "," in text)
         return f"numbers with a decimal comma, such as {shown(example)}; write them with a point"
     if sum(map(len, values)) > _MAX_MEAN_LENGTH * len(values):
@@ -248,21 +233,6 @@ def _is_code(is_id: bool, counts: collections.Counter[str], num_values: int) -> 
 def are_whole(texts: Iterable[str]) -> bool:
     """Returns whether all texts are whole numbers, written as such."""
     return all(re.fullmatch(r"-?\d+", text) for text in texts)
-
-
-def _has_decimal_commas(values: Sequence[str]) -> bool:
-    return any("," in text for text in values) and all(map(_DECIMAL_COMMA.fullmatch, values))
-
-
-def _is_list(values: Sequence[str], separator: str) -> bool:
-    """Returns whether texts are lists: many have the separator, and their items come back more often than they do."""
-    if separator == "," and _has_decimal_commas(values):
-        return False
-    parted = [text for text in values if separator in text]
-    if len(parted) < 0.2 * len(values) or len(parted) < 2:
-        return False
-    items = {item.strip() for text in values for item in text.split(separator)}
-    return len(items) < 0.5 * len(set(values)) and not any(len(item) > 60 for item in items)
 
 
 def _list(column: Column, values: Sequence[str], separator: str, side: Side) -> Guess:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.initial_config.column_names import entity_of
-from pipeline.initial_config.features import Guess, guess_columns, null_words
+from pipeline.initial_config.features import Guess, guess_columns
+from pipeline.initial_config.samples.conventions import null_words
 from pipeline.initial_config.samples.reading import read_sample
 from pipeline.initial_config.samples.sample import Sample
 from transform.errors import InputError
@@ -22,12 +23,14 @@ class InstallsGuess:
       nulls: The texts in them that mean "no value".
       keys: The columns of both logs by which an install finds its impressions.
       timestamp: The column with the install's time.
+      timestamp_format: The form of its texts; None for seconds since 1970 and ISO 8601.
     """
 
     sample: Sample
     nulls: tuple[str, ...]
     keys: tuple[str, ...]
     timestamp: str
+    timestamp_format: str | None
 
 
 def guess_installs(file: Path, max_rows: int, log: Sample, guesses: Sequence[Guess]) -> InstallsGuess:
@@ -48,7 +51,7 @@ def guess_installs(file: Path, max_rows: int, log: Sample, guesses: Sequence[Gue
     of_installs = guess_columns(sample, None, nulls, "|")
     times = []
     for path, of_log in ((log.path, guesses), (file, of_installs)):
-        time = next((guess.column for guess in of_log if guess.role == "timestamp"), None)
+        time = next((guess for guess in of_log if guess.role == "timestamp"), None)
         if time is None:
             raise InputError(
                 "`--installs` needs a time in each row of both logs, in a column whose name says so, such as "
@@ -63,4 +66,7 @@ def guess_installs(file: Path, max_rows: int, log: Sample, guesses: Sequence[Gue
             "the log and the installs must have the user's and the item's id in columns of the same names, such as "
             f"`user_id` and `app_id`. Received: {names} in both; the installs have {of_file[:50]} ({file})"
         )
-    return InstallsGuess(sample, nulls, tuple(keys[:4]), times[1])
+    time_format = times[1].rule.get("timestamp_format")
+    return InstallsGuess(
+        sample, nulls, tuple(keys[:4]), times[1].column, None if time_format is None else str(time_format)
+    )

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+from components.ingestion.columns.times import seconds_of
 from pipeline.initial_config.samples.sample import is_number, shown
 from transform.derived_times import MONTHS, TimeForm, TimeFormat, TimePart
 
 #: The numbers, in seconds since 1970, that are times if their column's name says so: from 1973 to 2099.
 _SECONDS = (100_000_000, 4_102_444_800)
+
+
+#: The name of a column in a file without a header.
+_NO_NAME = re.compile(r"column_\d+")
+
+#: Dates as people and programs write them; of two that read the same texts, the more usual one first.
+_DATES = (
+    "%b %d, %Y", "%B %d, %Y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%Y/%m/%d", "%Y.%m.%d", "%Y%m%d",
+    "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%m %d, %Y", "%m/%d/%y", "%d/%m/%y", "%d.%m.%y",
+)  # fmt: skip
+_CLOCKS = ("", " %H:%M:%S", " %H:%M", " %I:%M:%S %p", " %I:%M %p", " %H:%M:%S.%f")
+_TIMES = ("%Y-%m-%d %H:%M:%S UTC", "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S %z")
 
 
 class PartOfTime(NamedTuple):
@@ -85,9 +99,41 @@ def _value(time: datetime.datetime, part: TimePart) -> Any:
     return time.weekday() if part == "weekday" else getattr(time, part)
 
 
-def is_time(values: Sequence[str]) -> bool:
-    """Returns whether texts are the times of rows: all seconds since 1970, or all ISO 8601, from 1970 to 2099."""
-    return all(_is_second(text) for text in values) or all(map(is_iso_8601, values))
+class TimesOfRows(NamedTuple):
+    """How a column has the times of rows.
+
+    Attributes:
+      format: The config's `timestamp_format`; None for seconds since 1970 and ISO 8601.
+      doubt: What else the format might be, as the end of a comment; an empty text if nothing.
+    """
+
+    format: str | None
+    doubt: str = ""
+
+
+def times_of_rows(values: Sequence[str]) -> TimesOfRows | None:
+    """Returns how texts are the times of rows, from 1970 to 2099; None if they are not, all in one form."""
+    if all(_is_second(text) for text in values) or all(map(is_iso_8601, values)):
+        return TimesOfRows(None)
+    texts = sorted(set(values))
+    found = [form for form in _forms() if all(seconds_of(text, form) is not None for text in texts)]
+    if not found:
+        return None
+    others = f"; it may be {found[1]} too" if len(found) > 1 else ""
+    return TimesOfRows(found[0], others)
+
+
+def is_unnamed_time(column: str, values: Sequence[str]) -> bool:
+    """Returns whether whole numbers of a file without a header are the times of rows: seconds of 1995 to 2033."""
+    if not _NO_NAME.fullmatch(column) or not all(re.fullmatch(r"\d{9,10}", text) for text in values):
+        return False
+    return len({*values}) > 1 and all(800_000_000 <= int(text) < 2_000_000_000 for text in values)
+
+
+def _forms() -> Iterator[str]:
+    for date, clock in itertools.product(_DATES, _CLOCKS):
+        yield date + clock
+    yield from _TIMES
 
 
 def _is_second(text: str) -> bool:

@@ -63,13 +63,20 @@ BAD_ROWS = [
     _log("no time", "bad_type", _TIME + "'yesterday'", time="yesterday"),
     _log("milliseconds", "bad_type", _TIME + "'1700000000000'", time="1700000000000"),
     _log("not UTF-8", "undecodable", "`app` must be UTF-8 text. Received: 'caf\\udce9'", app="caf\udce9"),
-    _log("a field too many", "malformed", "a row must have 9 fields. Received: 10", note="a,b"),
+    _log(
+        "a field too many",
+        "malformed",
+        "a row must have 9 fields. Received: 10; a field with ',' in it must stand in double quotes; if all rows have "
+        "10, name the columns in `text.columns`",
+        note="a,b",
+    ),
     BadRow("a field only", "impressions", b"bad", "malformed", "a row must have 9 fields. Received: 1", "bad\n"),
     _log("text behind a quote", "malformed", "',' expected after '\"'", note='"a"b'),
     _log(
         "a carriage return in a row",
         "malformed",
-        "a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes",
+        "a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes; "
+        "`text.line_end: cr` reads files whose lines end in \\r alone",
         note="a\rb",
     ),
     _log("a field of 10 MB", "too_long", f"a row must have at most {MEGABYTE} bytes", note="x" * 10 * MEGABYTE),

@@ -25,6 +25,7 @@ class Column:
       trim: Whether white space at the ends of its texts is removed.
       label_rule: Of a label: which values are positive; None if it is 0 or 1.
       form: Of a string from which features are derived: which texts are allowed; None allows all.
+      time_format: Of a timestamp: the form of its texts, as `timestamp_format`; None for seconds and ISO 8601.
       one_hot: Of kind `one_hot`: the names of the columns, which are the list's values.
     """
 
@@ -34,6 +35,7 @@ class Column:
     trim: bool = True
     label_rule: LabelRule | None = None
     form: TimeForm | None = None
+    time_format: str | None = None
     one_hot: tuple[str, ...] = ()
 
     @property
@@ -84,16 +86,17 @@ def _all_columns(sources: Sources, features: Sequence[Feature]) -> Iterator[tupl
         (log.weight, "weight"),
         (log.impression_id, "string"),
         (log.request_id, "string"),
-        (log.timestamp, "timestamp"),
     ]
     yield from ((IMPRESSIONS, Column(name, kind, True)) for name, kind in named if name is not None)
+    if log.timestamp is not None:
+        yield IMPRESSIONS, Column(log.timestamp, "timestamp", True, time_format=log.timestamp_format)
     for table_name, table in sources.tables.items():
         yield IMPRESSIONS, Column(table.log_column, "string", True)
         yield table_name, Column(table.key, "string", True)
     if installs is not None:
         for source in (IMPRESSIONS, "installs"):
             yield from ((source, Column(key, "string", True)) for key in installs.keys)
-        yield "installs", Column(installs.timestamp, "timestamp", True)
+        yield "installs", Column(installs.timestamp, "timestamp", True, time_format=installs.timestamp_format)
     for feature in features:
         yield feature.source, dataclasses.replace(column_of(feature), form=_form(feature, features))
 

@@ -9,12 +9,15 @@ from pydantic.dataclasses import dataclass
 
 from transform.config.settings import FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
 from transform.feature import IMPRESSIONS, STRICT, Name
-from transform.raw_texts import null_words, trimmed
+from transform.raw_texts import check_delimiter, check_time_format, null_words, trimmed
 
 DEFAULT_LIST_SEPARATOR = "|"
 
 ColumnName = Annotated[str, Field(min_length=1)]
 Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
+
+#: How the texts of a time are read, such as `%b %d, %Y` for `Feb 28, 2014`.
+TimeTexts = Annotated[str, Field(max_length=100), AfterValidator(check_time_format)]
 
 #: The formats whose rows are lines of delimited fields.
 DELIMITED = ("csv", "tsv")
@@ -29,29 +32,26 @@ def _check_relative(path: str) -> str:
 RelativePath = Annotated[str, AfterValidator(_check_relative)]
 
 
-def _check_delimiter(text: str | None) -> str | None:
-    if text is not None and (len(text) != 1 or not text.isascii() or text in '"\r\n\0'):
-        raise ValueError("must be one ASCII character that is neither a double quote nor a line end")
-    return text
-
-
 @dataclass(frozen=True, config=STRICT)
 class DelimitedText:
-    """How the files of a `csv` or `tsv` source are read.
+    r"""How the files of a `csv` or `tsv` source are read.
 
     Attributes:
-      delimiter: The character between two fields; left out, it is a comma in `csv` and a tab in `tsv`.
+      delimiter: One or more characters between two fields, such as `::`; left out, a comma in `csv` and a tab in `tsv`.
+        `\s+` is a run of blanks and tabs, as in a table with aligned columns; one at either end of a line is ignored.
       quoting: Whether a field may stand in double quotes; left out, it may in `csv` and not in `tsv`.
       columns: The names of the columns, in their order, of files without a header line; left out, a file's first line
         names them.
       encoding: How the files' bytes are text.
+      line_end: `lf`: a line ends in `\n` or `\r\n`; `cr`: in `\r`, as in files of old Macs.
       skip_lines: So many lines at the beginning of each file, before its header line, are not read.
     """
 
-    delimiter: Annotated[str | None, AfterValidator(_check_delimiter)] = None
+    delimiter: Annotated[str | None, AfterValidator(check_delimiter)] = None
     quoting: bool | None = None
     columns: Annotated[tuple[ColumnName, ...], Field(max_length=10_000)] = ()
     encoding: Literal["utf-8", "latin-1", "windows-1252"] = "utf-8"
+    line_end: Literal["lf", "cr"] = "lf"
     skip_lines: Annotated[int, Field(ge=0, le=1000)] = 0
 
     @model_validator(mode="after")
@@ -140,6 +140,9 @@ class Impressions:
         feature. Left out, it is the column that a table of items is joined by or, without such a table, the only
         categorical item feature of the impressions.
       timestamp: The column with the time: seconds since 1970, or ISO 8601 (UTC where it names no zone).
+      timestamp_format: With `timestamp`, where its texts are other ones: their form in the directives of Python's
+        strptime, such as `%b %d, %Y` for `Feb 28, 2014` and `%d.%m.%Y %H:%M` for `28.02.2014 17:05`, with English
+        names and in UTC where it has no `%z`.
     """
 
     format: Format
@@ -156,6 +159,7 @@ class Impressions:
     request_id: ColumnName | None = None
     item_id: ColumnName | None = None
     timestamp: ColumnName | None = None
+    timestamp_format: TimeTexts | None = None
 
     @model_validator(mode="after")
     def _one_of_path_and_splits(self) -> Impressions:
@@ -165,6 +169,8 @@ class Impressions:
             raise ValueError(f"`splits` names a path for `train` and one for `eval`. Received: {sorted(self.splits)}")
         if self.label_rule is not None and self.label is None:
             raise ValueError("`label_rule` goes with `label` only")
+        if self.timestamp_format is not None and self.timestamp is None:
+            raise ValueError("`timestamp_format` goes with `timestamp` only")
         self._check_label_values()
         _check_text(self)
         return self
@@ -195,6 +201,7 @@ class Installs(Source):
     Attributes:
       keys: The columns that name user and app, in this table and in the impressions.
       timestamp: The column with the install's time.
+      timestamp_format: As in `impressions`.
       attribution_seconds: The length of the attribution window, in seconds.
       clock_skew_seconds: An install so long before its impression follows it too, as the clocks of two logs differ.
       leave_out_unknown_labels: Leave out of training and evaluation the impressions of the span's last
@@ -205,6 +212,7 @@ class Installs(Source):
 
     keys: Annotated[tuple[ColumnName, ...], Field(min_length=1, max_length=4)] = ("user_id", "app_id")
     timestamp: ColumnName = "timestamp"
+    timestamp_format: TimeTexts | None = None
     attribution_seconds: PositiveFloat = 3600.0
     clock_skew_seconds: NonNegativeFloat = 5.0
     leave_out_unknown_labels: bool = True

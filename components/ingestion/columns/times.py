@@ -1,8 +1,7 @@
-"""The rule of timestamps: seconds since 1970, or ISO 8601."""
+"""The rule of timestamps: seconds since 1970, ISO 8601, or a form that the config gives."""
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import re
 from typing import Any
@@ -13,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingestion.columns.numbers import number_from, numbers_in
-from components.ingestion.columns.rule import Rule, SourceRules, null_in, true_in, without
+from components.ingestion.columns.rule import Rule, SourceRules, all_fallback, null_in, true_in, without
 from components.ingestion.formats.blocks import FastColumn, Mask
+from components.ingestion.formats.raw_rows import StoredTime
 from transform.config.columns import Column
 
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
@@ -29,18 +29,22 @@ _TIME_LENGTH = len("2026-01-31T23:59:59")
 
 
 class Timestamp(Rule):
-    """Seconds since 1970, or an ISO 8601 date or time, in UTC if it names no zone."""
+    """Seconds since 1970, or an ISO 8601 date or time, in UTC if it names no zone; or texts of another form."""
 
     def __init__(self, column: Column, source: SourceRules):
         super().__init__(column, source)
         self._nulls = np.array(sorted(source.null_times))
 
     def one(self, value: Any) -> float | None:
+        form = self.column.time_format
+        if form is not None and not isinstance(value, StoredTime):
+            seconds = None if isinstance(value, (bool, float)) else seconds_of(str(value), form)
+            if seconds is None:
+                raise self.error("bad_type", f"a time of the form {form} from 1970 to 2099", value)
+            return seconds
         seconds = None if isinstance(value, str) and re.match(_BASIC_DATE, value) else number_from(value)
         if seconds is None and not isinstance(value, bool):
-            with contextlib.suppress(ValueError):  # rejected below
-                time = datetime.datetime.fromisoformat(str(value))
-                seconds = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)).timestamp()
+            seconds = seconds_of(str(value), None)
         if seconds in self.source.null_times:
             return None
         if seconds is None or not 0 <= seconds < MAX_TIMESTAMP:
@@ -48,9 +52,39 @@ class Timestamp(Rule):
         return seconds
 
     def many(self, raw: pa.Array) -> FastColumn:
+        if self.column.time_format is not None:
+            return _times_of_form(raw, self.column.time_format)
         times, fallback = _times(raw)
         seconds = np.asarray(pc.fill_null(times, 0.0))
         return FastColumn(pa.array(seconds, mask=null_in(times) | np.isin(seconds, self._nulls)), fallback)
+
+
+def seconds_of(text: str, form: str | None) -> float | None:
+    """Returns the seconds since 1970 of a text.
+
+    Args:
+      text: The text.
+      form: Its form in the directives of strptime; None for ISO 8601.
+
+    Returns:
+      The seconds, from 1970 to 2099 if there is a form; None if the text is of no such time.
+    """
+    try:
+        time = datetime.datetime.fromisoformat(text) if form is None else datetime.datetime.strptime(text, form)
+        seconds = (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)).timestamp()
+    except (ValueError, OverflowError):
+        return None
+    return seconds if form is None or 0 <= seconds < MAX_TIMESTAMP else None
+
+
+def _times_of_form(raw: pa.Array, form: str) -> FastColumn:
+    """Reads each different text once: a column of days has few."""
+    if not pa.types.is_string(raw.type):
+        return all_fallback(raw, pa.float64())
+    encoded = raw.dictionary_encode()
+    seconds = pa.array([seconds_of(text, form) for text in encoded.dictionary.to_pylist()], pa.float64())
+    values = seconds.take(encoded.indices)
+    return FastColumn(values, null_in(values) & ~null_in(raw))
 
 
 def _times(raw: pa.Array) -> FastColumn:

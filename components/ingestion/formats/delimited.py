@@ -15,10 +15,11 @@ import numpy as np
 import pyarrow as pa
 
 from components.ingestion.formats.blocks import FastColumn, RawBlock, rows_of
+from components.ingestion.formats.delimiters import Delimiter, Positions, delimiter_of
 from components.ingestion.formats.files import as_text, check_columns, check_unique, open_file
 from components.ingestion.formats.lines import Chunks, Lines, LineTally, too_long
 from components.ingestion.formats.raw_rows import RawRow
-from components.ingestion.formats.split_lines import Positions, SplitLines
+from components.ingestion.formats.split_lines import SplitLines
 from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
@@ -27,16 +28,9 @@ from transform.errors import InputError
 #: The first two bytes of a gzip file, decoded as text: the second byte is not UTF-8, hence the surrogate.
 GZIP_MAGIC = "\x1f\udc8b"
 
+_IF_RETURNS = "`text.line_end: cr` reads files whose lines end in \\r alone"
+
 _TOO_LARGE = "a field must have at most as many characters as a row may have bytes (ingestion.max_row_bytes)"
-
-
-def dialect(file_format: str, text: DelimitedText) -> dict[str, Any]:
-    """Returns the csv module's settings for a format."""
-    is_tsv = file_format == "tsv"  # tab-separated files have no quoting: a quote is text
-    delimiter = text.delimiter or ("\t" if is_tsv else ",")
-    if not (text.quoting if text.quoting is not None else not is_tsv):
-        return {"delimiter": delimiter, "quoting": csv.QUOTE_NONE}
-    return {"delimiter": delimiter, "strict": True}
 
 
 def start_of_rows(
@@ -51,10 +45,10 @@ def start_of_rows(
     lines = Lines(stream, limits.max_row_bytes, limits.max_record_lines, num_skipped)
     if text.columns:
         return lines, list(text.columns), num_skipped
-    return lines, read_names(lines, dialect(file_format, text), path), num_skipped + 1
+    return lines, read_names(lines, delimiter_of(file_format, text), path), num_skipped + 1
 
 
-def read_names(lines: Lines, settings: Mapping[str, Any], path: str) -> list[str]:
+def read_names(lines: Lines, delimiter: Delimiter, path: str) -> list[str]:
     """Reads the column names from one line only, so that an unclosed quote in the header consumes no row."""
     line = next(lines, "")
     if line.startswith(GZIP_MAGIC):
@@ -62,25 +56,26 @@ def read_names(lines: Lines, settings: Mapping[str, Any], path: str) -> list[str
     if "\0" in lines.first_line:  # for example UTF-16 or a binary file
         raise InputError(f"a text file must be UTF-8. Received: {lines.first_line[:40]!a} ({path})")
     if lines.too_long:
-        raise InputError(f"the header line must have at most {lines.max_bytes} bytes ({path})")
+        hint = f"; {_IF_RETURNS}" if "\r" in lines.first_line else ""
+        raise InputError(f"the header line must have at most {lines.max_bytes} bytes{hint} ({path})")
     try:
-        header: list[str] = next(csv.reader([line], **settings))
+        header: list[str] = next(delimiter.records([line]))
     except csv.Error as error:
-        raise InputError(f"the header line cannot be read: {_rule(error)} ({path})") from error
+        raise InputError(f"the header line cannot be read: {_rule(error, delimiter)} ({path})") from error
     if not header:
         raise InputError(f"the file is empty; its first line must name the columns ({path})")
     check_unique(header, path)
     return header
 
 
-def _rule(error: csv.Error) -> str:
+def _rule(error: csv.Error, delimiter: Delimiter) -> str:
     """Returns the rule that a line breaks, as text for a user; the csv module's messages address programmers."""
     text = str(error)
     if text.startswith("new-line character seen"):
-        return "a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes"
+        return f"a line must end in \\n or \\r\\n, and a \\r within a field must stand in quotes; {_IF_RETURNS}"
     if text.startswith("field larger than field limit"):
         return _TOO_LARGE
-    return "a quoted field must be closed" if text == "unexpected end of data" else text
+    return "a quoted field must be closed" if text == "unexpected end of data" else delimiter.in_message(text)
 
 
 class DelimitedRecords:
@@ -88,17 +83,17 @@ class DelimitedRecords:
 
     Args:
       lines: The file's lines after its header.
-      settings: The csv module's, of `dialect`.
+      delimiter: What parts the fields.
       header: The names of the file's columns.
       columns: The columns to read; the header has them.
     """
 
-    def __init__(self, lines: Lines, settings: Mapping[str, Any], header: Sequence[str], columns: Sequence[str]):
+    def __init__(self, lines: Lines, delimiter: Delimiter, header: Sequence[str], columns: Sequence[str]):
         # The limit is the process's, and other code reads CSV in it too: it is raised only.
         csv.field_size_limit(max(lines.max_bytes, csv.field_size_limit()))
         self._lines, self._header = lines, header
-        self._delimiter = settings["delimiter"]
-        self._reader = csv.reader(lines, **settings)
+        self._delimiter = delimiter
+        self._records = delimiter.records(lines)
         self._requested = [(name, header.index(name)) for name in columns]
 
     def __iter__(self) -> Iterator[RawRow | None]:
@@ -106,11 +101,11 @@ class DelimitedRecords:
         while True:
             self._lines.start_record()
             try:
-                fields, problem = next(self._reader), ""
+                fields, problem = next(self._records), ""
             except StopIteration:
                 return
             except csv.Error as error:
-                fields, problem = [], _rule(error)
+                fields, problem = [], _rule(error, self._delimiter)
             yield self._row(fields, problem)
 
     def _row(self, fields: list[str], problem: str) -> RawRow | None:
@@ -129,19 +124,30 @@ class DelimitedRecords:
         return RawRow(lines.number, values, num_lines=lines.num_lines)
 
 
-def _mistake(fields: Sequence[str], header: Sequence[str], lines: Lines, delimiter: str) -> str:
+def _mistake(fields: Sequence[str], header: Sequence[str], lines: Lines, delimiter: Delimiter) -> str:
     """Returns what is wrong with a record that the csv module has read; an empty string if nothing is."""
+    if lines.num_lines > 1 and delimiter.is_blanks:
+        return "a quoted field must be closed on its line where blanks part the fields"
     if len(fields) != len(header):
-        return f"a row must have {len(header)} fields. Received: {len(fields)}"
+        return f"a row must have {len(header)} fields. Received: {len(fields)}{_fix(fields, header, delimiter)}"
     if lines.num_lines > 1 and max(map(len, fields)) > lines.max_bytes:
         return _TOO_LARGE
     texts = [text for text in lines.texts if text.strip("\r\n")] if lines.num_lines > 1 else []
-    if texts and all(text.count(delimiter) + 1 == len(header) for text in texts):
+    if texts and all(text.count(delimiter.text) + 1 == len(header) for text in texts):
         return (
             f"a quoted field must not run over lines that are rows by themselves. Received: {len(texts)} lines, each "
             f"of {len(header)} fields"
         )
     return ""
+
+
+def _fix(fields: Sequence[str], header: Sequence[str], delimiter: Delimiter) -> str:
+    """Returns what makes a line of too many fields a row; an empty string for too few, which no setting adds."""
+    if len(fields) < len(header):
+        return ""
+    what = f"a field with {'blanks' if delimiter.is_blanks else repr(delimiter.text)} in it"
+    quotes = f"{what} must stand in double quotes" + ("" if delimiter.may_quote else ", with `text.quoting: true`")
+    return f"; {quotes}; if all rows have {len(fields)}, name the columns in `text.columns`"
 
 
 def read_delimited_blocks(
@@ -152,8 +158,8 @@ def read_delimited_blocks(
         lines, header, num_lines = start_of_rows(stream, file_format, text, limits, path)
         check_columns(header, columns, path, is_delimited=True)
         tally.header += num_lines
-        settings = dialect(file_format, text)
-        yield from _DelimitedBlocks(lines.stream, settings, header, columns, limits, tally, num_lines).blocks()
+        delimiter = delimiter_of(file_format, text)
+        yield from _DelimitedBlocks(lines.stream, delimiter, header, columns, limits, tally, num_lines).blocks()
 
 
 class _UnfinishedError(Exception):
@@ -164,7 +170,7 @@ class _DelimitedBlocks:
     def __init__(
         self,
         stream: BinaryIO,
-        settings: Mapping[str, Any],
+        delimiter: Delimiter,
         header: Sequence[str],
         columns: Sequence[str],
         limits: Ingestion,
@@ -172,16 +178,14 @@ class _DelimitedBlocks:
         num_before: int,
     ):
         self._chunks = Chunks(stream, limits.max_row_bytes)
-        self._settings, self._header, self._columns = settings, header, columns
-        self._delimiter = ord(settings["delimiter"])
-        self._may_quote = settings.get("quoting") != csv.QUOTE_NONE
+        self._delimiter, self._header, self._columns = delimiter, header, columns
         self._limits, self._tally = limits, tally
         self._num_before = num_before
 
     def blocks(self) -> Iterator[RawBlock]:
         while not self._chunks.has_ended:
             data = self._chunks.next()
-            split = SplitLines(data, self._delimiter, len(self._header), self._limits, self._may_quote)
+            split = SplitLines(data, self._delimiter, len(self._header), self._limits)
             if self._num_before == 0:
                 split.needs_fallback[:1] = True  # a file's first line may have a byte order mark
             fallback_rows, end, error = self._read_fallback(split)
@@ -208,7 +212,7 @@ class _DelimitedBlocks:
             stream.seek(split.start(line))
             lines = Lines(stream, self._limits.max_row_bytes, self._limits.max_record_lines, self._num_before + line)
             try:
-                row = next(iter(DelimitedRecords(lines, self._settings, self._header, self._columns)), None)
+                row = next(iter(DelimitedRecords(lines, self._delimiter, self._header, self._columns)), None)
             except Exception as error:
                 if error is not end:
                     raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from components import storage
@@ -35,14 +35,11 @@ def _open_remote(path: str) -> BinaryIO:
     return FileSystems.open(path, compression_type=CompressionTypes.UNCOMPRESSED)  # type: ignore[no-any-return]
 
 
-class _AsUtf8(io.RawIOBase):
-    """A text stream of a single-byte encoding, as UTF-8; a byte that the encoding does not have stays as it is.
+class _Changed(io.RawIOBase):
+    """A stream whose bytes are changed as they are read, each by itself."""
 
-    In these encodings ASCII characters are the same bytes as in UTF-8, and no other character has such a byte.
-    """
-
-    def __init__(self, stream: BinaryIO, encoding: str):
-        self._stream, self._encoding = stream, encoding
+    def __init__(self, stream: BinaryIO, change: Callable[[bytes], bytes]):
+        self._stream, self._change = stream, change
         self._rest = b""
 
     def readable(self) -> bool:
@@ -52,17 +49,27 @@ class _AsUtf8(io.RawIOBase):
         room = memoryview(buffer)
         if not self._rest:
             # Not `read`, which loses what it has read if an error follows.
-            raw = self._stream.read1(len(room))  # type: ignore[attr-defined]
-            self._rest = raw.decode(self._encoding, "surrogateescape").encode("utf-8", "surrogateescape")
+            self._rest = self._change(self._stream.read1(len(room)))  # type: ignore[attr-defined]
         text, self._rest = self._rest[: len(room)], self._rest[len(room) :]
         room[: len(text)] = text
         return len(text)
 
 
 def as_text(stream: BinaryIO, text: DelimitedText) -> tuple[BinaryIO, int]:
-    """Returns a delimited file's lines as UTF-8 after those to skip, and the number of lines skipped."""
-    if text.encoding != "utf-8":
-        stream = cast(BinaryIO, io.BufferedReader(_AsUtf8(stream, text.encoding), 1 << 20))
+    r"""Returns a delimited file's lines after those to skip, and the number of lines skipped.
+
+    The lines are UTF-8 and end in `\n` or `\r\n`. A byte that the file's encoding does not have stays as it is.
+    """
+
+    def change(raw: bytes) -> bytes:
+        # In the encodings of single bytes, ASCII characters are the same bytes as in UTF-8.
+        raw = raw.replace(b"\r", b"\n") if text.line_end == "cr" else raw
+        if text.encoding == "utf-8":
+            return raw
+        return raw.decode(text.encoding, "surrogateescape").encode("utf-8", "surrogateescape")
+
+    if text.encoding != "utf-8" or text.line_end == "cr":
+        stream = cast(BinaryIO, io.BufferedReader(_Changed(stream, change), 1 << 20))
     number = 0
     while number < text.skip_lines and (line := stream.readline(1 << 20)):
         number += line.endswith(b"\n") or len(line) < 1 << 20
@@ -110,13 +117,14 @@ class Contents(NamedTuple):
     num_lines: int
 
 
-def read_file_contents(path: str) -> Contents:
+def read_file_contents(path: str, text: DelimitedText) -> Contents:
     """Computes a file's checksum and line count from its bytes, independently of the reader of its rows."""
     number, end = 0, b"\n"
+    ends = (b"\n", b"\r") if text.line_end == "cr" else (b"\n",)
     digest = hashlib.sha256()
     with open_file(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
-            number += block.count(b"\n")
+            number += sum(map(block.count, ends))
             end = block[-1:]
-    return Contents(digest.hexdigest(), number + (end != b"\n"))
+    return Contents(digest.hexdigest(), number + (end not in ends))

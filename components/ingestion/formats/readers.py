@@ -84,10 +84,10 @@ def read_blocks(
             progress.number = max(progress.number, block.last_number)
 
 
-def read_contents(path: str, file_format: str) -> Contents:
+def read_contents(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -> Contents:
     """Computes a file's checksum and line count, independently of its rows; raises errors as `read_blocks`."""
     with reported_as_user_error(path, file_format):
-        return read_file_contents(path)
+        return read_file_contents(path, text)
 
 
 def read_header(path: str, file_format: str, text: DelimitedText = PLAIN_TEXT) -> list[str] | None:

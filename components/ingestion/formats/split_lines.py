@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from components.ingestion.formats.blocks import Mask
+from components.ingestion.formats.delimiters import Delimiter, Positions
 from transform.config.settings import Ingestion
 
 _NEWLINE, _RETURN, _QUOTE = ord("\n"), ord("\r"), ord('"')
-
-Positions = npt.NDArray[Any]
 
 
 class _Block(io.BytesIO):
@@ -41,7 +38,7 @@ class SplitLines:
       needs_fallback: The lines, neither fast nor blank, that `text_records` must read.
     """
 
-    def __init__(self, data: bytes, delimiter: int, num_fields: int, limits: Ingestion, may_quote: bool):
+    def __init__(self, data: bytes, delimiter: Delimiter, num_fields: int, limits: Ingestion):
         self._data, self._num_fields = data, num_fields
         self._bytes = np.frombuffer(data, np.uint8)
         newlines = np.flatnonzero(self._bytes == _NEWLINE)
@@ -52,12 +49,12 @@ class SplitLines:
         self.num_lines = len(self._ends)
         self.needs_fallback = self._after - self._starts > limits.max_row_bytes
         self._take_returns(newlines)
-        self.is_blank = (self._starts == self._ends) & ~self.needs_fallback
+        self._take_delimiters(delimiter)
+        self.is_blank = (self._firsts >= self._ends) & ~self.needs_fallback
         self._mark_undecodable()
-        self._delimiters = np.flatnonzero(self._bytes == delimiter)
-        self._has_quotes = may_quote and b'"' in data
+        self._has_quotes = delimiter.may_quote and b'"' in data
         if self._has_quotes:
-            self._take_quotes(delimiter)
+            self._take_quotes()
         self._numbers = np.diff(np.searchsorted(self._delimiters, np.append(self._starts, len(data))))
         self.needs_fallback |= (self._numbers != num_fields - 1) & ~self.is_blank
 
@@ -88,6 +85,23 @@ class SplitLines:
     def _line_of(self, positions: Positions) -> Positions:
         return np.searchsorted(self._after, positions, side="right")
 
+    def _take_delimiters(self, delimiter: Delimiter) -> None:
+        """Finds the delimiters, and where each line's first field starts; of a run of blanks see `Delimiter`."""
+        self._delimiters, self._nexts, unclear = delimiter.places(self._bytes)
+        self.needs_fallback[self._line_of(unclear)] = True
+        self._firsts = self._starts
+        if not delimiter.is_blanks:
+            return
+        lines = self._line_of(self._delimiters)
+        at_start, at_end = self._delimiters == self._starts[lines], self._nexts == self._ends[lines]
+        self._firsts = self._starts.copy()
+        self._firsts[lines[at_start]] = self._nexts[at_start]
+        self._ends[lines[at_end]] = self._delimiters[at_end]
+        self._keep(~(at_start | at_end))
+
+    def _keep(self, delimiters: Mask) -> None:
+        self._delimiters, self._nexts = self._delimiters[delimiters], self._nexts[delimiters]
+
     def _mark_undecodable(self) -> None:
         if self._data.isascii():
             return
@@ -100,27 +114,27 @@ class SplitLines:
                 except UnicodeDecodeError:
                     self.needs_fallback[line] = True
 
-    def _take_quotes(self, delimiter: int) -> None:
+    def _take_quotes(self) -> None:
         """Ignores delimiters between quotes; quotes that do not enclose whole fields need the fallback."""
         quotes = np.flatnonzero(self._bytes == _QUOTE)
         lines = self._line_of(quotes)
         num_before = np.searchsorted(quotes, self._starts)  # the number of quotes before each line
         opens = (np.arange(len(quotes)) - num_before[lines]) % 2 == 0
-        padded = np.concatenate([[delimiter], self._bytes, [delimiter]])
-        begins = (quotes == self._starts[lines]) | (padded[quotes] == delimiter)
-        ends = (quotes + 1 == self._ends[lines]) | (padded[quotes + 2] == delimiter)
-        self.needs_fallback[lines[~np.where(opens, begins, ends)]] = True
+        begins_field, ends_field = (np.zeros(len(self._bytes) + 1, bool) for _ in range(2))
+        begins_field[self._firsts] = begins_field[self._nexts] = True
+        ends_field[self._ends] = ends_field[self._delimiters] = True
+        self.needs_fallback[lines[~np.where(opens, begins_field[quotes], ends_field[quotes + 1])]] = True
         self.needs_fallback |= np.diff(np.append(num_before, len(quotes))) % 2 == 1
         of_delimiters = self._line_of(self._delimiters)
-        inside = (np.searchsorted(quotes, self._delimiters) - num_before[of_delimiters]) % 2 == 1
-        self._delimiters = self._delimiters[~inside]
+        self._keep((np.searchsorted(quotes, self._delimiters) - num_before[of_delimiters]) % 2 == 0)
 
     def fields(self, is_fast: Mask, positions: Sequence[int]) -> list[pa.Array]:
         """Returns the texts at some positions in the fast lines."""
-        starts, ends = self._starts[is_fast], self._ends[is_fast]
-        between = self._delimiters[np.repeat(is_fast, self._numbers)].reshape(len(starts), self._num_fields - 1)
-        bounds = np.concatenate([starts[:, np.newaxis] - 1, between, ends[:, np.newaxis]], axis=1)
-        return [self._texts(bounds[:, at] + 1, bounds[:, at + 1]) for at in positions]
+        is_between = np.repeat(is_fast, self._numbers)
+        shape = np.count_nonzero(is_fast), self._num_fields - 1
+        starts = np.column_stack([self._firsts[is_fast], self._nexts[is_between].reshape(shape)])
+        ends = np.column_stack([self._delimiters[is_between].reshape(shape), self._ends[is_fast]])
+        return [self._texts(starts[:, at], ends[:, at]) for at in positions]
 
     def _texts(self, starts: Positions, ends: Positions) -> pa.Array:
         if self._has_quotes and len(starts):

@@ -52,7 +52,7 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
                 if _is_full(waiting):
                     yield from self._part(Partition(name, (rank, num_parts), split, path, ""), waiting)
                     num_parts, waiting = num_parts + 1, []
-            contents = read_contents(path, source.format)
+            contents = read_contents(path, source.format, source.text)
             yield pvalue.TaggedOutput(EVIDENCE, sketch.summary(path, contents.sha256))
             if source.format in TEXT_FORMATS:
                 counts = LineCounts(contents.num_lines, tally.header, tally.blank, num_lines, num_multi_line)

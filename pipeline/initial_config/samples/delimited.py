@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import collections
-import csv
+import dataclasses
 import io
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeline.initial_config.samples import sample
 from pipeline.initial_config.samples.objects import json_rows
 from pipeline.initial_config.samples.sample import (
     NULL_WORDS,
     Column,
     Sample,
-    check_columns,
     first_bytes,
     is_number,
     shown,
+)
+from pipeline.initial_config.samples.text_form import (
+    TextForm,
+    count_junk,
+    guess_form,
+    rows_of_form,
+    split_records,
 )
 from transform.config.sources import DelimitedText
 from transform.errors import InputError
 from transform.raw_texts import trimmed
 
-#: The lines by which delimiter and quoting are guessed.
-_NUM_LINES = 2000
-
 #: The lines that are JSON objects in a jsonl file.
 _NUM_JSON_LINES = 10
-
-_DELIMITERS = (",", "\t", ";", "|")
-_MAX_SKIPPED_LINES = 20
 
 
 def read_delimited(path: Path, max_rows: int) -> Sample:
@@ -48,23 +46,32 @@ def read_delimited(path: Path, max_rows: int) -> Sample:
             f"({path})"
         )
     encoding, why_encoding = _encoding(data)
+    reasons = {}
+    if is_cr := b"\r" in data and b"\n" not in data:
+        data, reasons["line_end"] = data.replace(b"\r", b"\n"), "there are carriage returns and no newline"
     # As ingestion, which ends a line at a newline only.
     lines = list(io.StringIO(data.decode(encoding, "replace").removeprefix("\ufeff"), newline="\n"))
-    delimiter, quoting, width, share = _form(lines[:_NUM_LINES], path)
+    form = guess_form(lines, path)
+    (delimiter, quoting), width = dataclasses.astuple(form.delimiter), form.width
     is_tsv = delimiter == "\t" and not quoting
-    reasons = {"delimiter": f"{width} fields in {share:.1%} of the first lines", "encoding": why_encoding}
+    reasons |= {"delimiter": f"{width} fields in {form.share:.1%} of the first lines", "encoding": why_encoding}
+    reasons["format"] = form.odd
     if not quoting:
         reasons["quoting"] = "with quotes as text, more lines have the same number of fields"
-    num_skipped = _junk(lines, delimiter, quoting, width)
+    num_skipped = count_junk(lines, form)
     if num_skipped:
         junk = shown(lines[0].strip())
         reasons["skip_lines"] = f"without {width} fields, such as {junk}"
-    rows = _rows(lines[num_skipped:], delimiter, quoting, width, max_rows + 2)
+    rows = rows_of_form(lines[num_skipped:], form, max_rows + 2)
     names, why_names = _header(rows)
+    short = _short_header(lines[num_skipped - 1], form, rows) if num_skipped else []
+    is_short = bool(short)
+    if is_short:
+        names, why_names = short, "the header line has a name fewer than the rows have fields, so it is skipped"
     if why_names:
         reasons["columns"] = why_names
     body = rows
-    if _is_named(rows):
+    if _is_named(rows) and not is_short:
         body, num_skipped = rows[1:], num_skipped + bool(why_names)
     is_whole = not is_cut and len(body) <= max_rows
     body = [list(map(trimmed, row)) for row in body[:max_rows]]
@@ -73,6 +80,7 @@ def read_delimited(path: Path, max_rows: int) -> Sample:
         quoting=None if is_tsv or quoting else False,
         columns=tuple(names) if why_names else (),
         encoding=encoding,
+        line_end="cr" if is_cr else "lf",
         skip_lines=num_skipped,
     )
     columns = tuple(Column(name, "text", tuple((row[at],) for row in body)) for at, name in enumerate(names))
@@ -91,60 +99,6 @@ def _encoding(data: bytes) -> tuple[Literal["utf-8", "latin-1", "windows-1252"],
     if not re.search(rb"[\x81\x8d\x8f\x90\x9d]", data):
         return "windows-1252", f"{where}, and has characters that Latin-1 lacks"
     return "latin-1", f"{where}, nor Windows-1252"
-
-
-def _form(lines: Sequence[str], path: Path) -> tuple[str, bool, int, float]:
-    """Returns the delimiter, whether quotes enclose fields, the number of fields, and the share of lines that have it.
-
-    The best form is the one in which most lines have the same number of fields, two at least; of equal ones the one
-    with more fields.
-    """
-    found = []
-    for delimiter in _DELIMITERS:
-        for quoting in (True, False):
-            widths = collections.Counter(len(row) for row in _split(lines, delimiter, quoting) if row)
-            width, number = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
-            if width >= 2:
-                share = number / sum(widths.values())
-                prefers_quotes = quoting and (delimiter != "\t" or any('"' in line for line in lines))
-                found.append((round(share, 2), width, prefers_quotes, delimiter, share))
-    if not found:
-        raise InputError(
-            f"the lines must have fields between commas, tabs, semicolons or bars. Received: none ({path})"
-        )
-    _, width, quoting, delimiter, share = max(found)
-    check_columns(width, path)
-    return delimiter, quoting, width, share
-
-
-def _split(lines: Iterable[str], delimiter: str, quoting: bool) -> Iterable[list[str]]:
-    """Yields the fields of each record; none of a line that cannot be read."""
-    csv.field_size_limit(max(sample.MAX_BYTES, csv.field_size_limit()))  # of the process: it is raised only
-    if quoting:
-        reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    else:
-        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    while True:
-        try:
-            yield next(reader)
-        except StopIteration:
-            return
-        except csv.Error:
-            yield [""]
-
-
-def _junk(lines: Sequence[str], delimiter: str, quoting: bool, width: int) -> int:
-    """Returns the number of lines before the first one that has the usual number of fields."""
-    for number, line in enumerate(lines[: _MAX_SKIPPED_LINES + 1]):
-        if any(len(row) == width for row in _split([line], delimiter, quoting)):
-            return number
-    return 0
-
-
-def _rows(lines: Iterable[str], delimiter: str, quoting: bool, width: int, max_rows: int) -> list[list[str]]:
-    """Returns the rows with the usual number of fields, trimmed but for the first one."""
-    rows = itertools.islice((row for row in _split(lines, delimiter, quoting) if len(row) == width), max_rows)
-    return [[trimmed(text) if at else text for text in row] for at, row in enumerate(rows)]
 
 
 def _is_named(rows: Sequence[Sequence[str]]) -> bool:
@@ -167,6 +121,22 @@ def _is_named(rows: Sequence[Sequence[str]]) -> bool:
     if any(values and sum(map(is_number, values)) > 0.9 * len(values) for values in columns):
         return True
     return is_new
+
+
+def _short_header(line: str, form: TextForm, rows: Sequence[Sequence[str]]) -> list[str]:
+    """Returns the columns' names if the line before the rows names all but one; else none.
+
+    Without a name is the last column if it is empty, as where each row ends in a delimiter, or else the first one, as
+    where a program writes rows with their names.
+    """
+    fields = next((list(map(trimmed, row)) for _, row in split_records([line], form.delimiter)), [])
+    if len(fields) != form.width - 1 or not all(fields) or any(map(is_number, fields)) or len({*fields}) < len(fields):
+        return []
+    is_last = not any(row[-1] for row in rows)
+    name = "unnamed"
+    while name in fields:
+        name += "_"
+    return [*fields, name] if is_last else [name, *fields]
 
 
 def _are_numbers(values: Sequence[str]) -> bool:

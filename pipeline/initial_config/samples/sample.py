@@ -106,6 +106,7 @@ def first_bytes(path: Path) -> tuple[bytes, bool]:
         raise InputError(f"the name of a gzip-compressed file must end in .gz ({path})")
     if len(data) <= MAX_BYTES:
         return data, False
-    if (end := data.rfind(b"\n", 0, MAX_BYTES) + 1) == 0:
+    line_end = b"\n" if b"\n" in data else b"\r"
+    if (end := data.rfind(line_end, 0, MAX_BYTES) + 1) == 0:
         raise InputError(f"a text file must have a line end in its first {MAX_BYTES} bytes ({path})")
     return data[:end], True

@@ -40,6 +40,7 @@ from tests.components.ingestion.random_csv import HEADER, any_log
 from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText, LabelRule, Source
+from transform.raw_texts import BLANKS
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +67,11 @@ def test_text_of_any_content(folder: Path, log: bytes, size: int, max_lines: int
 
 texts = st.builds(
     DelimitedText,
-    delimiter=st.sampled_from([None, ",", ";", "|", " ", "x"]),
+    delimiter=st.sampled_from([None, ",", ";", "|", " ", "x", "::", ",,", BLANKS]),
     quoting=st.sampled_from([None, True, False]),
     columns=st.sampled_from([(), ("id", "clicked", "app", "note")]),
     encoding=st.sampled_from(["utf-8", "latin-1", "windows-1252"]),
+    line_end=st.sampled_from(["lf", "cr"]),
     skip_lines=st.integers(0, 3),
 )
 
@@ -88,7 +90,8 @@ texts = st.builds(
 def test_text_of_any_form(folder: Path, log: bytes, text: DelimitedText, junk: bytes, size: int, form: str) -> None:
     path = folder / "a.txt"
     delimiter = (text.delimiter or ("," if form == "csv" else "\t")).encode()
-    path.write_bytes(junk + (HEADER + log).replace(b",", delimiter))
+    between = b" \t" if text.delimiter == BLANKS else delimiter
+    path.write_bytes(junk + (HEADER + log).replace(b",", between))
     with blocks_of(size):
         assert_the_same(path, form, OF_LOG, Ingestion(max_row_bytes=100, max_record_lines=3), text)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from transform.config.config import Config
 from transform.config.config_file import parse_config, parse_yaml
 
 
-def guessed(data: Path, label: str | None = None, max_rows: int = 50_000) -> tuple[Config, str]:
-    """Returns the config that is written for a file, after the check of `wdr check`, and its text."""
-    text = initial_config(data, label, max_rows, Path("x.yaml")).text
+def guessed(
+    data: Path, label: str | None = None, max_rows: int = 50_000, tables: Sequence[Path] = ()
+) -> tuple[Config, str]:
+    """Returns the config that is written for a file and its tables, after the check of `wdr check`, and its text."""
+    text = initial_config(data, label, max_rows, Path("x.yaml"), tables=tables).text
     config = parse_config(parse_yaml(text, "x.yaml"), "x.yaml")
     found = resolve_span(config, str(data.parent))
     check_files(config, found)

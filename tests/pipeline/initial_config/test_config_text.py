@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
 from pipeline.cli.main import cli
-from pipeline.initial_config.config_text import initial_config, shell_word, yaml_value
+from pipeline.initial_config.config_text import initial_config
+from pipeline.initial_config.source_lines import shell_word, yaml_value
 from tests.drawn import so_many
 from tests.pipeline.initial_config.guessing import NOTES, ROWS, guessed
 from transform.config.config_file import load_config, parse_yaml

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from components.ingestion.formats.arrow_values import to_python
-from components.ingestion.formats.delimited import DelimitedRecords, dialect, start_of_rows
+from components.ingestion.formats.delimited import DelimitedRecords, start_of_rows
+from components.ingestion.formats.delimiters import delimiter_of
 from components.ingestion.formats.files import check_columns, open_file
 from components.ingestion.formats.jsonl import json_records
 from components.ingestion.formats.lines import Lines, LineTally
@@ -66,7 +67,7 @@ def _read_delimited(
         lines, header, num_lines = start_of_rows(stream, file_format, text, limits, path)
         check_columns(header, columns, path, is_delimited=True)
         tally.header += num_lines
-        yield from _tallied(DelimitedRecords(lines, dialect(file_format, text), header, columns), tally)
+        yield from _tallied(DelimitedRecords(lines, delimiter_of(file_format, text), header, columns), tally)
 
 
 def _read_jsonl(path: str, columns: Sequence[str], limits: Ingestion, tally: LineTally) -> Iterator[RawRow]:

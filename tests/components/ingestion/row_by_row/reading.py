@@ -58,7 +58,7 @@ class ReadRows(beam.DoFn):  # type: ignore[misc]
                 text = raw.text if raw.values is None else repr(dict(raw.values))
                 rejection = Rejection(self._name, path, raw.number, reason, kept_text(detail), kept_text(text))
                 yield pvalue.TaggedOutput(REJECTED, rejection)
-            contents = read_contents(path, self._source.format)
+            contents = read_contents(path, self._source.format, self._source.text)
             yield pvalue.TaggedOutput(EVIDENCE, sketch.summary(path, contents.sha256))
             if self._source.format in TEXT_FORMATS:
                 lines = LineCounts(contents.num_lines, tally.header, tally.blank, num_lines, num_multi_line)

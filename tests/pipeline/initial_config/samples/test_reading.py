@@ -204,7 +204,7 @@ def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "label", "sentence"),
     [
-        (b"", "a.csv", None, "the lines must have fields between commas, tabs, semicolons or bars. Received: none"),
+        (b"", "a.csv", None, "the lines must have fields between commas, tabs, semicolons, bars, double colons or bla"),
         (b"a,b\n", "a.csv", None, "no column of the first 1 rows has two different values"),
         (b"a,b\n1,2\n", "a.csv", None, "no column of the first 1 rows has two different values"),
         (b"a,b\n1,0\n2,1\n", "a.csv", "c", "`--label` names a column. Received: 'c'; allowed: ['a', 'b']"),

@@ -1,0 +1,52 @@
+"""What texts of a sample mean by convention: no value, a list of values, a number with a decimal comma."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pipeline.initial_config.samples.sample import NULL_WORDS, Column, Sample
+
+#: Separators of the values of a list.
+_SEPARATORS = ("|", ";", ",")
+
+#: A number with a decimal comma, or a whole number beside such ones.
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
+
+
+def null_words(sample: Sample) -> tuple[str, ...]:
+    """Returns the texts in a sample that mean "no value"."""
+    found = {text for column in sample.columns for text in column.singles if text in NULL_WORDS}
+    return tuple(sorted(found))
+
+
+def list_separator(sample: Sample, nulls: Sequence[str]) -> str:
+    """Returns the separator of lists in most columns that have some; a bar if none has."""
+    delimiter = sample.text.delimiter or ("\t" if sample.format == "tsv" else ",")
+    numbers = {
+        separator: sum(is_list(values_in(column, nulls), separator) for column in sample.columns)
+        for separator in _SEPARATORS
+        if separator != delimiter or sample.text.quoting is not False
+    }
+    return max(numbers, key=lambda separator: (numbers[separator], separator == "|"))
+
+
+def values_in(column: Column, nulls: Sequence[str]) -> list[str]:
+    """Returns a column's values without those that mean "no value"."""
+    return [text for text in column.singles if text not in nulls]
+
+
+def has_decimal_commas(values: Sequence[str]) -> bool:
+    """Returns whether all texts are numbers, some with a decimal comma."""
+    return any("," in text for text in values) and all(map(_DECIMAL_COMMA.fullmatch, values))
+
+
+def is_list(values: Sequence[str], separator: str) -> bool:
+    """Returns whether texts are lists: many have the separator, and their items come back more often than they do."""
+    if separator == "," and has_decimal_commas(values):
+        return False
+    parted = [text for text in values if separator in text]
+    if len(parted) < 0.2 * len(values) or len(parted) < 2:
+        return False
+    items = {item.strip() for text in values for item in text.split(separator)}
+    return len(items) < 0.5 * len(set(values)) and not any(len(item) > 60 for item in items)
