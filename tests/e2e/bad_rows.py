@@ -47,7 +47,7 @@ def _log(kind: str, reason: str, detail: str, text: str | None = None, by_join: 
 
 
 _WEIGHT = "`importance` must be a number from 0 to 1000000. Received: "
-_TIME = "`time` must be seconds since 1970 or ISO 8601. Received: "
+_TIME = "`time` must be seconds since 1970, ISO 8601 or as `timestamp_format` says. Received: "
 
 BAD_ROWS = [
     _log("text for a number", "bad_type", "`hour` must be a number. Received: 'noon'", hour="noon"),

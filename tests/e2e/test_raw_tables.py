@@ -21,26 +21,6 @@ CENSUS = [
     ("    path: adult.data", "    splits: {train: adult.data, eval: adult.test}"),
     ("    label_rule:", '    label_rule: {positive: [">50K", ">50K."], negative: ["<=50K", "<=50K."]}'),
 ]
-BARS = '{delimiter: "|", encoding: latin-1, columns: [%s]}'
-RATINGS = [
-    (
-        "ingestion:",
-        "  tables:\n"
-        f"    movies: {{path: u.item, format: csv, text: {BARS % 'movie, title, year'}, key: movie, "
-        "impression_key: column_2, broadcast: true}\n"
-        f"    users: {{path: u.user, format: csv, text: {BARS % 'user, age, gender, job'}, key: user, "
-        "impression_key: column_1}\n"
-        "ingestion:",
-    ),
-    ("  - {name: column_2", "  - {name: column_2, side: item, kind: categorical, vocabulary: {}}"),
-    (
-        "  - {name: column_4",
-        "  - {name: year, side: item, kind: numeric, source: movies, num_quantiles: 10}\n"
-        "  - {name: age, side: context, kind: numeric, source: users, num_quantiles: 10}\n"
-        "  - {name: gender, side: context, kind: categorical, source: users, vocabulary: {}}\n"
-        "  - {name: job, side: context, kind: categorical, source: users, vocabulary: {}}",
-    ),
-]
 
 
 def edited(path: Path, edits: list[tuple[str, str]]) -> int:
@@ -81,16 +61,28 @@ def test_the_census_table_passes_the_check(tmp_path: Path) -> None:
     assert checked(config, tmp_path) == {"impressions": (2001, 1)}  # the first line of adult.test is no row
 
 
+def ratings(folder: Path, number: int) -> Path:
+    write_ratings(folder, number)
+    path = folder / "ratings.yaml"
+    files = (str(folder / name) for name in ("u.data", "u.item", "u.user"))
+    wdr("init", *files, "--label", "column_3", "--out", str(path))
+    return path
+
+
 def test_the_ratings_tables_pass_the_check(tmp_path: Path) -> None:
-    write_ratings(tmp_path, 3000)
-    path = tmp_path / "ratings.yaml"
-    wdr("init", str(tmp_path / "u.data"), "--label", "column_3", "--out", str(path))
-    assert edited(path, RATINGS) <= 10
-    config = load_config(path)
+    config = load_config(ratings(tmp_path, 3000))
     rows = checked(config, tmp_path)
     assert rows["impressions"] == (3000, 0)
     assert all(rejected == 0 for _, rejected in rows.values())
-    assert {f.name for f in config.spec.features} == {"column_1", "column_2", "year", "age", "gender", "job"}
+    assert {name: table.log_column for name, table in config.sources.tables.items()} == {
+        "u_item": "column_2",
+        "u_user": "column_1",
+    }
+    sides = {(f.source, f.source_column): f.side for f in config.spec.features if f.derive is None}
+    assert sides == {
+        ("impressions", "column_1"): "context", ("impressions", "column_2"): "item", ("u_item", "column_3"): "item",
+        ("u_user", "column_2"): "context", ("u_user", "column_3"): "context", ("u_user", "column_4"): "context",
+    }  # fmt: skip
 
 
 @pytest.mark.slow
@@ -100,3 +92,11 @@ def test_the_census_table_runs_to_a_push(tmp_path: Path) -> None:
     assert "training:" not in ok_in_process("check", config, "--data", tmp_path)
     ok_in_process("run", config, "--data", tmp_path, "--workspace", workspace)
     assert versions(workspace, "adult") == [1]
+
+
+@pytest.mark.slow
+def test_the_ratings_tables_run_to_a_push(tmp_path: Path) -> None:
+    config = ratings(tmp_path, 8000)
+    workspace = tmp_path / "workspace"
+    ok_in_process("run", config, "--data", tmp_path, "--workspace", workspace)
+    assert versions(workspace, "u") == [1]

@@ -48,7 +48,7 @@ class Timestamp(Rule):
         if seconds in self.source.null_times:
             return None
         if seconds is None or not 0 <= seconds < MAX_TIMESTAMP:
-            raise self.error("bad_type", "seconds since 1970 or ISO 8601", value)
+            raise self.error("bad_type", "seconds since 1970, ISO 8601 or as `timestamp_format` says", value)
         return seconds
 
     def many(self, raw: pa.Array) -> FastColumn:

@@ -348,9 +348,14 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "(small.yaml).",
     ),
     (
-        [("sources.impressions.text", {"delimiter": ", "})],
-        "`delimiter` must be one ASCII character that is neither a double quote nor a line end. Received: ', ' "
+        [("sources.impressions.text", {"delimiter": ',"'})],
+        "`delimiter` must be 1 to 10 ASCII characters, none of them a double quote or a line end. Received: ',\"' "
         "(small.yaml, sources.impressions.text.delimiter).",
+    ),
+    (
+        [("sources.impressions.timestamp_format", "%H:%M")],
+        "`timestamp_format` must have year, month and day in the directives of Python's strptime, such as %b %d, %Y. "
+        "Received: '%H:%M' (small.yaml, sources.impressions.timestamp_format).",
     ),
     (
         [("sources.impressions.text", {"encoding": "utf-16"})],

@@ -27,6 +27,9 @@ STRICT_INCOME = LabelRule(positive=(">50K", ">50K."), negative=("<=50K", "<=50K.
 LIKED = LabelRule(at_least=4)
 
 
+_TIME = "`x` must be seconds since 1970, ISO 8601 or as `timestamp_format` says. Received: "
+
+
 @pytest.mark.parametrize(
     ("rule", "value", "expected"),
     [
@@ -192,20 +195,35 @@ def test_a_good_value_is_typed(kind: ColumnKind, value: Any, expected: Any) -> N
         ("weight", "heavy", "bad_weight", "`x` must be a number from 0 to 1000000. Received: 'heavy'"),
         ("weight", True, "bad_weight", "`x` must be a number from 0 to 1000000. Received: 'True'"),
         ("weight", [1.0], "bad_weight", "`x` must be a number from 0 to 1000000. Received: '[1.0]'"),
-        ("timestamp", "soon", "bad_type", "`x` must be seconds since 1970 or ISO 8601. Received: 'soon'"),
-        ("timestamp", "-1", "bad_type", "`x` must be seconds since 1970 or ISO 8601. Received: '-1'"),
-        ("timestamp", "nan", "bad_type", "`x` must be seconds since 1970 or ISO 8601. Received: 'nan'"),
+        (
+            "timestamp",
+            "soon",
+            "bad_type",
+            "`x` must be seconds since 1970, ISO 8601 or as `timestamp_format` says. Received: 'soon'",
+        ),
+        (
+            "timestamp",
+            "-1",
+            "bad_type",
+            "`x` must be seconds since 1970, ISO 8601 or as `timestamp_format` says. Received: '-1'",
+        ),
+        (
+            "timestamp",
+            "nan",
+            "bad_type",
+            "`x` must be seconds since 1970, ISO 8601 or as `timestamp_format` says. Received: 'nan'",
+        ),
         (
             "timestamp",
             1_700_000_000_000,  # milliseconds
             "bad_type",
-            "`x` must be seconds since 1970 or ISO 8601. Received: '1700000000000'",
+            f"{_TIME}'1700000000000'",
         ),
         (
             "timestamp",
             10**400,
             "bad_type",
-            f"`x` must be seconds since 1970 or ISO 8601. Received: '1{'0' * 39}'",
+            f"{_TIME}'1{'0' * 39}'",
         ),
     ],
 )
