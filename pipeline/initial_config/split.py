@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from components.ingestion.columns.times import seconds_of
 from components.ingestion.layout import cut_of_fraction
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.samples.sample import Sample, is_number, shown
@@ -34,7 +34,7 @@ def split_lines(sample: Sample, labels: Sequence[int | None], guesses: Sequence[
       guesses: What its columns are.
     """
     fraction = Ingestion().eval_fraction
-    time = next((guess.column for guess in guesses if guess.role == "timestamp"), None)
+    time = next((guess for guess in guesses if guess.role == "timestamp"), None)
     why_not = None if time is None else _why_not_by_time(sample, labels, guesses, time, fraction)
     roles = {guess.role for guess in guesses}
     if why_not == "":
@@ -51,11 +51,12 @@ def split_lines(sample: Sample, labels: Sequence[int | None], guesses: Sequence[
 
 
 def _why_not_by_time(
-    sample: Sample, labels: Sequence[int | None], guesses: Sequence[Guess], name: str, fraction: float
+    sample: Sample, labels: Sequence[int | None], guesses: Sequence[Guess], time: Guess, fraction: float
 ) -> str:
     """Returns why the last rows by time are not to be evaluated on; an empty text if they are."""
     columns = {column.name: column.texts for column in sample.columns}
-    times = np.array([_seconds(text) for (text,) in columns[name]])
+    form = time.rule.get("timestamp_format")
+    times = np.array([_seconds(text, None if form is None else str(form)) for (text,) in columns[time.column]])
     found, numbers = np.unique(times, return_counts=True)
     is_last = times > cut_of_fraction(dict(zip(found.tolist(), numbers.tolist(), strict=True)), fraction)
     earlier = times[~is_last]
@@ -75,9 +76,8 @@ def _why_not_by_time(
     return ""
 
 
-def _seconds(text: str) -> float:
-    """Returns a time, of which `is_time` holds, in seconds since 1970."""
-    if is_number(text):
-        return float(text)
-    time = datetime.datetime.fromisoformat(text)
-    return (time if time.tzinfo else time.replace(tzinfo=datetime.UTC)).timestamp()
+def _seconds(text: str, form: str | None) -> float:
+    """Returns a time of the form that was found, in seconds since 1970."""
+    seconds = float(text) if form is None and is_number(text) else seconds_of(text, form)
+    assert seconds is not None  # each row's text was read in this form
+    return seconds

@@ -31,6 +31,8 @@ def test_the_last_rows_by_time(tmp_path: Path) -> None:
     assert split_of(tmp_path) == ("time_fraction", 0.2, "")
     days = [f"2026-0{1 + i // 150}-{1 + i % 28:02d}" for i in ROWS]  # four months
     assert split_of(tmp_path, timestamp=days)[0] == "time_fraction"
+    words = [f"{1 + i // 20} Jan 2026" for i in ROWS]  # 24 days before the last 120 rows
+    assert split_of(tmp_path, timestamp=words)[0] == "time_fraction"
 
 
 @pytest.mark.parametrize(
