@@ -186,9 +186,8 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
 
 def id_by_name(name: str, num_values: int) -> tuple[bool, Entity | None]:
     """Returns whether a column is an id by its name, and whose; with few different values only if it says `id`."""
-    has_id = "id" in split_words(name)
-    entity = entity_of(name) if has_id or num_values > _MAX_CODES else None
-    return has_id or entity is not None, entity
+    entity = entity_of(name) if "id" in split_words(name) or num_values > _MAX_CODES else None
+    return entity is not None or "id" in split_words(name), entity
 
 
 def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str], num_rows: int) -> str:
