@@ -16,11 +16,12 @@ from pydantic.dataclasses import dataclass
 
 from transform.combinations import COUNT_INPUTS, CountEncoding, Cross
 from transform.feature import STRICT, Feature, Part, Vocabulary
+from transform.signature_names import TRANSFORMED_SUFFIX
 
 
 def transformed_name(name: str) -> str:
     """Returns the key of a feature or a cross after tf.Transform."""
-    return f"{name}_xf"
+    return f"{name}{TRANSFORMED_SUFFIX}"
 
 
 @dataclass(frozen=True, config=STRICT)

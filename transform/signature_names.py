@@ -36,6 +36,10 @@ RANK_ITEMS_SIGNATURE = "rank_items"
 RANK_NAMED_SIGNATURE = "rank_named"
 TRANSFORM_SIGNATURE = "transform_features"
 
+#: A transformed feature has its own name with this behind it. In the outputs of `TRANSFORM_SIGNATURE` a sparse one has
+#: three components, whose names have a slash and the component behind it.
+TRANSFORMED_SUFFIX = "_xf"
+
 EXAMPLES_INPUT = "examples"
 SCORES_OUTPUT = "scores"
 

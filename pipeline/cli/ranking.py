@@ -113,7 +113,7 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
 @click.option("--host", default="127.0.0.1", help="The address to listen on; the default accepts this machine only.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080)
 @click.option("--max-body-bytes", type=click.IntRange(min=1), default=4 * 1024 * 1024, help="The longest body.")
-@click.option("--strict", is_flag=True, help="Refuse a context with a feature that the model does not have.")
+@click.option("--strict", is_flag=True, help="Refuse what the model would ignore, such as a misspelt feature.")
 @click.option(
     "--timeout-seconds", type=click.FloatRange(min=0.1), default=30.0, help="Limit for a request's head, and its body."
 )

@@ -32,7 +32,9 @@ class RankingCounters:
             registry=registry,
         )
         self._warned = prometheus_client.Counter(
-            "wdr_rankings_with_warnings", "Rankings of a context that the model ignores in part.", registry=registry
+            "wdr_rankings_with_warnings",
+            "Rankings of what the model ignores in part.",
+            registry=registry,
         )
         self._unknown = prometheus_client.Counter(
             "wdr_ranked_items_not_in_catalog", "Ranked items that the model's catalog lacks.", registry=registry

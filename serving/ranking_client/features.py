@@ -108,10 +108,12 @@ class Candidates:
     Attributes:
       ids: The item ids in UTF-8.
       items: Each candidate's features as a serialized tf.Example; empty if the caller gave none.
+      names: The names of all candidates' features that are not serialized already.
     """
 
     ids: tuple[bytes, ...]
     items: tuple[bytes, ...]
+    names: frozenset[str] = frozenset()
 
     def parts(self, size: int | None) -> Iterator[Candidates]:
         """Splits the candidates into the fewest parts of at most `size`, nearly equal in size; None makes one part."""
@@ -131,7 +133,7 @@ def encode_candidates(candidates: Sequence[Candidate], settings: ClientSettings)
         raise RequestError(f"candidates must be a list of item ids. Received: {candidates[:100]!r}")
     if not 1 <= len(candidates) <= settings.max_candidates:
         raise RequestError(f"candidates must be 1 to {settings.max_candidates:,}. Received: {len(candidates):,}")
-    ids, items = [], []
+    ids, items, names = [], [], set[str]()
     for number, candidate in enumerate(candidates):
         where = f"candidate {number}"
         item_id, features = candidate if isinstance(candidate, tuple) else (candidate, b"")
@@ -142,4 +144,5 @@ def encode_candidates(candidates: Sequence[Candidate], settings: ClientSettings)
             raise RequestError(f"{where}'s id must have 1 to {_MAX_ID_BYTES:,} bytes. Received: {len(encoded):,}")
         ids.append(encoded)
         items.append(features and encode_example(features, f"{where}'s item", settings.max_example_bytes))
-    return Candidates(tuple(ids), tuple(item or b"" for item in items))
+        names.update(features if isinstance(features, Mapping) else ())
+    return Candidates(tuple(ids), tuple(item or b"" for item in items), frozenset(names))

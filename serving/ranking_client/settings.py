@@ -66,8 +66,9 @@ class ClientSettings:
       max_candidates: More candidates are refused.
       max_example_bytes: A longer tf.Example, of the context or of an item, is refused.
       max_request_bytes: A longer call is refused; gRPC's receivers accept 4 MiB unless configured otherwise.
-      strict: Refuse a context with a feature that the model does not have, or with several values for a feature that is
-        not a list. Otherwise the ranking carries a warning, since a renamed feature must not stop all requests.
+      strict: Refuse a context or an item with a feature that the model does not have, or a context with several values
+        for a feature that is not a list. Otherwise the ranking carries a warning, since a renamed feature must not stop
+        all requests.
       item_id_feature: The feature that holds the item id, for a model without the signature `rank`, which reads the id
         from the example; None if the candidates' item features already have it.
       ca_certificate: A PEM file of the authority that signed the server's certificate; None connects without TLS.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from serving.ranking_client.errors import RequestError
@@ -16,6 +16,8 @@ from transform.signature_names import (
     RANK_NAMED_SIGNATURE,
     RANK_SIGNATURE,
     SERVING_SIGNATURE,
+    TRANSFORM_SIGNATURE,
+    TRANSFORMED_SUFFIX,
 )
 
 #: The metadata field of TF Serving that holds the signatures.
@@ -80,6 +82,22 @@ class ModelSignatures:
                 rule = f"feature {name!r} of the context must have one value; the model reads the first"
                 found.append(f"{rule}. Received: {len(value):,} values")
         return found
+
+    def item_warnings(self, names: Collection[str]) -> list[str]:
+        """Returns a sentence for each name that is no item feature of the model, which ignores it.
+
+        The model's features are the outputs of `transform_features`, beside which are those of crosses; without that
+        signature the list is empty.
+        """
+        outputs = self.outputs.get(TRANSFORM_SIGNATURE)
+        if not names or not outputs:
+            return []
+        known = {output.partition("/")[0].removesuffix(TRANSFORMED_SUFFIX) for output in outputs}
+        return [
+            f"the model has no item feature {name[:100]!r} and ignores it (version {self.version})"
+            for name in sorted(names)
+            if name not in known or name in self.context_kinds
+        ]
 
     def signature_for(self, candidates: Candidates) -> str:
         """Returns the signature that ranks the candidates.

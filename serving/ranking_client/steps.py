@@ -128,6 +128,7 @@ class RankingSteps:
         if explain:
             check_explained(candidates, k, known)
         warnings = [] if isinstance(context, bytes) else known.warnings(context)
+        warnings += known.item_warnings(candidates.names)
         if settings.strict and warnings:
             raise RequestError(warnings[0])
         encoded = encode_example(context, "the context", settings.max_example_bytes, known.context_kinds)

@@ -131,6 +131,24 @@ def test_what_a_model_ignores_is_a_warning_and_by_strict_settings_an_error(ask: 
         assert str(raised.value) == sentence
 
 
+def test_item_features_that_the_model_lacks_are_a_warning_too(ask: Ask, settings: ClientSettings) -> None:
+    """Misspelt, or the context's; the item's own are none, nor are those of a serialized tf.Example."""
+    rule = "the model has no item feature {!r} and ignores it (version 1)"
+    serialized = encode_example({"qualty": 9.0}, "an item", 1000)
+    for items, warnings in (
+        ([("new", {"quality": 9.0, "app_id": "new"}), "app_1", ("other", serialized)], ()),
+        (
+            [("new", {"qualty": 9.0}), ("other", {"quality": 1.0, "age": 30})],
+            (rule.format("age"), rule.format("qualty")),
+        ),
+    ):
+        (ranking,) = ask(settings, ({"age": 30}, items))
+        assert ranking.warnings == warnings
+    with pytest.raises(RequestError) as raised:
+        ask(dataclasses.replace(settings, strict=True), ({}, [("new", {"qualty": 9.0})]))
+    assert str(raised.value) == rule.format("qualty")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 3, 300, 1000])
 def test_the_best_k(ask: Ask, settings: ClientSettings, k: int) -> None:

@@ -96,6 +96,12 @@ class TinyModel(tf.Module):  # type: ignore[misc]
         quality = tf.where(items == "", self.catalog.lookup(item_ids), given)
         return self._explained(age[:, tf.newaxis], quality)
 
+    def transform(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        parsed = tf.io.parse_example(examples, _CONTEXT | _ITEM)
+        country = {f"country_xf/{part}": getattr(parsed["country"], part) for part in ("indices", "values")}
+        numbers = {f"{name}_xf": parsed[name] for name in ("age", "app_id", "quality")}
+        return country | numbers | {"age_bucket_xf": parsed["age"]}
+
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, _CONTEXT | _ITEM)
         return {names.SCORES_OUTPUT: tf.sigmoid(parsed["quality"] + parsed["age"] / 100.0 + self.version)}
@@ -118,6 +124,9 @@ def export_tiny(folder: Path, version: int = 1, *, rank: bool = True) -> Path:
             names.RANK_SIGNATURE: tf.function(model.rank, input_signature=(context, ids)),
             names.RANK_ITEMS_SIGNATURE: tf.function(model.rank_items, input_signature=(context, ids, items)),
             names.RANK_NAMED_SIGNATURE: tf.function(model.rank_named, input_signature=named),
+            names.TRANSFORM_SIGNATURE: tf.function(
+                model.transform, input_signature=[tf.TensorSpec([None], tf.string, names.EXAMPLES_INPUT)]
+            ),
             names.EXPLAIN_ITEMS_SIGNATURE: tf.function(model.explain_items, input_signature=(context, ids, items)),
             names.EXPLAIN_SIGNATURE: tf.function(
                 model.explain, input_signature=[tf.TensorSpec([None], tf.string, names.EXAMPLES_INPUT)]
