@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import re
 from typing import Any
 
@@ -16,6 +17,7 @@ from components.ingestion.columns.rule import Rule, SourceRules, all_fallback, n
 from components.ingestion.formats.blocks import FastColumn, Mask
 from components.ingestion.formats.raw_rows import StoredTime
 from transform.config.columns import Column
+from transform.derived_times import MONTHS
 
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
 MAX_TIMESTAMP = 4_102_444_800
@@ -26,6 +28,9 @@ _BASIC_DATE = r"^(19|20)\d{6}$"
 #: An ISO 8601 time of day or of a second, in UTC.
 _PLAIN_TIME = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{3}|\.[0-9]{6})?(Z|\+00:00)?$"
 _TIME_LENGTH = len("2026-01-31T23:59:59")
+
+
+_Numbers = npt.NDArray[np.int64]
 
 
 class Timestamp(Rule):
@@ -78,13 +83,68 @@ def seconds_of(text: str, form: str | None) -> float | None:
 
 
 def _times_of_form(raw: pa.Array, form: str) -> FastColumn:
-    """Reads each different text once: a column of days has few."""
+    """Reads each different text once: by a regular expression, or by `seconds_of` if the form has other directives."""
     if not pa.types.is_string(raw.type):
         return all_fallback(raw, pa.float64())
     encoded = raw.dictionary_encode()
-    seconds = pa.array([seconds_of(text, form) for text in encoded.dictionary.to_pylist()], pa.float64())
+    texts = encoded.dictionary
+    if (pattern := _pattern(form)) is None:
+        seconds = pa.array([seconds_of(text, form) for text in texts.to_pylist()], pa.float64())
+    else:
+        groups = pc.extract_regex(texts, pattern)
+        whole, is_valid = _instants(*(_part(groups, directive) for directive in _DIRECTIVES))
+        seconds = pa.array(whole.astype(np.float64), mask=~is_valid | null_in(groups))
     values = seconds.take(encoded.indices)
     return FastColumn(values, null_in(values) & ~null_in(raw))
+
+
+#: What `strptime` reads as each part of a time, from the year to the second.
+_DIRECTIVES = {
+    "Y": "[0-9]{4}",
+    "m": "1[0-2]|0[1-9]|[1-9]",
+    "d": "3[01]|[12][0-9]|0[1-9]|[1-9]",
+    "H": "2[0-3]|[01][0-9]|[0-9]",
+    "M": "[0-5][0-9]|[0-9]",
+    "S": "[0-5][0-9]|[0-9]",
+}
+
+
+@functools.cache
+def _pattern(form: str) -> str | None:
+    """Returns a regular expression of texts of a form, with a group for each part; None if it has other parts."""
+    pattern, left = "^", {**_DIRECTIVES, "b": "|".join(MONTHS)}
+    for text in re.findall(r"%.|[^%]+", form):
+        if not text.startswith("%"):
+            pattern += re.escape(text)
+        elif (directive := text[1:]) in left and not (directive in "bm" and ("m" not in left or "b" not in left)):
+            pattern += f"(?P<{directive}>{left.pop(directive)})"
+        else:
+            return None
+    return pattern + "$" if form.isascii() else None
+
+
+def _part(groups: pa.StructArray, directive: str) -> _Numbers:
+    """Returns a part of times as numbers, int64 `[n]`; of a month's name its number."""
+    names = {field.name for field in groups.type}
+    if directive == "m" and "b" in names:
+        numbers = pc.add(pc.index_in(groups.field("b"), value_set=pa.array(MONTHS)), 1)
+    elif directive in names:
+        numbers = pc.if_else(groups.is_valid(), groups.field(directive), "1").cast(pa.int64())
+    else:
+        return np.zeros(len(groups), np.int64)
+    return np.asarray(pc.fill_null(numbers, 0), np.int64)
+
+
+def _instants(
+    year: _Numbers, month: _Numbers, day: _Numbers, hour: _Numbers, minute: _Numbers, second: _Numbers
+) -> tuple[_Numbers, Mask]:
+    """Returns the seconds since 1970 of times in UTC, int64 `[n]`, and which of them exist, from 1970 to 2099."""
+    is_valid = (year >= 1970) & (year < 2100) & (month >= 1) & (month <= 12) & (day >= 1)
+    months = (np.clip(year, 1970, 2100) - 1970) * 12 + np.clip(month, 1, 12) - 1
+    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
+    is_valid &= (day <= after - first) & (hour < 24) & (minute < 60) & (second < 60)
+    return (first + day - 1) * 86_400 + hour * 3600 + minute * 60 + second, is_valid
 
 
 def _times(raw: pa.Array) -> FastColumn:
@@ -114,16 +174,9 @@ def _seconds(texts: pa.Array) -> tuple[npt.NDArray[np.float64], Mask]:
     def number(start: int, length: int) -> npt.NDArray[Any]:
         return digits[:, start : start + length] @ 10 ** np.arange(length - 1, -1, -1)
 
-    year, month, day = number(0, 4), number(5, 2), number(8, 2)
-    hour, minute, second = number(11, 2), number(14, 2), number(17, 2)
-    is_valid = (year >= 1970) & (year < 2100) & (month >= 1) & (month <= 12) & (day >= 1)
-    months = (np.clip(year, 1970, 2100) - 1970) * 12 + np.clip(month, 1, 12) - 1
-    first = months.astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    after = (months + 1).astype("datetime64[M]").astype("datetime64[D]").astype(np.int64)
-    is_valid &= (day <= after - first) & (hour < 24) & (minute < 60) & (second < 60)
+    whole, is_valid = _instants(number(0, 4), number(5, 2), number(8, 2), number(11, 2), number(14, 2), number(17, 2))
     # With an end, since pyarrow 18.1 fails without one, "Negative buffer resize".
     rest = pc.binary_slice(texts.cast(pa.binary()), _TIME_LENGTH, 2 * _TIME_LENGTH).cast(pa.string())
     fractions = pc.binary_join_element_wise("0", pc.replace_substring_regex(rest, r"(Z|\+00:00)$", ""), "")
     micro = np.rint(np.asarray(fractions.cast(pa.float64())) * 1e6)
-    whole = ((first + day - 1) * 86_400 + hour * 3600 + minute * 60 + second) * 1_000_000 + micro.astype(np.int64)
-    return whole / 1_000_000, is_valid
+    return (whole * 1_000_000 + micro.astype(np.int64)) / 1_000_000, is_valid

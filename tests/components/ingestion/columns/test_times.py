@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,21 @@ def test_a_column_of_a_form(tmp_path: Path, required: bool) -> None:
     details = [rejection.detail for rejection in rejections if rejection.reason == "bad_type"]
     rule = "`time` must be a time of the form %b %d, %Y from 1970 to 2099"
     assert details == [f"{rule}. Received: 'Feb 30, 2014'", f"{rule}. Received: '1393545600'"]
+
+
+@pytest.mark.parametrize(
+    "form", ["%b %d, %Y", "%d.%m.%Y %H:%M", "%Y%m%d", "%m/%d/%y", "%I:%M %p, %Y-%m-%d", "%m %b %d %Y"]
+)
+def test_blocks_of_odd_texts_of_a_form_are_read_as_rows_are(tmp_path: Path, form: str) -> None:
+    times = [datetime.datetime(1969 + i * 7 % 140, i % 12 + 1, i % 28 + 1, i % 24, i * 7 % 60) for i in range(300)]
+    texts = [time.strftime(form) for time in times]
+    for old, new in (("0", ""), (" ", "  "), ("1", "3"), ("2", "\u0662"), ("b", "B"), ("20", "1")):
+        texts += [text.replace(old, new, 1) for text in texts[:300]]
+    path = tmp_path / "log.csv"
+    path.write_text("time\n" + "".join(f"{text}\n" for text in texts))
+    source = Source(path="log.csv", format="csv", text={"delimiter": ";"})  # type: ignore[arg-type]
+    columns = (Column("time", "timestamp", True, time_format=form),)
+    found = in_blocks(path, source, columns, LIMITS)
+    assert found == one_by_one(path, source, columns, LIMITS)
+    assert len(found[0]) > 200
+    assert found[1]
