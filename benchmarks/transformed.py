@@ -18,6 +18,7 @@ from trainer.training.report import TrainingReport, read_training_report
 from trainer.training.setup import TrainingSetup, prepare
 from transform.config.component_configs import for_trainer
 from transform.config.config import Config
+from transform.files.reference_scores import USER_KEY
 from transform.preprocessing import CONFIG_KEY
 
 
@@ -57,7 +58,7 @@ class Transformed:
                 transform_graph_path=str(self.graph),
                 base_model=base_model,
                 serving_model_dir=str(serving_model_dir(folder)),
-                custom_config={CONFIG_KEY: for_trainer(config).to_json()},
+                custom_config={CONFIG_KEY: for_trainer(config).to_json(), USER_KEY: config.user},
             )
         )
         return read_training_report(str(folder))

@@ -1,208 +1,241 @@
 """Reference models: what a simple model makes of the same rows, to tell what the Wide & Deep model adds.
 
 They are fitted on the first rows of each training file, which ingestion has shuffled, so on a random sample of the
-window. None of them is exported.
+window, by one thread beside the training. None of them is exported.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 from scipy import sparse
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
-from trainer.training.data import EVAL_BATCH_SIZE, Withheld, read_records
+from trainer.reference_rows import Columns, RowReader, Rows
 from trainer.training.setup import TrainingSetup
-from transform.example_keys import LABEL, WEIGHT
-from transform.feature import Feature, missing_number
-from transform.feature_spec import FeatureSpec, transformed_name
-from transform.files.reference_scores import CONSTANT, ITEM_MEAN, LOGISTIC_REGRESSION, ReferenceScores
+from transform.files.reference_scores import (
+    CONSTANT,
+    GRADIENT_BOOSTING,
+    ITEM_MEAN,
+    LOGISTIC_REGRESSION,
+    USER_ITEM_BIAS,
+    ReferenceScores,
+)
 
-#: The most training rows that the reference models are fitted on: some 5 s for a logistic regression.
-MAX_ROWS = 100_000
+_logger = logging.getLogger(__name__)
 
-#: The weight of the share of all rows in an item's mean, in rows.
+#: The most training rows that the reference models are fitted on: some 25 s of one processor with the features of
+#: `configs/app_store.yaml`, and 5 s for the 48,000 rows of its two days.
+MAX_ROWS = 300_000
+
+#: The weight of the share of all rows in a value's mean label, in rows.
 _PRIOR_ROWS = 10.0
 
 #: More iterations of L-BFGS change no metric's third digit.
 _MAX_ITERATIONS = 100
 
+#: The most trees; they stop earlier where a tenth of the training rows shows no gain.
+_MAX_TREES = 200
 
-@dataclasses.dataclass(frozen=True)
-class _Rows:
-    """Rows as the reference models read them.
+#: With fewer training rows of a label, the trees have nothing to stop by.
+_MIN_OF_LABEL = 20
 
-    Attributes:
-      inputs: One column per value of a categorical feature, and two per number: the normalized quantile or the
-        standardized value, 0 if it is missing, and whether it is missing; of a number that the wide part alone reads,
-        one per quantile; CSR, float32 `[rows, columns]`.
-      items: The id of each row's item in its vocabulary, int64 `[rows]`; None without an item id.
-      label: float32 `[rows]`, 0 or 1.
-      weight: float32 `[rows]`.
-    """
+#: The most ids that scikit-learn's trees split as categories; with more, an id is its mean label.
+_MAX_CATEGORIES = 254
 
-    inputs: sparse.csr_matrix
-    items: np.ndarray | None
-    label: np.ndarray
-    weight: np.ndarray
+#: The most numbers that the trees are fitted on, of 8 bytes each.
+MAX_NUMBERS = 50_000_000
 
+#: A training row's mean labels are those of the rows of the other folds, so without its own label.
+_NUM_FOLDS = 5
 
 #: Returns the scores of rows, float64 `[rows]`.
-_ReferenceModel = Callable[[_Rows], np.ndarray]
+_ReferenceModel = Callable[[Rows], np.ndarray]
 
 
-def reference_scores(setup: TrainingSetup) -> ReferenceScores:
+class References(NamedTuple):
+    """The fitted reference models.
+
+    Attributes:
+      scored: Their scores of the evaluation rows.
+      left_out: By name, why a reference model was not fitted, as a clause.
+      seconds: The time that reading, fitting and scoring took, in seconds.
+    """
+
+    scored: ReferenceScores
+    left_out: Mapping[str, str]
+    seconds: float
+
+
+class _CannotFitError(Exception):
+    """Why a reference model cannot be fitted on these rows, as a clause."""
+
+
+def fit_references(setup: TrainingSetup, user: str | None) -> References:
     """Fits the reference models on the training rows, and scores the evaluation rows.
 
     * `constant`: the weighted share of positives p.
-    * `item_mean`: (positives of the item + 10 p) / (rows of the item + 10), by weight; only with an item id.
-    * `logistic_regression`: scikit-learn's, with its default L2 penalty, on the features that the model reads, without
-      crosses and counts; only if it reads one, and the training rows have both labels.
-    """
-    reader = _Reader(setup)
-    train = reader.read(setup.window.train_files, setup.window.withheld, MAX_ROWS)
-    share = np.average(train.label, weights=train.weight) if train.weight.any() else 0.5
-    models: dict[str, _ReferenceModel] = {CONSTANT: lambda rows: np.full(len(rows.label), share)}
-    if train.items is not None:
-        models[ITEM_MEAN] = _item_means(train, share)
-    if 0 < share < 1 and train.inputs.shape[1]:
-        models[LOGISTIC_REGRESSION] = _logistic_regression(train)
-    none = np.empty(0, np.float32)
-    labels, scores = [none], {name: [none] for name in models}
-    for rows in reader.batches(setup.window.eval_files):  # many more than the training rows: only scores are kept
-        labels.append(rows.label)
-        for name, model in models.items():
-            scores[name].append(model(rows).astype(np.float32))
-    return ReferenceScores(
-        len(train.label), np.concatenate(labels), {name: np.concatenate(parts) for name, parts in scores.items()}
-    )
-
-
-def _item_means(train: _Rows, share: float) -> _ReferenceModel:
-    """Returns the model `item_mean`."""
-    assert train.items is not None
-    rows = np.bincount(train.items, train.weight)
-    positives = np.bincount(train.items, train.weight * train.label)
-    means = np.append((positives + _PRIOR_ROWS * share) / (rows + _PRIOR_ROWS), share)  # the last: of further items
-
-    def model(given: _Rows) -> np.ndarray:
-        assert given.items is not None
-        found: np.ndarray = means[np.minimum(given.items, len(means) - 1)]
-        return found
-
-    return model
-
-
-def _logistic_regression(train: _Rows) -> _ReferenceModel:
-    """Fits the model `logistic_regression`."""
-    regression = LogisticRegression(max_iter=_MAX_ITERATIONS)
-    # A column without a value in the training rows keeps the weight 0, but the solver holds some 25 vectors with an
-    # entry for each column. Column 0 always stays, since scikit-learn refuses inputs without columns.
-    columns = np.union1d([0], train.inputs.indices)
-    regression.fit(train.inputs[:, columns], train.label, sample_weight=train.weight)
-
-    def model(given: _Rows) -> np.ndarray:
-        found: np.ndarray = regression.predict_proba(given.inputs[:, columns])[:, 1]
-        return found
-
-    return model
-
-
-class _Reader:
-    """Reads a training's transformed examples."""
-
-    def __init__(self, setup: TrainingSetup):
-        spec, item = setup.config.spec, setup.config.item_id
-        sizes = setup.transform_state.vocabulary_sizes
-        # The number of ids by transformed name; None for a number, which a wide part alone reads as a quantile's id.
-        self._num_ids: dict[str, int | None] = {}
-        self._missing = {transformed_name(f.name): missing_number(f.scale) for f in spec.features if not f.has_ids}
-        for feature in spec.features:
-            name, bucket_name = transformed_name(feature.name), transformed_name(feature.bucket_name)
-            if name in setup.parsing:
-                self._num_ids[name] = _num_ids(spec, feature, sizes) if feature.has_ids else None
-            elif feature.num_buckets is not None and bucket_name in setup.parsing:
-                self._num_ids[bucket_name] = feature.num_buckets + 1
-        names = (*self._num_ids, LABEL, WEIGHT)
-        self._parsing = {name: setup.parsing[name] for name in names if name in setup.parsing}
-        self._item = transformed_name(item.name) if item and transformed_name(item.name) in setup.parsing else None
-
-    def read(self, files: Sequence[str], withheld: Withheld | None, max_rows: int) -> _Rows:
-        """Reads the same number of rows from each file, one file after the other.
-
-        Args:
-          files: TFRecord files of transformed examples.
-          withheld: Selects the examples to leave out; None to leave out none.
-          max_rows: At most this many rows are read.
-        """
-        parts = [self._no_rows(), *self.batches(files, withheld, max(1, max_rows // max(1, len(files))))]
-        return _Rows(
-            sparse.vstack([part.inputs for part in parts], "csr"),
-            None if self._item is None else np.concatenate([part.items for part in parts]),
-            np.concatenate([part.label for part in parts]),
-            np.concatenate([part.weight for part in parts]),
-        )
-
-    def _no_rows(self) -> _Rows:
-        width = sum(2 if num_ids is None else num_ids for num_ids in self._num_ids.values())
-        none = np.empty(0, np.float32)
-        return _Rows(sparse.csr_matrix((0, width), dtype=np.float32), np.empty(0, np.int64), none, none)
-
-    def batches(
-        self, files: Sequence[str], withheld: Withheld | None = None, per_file: int | None = None
-    ) -> Iterator[_Rows]:
-        """Yields the rows of files in batches.
-
-        Args:
-          files: TFRecord files of transformed examples.
-          withheld: Selects the examples to leave out; None to leave out none.
-          per_file: The examples that are read from each file; None reads all.
-        """
-        for parsed in self._parsed(sorted(files), withheld, per_file):
-            label = parsed[LABEL].reshape(-1).astype(np.float32)
-            blocks = [_block(num_ids, parsed[n], self._missing.get(n)) for n, num_ids in self._num_ids.items()]
-            none = sparse.csr_matrix((len(label), 0), dtype=np.float32)  # for a model that reads crosses alone
-            yield _Rows(
-                sparse.hstack([none, *blocks], "csr", np.float32),
-                None if self._item is None else parsed[self._item].reshape(-1),
-                label,
-                parsed[WEIGHT].reshape(-1) if WEIGHT in parsed else np.ones_like(label),
-            )
-
-    def _parsed(
-        self, files: Sequence[str], withheld: Withheld | None, per_file: int | None
-    ) -> Iterator[Mapping[str, Any]]:
-        for file in files:
-            records = read_records([file])
-            for batch in (records if per_file is None else records.take(per_file)).batch(EVAL_BATCH_SIZE):
-                kept = batch if withheld is None else tf.boolean_mask(batch, ~withheld.among(batch))
-                parsed = tf.io.parse_example(kept, self._parsing)
-                yield {n: v if isinstance(v, tf.SparseTensor) else v.numpy() for n, v in parsed.items()}
-
-
-def _block(num_ids: int | None, values: Any, marker: float | None) -> sparse.csr_matrix:
-    """Returns a feature's columns, CSR float32 `[rows, width]`; a token that a list has twice counts twice.
+    * `item_mean`: (positives of the item + 10 p) / (rows of the item + 10), by weight.
+    * `user_item_bias`: scikit-learn's logistic regression, with its default L2 penalty, on the ids of user and item.
+    * `logistic_regression`: the same on all features that the model reads, without crosses and counts.
+    * `gradient_boosting`: scikit-learn's histogram-based trees on the same features. Ids are categories up to 254 of
+      them, else their mean labels as in `item_mean`, out of fold in the training rows; a list is the mean over its ids.
 
     Args:
-      num_ids: The width; None for a number, which has two columns: its value, and whether it is missing.
-      values: The feature's values: a SparseTensor of a list, else an array `[rows]`.
-      marker: The value of a missing number; None for a categorical feature.
+      setup: The training.
+      user: The feature that is the user's id; None if it is unknown.
     """
-    if isinstance(values, tf.SparseTensor):
-        rows, ids, num_rows = values.indices[:, 0].numpy(), values.values.numpy(), int(values.dense_shape[0])
-        return sparse.csr_matrix((np.ones(len(ids), np.float32), (rows, ids)), (num_rows, num_ids))
-    flat = values.reshape(-1)
-    if num_ids is None:
-        missing = flat == marker
-        return sparse.csr_matrix(np.stack([np.where(missing, 0, flat), missing], axis=1), dtype=np.float32)
-    return sparse.csr_matrix((np.ones(len(flat), np.float32), (np.arange(len(flat)), flat)), (len(flat), num_ids))
+    start = time.monotonic()
+    reader = RowReader(setup)
+    item = None if setup.config.item_id is None else setup.config.item_id.name
+    with threadpool_limits(1, "openmp"):  # the training needs the other cores
+        train = reader.read(setup.window.train_files, setup.window.withheld, MAX_ROWS)
+        fits: dict[str, Callable[[], _ReferenceModel]] = {
+            CONSTANT: lambda: _constant(train),
+            ITEM_MEAN: lambda: _item_mean(train, _of_id(reader, item, "item")),
+            USER_ITEM_BIAS: lambda: _logistic_regression(
+                train, _of_id(reader, user, "user"), _of_id(reader, item, "item")
+            ),
+            LOGISTIC_REGRESSION: lambda: _logistic_regression(train, *reader.columns.values()),
+            GRADIENT_BOOSTING: lambda: _gradient_boosting(train, list(reader.columns.values())),
+        }
+        models, left_out = dict[str, _ReferenceModel](), dict[str, str]()
+        for name, fit in fits.items():
+            try:
+                models[name] = fit()
+            except _CannotFitError as error:
+                left_out[name] = str(error)
+        none = np.empty(0, np.float32)
+        labels, scores = [none], {name: [none] for name in models}
+        for rows in reader.batches(setup.window.eval_files):  # many more than the training rows: only scores are kept
+            labels.append(rows.label)
+            for name, model in models.items():
+                scores[name].append(model(rows).astype(np.float32))
+    scored = {name: np.concatenate(parts) for name, parts in scores.items()}
+    seconds = time.monotonic() - start
+    _logger.info("reference models: %d on %d training rows in %.1f s", len(models), len(train.label), seconds)
+    return References(ReferenceScores(len(train.label), np.concatenate(labels), scored), left_out, seconds)
 
 
-def _num_ids(spec: FeatureSpec, feature: Feature, vocabulary_sizes: Mapping[str, int]) -> int:
-    """Returns the number of ids of a categorical feature: its vocabulary's tokens and its buckets for other tokens."""
-    owner = spec.vocabulary_owner(feature).name
-    return vocabulary_sizes[owner] + spec.vocabularies[owner].num_oov_buckets
+def _of_id(reader: RowReader, feature: str | None, of: str) -> Columns:
+    if feature is None:
+        raise _CannotFitError(f"the config names no id of the {of}")
+    if feature not in reader.columns:
+        raise _CannotFitError(f"the model does not read the {of}'s id, `{feature}`")
+    return reader.columns[feature]
+
+
+def _share(rows: Rows) -> float:
+    """Returns the weighted share of positives; 1/2 without a row."""
+    return float(np.average(rows.label, weights=rows.weight)) if rows.weight.any() else 0.5
+
+
+def _constant(train: Rows) -> _ReferenceModel:
+    share = _share(train)
+    return lambda rows: np.full(len(rows.label), share)
+
+
+def _item_mean(train: Rows, item: Columns) -> _ReferenceModel:
+    means = _mean_labels(train.inputs[:, item.places], train, _share(train))
+    return lambda rows: rows.inputs[:, item.places] @ means
+
+
+def _mean_labels(block: sparse.csr_matrix, train: Rows, share: float) -> np.ndarray:
+    """Returns the mean label of each id, drawn to the share of all rows, float64 `[width]`.
+
+    Args:
+      block: The ids' columns, `[rows, width]`.
+      train: The rows' labels and weights.
+      share: The share of positives among all rows.
+    """
+    rows, positives = (block.T @ by.astype(np.float64) for by in (train.weight, train.weight * train.label))
+    means: np.ndarray = (positives + _PRIOR_ROWS * share) / (rows + _PRIOR_ROWS)
+    return means
+
+
+def _logistic_regression(train: Rows, *given: Columns) -> _ReferenceModel:
+    """Fits a logistic regression on some features."""
+    if not given:
+        raise _CannotFitError("the model reads no feature but in crosses or counts")
+    if not 0 < _share(train) < 1:
+        raise _CannotFitError("the training rows have one label")
+    regression = LogisticRegression(max_iter=_MAX_ITERATIONS)
+    # A column without a value in the training rows keeps the weight 0, but the solver holds some 25 vectors with an
+    # entry for each column. One column always stays, since scikit-learn refuses inputs without columns.
+    allowed = np.concatenate([np.arange(columns.places.start, columns.places.stop) for columns in given])
+    places = np.union1d(allowed[:1], np.intersect1d(allowed, train.inputs.indices))
+    regression.fit(train.inputs[:, places], train.label, sample_weight=train.weight)
+
+    def model(rows: Rows) -> np.ndarray:
+        found: np.ndarray = regression.predict_proba(rows.inputs[:, places])[:, 1]
+        return found
+
+    return model
+
+
+def _gradient_boosting(train: Rows, given: list[Columns]) -> _ReferenceModel:
+    """Fits boosted trees on all features."""
+    if not given:
+        raise _CannotFitError("the model reads no feature but in crosses or counts")
+    fewest = np.bincount(train.label[train.weight > 0].astype(int), minlength=2).min()
+    if fewest < _MIN_OF_LABEL:
+        raise _CannotFitError(f"the training rows have {fewest} of one label, fewer than {_MIN_OF_LABEL}")
+    if (size := len(train.label) * len(given)) > MAX_NUMBERS:
+        raise _CannotFitError(f"the training rows have {size:,} values, more than {MAX_NUMBERS:,}")
+    share = _share(train)
+    means = {number: _mean_labels(train.inputs[:, c.places], train, share) for number, c in _encoded(given)}
+    inputs = _tree_inputs(train, given, means)
+    fold = np.arange(len(train.label)) % _NUM_FOLDS  # the rows are in a random order
+    for number, columns in _encoded(given):
+        block = train.inputs[:, columns.places]
+        for own in range(_NUM_FOLDS):
+            seen = Rows(block[fold != own], train.label[fold != own], train.weight[fold != own])
+            inputs[fold == own, number] = _mean_over_ids(block[fold == own], _mean_labels(seen.inputs, seen, share))
+    categories = [number for number, columns in enumerate(given) if _is_category(columns)]
+    trees = HistGradientBoostingClassifier(
+        max_iter=_MAX_TREES, early_stopping=True, categorical_features=categories, random_state=1
+    )
+    trees.fit(inputs, train.label, sample_weight=train.weight)
+
+    def model(rows: Rows) -> np.ndarray:
+        found: np.ndarray = trees.predict_proba(_tree_inputs(rows, given, means))[:, 1]
+        return found
+
+    return model
+
+
+def _is_category(columns: Columns) -> bool:
+    return columns.holds == "id" and columns.width <= _MAX_CATEGORIES
+
+
+def _encoded(given: list[Columns]) -> Iterator[tuple[int, Columns]]:
+    """Yields the features that the trees read as mean labels, with their places among all."""
+    return ((n, c) for n, c in enumerate(given) if c.holds != "number" and not _is_category(c))
+
+
+def _tree_inputs(rows: Rows, given: list[Columns], means: Mapping[int, np.ndarray]) -> np.ndarray:
+    """Returns a column for each feature, float64 `[rows, features]`; a missing number, or an empty list, is NaN."""
+    inputs = np.empty((len(rows.label), len(given)))
+    for number, columns in enumerate(given):
+        block = rows.inputs[:, columns.places]
+        if columns.holds == "number":
+            value, is_missing = block.toarray().T
+            inputs[:, number] = np.where(is_missing, np.nan, value)
+        elif number in means:
+            inputs[:, number] = _mean_over_ids(block, means[number])
+        else:
+            inputs[:, number] = block @ np.arange(columns.width)
+    return inputs
+
+
+def _mean_over_ids(block: sparse.csr_matrix, means: np.ndarray) -> np.ndarray:
+    """Returns the mean of the ids' numbers for each row, float64 `[rows]`; NaN for a row without ids."""
+    counts = np.asarray(block.sum(axis=1), np.float64).reshape(-1)
+    found: np.ndarray = np.divide(block @ means, counts, out=np.full(len(counts), np.nan), where=counts > 0)
+    return found

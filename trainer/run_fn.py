@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from trainer.explanations.wide_weights import non_zero_rows, to_markdown
 from trainer.rank_export.catalog import read_items
-from trainer.reference_models import reference_scores
+from trainer.reference_models import References, fit_references
 from trainer.signatures import export_model
 from trainer.trainer_predictions import trainer_predictions
 from trainer.training.checkpoints import remove_folder
@@ -26,7 +26,7 @@ from trainer.warm_start.warm_start import save_warm_start
 from transform.config.component_settings import TrainerSettings, TrainingSettings
 from transform.config.tuning import decoded, with_values
 from transform.files.records import CATALOG_KEY
-from transform.files.reference_scores import write_reference_scores
+from transform.files.reference_scores import USER_KEY, write_reference_scores
 from transform.files.trainer_predictions import RAW_EVAL_FILES_KEY, write_trainer_predictions
 from transform.preprocessing import CONFIG_KEY
 from transform.ranking import absent_signatures
@@ -37,8 +37,9 @@ def run_fn(fn_args: Any) -> None:
 
     Args:
       fn_args: TFX's `FnArgs`. It reads `custom_config["config"]` (the config's JSON) and, if present,
-        `custom_config["checkpoint_root"]` (the folder of checkpoints), `custom_config["raw_eval_files"]` (patterns of
-        raw examples to score) and `custom_config["catalog"]` (the folder of the catalog's snapshot); `train_files` and
+        `custom_config["user"]` (the feature that is the user's id), `custom_config["checkpoint_root"]` (the folder of
+        checkpoints), `custom_config["raw_eval_files"]` (patterns of raw examples to score) and
+        `custom_config["catalog"]` (the folder of the catalog's snapshot); `train_files` and
         `eval_files` (lists of patterns), `transform_graph_path`, `base_model` (the previous SavedModel's folder or
         None), `hyperparameters` (the Tuner's result, or None) and `serving_model_dir`
         (`<model uri>/Format-Serving`). It writes `warm_start/`, `own_scores/`, `reference_scores.npz`,
@@ -56,10 +57,12 @@ def run_fn(fn_args: Any) -> None:
     folder = resumable_folder(fn_args)
     model_run = getattr(fn_args, "model_run_dir", None)  # TFX's Trainer has one, other callers have none
     with EventFiles(model_run) as events, ThreadPoolExecutor(1) as pool:
-        references = pool.submit(reference_scores, prepared)  # a training does not use all cores all the time
+        # A training does not use all cores all the time.
+        fitted = pool.submit(fit_references, prepared, fn_args.custom_config.get(USER_KEY))
         result = prepared.train(folder, events)
         log_stage("waiting for the reference models")
-        write_reference_scores(references.result(), os.path.dirname(fn_args.serving_model_dir.rstrip("/")))
+        references = fitted.result()
+        write_reference_scores(references.scored, os.path.dirname(fn_args.serving_model_dir.rstrip("/")))
 
     model, transform_state, directory = prepared.model, prepared.transform_state, fn_args.serving_model_dir
     if raw_files := fn_args.custom_config.get(RAW_EVAL_FILES_KEY):
@@ -74,13 +77,17 @@ def run_fn(fn_args: Any) -> None:
     log_stage("writing the warm-start files")
     save_warm_start(model, prepared.optimizers, config.spec, prepared.config.training, transform_state, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))
-    _write(directory, TRAINING_REPORT_FILE, _report(result, prepared, tuned, signatures).to_json())
+    _write(directory, TRAINING_REPORT_FILE, _report(result, prepared, tuned, signatures, references).to_json())
     if folder is not None:
         remove_folder(folder)
 
 
 def _report(
-    result: TrainingResult, prepared: TrainingSetup, tuned: Mapping[str, Any], signatures: Sequence[str]
+    result: TrainingResult,
+    prepared: TrainingSetup,
+    tuned: Mapping[str, Any],
+    signatures: Sequence[str],
+    references: References,
 ) -> TrainingReport:
     model, warm_start_report = prepared.model, prepared.warm_start_report
     return TrainingReport(
@@ -105,6 +112,8 @@ def _report(
         absent_signatures=absent_signatures(prepared.config),
         warm_started_from=warm_start_report.warm_started_from,
         warm_start=warm_start_report,
+        references_left_out=references.left_out,
+        references_seconds=references.seconds,
     )
 
 

@@ -14,6 +14,7 @@ from components.gate_records import Finding
 from components.quality_gate.inputs import Case
 from components.quality_gate.judgement import GATE, is_far_worse, size_words
 from transform.config.evaluation import HIGHER_IS_BETTER, kind_of
+from transform.files.reference_scores import reference_words
 
 #: The number of other slices that a sentence names.
 _MAX_NAMED = 8
@@ -49,7 +50,7 @@ def against_references(case: Case) -> Iterator[Finding]:
         measured = case.current.measured[worst.place]
         sentence = (
             f"{metric} where {worst.place} may be worse than the reference models' by at most {rule.max_worsening:g}, "
-            f"beyond chance ({key}). Received: worse than the {worst.reference.replace('_', ' ')}'s by "
+            f"beyond chance ({key}). Received: worse than the {reference_words(worst.reference)}'s by "
             f"{worst.amount.value:.4f} ± {worst.amount.half_width:.4f}, on {size_words(measured)}"
         )
         if metric in measured.changes:

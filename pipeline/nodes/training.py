@@ -18,6 +18,7 @@ from pipeline.nodes.names import PREPROCESSING_FN, RUN_FN, TUNER, TUNER_FN
 from pipeline.nodes.settings import NodeSettings
 from pipeline.nodes.window import Window
 from trainer.training.checkpoints import CHECKPOINT_ROOT_KEY
+from transform.files.reference_scores import USER_KEY
 from transform.preprocessing import CODE_KEY, CONFIG_KEY
 
 
@@ -59,6 +60,7 @@ def training(settings: NodeSettings, data: DataNodes, window: Window) -> Trainin
         run_fn=RUN_FN,
         custom_config={
             CONFIG_KEY: settings.trainer,
+            USER_KEY: settings.quality.user,
             **checkpoints,
             "code_fingerprint": code_fingerprint(RankingTrainer, RUN_FN),
         },

@@ -30,7 +30,8 @@ def test_a_run_pushes_a_version_and_says_so(first_day: tuple[Path, str], data: P
     report = store.last_report(workspace)
     assert report["version"] == 1
     assert report["baseline"] == {}
-    assert list(report["references"]) == ["constant", "item_mean", "logistic_regression"]
+    assert list(report["references"]) == ["constant", "item_mean", "logistic_regression", "gradient_boosting"]
+    assert report["training"]["references_left_out"] == {"user_item_bias": "the config names no id of the user"}
     counts = report["counts"]
     rows = sum(1 for _ in (data / "impressions" / "day-1" / "part-00000.csv").open()) - 1
     examples = sum(number for by_label in counts["labels"].values() for number in by_label.values())

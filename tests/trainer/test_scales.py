@@ -15,7 +15,7 @@ from tests.trainer.identical_examples import NUM_EXAMPLES, SIZES, batch
 from tests.trainer.trained_model import OLD, build, save, start
 from trainer.explanations.deep_part import deep_baseline
 from trainer.optimizers import JointOptimizer
-from trainer.reference_models import _block
+from trainer.reference_rows import Columns, _block
 from trainer.training.unseen_rows import fill_unseen_rows
 from trainer.warm_start.files import INDEX_FILE, warm_start_dir
 from trainer.warm_start.row_matching import match_blocks
@@ -93,7 +93,7 @@ def test_a_hidden_number_and_the_baseline_of_explanations(config: Config, scale:
 
 def test_the_logistic_regression_reads_a_missing_number_of_each_scale_as_0_and_a_mark() -> None:
     for missing, _ in MISSING.values():
-        block = _block(None, np.array([0.25, missing, -0.5], np.float32), missing)
+        block = _block(Columns(slice(0, 2), "number"), np.array([0.25, missing, -0.5], np.float32), missing)
         assert block.toarray().tolist() == [[0.25, 0], [0, 1], [-0.5, 0]]
 
 

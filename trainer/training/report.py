@@ -50,6 +50,9 @@ class TrainingReport:
       absent_signatures: By ranking signature that the model lacks, the reason.
       warm_started_from: The previous model's SavedModel folder; None after a cold start.
       warm_start: What the warm start carried over.
+      references_left_out: By reference model that was not fitted, the reason; empty in a report of an earlier release.
+      references_seconds: The time that the reference models took, beside the training; None in a report of an earlier
+        release.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -74,6 +77,8 @@ class TrainingReport:
     absent_signatures: Mapping[str, str]
     warm_started_from: str | None
     warm_start: WarmStartReport
+    references_left_out: Mapping[str, str] = Field(default_factory=dict)
+    references_seconds: float | None = None
     schema_version: Literal[1] = 1
 
     def to_json(self) -> str:

@@ -21,8 +21,17 @@ import numpy as np
 from transform.errors import InputError
 
 #: The reference models, the simplest first: the training rows' share of positives; the share of the row's item; a
-#: logistic regression on the config's features.
-CONSTANT, ITEM_MEAN, LOGISTIC_REGRESSION = REFERENCE_MODELS = ("constant", "item_mean", "logistic_regression")
+#: weight for each user and each item; a logistic regression on the config's features; boosted trees on them.
+CONSTANT, ITEM_MEAN, USER_ITEM_BIAS, LOGISTIC_REGRESSION, GRADIENT_BOOSTING = REFERENCE_MODELS = (
+    "constant",
+    "item_mean",
+    "user_item_bias",
+    "logistic_regression",
+    "gradient_boosting",
+)
+
+#: In the Trainer's `custom_config`: the name of the feature that is the user's id; null if it is unknown.
+USER_KEY = "user"
 
 _FILE = "reference_scores.npz"
 
@@ -41,6 +50,11 @@ class ReferenceScores:
     num_rows: int
     label: np.ndarray
     scores: Mapping[str, np.ndarray]
+
+
+def reference_words(name: str) -> str:
+    """Returns what a sentence calls a reference model."""
+    return {USER_ITEM_BIAS: "user + item bias"}.get(name, name.replace("_", " "))
 
 
 def _gfile() -> Any:
