@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import re
+import shlex
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
@@ -110,7 +111,7 @@ def run(
     if beam_args:
         loaded = dataclasses.replace(loaded, beam=_merge_beam_options(beam_args))
     place, data_root = Workspace.at(workspace), str(Path(data).absolute())
-    shown = _Shown(verbose, log_level, as_json)
+    shown = _Shown(verbose, log_level, as_json, ("wdr", "try", config, "--suggest", "--data", data))
     _warn(config, loaded, place, as_json)
     command = ["wdr", "run", config, "--data", data, "--workspace", workspace]
     command += [] if rolling_window is None else ["--rolling-window", str(rolling_window)]
@@ -150,11 +151,19 @@ def _merge_beam_options(args: tuple[str, ...]) -> Beam:
 
 @dataclasses.dataclass(frozen=True)
 class _Shown:
-    """What a run prints: all of its numbers or those that decide, its log's level, and whether as JSON."""
+    """What a run prints.
+
+    Attributes:
+      verbose: All of its numbers, not those alone that decide.
+      log_level: Its log's level.
+      as_json: The result as JSON.
+      trying: The words of the command that tries settings, without the span.
+    """
 
     verbose: bool
     log_level: str
     as_json: bool
+    trying: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -242,6 +251,7 @@ def _run_once(
         with uncollected_imports():
             from absl import logging
 
+            from components.ingestion.spans import has_spans
             from components.model_store.versions import versions
             from pipeline.check.training import few_steps
             from pipeline.nodes.settings import RunSettings
@@ -264,7 +274,9 @@ def _run_once(
         serving = max(versions(str(place.serving(config.name))), default=None)
         seconds = time.monotonic() - started
         report = place.reports / f"{run_id}.json"
-        display.console.print(headline(run_result, serving, seconds, report))
+        of_span = ("--span", str(run_result.span)) if has_spans(config) else ()
+        trying = shlex.join([*shown.trying, *of_span])
+        display.console.print(headline(run_result, serving, seconds, report, trying))
         for line in few_steps(config, run_result.training.num_examples):
             display.console.print(f"training: {line}")
         if shown.verbose:

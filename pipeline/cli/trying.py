@@ -34,6 +34,11 @@ _COLUMNS: Mapping[str, tuple[str, bool | None]] = {
 @DATA
 @SPAN
 @click.option(
+    "--suggest",
+    is_flag=True,
+    help="Compare the one CONFIG with up to three changes of it that are likely to help.",
+)
+@click.option(
     "--rows", "num_rows", type=click.IntRange(min=1), help="Draw at most so many rows; by default all of the span."
 )
 @click.option(
@@ -53,6 +58,7 @@ def try_command(
     configs: tuple[str, ...],
     data: str,
     span: int | None,
+    suggest: bool,
     num_rows: int | None,
     against: str | None,
     base: str | None,
@@ -61,9 +67,15 @@ def try_command(
     """Train each CONFIG on the same rows of one span, and compare the models; nothing is pushed."""
     reference = against or configs[0]
     paths = list(dict.fromkeys([*([against] if against else []), *configs]))
-    if len(paths) < 2:
+    if suggest and len(paths) > 1:
+        raise click.UsageError(f"`--suggest` changes one config. Received: {', '.join(paths)}")
+    if not suggest and len(paths) < 2:
         raise click.UsageError(f"there must be two configs to compare. Received: {', '.join(paths)}")
     loaded = {path: read_config(path) for path in paths}
+    if suggest:
+        from pipeline.trial.suggestions import suggestions
+
+        loaded |= {suggestion.words: suggestion.config for suggestion in suggestions(loaded[reference])}
     with tempfile.TemporaryDirectory(prefix="wdr-try-") as temporary:
         from pipeline.cli.display import RunDisplay, console_for
 

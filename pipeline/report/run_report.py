@@ -64,6 +64,8 @@ class RunReport:
       references: By name, the quality of simple models on the same examples, and the candidate model's gain over them;
         empty if they could not be compared.
       references_problem: Why they could not be compared, as a sentence; else empty.
+      suggestions: Settings that may help, which `wdr try --suggest` tries, if one of them has as good an AUC; else
+        empty, and in a report of an earlier release.
       auc_falls: By how much the candidate model's AUC falls without each feature; None if it was not measured, and in a
         report of an earlier release.
       findings: Findings of the gate on quality, refusals first.
@@ -102,6 +104,7 @@ class RunReport:
     slices: Mapping[str, EvaluationResult] = Field(default_factory=dict)
     references: Mapping[str, ReferenceResult] = Field(default_factory=dict)
     references_problem: str = ""
+    suggestions: tuple[str, ...] = ()
     auc_falls: AucFalls | None = None
     findings: tuple[Finding, ...] = ()
     infra: Verdict | None = None

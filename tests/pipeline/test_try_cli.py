@@ -32,6 +32,13 @@ def test_a_verdict_names_the_metrics_that_differ_beyond_chance() -> None:
     ]
 
 
+def test_suggestions_are_of_one_config(tmp_path: Path) -> None:
+    arguments = ["try", "a.yaml", "b.yaml", "--suggest", "--data", str(tmp_path)]
+    done = CliRunner().invoke(cli, arguments, standalone_mode=False)
+    assert isinstance(done.exception, click.UsageError)
+    assert done.exception.message == "`--suggest` changes one config. Received: a.yaml, b.yaml"
+
+
 @pytest.mark.parametrize("more", [[], ["a.yaml"], ["--against", "a.yaml"]])
 def test_one_config_alone_is_refused(tmp_path: Path, more: list[str]) -> None:
     done = CliRunner().invoke(cli, ["try", "a.yaml", "--data", str(tmp_path), *more], standalone_mode=False)

@@ -9,8 +9,9 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from components.infra_validation.verdict import Measurements
+from pipeline.report import references
 from pipeline.report.alike import united
-from pipeline.report.console.quality_table import against, not_beaten
+from pipeline.report.console.quality_table import against
 from pipeline.report.console.summary import two_columns
 from pipeline.report.run_report import NOT_SENT, RunResult
 from trainer.warm_start.report import NO_FILES
@@ -22,7 +23,7 @@ _METRICS = ("auc", "logloss", "calibration")
 _WARNINGS = ("warn", "cannot_judge")
 
 
-def headline(run_result: RunResult, serving: int | None, seconds: float, report: Path) -> RenderableType:
+def headline(run_result: RunResult, serving: int | None, seconds: float, report: Path, trying: str) -> RenderableType:
     """Returns the run's result as a table of two columns.
 
     Args:
@@ -30,11 +31,12 @@ def headline(run_result: RunResult, serving: int | None, seconds: float, report:
       serving: The version that serves now; None if none does.
       seconds: The run's time.
       report: The run's report, as JSON; it is shown in place of a page that is missing or incomplete.
+      trying: The command that tries the suggested settings.
     """
     page, problem = _page(run_result, report)
     problems = (problem,) if problem else ()
     return two_columns((
-        ("verdict", _verdict(run_result)),
+        *_verdict(run_result, trying),
         ("serves", _serves(run_result, serving)),
         ("reason", escape(_reason(run_result))),
         *_numbers(run_result),
@@ -52,11 +54,18 @@ def _page(run_result: RunResult, report: Path) -> tuple[str, str]:
     return str(report), f"the run's page: {words}" if words else ""
 
 
-def _verdict(run_result: RunResult) -> str:
+def _verdict(run_result: RunResult, trying: str) -> Iterator[tuple[str, str]]:
+    """Yields the reference model that is as good, with what to try, and whether the model is pushed."""
+    if not_better := references.verdict_sentence(run_result):
+        yield "verdict", f"[yellow]{escape(not_better)}[/yellow]"
+        if run_result.suggestions:
+            yield "", escape(references.suggested(run_result, trying))
+    what = "" if not_better else "verdict"
     if run_result.version is None:
-        return "[red]refused[/red]: nothing is pushed"
-    how = ", although it was refused" if run_result.forced else ""
-    return f"[green]pushed[/green] as version {run_result.version}{how}"
+        yield what, "[red]refused[/red]: nothing is pushed"
+    else:
+        how = ", although it was refused" if run_result.forced else ""
+        yield what, f"[green]pushed[/green] as version {run_result.version}{how}"
 
 
 def _serves(run_result: RunResult, serving: int | None) -> str:
@@ -114,9 +123,7 @@ def warnings(run_result: RunResult) -> Iterator[str]:
     for reason in run_result.training.warm_start.not_carried:
         if reason.startswith(NO_FILES):
             yield f"the training started cold: {reason}"
-    yield from not_beaten(run_result.references)
-    if run_result.references_problem:
-        yield f"the reference models are not compared: {run_result.references_problem}"
+    yield from references.warnings(run_result)
     if run_result.infra.baseline_problem:
         yield f"the serving model's cost is not measured: {run_result.infra.baseline_problem}"
     for sentence in run_result.infra.tries:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -12,8 +12,10 @@ from rich.table import Table
 from components.evaluation.results import EvaluationResult
 from components.gate_records import Finding
 from components.quality_gate.inputs import ReferenceResult
+from pipeline.report import references
 from pipeline.report.alike import united
 from pipeline.report.run_report import RunResult
+from transform.files.reference_scores import reference_words
 
 #: Maximum number of slices, and of findings of one kind, in the summary; the report has all of them.
 MAX_SLICES, MAX_FINDINGS = 12, 5
@@ -45,35 +47,21 @@ def against(run_result: RunResult, metric: str) -> str:
 
 
 def _references(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
-    """Yields a table of the reference models, and a sentence for each that the candidate model does not beat."""
-    if problem := run_result.references_problem:
-        yield "reference models", f"[yellow]not compared: {escape(problem)}[/yellow]"
-    if not run_result.references:
-        return
-    table = Table(box=None, pad_edge=False)
-    table.add_column("reference model", no_wrap=True)
-    for header in ("auc", "model's gain", "logloss", "model's gain"):
-        table.add_column(header, justify="right", no_wrap=True)
-    for name, reference in run_result.references.items():
-        cells = (cell for metric in ("auc", "logloss") for cell in _reference_cells(reference, metric))
-        table.add_row(name.replace("_", " "), *cells)
-    yield "reference models", table
-    for sentence in not_beaten(run_result.references):
-        yield "", f"[yellow]{escape(sentence)}[/yellow]"
-
-
-def not_beaten(references: Mapping[str, ReferenceResult]) -> Iterator[str]:
-    """Yields a sentence for each reference model whose log loss is not above the candidate model's beyond chance.
-
-    So does one for a reference model that could not be compared.
-    """
-    for name, reference in references.items():
-        gain = reference.gain("logloss")
-        if gain is None:
-            yield f"not compared with the {name.replace('_', ' ')}: both labels and two users or requests are needed"
-        elif gain.low <= 0:
-            against_it = f"logloss {reference.metrics['logloss']:.4f}, gain {gain.value:+.4f} ± {gain.half_width:.4f}"
-            yield f"not better than the {name.replace('_', ' ')}: {against_it}"
+    """Yields a table of the reference models, and a sentence for each that is not beaten or was not fitted."""
+    if run_result.references:
+        table = Table(box=None, pad_edge=False)
+        table.add_column("reference model", no_wrap=True)
+        for header in ("auc", "model's gain", "logloss", "model's gain"):
+            table.add_column(header, justify="right", no_wrap=True)
+        for name, reference in run_result.references.items():
+            cells = (cell for metric in references.METRICS for cell in _reference_cells(reference, metric))
+            table.add_row(reference_words(name), *cells)
+        yield "reference models", table
+        yield "", references.fitted_on(run_result)
+    for sentence in (references.verdict_sentence(run_result), *references.warnings(run_result)):
+        if sentence:
+            yield "", f"[yellow]{escape(sentence)}[/yellow]"
+    yield from (("", escape(sentence)) for sentence in references.left_out(run_result))
 
 
 def _reference_cells(reference: ReferenceResult, metric: str) -> tuple[str, str]:

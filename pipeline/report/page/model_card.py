@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from pipeline.report import references
 from pipeline.report.alike import united
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import cut
+from pipeline.report.page.sections.quality import reference_table
 from pipeline.report.page.sections.verdict import serving_words, title
 from pipeline.report.result.run import Run
+from pipeline.report.run_report import RunReport
 from transform.feature import IMPRESSIONS
 
 #: Maximum number of slices.
@@ -60,6 +63,7 @@ def _lines(run: Run) -> Iterator[str]:
         for name, value in report.metrics.items()
     ]  # fmt: skip
     yield from _table(("metric", "model", "serving model", "change, 95 % interval"), rows)
+    yield from _references(report)
     yield "\n## Slices\n"
     shown = sorted(report.slices.items(), key=lambda item: -item[1].num_examples)[:_MAX_SLICES]
     names = [name for name in ("auc", "logloss", "calibration") if name in report.metrics]
@@ -72,19 +76,36 @@ def _lines(run: Run) -> Iterator[str]:
         yield from _table(("slice", "examples", *names), of_slices)
     else:
         yield "The config has no slices, or none has enough examples."
-    if report.auc_falls is not None:
-        yield "\n## Importance\n"
-        yield f"By how much the AUC of {report.auc_falls.num_rows:,} evaluation rows falls if a feature's values are"
-        yield "permuted among them; of two features that say the same, each may seem to be of no use.\n"
-        of_features = [
-            (name, numbers.signed(fall.value), numbers.between(fall.low, fall.high))
-            for name, fall in report.auc_falls.estimates()[:_MAX_FEATURES]
-        ]
-        yield from _table(("feature", "fall of the AUC", "95 % interval"), of_features)
+    yield from _importance(report)
     yield "\n## Limits\n"
     yield "Labels are of items that were shown, so the scores hold for candidates like these."
     for finding in (*report.data_findings, *united(report.findings)):
         yield f"- {plain(finding.sentence)}"
+
+
+def _references(report: RunReport) -> Iterator[str]:
+    if not report.references:
+        return
+    yield "\n## Reference models\n"
+    yield f"Simple models, {references.fitted_on(report)}, on the same evaluation examples.\n"
+    columns, of_models = reference_table(report)
+    yield from _table(("reference model", *columns), of_models)
+    yield ""
+    yield from (f"- The candidate model is {plain(one.sentence)}." for one in references.unbeaten(report.references))
+    yield from (f"- {plain(sentence)}" for sentence in references.left_out(report))
+
+
+def _importance(report: RunReport) -> Iterator[str]:
+    if report.auc_falls is None:
+        return
+    yield "\n## Importance\n"
+    yield f"By how much the AUC of {report.auc_falls.num_rows:,} evaluation rows falls if a feature's values are"
+    yield "permuted among them; of two features that say the same, each may seem to be of no use.\n"
+    of_features = [
+        (name, numbers.signed(fall.value), numbers.between(fall.low, fall.high))
+        for name, fall in report.auc_falls.estimates()[:_MAX_FEATURES]
+    ]
+    yield from _table(("feature", "fall of the AUC", "95 % interval"), of_features)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
@@ -23,9 +24,12 @@ from pipeline.metadata.handle import Metadata
 from pipeline.nodes.names import DATA_VALIDATION, LATE_LABELS, PROGRESSIVE_VALIDATION, QUALITY_GATE, TUNER
 from pipeline.registry.progressive import progress_problem, read_progress
 from pipeline.report.alike import united
+from pipeline.report.references import verdict_sentence
 from pipeline.report.run_report import RunResult
+from pipeline.trial.suggestions import suggestions
 from trainer.training.report import WIDE_WEIGHTS_FILE, read_training_report
 from transform.config.config import Config
+from transform.files.reference_scores import REFERENCE_MODELS
 
 #: The output artifacts, by node.
 _Outputs: TypeAlias = Mapping[str, list[metadata_store_pb2.Artifact]]
@@ -49,7 +53,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
     reasons = [f"infra validation: {problem}" for problem in verdict.problems]
     if record is not None:
         reasons = quality_refusals(record)
-    return RunResult(
+    found = RunResult(
         span=counts.span,
         counts=counts,
         spans=_spans(window, late=False),
@@ -67,6 +71,9 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         places=_places(outputs, was_evaluated=record is not None),
         accepted=tuple(accepted_words([a for artifacts in outputs.values() for a in artifacts], of_nodes)),
     )
+    if not verdict_sentence(found):
+        return found
+    return dataclasses.replace(found, suggestions=tuple(suggestion.words for suggestion in suggestions(config)))
 
 
 def quality_refusals(record: Record) -> list[str]:
@@ -86,7 +93,7 @@ def _evaluation_fields(record: Record | None) -> dict[str, Any]:
         "changes": {name: (change.low, change.high) for name, change in whole.changes.items()},
         "num_eval_examples": whole.num_examples,
         "slices": {name: in_slice for name, in_slice in sorted(inputs.measured.items()) if name},
-        "references": inputs.references,
+        "references": {name: inputs.references[name] for name in REFERENCE_MODELS if name in inputs.references},
         "references_problem": inputs.references_problem,
         "auc_falls": inputs.auc_falls,
         "findings": tuple(record.findings),

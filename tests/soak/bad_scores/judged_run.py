@@ -28,7 +28,7 @@ from components.quality_gate.component import QualityGateExecutor
 from components.quality_gate.inputs import QualityInputs
 from components.quality_gate.judgement import GATE
 from pipeline.nodes.settings import RunSettings
-from pipeline.report.console.quality_table import not_beaten
+from pipeline.report.references import unbeaten
 from pipeline.runner.run import run
 from pipeline.workspace import Workspace, new_run_id
 from transform.config.config import Config
@@ -64,8 +64,8 @@ def _warned(record: Record) -> tuple[Finding, ...]:
     inputs = QualityInputs.from_json(record.inputs)
     rows = inputs.whole.num_examples
     said = (
-        Finding(GATE, "reference models", "warn", sentence.partition(":")[0], None, None, rows, sentence)
-        for sentence in not_beaten(inputs.references)
+        Finding(GATE, "reference models", "warn", one.sentence.partition(":")[0], None, None, rows, one.sentence)
+        for one in unbeaten(inputs.references)
     )
     return (*record.findings, *said)
 

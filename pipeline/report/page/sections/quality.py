@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from components.evaluation.results import EvaluationResult
 from components.quality_gate.inputs import ReferenceResult
 from pipeline.registry.progressive import ProgressiveValidation
-from pipeline.report.console.quality_table import not_beaten
+from pipeline.report import references
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport
+from transform.files.reference_scores import reference_words
 
 #: The metrics of a slice, if they were measured.
 _SHOWN = ("auc", "logloss", "calibration")
@@ -52,24 +53,31 @@ def _whole(run: Run) -> Iterator[Block]:
 
 
 def _references(report: RunReport) -> Iterator[Block]:
-    """Yields the reference models, and a sentence for each that the candidate model does not beat."""
-    if report.references_problem:
-        yield Note(f"The reference models are not compared: {report.references_problem}", "warn")
-    if not report.references:
-        return
+    """Yields the reference models, and a sentence for each that is not beaten or was not fitted."""
+    if report.references:
+        columns, rows = reference_table(report)
+        caption = f"Reference models, {references.fitted_on(report)}, on the same examples"
+        yield Table.bounded(caption, ("reference model", *(f"#{column}" for column in columns)), rows)
+    not_beaten = [one.sentence for one in references.unbeaten(report.references)]
+    others = [sentence for sentence in references.warnings(report) if sentence not in not_beaten]
+    for sentence in not_beaten:
+        yield Note(f"The candidate model is {sentence}.", "warn")
+    for sentence in others:
+        yield Note(f"{sentence[:1].upper()}{sentence[1:]}.", "warn")
+    if report.references and not not_beaten and not others:
+        yield Note("The candidate model is better than each reference model.", "good")
+    for sentence in references.left_out(report):
+        yield Note(f"{sentence[:1].upper()}{sentence[1:]}.", "quiet")
+
+
+def reference_table(report: RunReport) -> tuple[Sequence[str], list[tuple[str, ...]]]:
+    """Returns the headings but the first, and the rows: each reference model's metrics, and the candidate's gain."""
+    columns = [heading for metric in references.METRICS for heading in (metric, "candidate's gain ± 95 %")]
     rows = [
-        (name.replace("_", " "), *(cell for metric in ("auc", "logloss") for cell in _reference_cells(found, metric)))
+        (reference_words(name), *(cell for metric in references.METRICS for cell in _reference_cells(found, metric)))
         for name, found in report.references.items()
     ]
-    columns = ("reference model", "#auc", "#candidate's gain ± 95 %", "#logloss", "#candidate's gain ± 95 %")
-    num_rows = max(found.num_rows for found in report.references.values())
-    caption = f"Reference models, fitted on {numbers.count(num_rows)} training rows, on the same examples"
-    yield Table.bounded(caption, columns, rows)
-    sentences = list(not_beaten(report.references))
-    for sentence in sentences:
-        yield Note(f"The candidate model is {sentence}.", "warn")
-    if not sentences:
-        yield Note("The candidate model is better than each reference model.", "good")
+    return columns, rows
 
 
 def _reference_cells(found: ReferenceResult, metric: str) -> tuple[str, str]:

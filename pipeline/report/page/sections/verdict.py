@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Card, Note, Tone
+from pipeline.report.references import suggested, verdict_sentence
 from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport
 from transform.feature import IMPRESSIONS
@@ -59,6 +60,10 @@ def title(report: RunReport) -> str:
 
 def _sentences(run: Run) -> Iterator[Note]:
     report = run.report
+    if not_better := verdict_sentence(report):
+        yield Note(f"The model is {not_better}.", "warn")
+        if report.suggestions:
+            yield Note(f"{suggested(report, f'wdr try CONFIG --suggest --data DATA --span {report.span}')}.")
     if report.reason:
         yield Note(report.reason, "warn" if report.status == "skipped" else "bad")
     for refusal in report.refusals:

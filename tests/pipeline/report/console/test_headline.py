@@ -34,7 +34,7 @@ _METRICS = {"accuracy": 0.9, "auc": 0.75, "calibration": 1.01, "logloss": 0.5, "
 
 def lines(serving: int | None, width: int = 200, **more: Any) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    console.print(headline(run_result(**more), serving, 211.6, Path("w/reports/1.json")))
+    console.print(headline(run_result(**more), serving, 211.6, Path("w/reports/1.json"), "wdr try my.yaml --suggest"))
     text: str = console.file.getvalue()  # type: ignore[attr-defined]
     return [" ".join(line.split()) for line in text.splitlines()]
 
@@ -90,6 +90,20 @@ def test_a_forced_push_says_who_refused() -> None:
     assert found[2] == "reason forced: a holiday; refused: too slow"
 
 
+def test_a_reference_model_with_as_good_an_auc_is_the_first_line() -> None:
+    differences = {"auc": PairedDifference(-0.01, 0.01 / 1.959964)}
+    references = {"logistic_regression": ReferenceResult(900, {"auc": 0.71, "logloss": 0.2}, differences)}
+    found = lines(1, width=300, references=references, suggestions=("model: {parts: wide}", "scale: log of age"))
+    assert found[:4] == [
+        "verdict not better than the logistic regression: auc 0.7000 against 0.7100, difference -0.0100 "
+        "(95 % interval -0.0200 to +0.0000)",
+        "`wdr try my.yaml --suggest` tries what is most likely to help: model: {parts: wide}; scale: log of age",
+        "pushed as version 1",
+        "serves version 1, this run's",
+    ]
+    assert not any(line.startswith("warning not better") for line in found)
+
+
 def test_a_window_that_lacks_spans_is_a_warning() -> None:
     assert "warning the window (ingestion.window_spans) lacks spans 4, 2; the run's log says why" in lines(
         1, spans=(5, 3, 1), missing_spans=(4, 2)
@@ -135,7 +149,7 @@ def test_no_warning_is_cut_or_left_out() -> None:
     warnings = [line for line in found if line.startswith("warning")]
     assert [line.split()[1] for line in warnings] == ["20", "row", *map(str, range(15)), "the", "not", "version"]
     text = " ".join(found)
-    assert "not better than the item mean: logloss 0.2600, gain -0.0100 ± 0.0000" in text
+    assert "not better than the item mean: logloss 0.2700 against 0.2600, difference +0.0100 (95 % interval" in text
     assert all(f"[end] {number}" in text for number in (*range(15), 20))
     assert "the training started cold: the previous model has no warm-start files: models/2" in text
     assert "99" not in text
@@ -192,7 +206,7 @@ def test_the_page_on_refusals_shows_what_is_printed() -> None:
     )
     report = Path("runs/workspace/reports/20261128T105613.748621Z.json")
     result = dataclasses.replace(result, places={"report": str(report.with_suffix(".html"))})
-    console.print(headline(result, None, 465.0, report))
+    console.print(headline(result, None, 465.0, report, ""))
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert shape_of(block.replace("…\n", "")) == shape_of(printed)
 
@@ -211,6 +225,6 @@ def test_readme_shows_what_is_printed_of_a_third_day() -> None:
         data_findings=(Finding("data_gate", "drift", "cannot_judge", "", None, None, None, warning),),
         places={"report": "runs/workspace/reports/20261128T105613.748621Z.html"},
     )
-    console.print(headline(result, 3, 184.0, Path("runs/workspace/reports/20261128T105613.748621Z.json")))
+    console.print(headline(result, 3, 184.0, Path("runs/workspace/reports/20261128T105613.748621Z.json"), ""))
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]
     assert shape_of(block.replace("…\n", "")) == shape_of(printed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -63,6 +64,13 @@ def test_a_reference_model_that_is_not_beaten_is_named() -> None:
     assert "constant 0.5000 +0.2000 ± 0.0000 0.3000 +0.0500 ± 0.0196" in lines
     assert "item mean - - 0.2600 +0.0100 ± 0.0200" in lines
     assert [line for line in lines if line.startswith("not better")] == [
-        "not better than the item mean: logloss 0.2600, gain +0.0100 ± 0.0200"
+        "not better than the item mean: logloss 0.2500 against 0.2600, difference -0.0100 "
+        "(95 % interval -0.0300 to +0.0100)"
     ]
-    assert "not compared with the logistic regression: both labels and two users or requests are needed" in lines
+    assert "logistic regression - - 0.2000 -" in lines
+    assert "fitted on 900 training rows" in lines
+
+
+def test_a_reference_model_that_is_not_fitted_is_named_with_the_reason() -> None:
+    training = dataclasses.replace(TRAINING, references_left_out={"user_item_bias": "the config names no user"})
+    assert "the user + item bias is not fitted: the config names no user" in lines_of(training)

@@ -278,9 +278,16 @@ def test_numbers(text: str, expected: str) -> None:
 
 def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> None:
     beaten = ReferenceResult(900, {"auc": 0.5, "logloss": 0.3}, {"logloss": PairedDifference(-0.05, 0.01)})
-    better = ReferenceResult(900, {"auc": 0.8, "logloss": 0.2}, {"logloss": PairedDifference(0.05, 0.01)})
-    text = page(ended(run_result(references={"constant": beaten, "item_mean": better})), cache)
-    assert "The candidate model is not better than the item mean: logloss 0.2000, gain -0.0500 ± 0.0196." in text
+    better = ReferenceResult(900, {"auc": 0.8, "logloss": 0.2}, {"auc": PairedDifference(-0.05, 0.01)})
+    tried = ("model: {parts: wide}",)
+    text = page(ended(run_result(references={"constant": beaten, "item_mean": better}, suggestions=tried)), cache)
+    sentence = (
+        "is not better than the item mean: auc 0.7500 against 0.8000, difference -0.0500 "
+        "(95 % interval -0.0696 to -0.0304)."
+    )
+    assert f"The model {sentence}" in text  # in the head
+    assert "--span 1` tries what is most likely to help: model: {parts: wide}." in text
+    assert f"The candidate model {sentence}" in text
     assert "not better than the constant" not in text
     alone = page(ended(run_result(references={"constant": beaten})), cache)
     assert "The candidate model is better than each reference model." in alone
