@@ -1,9 +1,13 @@
-"""The defaults against the reference models on five data sets: `python -m benchmarks.defaults`.
+"""The defaults against the reference models, on five data sets or on CSV files: `python -m benchmarks.defaults`.
 
 Each set of `benchmarks.shapes` is written as a CSV file, `wdr init`'s config for it is taken as it is, and the pipeline
 ingests, transforms and trains, and fits the reference models of `trainer.reference_models` on the same training rows.
-All score the same evaluation rows. The table has the AUC of each, the model's AUC minus that of the best reference
-model, and the 95 % interval of this difference, by a paired bootstrap over evaluation rows.
+All score the same evaluation rows. The table has the AUC of each, the model's AUC minus that of the best simple
+reference model and minus that of boosted trees, and the model's calibration, the mean score ÷ the share of positives,
+with 95 % intervals by a paired bootstrap over evaluation rows.
+
+`--data FOLDER` takes the folder's CSV files in place of the five sets, and `--label NAME=COLUMN` names the label of
+`NAME.csv` where the guess is wrong. `--seeds` trains several times.
 
 `--seed-offset` makes the sets from other seeds: a default is chosen on those before it is measured on the sets' own
 seeds. `--initial-accumulator` is FTRL's, in place of the default.
@@ -17,8 +21,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +42,12 @@ from trainer.training.data import expand_patterns, read_records
 from transform.config.config import Config
 from transform.config.config_file import parse_config, parse_yaml
 from transform.example_keys import LABEL
-from transform.files.reference_scores import REFERENCE_MODELS, read_reference_scores, reference_words
+from transform.files.reference_scores import (
+    GRADIENT_BOOSTING,
+    REFERENCE_MODELS,
+    read_reference_scores,
+    reference_words,
+)
 from transform.signature_names import SERVING_SIGNATURE
 
 Scores = npt.NDArray[np.float64]
@@ -58,44 +68,73 @@ class Rows:
 class Prepared:
     """A data set up to the training."""
 
-    shape: Shape
+    name: str
     config: Config
     data: Transformed
     eval: Rows
 
 
+class Interval(NamedTuple):
+    """An estimate with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    def words(self, digits: str) -> str:
+        """Returns the estimate and the interval as a text, each number in a format."""
+        return f"{self.estimate:{digits}} ({self.low:{digits}} to {self.high:{digits}})"
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """A row of the table: AUC by model, and the difference to the best reference model's with its interval."""
+    """A row of the table.
+
+    Attributes:
+      name: The data set.
+      aucs: The AUC by model.
+      to_simple: The defaults' AUC minus that of the best reference model but the trees.
+      to_trees: The defaults' AUC minus that of the trees; None where they could not be fitted.
+      calibration: The defaults' mean score ÷ the share of positives.
+      num_epochs: The number of epochs.
+      num_steps: The number of steps.
+      seconds: The time of the training, in seconds.
+    """
 
     name: str
     aucs: dict[str, float]
-    difference: float
-    low: float
-    high: float
+    to_simple: Interval
+    to_trees: Interval | None
+    calibration: Interval
     num_epochs: int
     num_steps: int
     seconds: float
 
     @property
     def is_no_worse(self) -> bool:
-        """Whether the model is no worse than the best reference model by more than the interval."""
-        return self.high >= 0
+        """Whether the model is no worse than the best simple reference model by more than the interval."""
+        return self.to_simple.high >= 0
 
 
 def prepare(shape: Shape, folder: Path) -> Prepared:
     """Writes a data set, and runs the pipeline with `wdr init`'s config up to tf.Transform."""
-    workspace = folder / "workspace"
     path = folder / f"{shape.name}.csv"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         shape.write(path)
-    text = initial_config(path, None, 50_000, folder / "config.yaml").text
+    return prepare_file(path, None, folder)
+
+
+def prepare_file(path: Path, label: str | None, folder: Path) -> Prepared:
+    """Runs the pipeline with `wdr init`'s config of a file up to tf.Transform; its workspace is in the folder."""
+    workspace = folder / "workspace"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = initial_config(path, label, 50_000, folder / "config.yaml").text
     (folder / "config.yaml").write_text(text, encoding="utf-8")
-    config = parse_config(parse_yaml(text, shape.name), shape.name)
-    data = transform_span(config, folder, workspace)
+    config = parse_config(parse_yaml(text, path.stem), path.stem)
+    data = transform_span(config, path.parent, workspace)
     examples = newest(Workspace.at(workspace).artifacts / EXAMPLE_GEN / "examples")
-    return Prepared(shape, config, data, read_rows(examples / "Split-eval"))
+    return Prepared(path.stem, config, data, read_rows(examples / "Split-eval"))
 
 
 def with_accumulator(prepared: Prepared, initial_accumulator: float) -> Prepared:
@@ -104,6 +143,12 @@ def with_accumulator(prepared: Prepared, initial_accumulator: float) -> Prepared
     ftrl = dataclasses.replace(training.wide_optimizer, initial_accumulator=initial_accumulator)
     config = dataclasses.replace(prepared.config, training=dataclasses.replace(training, wide_optimizer=ftrl))
     return dataclasses.replace(prepared, config=config)
+
+
+def with_seed(prepared: Prepared, seed: int) -> Prepared:
+    """Returns the data set with another seed of the training in its config."""
+    training = dataclasses.replace(prepared.config.training, seed=seed)
+    return dataclasses.replace(prepared, config=dataclasses.replace(prepared.config, training=training))
 
 
 def read_rows(folder: Path) -> Rows:
@@ -132,15 +177,18 @@ def train(prepared: Prepared, config: Config, folder: Path) -> tuple[Scores, int
     return np.concatenate(scores).reshape(-1).astype(float), report.num_epochs, report.num_steps
 
 
-def interval(labels: npt.NDArray[np.int64], ours: Scores, other: Scores) -> tuple[float, float]:
-    """Returns the 95 % interval of the difference in AUC, by a paired bootstrap over rows."""
-    rng = np.random.default_rng(1)
-    differences = []
-    for _ in range(NUM_DRAWS):
-        at = rng.integers(len(labels), size=len(labels))
-        differences.append(roc_auc_score(labels[at], ours[at]) - roc_auc_score(labels[at], other[at]))
-    low, high = np.quantile(differences, [0.025, 0.975])
-    return float(low), float(high)
+def interval(labels: npt.NDArray[np.int64], statistic: Callable[[npt.NDArray[np.int64]], float]) -> Interval:
+    """Returns a statistic of the rows with its 95 % interval, by a bootstrap over rows.
+
+    Args:
+      labels: int64 `[rows]`.
+      statistic: Returns the statistic of the rows at some places, int64 `[rows]`.
+    """
+    rng, rows = np.random.default_rng(1), len(labels)
+    low, high = np.quantile(
+        [statistic(rng.integers(rows, size=rows)) for _ in range(NUM_DRAWS)], [0.025, 0.975]
+    ).tolist()
+    return Interval(statistic(np.arange(rows)), low, high)
 
 
 def measured(prepared: Prepared, folder: Path) -> Result:
@@ -153,9 +201,24 @@ def measured(prepared: Prepared, folder: Path) -> Result:
     np.testing.assert_array_equal(references.label, labels)
     others = {name: scores.astype(float) for name, scores in references.scores.items()}
     aucs = {name: float(roc_auc_score(labels, scores)) for name, scores in {"defaults": ours, **others}.items()}
-    best = max(others, key=lambda name: aucs[name])
-    low, high = interval(labels, ours, others[best])
-    return Result(prepared.shape.name, aucs, aucs["defaults"] - aucs[best], low, high, num_epochs, num_steps, seconds)
+
+    def difference(other: Scores) -> Interval:
+        def of_rows(at: npt.NDArray[np.int64]) -> float:
+            return float(roc_auc_score(labels[at], ours[at]) - roc_auc_score(labels[at], other[at]))
+
+        return interval(labels, of_rows)
+
+    trees = others.pop(GRADIENT_BOOSTING, None)
+    return Result(
+        prepared.name,
+        aucs,
+        difference(others[max(others, key=lambda name: aucs[name])]),
+        None if trees is None else difference(trees),
+        interval(labels, lambda at: float(ours[at].mean() / labels[at].mean())),
+        num_epochs,
+        num_steps,
+        seconds,
+    )
 
 
 def show(console: Console, results: Sequence[Result]) -> None:
@@ -164,8 +227,9 @@ def show(console: Console, results: Sequence[Result]) -> None:
     columns = (
         "data set",
         *map(reference_words, names),
-        "difference to the best",
-        "95 % interval",
+        "minus the best simple one",
+        "minus the trees",
+        "calibration",
         "no worse",
         "epochs",
         "steps",
@@ -177,8 +241,9 @@ def show(console: Console, results: Sequence[Result]) -> None:
         table.add_row(
             result.name,
             *(f"{result.aucs[name]:.4f}" if name in result.aucs else "–" for name in names),
-            f"{result.difference:+.4f}",
-            f"{result.low:+.4f} to {result.high:+.4f}",
+            result.to_simple.words("+.4f"),
+            result.to_trees.words("+.4f") if result.to_trees else "–",
+            result.calibration.words(".3f"),
             "yes" if result.is_no_worse else "no",
             *(str(number) for number in (result.num_epochs, result.num_steps)),
             f"{result.seconds:.0f}",
@@ -186,26 +251,43 @@ def show(console: Console, results: Sequence[Result]) -> None:
     console.print(table)
 
 
+def data_sets(arguments: argparse.Namespace, root: Path) -> Iterator[Prepared]:
+    """Prepares the CSV files of `--data`, or the sets of `benchmarks.shapes`."""
+    if arguments.data is not None:
+        labels = dict(text.split("=", 1) for text in arguments.label)
+        for path in sorted(arguments.data.resolve().glob("*.csv")):
+            if arguments.only in (None, path.stem):
+                yield prepare_file(path, labels.get(path.stem), root / path.stem)
+        return
+    for shape in SHAPES:
+        if arguments.only in (None, shape.name):
+            seed = shape.seed + arguments.seed_offset
+            yield prepare(dataclasses.replace(shape, seed=seed), root / f"{shape.name}-{seed}")
+
+
 def main() -> None:
     """Measures all data sets, or the one named by `--only`; exits with 1 if one is worse by more than its interval."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", choices=[shape.name for shape in SHAPES], help="this data set alone")
+    parser.add_argument("--data", type=Path, help="a folder of CSV files, in place of the five sets")
+    parser.add_argument("--label", action="append", default=[], metavar="NAME=COLUMN", help="the label of NAME.csv")
+    parser.add_argument("--only", metavar="NAME", help="this data set alone")
     parser.add_argument("--folder", type=Path, help="keep the data sets here")
-    parser.add_argument("--seed-offset", type=int, default=0, help="is added to the seed of each data set")
+    parser.add_argument("--seed-offset", type=int, default=0, help="is added to the seed of each of the five sets")
+    parser.add_argument("--seeds", type=int, default=1, help="so many trainings of each, with the seeds 1, 2, ...")
     parser.add_argument("--initial-accumulator", type=float, help="FTRL's, in place of the default")
     arguments = parser.parse_args()
     console, results = console_for(sys.stdout), []
     with tempfile.TemporaryDirectory() as temporary:
         root = (arguments.folder or Path(temporary)).resolve()
-        for shape in SHAPES:
-            if arguments.only in (None, shape.name):
-                seed = shape.seed + arguments.seed_offset
-                prepared = prepare(dataclasses.replace(shape, seed=seed), root / f"{shape.name}-{seed}")
-                if arguments.initial_accumulator is not None:
-                    prepared = with_accumulator(prepared, arguments.initial_accumulator)
+        for prepared in data_sets(arguments, root):
+            if arguments.initial_accumulator is not None:
+                prepared = with_accumulator(prepared, arguments.initial_accumulator)
+            for seed in range(1, arguments.seeds + 1):
                 with tempfile.TemporaryDirectory(dir=root) as model:
-                    results.append(measured(prepared, Path(model)))
+                    results.append(measured(with_seed(prepared, seed), Path(model)))
                 console.print(results[-1])
+    if not results:
+        parser.error(f"--data and --only must name a data set. Received: {arguments.data} and {arguments.only}")
     show(console, results)
     sys.exit(not all(result.is_no_worse for result in results))
 
