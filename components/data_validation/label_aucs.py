@@ -24,8 +24,13 @@ def label_aucs(columns: Columns) -> dict[str, float]:
     """
     if not 0 < columns.label.sum() < len(columns.label):
         return {}
-    fold = (columns.request * 2_654_435_761 >> 7) & 1  # by request, whose rows are correlated
+    fold = halves(columns.request)
     return {name: _auc_of(tokens, columns.label, fold) for name, tokens in _as_tokens(columns)}
+
+
+def halves(request: Ints) -> Ints:
+    """Returns 0 or 1 for each example, int64 `[n]`: its half, by request, whose rows are correlated."""
+    return (request * 2_654_435_761 >> 7) & 1
 
 
 def _as_tokens(columns: Columns) -> Iterator[tuple[str, Tokens]]:

@@ -67,7 +67,7 @@ def columns_after_label(
     rows, label, request = labelled_rows(sample, labels, guesses)
     for guess in features:
         if guess.column not in found:
-            texts = _values(columns[guess.column], guess, rows, nulls, separator)
+            texts = row_values(columns[guess.column], guess, rows, nulls, separator)
             is_numeric = KINDS[guess.kind].column == "float"
             numbers = np.array([float(of_row[0]) if of_row else np.nan for of_row in texts]) if is_numeric else None
             tokens = read_tokens(pa.array(texts, pa.list_(pa.large_string())))
@@ -104,9 +104,10 @@ def why_after_label(name: str, values: Collection[str]) -> str:
     return ""
 
 
-def _values(
+def row_values(
     column: Column, guess: Guess, rows: Sequence[int], nulls: Sequence[str], separator: str
 ) -> list[tuple[str, ...]]:
+    """Returns a feature's values in some rows, as texts; a row without one has none, one of a list may have several."""
     values = (tuple(text for text in column.texts[at] if text and text not in nulls) for at in rows)
     if KINDS[guess.kind].is_list and column.stored != "list":
         return [tuple(item.strip() for text in texts for item in text.split(separator)) for texts in values]

@@ -16,6 +16,7 @@ from pipeline.initial_config.features import Guess, flag_runs, guess_columns
 from pipeline.initial_config.ids import with_ids
 from pipeline.initial_config.installs import InstallsGuess, guess_installs
 from pipeline.initial_config.label import Label, guess_label, read_labels
+from pipeline.initial_config.measured.combinations import MIN_COUNT, Combination, Combinations, choose
 from pipeline.initial_config.samples.conventions import list_separator, null_words
 from pipeline.initial_config.samples.reading import read_sample
 from pipeline.initial_config.samples.sample import Sample, shown
@@ -106,6 +107,7 @@ class _Guessed:
     runs: Sequence[Sequence[str]]
     tables: Sequence[TableGuess]
     split: Sequence[str]
+    combinations: Combinations
 
 
 def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None, table_files: Sequence[Path]) -> _Guessed:
@@ -136,7 +138,10 @@ def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None, t
     runs = flag_runs(sample, left_out | ({label.column} if label is not None else set()), nulls, separator)
     of_installs = guess_installs(installs, max_rows, sample, guesses) if installs is not None else None
     split = [*split_lines(sample, labels, guesses)]
-    return _Guessed(sample, nulls, separator, label, of_installs, guesses, runs, tables, split)
+    combinations = choose(sample, labels, guesses, nulls, separator)
+    return _Guessed(
+        sample, nulls, separator, label, of_installs, combinations.guesses, runs, tables, split, combinations
+    )
 
 
 def _without(after: Mapping[str, str], guesses: Sequence[Guess]) -> list[Guess]:
@@ -188,6 +193,8 @@ def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
         yield from _features(table.guesses, table.name)
     for run in guessed.runs:
         yield from _as_list(run, guesses)
+    yield from _combined("crosses", guessed.combinations.crosses, {"min_count": MIN_COUNT})
+    yield from _combined("count_encodings", guessed.combinations.counts, {})
     yield ""
     yield "evaluation:"
     if user := next((guess for guess in guesses if guess.side == "context" and guess.entity == "user"), None):
@@ -226,6 +233,16 @@ def _as_list(columns: Sequence[str], guesses: Sequence[Guess]) -> Iterator[str]:
     feature = {"name": name, "side": side, "kind": "categorical_list", "one_hot": list(columns), "vocabulary": {}}
     yield f"  # {len(columns)} neighbouring columns have 0 and 1 alone. As one list, in place of a feature of each:"
     yield f"  # - {yaml_value(feature)}"
+
+
+def _combined(key: str, found: Sequence[Combination], rule: Mapping[str, object]) -> Iterator[str]:
+    """Yields the section of crosses or count encodings; one that is only offered is a comment."""
+    if found:
+        yield ""
+        yield f"{'' if any(combination.is_taken for combination in found) else '# '}{key}:"
+    for combination in found:
+        line = f"  - {yaml_value({'features': combination.features, **rule})}  # {combination.reason}"
+        yield line if combination.is_taken else f"  # offered: {line.strip()}"
 
 
 def _features(guesses: Sequence[Guess], source: str = IMPRESSIONS) -> Iterator[str]:

@@ -21,6 +21,7 @@ from pipeline.initial_config.column_names import (
     parted,
     split_words,
 )
+from pipeline.initial_config.measured.scales import choose_scale
 from pipeline.initial_config.samples.conventions import has_decimal_commas, is_list, values_in
 from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
 from pipeline.initial_config.times import is_iso_8601, is_unnamed_time, parts_of_times, times_of_rows
@@ -266,5 +267,5 @@ def _numeric(column: str, values: Sequence[str], counts: collections.Counter[str
     reason = f"numbers from {min(numbers):g} to {max(numbers):g}, {len(counts):,} different ones"
     if share > 0.5:
         reason += f", {share:.0%} of them {value}"
-    rule: dict[str, object] = {"num_quantiles": max(2, math.floor(num_quantiles))}
+    rule: dict[str, object] = {"num_quantiles": max(2, math.floor(num_quantiles)), "scale": choose_scale(numbers)}
     return Guess(column, "feature", reason, "", side, "numeric", rule)
