@@ -10,8 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from components.data_validation.columns import Floats, Tokens, read_tokens
-from components.data_validation.label_aucs import halves
+from components.data_validation.columns import Columns, Floats, Tokens, read_tokens
+from components.data_validation.label_aucs import halves, label_aucs
 from pipeline.initial_config.after_label import labelled_rows, row_values
 from pipeline.initial_config.features import Guess, are_whole
 from pipeline.initial_config.measured.additive_model import AdditiveModel, Gain, crossed
@@ -24,6 +24,9 @@ _MAX_ROWS, _MIN_LABELS = 50_000, 100
 #: A number of more different values than a code has (`features`), and of at most so many, each in so many rows on
 #: average, may be a category too.
 _MAX_VALUES, _MIN_VALUE_ROWS = 200, 20
+
+#: Crosses are measured of so many features, those that tell the label best by themselves.
+_MAX_CROSSED = 20
 
 #: A cross has on average so many rows, or values of a list, in a cell.
 _MIN_CELL_ROWS = 4
@@ -102,7 +105,10 @@ def choose(
     for guess in features:
         if KINDS[guess.kind].column == "float" and (single := _single_values(values[guess.name])) is not None:
             candidates[(guess.name,)] = single
-    candidates |= _pairs(features, tokens, {guess.name for guess in guesses})
+    aucs = label_aucs(Columns(label, request, tokens, {}))
+    strongest = {*sorted(aucs, key=lambda name: -aucs[name])[:_MAX_CROSSED]}
+    to_cross = [guess for guess in features if guess.name in strongest]
+    candidates |= _pairs(to_cross, tokens, {guess.name for guess in guesses})
     model = AdditiveModel(label, request, tokens)
     taken = model.choose(candidates, _MOST, _MIN_ERRORS, _MIN_GAIN)
     left = {key: cells for key, cells in candidates.items() if key not in taken}

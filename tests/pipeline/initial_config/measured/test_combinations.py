@@ -55,6 +55,16 @@ def test_single_values_of_a_number_are_categories_if_they_tell_more_than_its_qua
     assert "its single values too: lowers the log loss by" in text
 
 
+def test_of_many_columns_those_that_tell_the_label_best_are_crossed(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    noise = {f"n{number}": [draw.choice("vw") for _ in range(1500)] for number in range(30)}
+    a, b = ([draw.choice("xyz") for _ in range(1500)] for _ in range(2))
+    chances = {"xx": 0.9, "yy": 0.6}  # each column tells something by itself, too
+    label = [int(draw.random() < chances.get(one + two, 0.2)) for one, two in zip(a, b, strict=True)]
+    config, _ = of_csv(tmp_path, log_of(noise | {"a": a, "b": b, "clicked": label}))
+    assert [cross.features for cross in config.spec.crosses] == [("a", "b")]
+
+
 def test_chance_gives_no_cross(tmp_path: Path) -> None:
     draw = random.Random(4)
     columns = {name: [draw.choice("vwxyz") for _ in range(1500)] for name in "abcdefgh"}
