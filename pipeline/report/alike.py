@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from components.gate_records import Finding
 
@@ -17,6 +17,26 @@ _SLICE_RULES = (
 
 #: The number of other slices that a sentence names; the run's report has all.
 MAX_NAMED = 8
+
+#: The number of subjects that the one line of a rule names.
+_MAX_SUBJECTS = 3
+
+_VERBS = {"stop": "stops the run for", "refuse": "refuses for", "warn": "warns of", "cannot_judge": "cannot judge"}
+
+
+def by_rule(found: Iterable[Finding]) -> Iterator[str]:
+    """Yields a line for each rule and severity: the sentence of a single finding, else what the findings are about."""
+    groups: dict[object, list[Finding]] = {}
+    for finding in found:
+        groups.setdefault((finding.gate, finding.rule, finding.severity), []).append(finding)
+    for first, *others in groups.values():
+        if others:
+            places = [_place(finding) for finding in (first, *others)]
+            named, left = ", ".join(places[:_MAX_SUBJECTS]), len(places) - _MAX_SUBJECTS
+            more = f" and {left} more" if left > 0 else ""
+            yield f"{first.rule} {_VERBS[first.severity]} {named}{more}: see the report"
+        else:
+            yield first.sentence
 
 
 def united(found: Iterable[Finding]) -> list[Finding]:

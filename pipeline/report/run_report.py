@@ -59,6 +59,7 @@ class RunReport:
         then.
       baseline: The serving model's metrics on the same examples; empty on a first run.
       changes: By metric, the 95 % interval of the candidate's value minus the serving model's; empty on a first run.
+      intervals: By metric, the 95 % interval of the candidate's value; empty in a report of an earlier release.
       num_eval_examples: Number of examples on which they were measured.
       slices: By the slice's name, what was measured in it.
       references: By name, the quality of simple models on the same examples, and the candidate model's gain over them;
@@ -80,6 +81,8 @@ class RunReport:
       push_note: A further note on the pushed version, for example that it was removed since; else empty.
       held_against: The version that was the baseline and where it was found, or why there was none.
       pipeline: The run's pipeline, which has the config's name; empty in a report of an earlier release.
+      label: What label 1 means, by the names of the log, such as "`clicked` is 1"; empty if the run did not come to its
+        push, and in a report of an earlier release.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -100,6 +103,7 @@ class RunReport:
     metrics: Mapping[str, FloatOrNaN] = Field(default_factory=dict)
     baseline: Mapping[str, FloatOrNaN] = Field(default_factory=dict)
     changes: Mapping[str, tuple[FloatOrNaN, FloatOrNaN]] = Field(default_factory=dict)
+    intervals: Mapping[str, tuple[FloatOrNaN, FloatOrNaN]] = Field(default_factory=dict)
     num_eval_examples: int = 0
     slices: Mapping[str, EvaluationResult] = Field(default_factory=dict)
     references: Mapping[str, ReferenceResult] = Field(default_factory=dict)
@@ -116,6 +120,7 @@ class RunReport:
     push_note: str = ""
     held_against: str = ""
     pipeline: str = ""
+    label: str = ""
     schema_version: Literal[1] = 1
 
     @property

@@ -30,6 +30,10 @@ pytestmark = pytest.mark.slow
 PLACES = [(1440, "light"), (390, "light"), (1440, "dark"), (390, "dark")]
 
 
+#: The height of a reader's screen, in pixels.
+SCREEN = 900
+
+
 @dataclasses.dataclass
 class Opened:
     """A page in the browser, with what it has logged and fetched."""
@@ -47,7 +51,7 @@ def browser() -> Iterator[Browser]:
 
 def opened(browser: Browser, file: Path, width: int = 1440, scheme: Any = "light") -> Opened:
     """Opens a page from disk and waits until its charts are drawn."""
-    found = Opened(browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme), [], [])
+    found = Opened(browser.new_page(viewport={"width": width, "height": SCREEN}, color_scheme=scheme), [], [])
     found.page.on("console", lambda message: found.messages.append(message.text))
     found.page.on("pageerror", lambda error: found.messages.append(str(error)))
     found.page.on("request", lambda request: found.requests.append(request.url))
@@ -75,6 +79,10 @@ def test_it_is_complete_and_accessible_from_disk(
         assert section.locator("h2").count() == 1
         text = section.inner_text().removeprefix(section.locator("h2").inner_text()).strip()
         assert text, section.get_attribute("id")
+    if width == 1440:
+        assert page.evaluate("document.documentElement.scrollHeight") <= 12 * SCREEN
+    page.evaluate("document.querySelectorAll('.fold').forEach((fold) => { fold.open = true; })")
+    page.wait_for_function("[...document.querySelectorAll('.chart')].every((chart) => chart.querySelector('svg'))")
     charts = page.locator(".chart")
     assert charts.count() > 0
     assert page.locator(".chart svg").count() == charts.count()
@@ -86,7 +94,7 @@ def test_it_is_complete_and_accessible_from_disk(
 
 
 @pytest.mark.parametrize(("width", "scheme"), PLACES)
-def test_what_changed_is_in_colour_and_the_runs_are_linked(
+def test_what_changed_is_in_colour_and_the_runs_are_linked_and_compared(
     tmp_path: Path, browser: Browser, width: int, scheme: str
 ) -> None:
     """Of three runs, the one in the middle is better than the serving model, and its calibration is worse."""
@@ -116,6 +124,18 @@ def test_what_changed_is_in_colour_and_the_runs_are_linked(
         page.wait_for_url(f"**/{name}.html")
         page.go_back()
     page.close()
+    index = opened(browser, workspace.reports / "index.html", width, scheme).page
+    compared = index.locator("#compared")
+    for name, is_shown in (("run-3", False), ("run-1", True)):
+        index.check(f"[aria-label='Compare the run {name}']")
+        assert compared.is_visible() is is_shown
+    assert compared.locator("thead th").all_inner_texts() == ["run", "run-1", "run-3"]
+    rows = {row.locator("th").inner_text(): row for row in compared.locator("tbody tr").all()}
+    assert rows["span"].locator("td").all_inner_texts() == ["1", "3"]
+    assert [rows[name].get_attribute("class") for name in ("span", "auc")] == [None, "same"]
+    assert index.evaluate("document.documentElement.scrollWidth") == width
+    assert serious_faults(index) == []
+    index.close()
 
 
 def test_the_charts_follow_the_colours(first_day: tuple[Path, str], browser: Browser) -> None:

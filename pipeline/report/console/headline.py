@@ -1,4 +1,4 @@
-"""The end of a run at the terminal: the verdict, the numbers that decide, every warning, and where the rest is."""
+"""The end of a run at the terminal: the verdict, the numbers that decide, where the rest is, and every warning."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from rich.console import RenderableType
 from rich.markup import escape
 
-from components.infra_validation.verdict import Measurements
 from pipeline.report import references
-from pipeline.report.alike import united
+from pipeline.report.alike import by_rule
+from pipeline.report.assessment import calibration, evaluated_on, interval_words
 from pipeline.report.console.quality_table import against
 from pipeline.report.console.summary import two_columns
 from pipeline.report.run_report import NOT_SENT, RunResult
@@ -34,15 +34,16 @@ def headline(run_result: RunResult, serving: int | None, seconds: float, report:
       trying: The command that tries the suggested settings.
     """
     page, problem = _page(run_result, report)
-    problems = (problem,) if problem else ()
+    warned = [*warnings(run_result), *((problem,) if problem else ())]
     return two_columns((
         *_verdict(run_result, trying),
         ("serves", _serves(run_result, serving)),
         ("reason", escape(_reason(run_result))),
         *_numbers(run_result),
-        *(("warning", f"[yellow]{escape(sentence)}[/yellow]") for sentence in (*warnings(run_result), *problems)),
         ("time", f"{seconds:.0f} s"),
         ("report", escape(page)),
+        *([("", "")] if warned else []),
+        *(("warning", f"[yellow]{escape(sentence)}[/yellow]") for sentence in warned),
     ))  # fmt: skip
 
 
@@ -86,14 +87,19 @@ def _reason(run_result: RunResult) -> str:
 
 def _numbers(run_result: RunResult) -> Iterator[tuple[str, str]]:
     """Yields the numbers that decide: three metrics, the latency and the skew, as far as they were measured."""
+    if on := evaluated_on(run_result):
+        yield "metrics", on
     for name in _METRICS:
         if name in run_result.metrics:
-            yield name, f"{run_result.metrics[name]:.4f}  ({against(run_result, name)})"
+            interval = interval_words(run_result, name)
+            yield name, f"{run_result.metrics[name]:.4f}, {interval}  ({against(run_result, name)})"
+    if (judged := calibration(run_result)) is not None and judged.tone == "warn":
+        yield "", f"[yellow]{judged.text}[/yellow]"
     verdict = run_result.infra
     if verdict.candidate is not None and verdict.candidate.latency:
-        before = f" (serving model {_p99(verdict.baseline)})" if verdict.baseline and verdict.baseline.latency else ""
-        row = verdict.candidate.latency[0]
-        yield "latency", f"p99 {_p99(verdict.candidate)} for {row.batch_size} candidates{before}"
+        serving = verdict.baseline.best_latency if verdict.baseline and verdict.baseline.latency else None
+        before = f" (serving model {serving.p95_ms:.1f} ms)" if serving else ""
+        yield "latency", f"{verdict.candidate.latency_words}{before}"
     skews = [skew for skew in (verdict.row_skew, verdict.rank_skew, verdict.eval_skew) if skew is not None]
     if skews:
         worst = max(skew.largest_difference for skew in skews)
@@ -101,25 +107,19 @@ def _numbers(run_result: RunResult) -> Iterator[tuple[str, str]]:
         yield "skew", f"scores differ from the trainer's by at most {worst:.1e} on {rows:,} rows"
 
 
-def _p99(measured: Measurements) -> str:
-    return f"{measured.latency[0].p99_ms:.1f} ms"
-
-
 def warnings(run_result: RunResult) -> Iterator[str]:
-    """Yields a sentence for each warning of the run, or for several slices alike.
+    """Yields a sentence for each warning of the run, or for all of a rule.
 
     What stays the same is said with the first model only.
     """
     yield from run_result.counts.warnings
     if run_result.never_trained_words and not run_result.training.warm_started_from:  # once, with the first model
         yield run_result.never_trained_words
-    for finding in run_result.data_findings:
-        if finding.severity in _WARNINGS:
-            yield finding.sentence
+    yield from by_rule(f for f in run_result.data_findings if f.severity in _WARNINGS)
     if run_result.missing_spans:
         yield run_result.missing_spans_words
     yield from run_result.accepted
-    yield from (finding.sentence for finding in united(f for f in run_result.findings if f.severity in _WARNINGS))
+    yield from by_rule(f for f in run_result.findings if f.severity in _WARNINGS)
     for reason in run_result.training.warm_start.not_carried:
         if reason.startswith(NO_FILES):
             yield f"the training started cold: {reason}"

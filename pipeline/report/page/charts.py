@@ -130,7 +130,15 @@ def history(data: Sequence[Datum], y: str, marked: Sequence[int], series: Sequen
     return _done(drawn, _HEIGHT)
 
 
-def bars(data: Sequence[Datum], x: str, *, series: Sequence[str] = (), stack: bool = True, share: bool = False) -> Spec:
+def bars(
+    data: Sequence[Datum],
+    x: str,
+    *,
+    series: Sequence[str] = (),
+    stack: bool = True,
+    share: bool = False,
+    lowest: float | None = None,
+) -> Spec:
     """Returns horizontal bars.
 
     Args:
@@ -139,6 +147,7 @@ def bars(data: Sequence[Datum], x: str, *, series: Sequence[str] = (), stack: bo
       series: The order of the series.
       stack: Whether the series of a name are drawn one after another; else below each other.
       share: Whether lengths are fractions, shown as percentages.
+      lowest: Where a logarithmic axis begins, which ends at 1; shorter lengths have no bar. None is a linear axis.
     """
     encodings: dict[str, Any] = {
         "y": alt.Y("y:N", sort=None).title(None).axis(labelLimit=180),
@@ -149,6 +158,9 @@ def bars(data: Sequence[Datum], x: str, *, series: Sequence[str] = (), stack: bo
         "color": _colour(data, series),
         "tooltip": [alt.Tooltip("y:N").title("name"), alt.Tooltip("s:N").title("series"), _tip("x", x, "Q")],
     }
+    if lowest is not None:
+        data = [{**d, "x": max(d["x"], lowest)} for d in data]
+        encodings["x"] = encodings["x"].scale(type="log", domain=[lowest, 1])
     rows = len({d["y"] for d in data})
     if not stack:
         encodings["yOffset"] = alt.YOffset("s:N", sort=list(series) or None)

@@ -15,6 +15,7 @@ from components.model_store.versions import history, versions
 from pipeline.registry.list import note
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.charts import Datum
+from pipeline.report.page.compare import compared_values
 from pipeline.report.page.parts import Block, Figure, Note, Section, Table
 from pipeline.report.page.render import collect_figures, render_page
 from pipeline.report.page.sections.verdict import TONES, title
@@ -75,8 +76,9 @@ def render_index(workspace: Workspace, cache: Path) -> str:
     values = {
         "runs": list(reversed(runs)), "sections": sections, "serving": serving or ["No version serves."],
         "problems": problems, "has_several": len(pipelines) > 1, "words": words, "tones": TONES,
+        "compared": compared_values(runs[::-1]),
     }  # fmt: skip
-    return render_page("index.html", cache, values, collect_figures(sections))
+    return render_page("index.html", cache, values, collect_figures(sections), "compare.js" if len(runs) > 1 else "")
 
 
 def _read_runs(reports: Path) -> tuple[list[Record], list[str]]:

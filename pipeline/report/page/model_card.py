@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.report import references
 from pipeline.report.alike import united
+from pipeline.report.assessment import assess, evaluated_on, interval_words
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import cut
 from pipeline.report.page.sections.quality import reference_table
@@ -14,6 +15,9 @@ from pipeline.report.page.sections.verdict import serving_words, title
 from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport
 from transform.feature import IMPRESSIONS
+
+#: What the score is the probability of, by a report that does not name the label.
+_NO_LABEL = "the label is 1"
 
 #: Maximum number of slices.
 _MAX_SLICES = 30
@@ -37,13 +41,15 @@ def _lines(run: Run) -> Iterator[str]:
     yield from (f"- Refused: {plain(refusal)}" for refusal in report.refusals)
     yield "\n## Model\n"
     yield "A Wide & Deep model (Cheng et al., 2016): a linear model of crossed features and a deep network, trained"
-    yield "jointly on logged impressions. Its score is the probability of an acquisition.\n"
+    yield f"jointly on logged impressions. Its score is the probability that {plain(report.label or _NO_LABEL)}.\n"
     if training is None:
         yield plain(run.absent(f"No model was trained: {report.reason}"))
         return
     yield f"- run: {plain(run.run_id)}"
     yield f"- start: {plain(training.warm_started_from or 'cold')}"
     yield f"- training: {numbers.plural(training.num_epochs, 'epoch')}, {training.num_steps:,} steps"
+    if report.infra is not None and report.infra.candidate is not None:
+        yield f"- latency: {report.infra.candidate.latency_words}"
     yield f"- signatures: {plain(', '.join(training.signatures))}\n"
     yield "## Data\n"
     counts = run.contents.counts.get()
@@ -57,12 +63,15 @@ def _lines(run: Run) -> Iterator[str]:
     if not report.metrics:
         yield "The model was not evaluated."
         return
+    yield f"Metrics {evaluated_on(report)}.\n"
+    yield from (f"- {plain(note.text)}" for note in assess(report))
+    yield ""
     rows = [
-        (name, numbers.metric(value), numbers.metric(report.baseline.get(name, math.nan)),
+        (name, numbers.metric(value), interval_words(report, name), numbers.metric(report.baseline.get(name, math.nan)),
          numbers.between(*report.changes.get(name, (math.nan, math.nan))))
         for name, value in report.metrics.items()
     ]  # fmt: skip
-    yield from _table(("metric", "model", "serving model", "change, 95 % interval"), rows)
+    yield from _table(("metric", "model", "95 % interval", "serving model", "change, 95 % interval"), rows)
     yield from _references(report)
     yield "\n## Slices\n"
     shown = sorted(report.slices.items(), key=lambda item: -item[1].num_examples)[:_MAX_SLICES]

@@ -24,10 +24,11 @@ Spec: TypeAlias = Mapping[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class Note:
-    """A sentence, with the tone of its meaning."""
+    """A sentence, with the tone of its meaning, and a command to go on with, which may be empty."""
 
     text: str
     tone: Tone = ""
+    command: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Figure:
       title: Its title.
       words: What it shows, for a reader who does not see it.
       spec: The chart.
-      data: Its data; shown on request, or at once below a chart as wide as the page.
+      data: Its data; shown on request, or at once below a chart as wide as the page if there are at most 12 rows.
       is_wide: Whether it is as wide as the page.
     """
 
@@ -84,7 +85,29 @@ class Figure:
     is_wide: bool = False
 
 
-Block: TypeAlias = Note | Facts | Table | Figure
+@dataclasses.dataclass(frozen=True)
+class Fold:
+    """Blocks that are shown on request.
+
+    Attributes:
+      title: What they are.
+      blocks: The blocks.
+    """
+
+    title: str
+    blocks: Sequence[Block]
+
+    @classmethod
+    def of(cls, title: str, blocks: Sequence[Block]) -> list[Block]:
+        """Returns a section's blocks with its sentences, and those of its first chart, before a fold of the others."""
+        first = next((block for block in blocks if isinstance(block, Figure)), None)
+        notes = [block for block in blocks if isinstance(block, Note)]
+        others = [block for block in blocks if not isinstance(block, Note)]
+        words = [Note(first.words)] if first else []
+        return [*words, *notes, *([cls(title, others)] if others else [])]
+
+
+Block: TypeAlias = Note | Facts | Table | Figure | Fold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,11 +127,11 @@ class Section:
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """A number in a page's head; its detail, which may be empty, says what it is compared with."""
+    """A number in a page's head, with what there is to say of it: its interval, what it is compared with."""
 
     name: str
     value: str
-    detail: str = ""
+    details: Sequence[str] = ()
 
 
 def cut(text: str, most: int = MAX_TEXT) -> str:

@@ -6,7 +6,7 @@ import base64
 import functools
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 import vl_convert
 
-from pipeline.report.page.parts import Facts, Figure, Note, Section, Table, cut
+from pipeline.report.page.parts import Block, Facts, Figure, Fold, Note, Section, Table, cut
 
 #: A longer word may be broken anywhere, so that it does not make its table wider.
 _LONG_WORD = 40
@@ -22,7 +22,9 @@ _LONG_WORD = 40
 _TEMPLATES = resources.files("pipeline.report.page") / "templates"
 
 
-def render_page(template: str, cache: Path, values: Mapping[str, Any], figures: Iterable[Figure]) -> str:
+def render_page(
+    template: str, cache: Path, values: Mapping[str, Any], figures: Iterable[Figure], script: str = ""
+) -> str:
     """Returns a page.
 
     Args:
@@ -30,9 +32,11 @@ def render_page(template: str, cache: Path, values: Mapping[str, Any], figures: 
       cache: The folder in which the charts' script is kept for later pages.
       values: What the template uses; every text in it is escaped.
       figures: The figures, in the order in which the template shows them.
+      script: The file in `templates/` of a further script; empty without one.
     """
     specs = [figure.spec for figure in figures]
     scripts = [chart_script(cache), _text("page.js")] if specs else []
+    scripts += [_text(script)] if script else []
     policy = " ".join(f"'sha256-{_digest(script)}'" for script in scripts) or "'none'"
     page = _environment().get_template(template)
     return page.render(**values, style=_text("style.css"), scripts=scripts, script_policy=policy, specs=specs)
@@ -82,9 +86,18 @@ def _environment() -> jinja2.Environment:
     environment.tests["note"] = lambda block: isinstance(block, Note)
     environment.tests["facts"] = lambda block: isinstance(block, Facts)
     environment.tests["table"] = lambda block: isinstance(block, Table)
+    environment.tests["fold"] = lambda block: isinstance(block, Fold)
     return environment
 
 
 def collect_figures(sections: Iterable[Section]) -> list[Figure]:
-    """Returns the figures of sections, in their order."""
-    return [block for section in sections for block in section.blocks if isinstance(block, Figure)]
+    """Returns the figures of sections, also those in folds, in their order."""
+    return [figure for section in sections for block in section.blocks for figure in _figures(block)]
+
+
+def _figures(block: Block) -> Iterator[Figure]:
+    if isinstance(block, Fold):
+        for inner in block.blocks:
+            yield from _figures(inner)
+    elif isinstance(block, Figure):
+        yield block

@@ -16,7 +16,7 @@ from pipeline.errors import first_line
 from pipeline.report.page.index import write_index
 from pipeline.report.page.model_card import model_card
 from pipeline.report.page.outcome import PageOutcome, card_path, page_path
-from pipeline.report.page.parts import Block, Note, Section
+from pipeline.report.page.parts import Block, Fold, Note, Section
 from pipeline.report.page.render import collect_figures, render_page
 from pipeline.report.page.sections import (
     changes,
@@ -42,18 +42,21 @@ ASSETS = ".assets"
 #: The sections in the page's order: the anchor, the title, and what yields the contents.
 SECTIONS: Sequence[tuple[str, str, Callable[[Run], Iterable[Block]]]] = (
     ("changes", "What changed since the last run", changes.blocks),
-    ("gates", "Verdicts of the gates", gates.blocks),
-    ("data", "The way of the data", flow.blocks),
     ("quality", "Quality", quality.blocks),
+    ("importance", "Importance by feature", importance.blocks),
     ("scores", "Scores", curves.blocks),
+    ("gates", "Verdicts of the gates", gates.blocks),
+    ("features", "Features and drift", features.blocks),
+    ("data", "The way of the data", flow.blocks),
     ("training", "Training", training.blocks),
     ("vocabularies", "Vocabularies and warm start", vocabularies.blocks),
-    ("features", "Features and drift", features.blocks),
-    ("importance", "Importance by feature", importance.blocks),
     ("cost", "Latency and cost", costs.blocks),
     ("times", "Times of the components", lineage.times),
     ("lineage", "Lineage", lineage.blocks),
 )
+
+#: Of these sections, tables and charts are shown on request.
+FOLDED = ("data", "training", "vocabularies", "cost", "times", "lineage")
 
 #: What reading a removed or damaged artifact raises; its section says so, and the others are shown.
 _UNREADABLE = (OSError, UserError, ValueError, KeyError, DecodeError, tf.errors.OpError)
@@ -120,5 +123,5 @@ def render_sections(run: Run) -> tuple[list[Section], tuple[str, ...]]:
             logging.exception("the section %r of the page of the run %s was not made", title, run.run_id)
             problems.append(f"{title}: {first_line(error)}")
             blocks = [Note(f"This section could not be made: {first_line(error)}", "bad")]
-        sections.append(Section(anchor, title, blocks))
+        sections.append(Section(anchor, title, Fold.of(f"All of: {title}", blocks) if anchor in FOLDED else blocks))
     return sections, tuple(problems)

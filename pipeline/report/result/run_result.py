@@ -29,7 +29,11 @@ from pipeline.report.run_report import RunResult
 from pipeline.trial.suggestions import suggestions
 from trainer.training.report import WIDE_WEIGHTS_FILE, read_training_report
 from transform.config.config import Config
+from transform.config.sources import Sources
 from transform.files.reference_scores import REFERENCE_MODELS
+
+#: Maximum number of values of the label's column that are named.
+_MAX_LABEL_VALUES = 3
 
 #: The output artifacts, by node.
 _Outputs: TypeAlias = Mapping[str, list[metadata_store_pb2.Artifact]]
@@ -70,10 +74,26 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         held_against=_held_against(push, config, model, outputs["serving_model"]),
         places=_places(outputs, was_evaluated=record is not None),
         accepted=tuple(accepted_words([a for artifacts in outputs.values() for a in artifacts], of_nodes)),
+        label=label_words(config.sources),
     )
     if not verdict_sentence(found):
         return found
     return dataclasses.replace(found, suggestions=tuple(suggestion.words for suggestion in suggestions(config)))
+
+
+def label_words(sources: Sources) -> str:
+    """Returns what label 1 means as a clause with the log's names, such as "`clicked` is 1"."""
+    if (installs := sources.installs) is not None:
+        keys = " and ".join(f"`{key}`" for key in installs.keys)
+        return f"an install with the same {keys} follows within {installs.attribution_seconds:,.0f} s"
+    label, rule = sources.impressions.label, sources.impressions.label_rule
+    if rule is None:
+        return f"`{label}` is 1"
+    if rule.at_least is not None:
+        return f"`{label}` is at least {rule.at_least:g}"
+    shown = [f"`{value}`" for value in rule.positive[:_MAX_LABEL_VALUES]]
+    left = len(rule.positive) - len(shown)
+    return f"`{label}` is {' or '.join(shown)}" + (f" or one of {left} more values" if left else "")
 
 
 def quality_refusals(record: Record) -> list[str]:
@@ -91,6 +111,7 @@ def _evaluation_fields(record: Record | None) -> dict[str, Any]:
         "metrics": whole.metrics,
         "baseline": whole.baseline,
         "changes": {name: (change.low, change.high) for name, change in whole.changes.items()},
+        "intervals": {name: (whole.candidate(name).low, whole.candidate(name).high) for name in whole.metrics},
         "num_eval_examples": whole.num_examples,
         "slices": {name: in_slice for name, in_slice in sorted(inputs.measured.items()) if name},
         "references": {name: inputs.references[name] for name in REFERENCE_MODELS if name in inputs.references},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.gate_records import Finding
-from pipeline.report.alike import united
+from pipeline.report.alike import by_rule, united
 
 SMALL = "evaluation.min_slice_positives"
 WORSE = "evaluation.slice_thresholds.auc.max_worsening"
@@ -47,3 +47,20 @@ def test_findings_of_other_rules_and_of_whole_features_stay_apart() -> None:
     rules = ("drift.min_label_ratio", "evaluation.thresholds.auc.min", "evaluation.slices")
     found = [finding(rule, subject) for rule in rules for subject in ("country", "device")]
     assert united(found) == found
+
+
+def test_a_rule_has_one_line_of_slices_and_of_features_alike() -> None:
+    found = [
+        *(finding(SMALL, f"city = {name}") for name in "ABCDE"),
+        finding("drift.reference_spans", "drift"),
+        finding("drift.divergence_floor", "price", "warn"),
+        finding(WORSE, "auc where city = X", "warn"),
+        finding(WORSE, "auc where city = Y", "warn"),
+        finding("drift.divergence_floor", "weekday", "warn"),
+    ]
+    assert list(by_rule(found)) == [
+        f"{SMALL} cannot judge city = A, city = B, city = C and 2 more: see the report",
+        "drift is odd",
+        "drift.divergence_floor warns of price, weekday: see the report",
+        f"{WORSE} warns of city = X, city = Y: see the report",
+    ]

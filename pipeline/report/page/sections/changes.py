@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from components.gate_records import Finding
 from components.ingestion.counts import Counts
+from pipeline.report.assessment import judged_change
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Block, Note, Table, Tone
 from pipeline.report.page.sections.verdict import DECIDING
@@ -52,18 +53,8 @@ def _metrics(report: RunReport) -> Iterator[_Row]:
             value, other = report.metrics[name], report.baseline[name]
             low, high = report.changes.get(name, (math.nan, math.nan))
             change = f"{numbers.signed(value - other)} ({numbers.between(low, high)})"
-            words, tone = _judged(name, value, other, low, high)
+            words, tone = judged_change(name, value, other, low, high)
             yield name, numbers.metric(other), numbers.metric(value), change, words, tone
-
-
-def _judged(name: str, value: float, other: float, low: float, high: float) -> tuple[str, Tone]:
-    """Says whether a metric is better; a calibration is if it is nearer to 1."""
-    if math.isnan(low) or math.isnan(high):
-        return "not known", ""
-    if low <= 0 <= high:
-        return "no change beyond chance", ""
-    gain = {"auc": value - other, "logloss": other - value}.get(name, abs(other - 1) - abs(value - 1))
-    return ("better", "good") if gain > 0 else ("worse", "bad")
 
 
 def _data(run: Run, before: RunReport) -> Iterator[_Row]:
@@ -71,7 +62,7 @@ def _data(run: Run, before: RunReport) -> Iterator[_Row]:
     read, read_before = (c.read.get(IMPRESSIONS, 0) for c in (counts, before.counts))
     if read and read_before:
         yield _sized("impressions read", read_before, read)
-    found, found_before = _label_share(counts), _label_share(before.counts)
+    found, found_before = label_share(counts), label_share(before.counts)
     if found is not None and found_before is not None:
         (share, error), (share_before, error_before) = found, found_before
         change, width = share - share_before, _Z * math.hypot(error, error_before)
@@ -80,7 +71,7 @@ def _data(run: Run, before: RunReport) -> Iterator[_Row]:
         yield "examples with label 1", *cells, words, ""
     record = run.contents.data_record.get()
     if record is not None:
-        names, names_before = _drifted(record.findings), _drifted(before.data_findings)
+        names, names_before = drifted(record.findings), drifted(before.data_findings)
         judged: tuple[str, Tone] = ("drifted", "warn") if names else ("none", "good")
         yield "drifted features", _listed(names_before), _listed(names), "", *judged
 
@@ -95,7 +86,7 @@ def _sized(what: str, before: float, now: float) -> _Row:
     return what, numbers.count(before), numbers.count(now), f"{now - before:+,.0f}{share}".replace("-", "−"), "", ""
 
 
-def _label_share(counts: Counts) -> tuple[float, float] | None:
+def label_share(counts: Counts) -> tuple[float, float] | None:
     """Returns the share of label 1 and its standard error, as if examples were independent; None without examples."""
     positive, negative = (sum(of.get(label, 0) for of in counts.labels.values()) for label in "10")
     if not positive + negative:
@@ -104,7 +95,7 @@ def _label_share(counts: Counts) -> tuple[float, float] | None:
     return share, math.sqrt(share * (1 - share) / (positive + negative))
 
 
-def _drifted(findings: Sequence[Finding]) -> list[str]:
+def drifted(findings: Sequence[Finding]) -> list[str]:
     """Returns the features whose distribution or presence is out of its bound, by the gate on data."""
     judged = (f for f in findings if f.severity != "cannot_judge" and f.rule.startswith(_DRIFT_RULES))
     return sorted({finding.subject for finding in judged})

@@ -39,19 +39,19 @@ def blocks(run: Run) -> Iterator[Block]:
 def _latency(measured: dict[str, Measurements]) -> Iterator[Block]:
     rows = [
         (name, cost.signature, str(row.batch_size), str(row.threads),
-         *(f"{ms:.1f}" for ms in (row.p50_ms, row.p95_ms, row.p99_ms)))
+         f"{row.p95_ms:.1f}")
         for name, cost in measured.items()
         for row in cost.latency
     ]  # fmt: skip
-    columns = ("model", "signature", "#batch size", "#threads", "#p50 ms", "#p95 ms", "#p99 ms")
+    columns = ("model", "signature", "#batch size", "#threads", "#p95 ms")
     data = Table.bounded("Time to score 200 candidate items of one request", columns, rows)
     values = [
         {"y": f"{row.batch_size} × {row.threads}", "x": row.p95_ms, "s": name}
         for name, cost in measured.items()
         for row in cost.latency
     ]
-    best = "; ".join(f"{name} {cost.best_latency.p50_ms:.1f} ms at best" for name, cost in measured.items())
-    words = f"The 95th percentile of the time for 200 candidates, by batch size × threads. Medians: {best}."
+    best = "; ".join(f"{name} {cost.latency_words}" for name, cost in measured.items())
+    words = f"The 95th percentile of the time for 200 candidates, by batch size × threads. In the best way: {best}."
     spec = charts.bars(values, "p95, milliseconds", series=list(measured), stack=False)
     yield Figure("Latency", words, spec, data, is_wide=True)
 

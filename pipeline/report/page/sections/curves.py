@@ -76,7 +76,7 @@ def _roc(histograms: Mapping[str, Histogram]) -> Figure:
         for level in levels
     ]
     table = Table("True positive rate", ("false positive rate", *(f"#{name}" for name in points)), rows)
-    words = "Area under the curve: " + ", ".join(f"{name} {numbers.metric(area)}" for name, area in areas.items())
+    words = "Area under the curve: " + ", ".join(f"{name} {area:.3f}" for name, area in areas.items())
     spec = charts.lines(data, "false positive rate", "true positive rate", diagonal=True, series=list(histograms))
     return Figure("ROC", f"{words}. The dotted line is chance.", spec, table)
 

@@ -14,7 +14,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components.artifacts import ESTIMATED, UNCOUNTED
 from pipeline.report.page import charts, numbers
-from pipeline.report.page.parts import Block, Figure, Note, Table
+from pipeline.report.page.parts import Block, Figure, Fold, Note, Table
 from pipeline.report.page.sections.drift import FeatureDrift, drift_blocks, read_drift
 from pipeline.report.result.run import Run
 from pipeline.report.result.statistics import Statistics
@@ -40,7 +40,11 @@ def blocks(run: Run) -> Iterator[Block]:
     before_span, before = run.contents.earlier_statistics.get() or (None, {})
     if before_span is None:
         yield Note("There are no statistics of an earlier span to draw beside this span's.", "quiet")
-    yield from _tables(now, drift)
+    yield Fold("Statistics and histograms of the features", [*_tables(now, drift), *_charts(run, now, before, drift)])
+
+
+def _charts(run: Run, now: Statistics, before: Statistics, drift: Mapping[str, FeatureDrift]) -> Iterator[Block]:
+    before_span, _ = run.contents.earlier_statistics.get() or (None, {})
     order = sorted(now.keys() - {LABEL}, key=lambda name: (-(drift[name].distance if name in drift else -1.0), name))
     for name in order[:_MAX_CHARTS]:
         chart = _chart(name, now[name], before.get(name), run.report.span, before_span)

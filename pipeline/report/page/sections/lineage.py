@@ -34,6 +34,7 @@ def times(run: Run) -> Iterator[Block]:
 def blocks(run: Run) -> Iterator[Block]:
     """Yields the blocks of the section on lineage."""
     report = run.report
+    yield Note("The run's folders, log files, fingerprints and artifacts.", "quiet")
     started = min((node.started for node in run.nodes), default=None)
     yield Facts([
         ("run", run.run_id),

@@ -6,9 +6,10 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 
+from pipeline.report.assessment import assess, evaluated_on, interval_words, next_step
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Card, Note, Tone
-from pipeline.report.references import suggested, verdict_sentence
+from pipeline.report.references import verdict_sentence
 from pipeline.report.result.run import Run
 from pipeline.report.run_report import RunReport
 from transform.feature import IMPRESSIONS
@@ -28,7 +29,8 @@ class Head:
       status: How the run ended, in a word.
       tone: Its colour.
       title: How it ended, in a few words.
-      sentences: Why, and what serves now.
+      sentences: Why, how good the model is, what to do next, and what serves now.
+      rows: On which rows the cards' metrics were measured, as a sentence; empty without metrics.
       cards: The numbers that decide.
     """
 
@@ -36,13 +38,15 @@ class Head:
     tone: Tone
     title: str
     sentences: Sequence[Note]
+    rows: str
     cards: Sequence[Card]
 
 
 def head(run: Run) -> Head:
     """Returns the head of a run's page."""
     report = run.report
-    return Head(report.status, TONES[report.status], title(report), list(_sentences(run)), list(_cards(run)))
+    sentences, cards, rows = list(_sentences(run)), list(_cards(run)), evaluated_on(report)
+    return Head(report.status, TONES[report.status], title(report), sentences, rows and f"Metrics {rows}.", cards)
 
 
 def title(report: RunReport) -> str:
@@ -63,7 +67,7 @@ def _sentences(run: Run) -> Iterator[Note]:
     if not_better := verdict_sentence(report):
         yield Note(f"The model is {not_better}.", "warn")
         if report.suggestions:
-            yield Note(f"{suggested(report, f'wdr try CONFIG --suggest --data DATA --span {report.span}')}.")
+            yield Note(f"Most likely to help: {'; '.join(report.suggestions)}.")  # the next step has the command
     if report.reason:
         yield Note(report.reason, "warn" if report.status == "skipped" else "bad")
     for refusal in report.refusals:
@@ -72,6 +76,8 @@ def _sentences(run: Run) -> Iterator[Note]:
         yield Note(f"Pushed despite the refusals: {report.forced}", "warn")
     if report.push_note:
         yield Note(f"Version {report.version}: {report.push_note}", "warn")
+    yield from assess(report)
+    yield next_step(report)
     yield Note(serving_words(run))
     if report.held_against:
         yield Note(f"The model was held against: {report.held_against}.")
@@ -94,19 +100,24 @@ def _cards(run: Run) -> Iterator[Card]:
     report, counts = run.report, run.contents.counts.get()
     for name in DECIDING:
         if name in report.metrics:
-            yield Card(name, numbers.metric(report.metrics[name]), _change(report, name))
+            yield Card(name, numbers.metric(report.metrics[name]), list(_details(report, name)))
     if read := counts.read.get(IMPRESSIONS):
         rejected = numbers.share(counts.num_rejected, read)
-        yield Card("impressions read", numbers.count(read), f"{rejected} rejected")
-    if report.training is not None:
-        yield Card("trained examples", numbers.count(report.training.num_trained_examples), "in all epochs together")
+        yield Card("impressions read", numbers.count(read), (f"span {report.span}", f"{rejected} rejected"))
+    if (training := report.training) is not None:
+        spans = f"span{'' if len(report.spans) == 1 else 's'} {', '.join(map(str, report.spans))}"
+        details = (spans, numbers.plural(training.num_epochs, "epoch"))
+        yield Card("training examples", numbers.count(training.num_examples), details)
     if run.seconds:
-        yield Card("time", numbers.seconds(run.seconds), f"{len(run.nodes)} components")
+        yield Card("time", numbers.seconds(run.seconds), (f"{len(run.nodes)} components",))
 
 
-def _change(report: RunReport, name: str) -> str:
+def _details(report: RunReport, name: str) -> Iterator[str]:
+    """Yields a metric's interval, and the serving model's value with the interval of the change."""
+    yield interval_words(report, name)
     if name not in report.baseline:
-        return "no serving model to compare with"
-    if name not in report.changes or math.isnan(report.changes[name][0]):
-        return f"serving model {numbers.metric(report.baseline[name])}"
-    return f"change {numbers.between(*report.changes[name])}"
+        yield "no serving model to compare with"
+        return
+    yield f"serving model {numbers.metric(report.baseline[name])}"
+    if name in report.changes and not math.isnan(report.changes[name][0]):
+        yield f"change {numbers.between(*report.changes[name])}"

@@ -25,6 +25,7 @@
   });
 
   const drawOne = async (place, spec) => {
+    if (place.clientWidth === 0) return; // in a fold, which draws it when it is opened
     await window.vegaEmbed(place, spec, {
       actions: false, ast: true, config: config(), defaultStyle: false, renderer: "svg",
     });
@@ -35,4 +36,7 @@
 
   window.drawn = draw();
   dark.addEventListener("change", () => { window.drawn = draw(); });
+  document.querySelectorAll(".fold").forEach((fold) => fold.addEventListener("toggle", () => {
+    if (fold.open) window.drawn = draw();
+  }));
 })();

@@ -56,6 +56,7 @@ def test_a_push_says_the_verdict_first_and_then_five_numbers() -> None:
         metrics=_METRICS,
         baseline={"auc": 0.74},
         changes={"auc": (0.001, 0.02)},
+        intervals={"auc": (0.72, 0.78), "logloss": (0.4, 0.6), "calibration": (0.9, 1.1)},
         infra=infra,
         held_against="version 2",
         findings=(),
@@ -64,10 +65,11 @@ def test_a_push_says_the_verdict_first_and_then_five_numbers() -> None:
         "verdict pushed as version 3",
         "serves version 3, this run's",
         "reason all gates passed; held against: version 2",
-        "auc 0.7500 (serving model 0.7400, change +0.0010 to +0.0200)",
-        "logloss 0.5000 (no baseline)",
-        "calibration 1.0100 (no baseline)",
-        "latency p99 7.8 ms for 200 candidates (serving model 7.5 ms)",
+        "metrics of 20 evaluation examples of span 1, which the model was not trained on; intervals are of 95 %",
+        "auc 0.7500, 0.7200 to 0.7800 (serving model 0.7400, change +0.0010 to +0.0200)",
+        "logloss 0.5000, 0.4000 to 0.6000 (no baseline)",
+        "calibration 1.0100, 0.9000 to 1.1000 (no baseline)",
+        "latency p95 7.7 ms for 200 candidates (serving model 6.0 ms)",
         "skew scores differ from the trainer's by at most 6.0e-08 on 1,234 rows",
         "time 212 s",
         "report w/reports/1.json",
@@ -133,7 +135,7 @@ def test_impressions_that_no_run_trains_on_are_a_warning_once() -> None:
 def test_no_warning_is_cut_or_left_out() -> None:
     def finding(number: int, severity: str) -> Finding:
         sentence = f"{number} " + "long " * 40 + f"[end] {number}"
-        return Finding("quality", "rule", severity, "subject", 0.2, 0.1, 9, sentence)  # type: ignore[arg-type]
+        return Finding("quality", f"rule.{number}", severity, "it", 0.2, 0.1, 9, sentence)  # type: ignore[arg-type]
 
     cold = WarmStartReport(None, not_carried=(f"{NO_FILES}: models/2",))
     found = lines(
@@ -162,15 +164,25 @@ def test_slices_with_too_few_examples_are_one_warning() -> None:
         for n in range(30)
     )
     (warning,) = [line for line in lines(1, width=1000, findings=found) if line.startswith("warning")]
-    assert warning.startswith("warning the slice city = 0 is small; likewise in 29 other slices: city = 1, ")
+    assert warning == f"warning {rule} cannot judge city = 0, city = 1, city = 2 and 27 more: see the report"
+
+
+def test_the_result_is_one_block_and_the_warnings_stand_apart_below_it() -> None:
+    """With a calibration that is not good, whose line is part of the result."""
+    found = lines(
+        1, metrics={"calibration": 0.5}, intervals={"calibration": (0.4, 0.6)}, push_note="removed since", width=1000
+    )
+    labels = [line.split(" ")[0] for line in found]
+    result = ["verdict", "serves", "reason", "metrics", "calibration", "Calibration", "time", "report"]
+    assert labels == [*result, "", "warning"]
+    assert lines(1)[-1].startswith("report ")
 
 
 def test_the_page_is_shown_and_what_it_lacks_is_a_warning() -> None:
     assert lines(1, places={"report": "w/reports/1.html"})[-1] == "report w/reports/1.html"
     for words in ("not written: OSError: no space", "w/reports/1.html (incomplete: Quality: no file x)"):
         found = lines(1, places={"report": words})
-        assert f"warning the run's page: {words}" in found
-        assert found[-1] == "report w/reports/1.json"
+        assert found[-3:] == ["report w/reports/1.json", "", f"warning the run's page: {words}"]
 
 
 def test_a_tracker_that_did_not_get_the_run_is_a_warning() -> None:
@@ -200,15 +212,15 @@ def test_the_page_on_refusals_shows_what_is_printed() -> None:
             "Received: 1.4, … on 5 examples, 3 of them positive",
         ),
         held_against="none, as no model served before",
-        metrics={"auc": 0.6, "auc_pr": 0.1, "calibration": 1.4, "logloss": 0.2},
-        infra=verdict(candidate=_COST, row_skew=Comparison(1000, 0, 2e-8, "")),
+        metrics={},
+        infra=verdict(row_skew=Comparison(1000, 0, 2e-8, "")),
         data_findings=(Finding("data_gate", "rule", "cannot_judge", "label", None, None, None, first),),
     )
     report = Path("runs/workspace/reports/20261128T105613.748621Z.json")
     result = dataclasses.replace(result, places={"report": str(report.with_suffix(".html"))})
     console.print(headline(result, None, 465.0, report, ""))
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]
-    assert shape_of(block.replace("…\n", "")) == shape_of(printed)
+    assert shape_of(block.replace("\n…", "")) == shape_of(printed)
 
 
 def test_readme_shows_what_is_printed_of_a_third_day() -> None:
@@ -218,13 +230,14 @@ def test_readme_shows_what_is_printed_of_a_third_day() -> None:
     result = run_result(
         version=3,
         held_against="version 2, trained to span 2",
-        metrics={"auc": 0.7, "logloss": 0.2, "calibration": 1.0},
+        metrics={"auc": 0.7, "logloss": 0.2, "calibration": 0.9},
         baseline={"auc": 0.7, "logloss": 0.2, "calibration": 1.0},
         changes={"auc": (0.1, 0.2), "logloss": (-0.2, -0.1), "calibration": (-0.2, -0.1)},
+        intervals={"auc": (0.6, 0.8), "logloss": (0.1, 0.3), "calibration": (0.8, 0.9)},
         infra=verdict(candidate=_COST, baseline=_COST, row_skew=Comparison(1000, 0, 2e-8, "")),
         data_findings=(Finding("data_gate", "drift", "cannot_judge", "", None, None, None, warning),),
         places={"report": "runs/workspace/reports/20261128T105613.748621Z.html"},
     )
     console.print(headline(result, 3, 184.0, Path("runs/workspace/reports/20261128T105613.748621Z.json"), ""))
     printed: str = console.file.getvalue()  # type: ignore[attr-defined]
-    assert shape_of(block.replace("…\n", "")) == shape_of(printed)
+    assert shape_of(block.replace("\n…", "")) == shape_of(printed)

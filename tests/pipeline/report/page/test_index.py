@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import re
 from pathlib import Path
@@ -83,6 +84,21 @@ def test_it_shows_the_blocked_day_the_refusals_and_the_versions(workspace: Works
     assert "17.0" in elements.text["cost"]  # the last day's latency
     links = [str(a["href"]) for tag, a in elements.tags if tag == "a" and str(a["href"]).startswith("run-")]
     assert links == [f"run-{day:02d}.html" for day in range(14, 0, -1)]  # the newest first
+
+
+def test_runs_can_be_put_side_by_side(workspace: Workspace, cache: Path) -> None:
+    page = render_index(workspace, cache)
+    boxes = [a for tag, a in Elements(page).tags if tag == "input"]
+    assert [box["value"] for box in boxes] == [str(number) for number in range(14)]
+    assert boxes[0]["aria-label"] == "Compare the run run-14"
+    (text,) = re.findall(r'<script type="application/json" id="runs-data">(.*?)</script>', page)
+    data = json.loads(text)
+    shown = {run["name"]: dict(zip(data["names"], run["values"], strict=True)) for run in data["runs"]}
+    assert list(shown) == [f"run-{day:02d}" for day in range(14, 0, -1)]
+    assert shown["run-14"]["auc"] == "0.7140"
+    assert shown["run-14"]["latency"] == "p95 17.0 ms for 200 candidates"
+    assert shown["run-09"]["latency"] == "–"
+    assert (shown["run-12"]["status"], shown["run-14"]["status"]) == ("refused", "pushed, version 12")
 
 
 def test_its_tables_by_span_begin_with_the_newest(tmp_path: Path, cache: Path) -> None:

@@ -10,8 +10,9 @@ from tfx.types import standard_artifacts
 from components.artifacts import LATE
 from components.gate_records import Finding, GateRecord
 from components.lineage import ingested_examples
-from pipeline.report.result.run_result import _missing_spans, accepted_words, quality_refusals
+from pipeline.report.result.run_result import _missing_spans, accepted_words, label_words, quality_refusals
 from tests.components.mlmd_lineage import Lineage
+from transform.config.sources import Impressions, Installs, LabelRule, Sources
 
 
 def test_the_spans_that_a_window_lacks(tmp_path: Path) -> None:
@@ -45,3 +46,16 @@ def test_a_rule_that_refuses_for_many_slices_is_one_reason() -> None:
     of_slices = [Finding("quality", rule, "refuse", f"logloss where city = {c}", 1, 0, 9, f"{c} is bad") for c in "ABC"]
     record = GateRecord("quality", 3, {}, (*of_slices, Finding("quality", rule, "warn", "x", 1, 0, 9, "a warning")))
     assert quality_refusals(record) == ["A is bad; likewise in 2 other slices: city = B, city = C"]
+
+
+def test_the_label_is_named_as_the_log_names_it() -> None:
+    def words(label: str | None = "y", rule: LabelRule | None = None, installs: Installs | None = None) -> str:
+        impressions = Impressions(path="x", format="csv", label=label, label_rule=rule, timestamp="t")
+        return label_words(Sources(impressions=impressions, installs=installs))
+
+    assert words("clicked") == "`clicked` is 1"
+    assert words("stars", LabelRule(at_least=4.0)) == "`stars` is at least 4"
+    assert words("y", LabelRule(positive=("yes",))) == "`y` is `yes`"
+    assert words("y", LabelRule(positive=tuple("abcde"))) == "`y` is `a` or `b` or `c` or one of 2 more values"
+    installs = Installs(path="x", format="csv", attribution_seconds=7200.0)
+    assert words(None, None, installs) == "an install with the same `user_id` and `app_id` follows within 7,200 s"

@@ -11,7 +11,7 @@ from components.data_validation.decision import decide
 from components.data_validation.distributions import measure_tokens
 from components.data_validation.evidence import SpanEvidence
 from components.gate_records import Finding, GateRecord, write_record
-from pipeline.report.page.parts import Figure, Table
+from pipeline.report.page.parts import Figure, Note, Table
 from pipeline.report.page.sections import features, gates
 from pipeline.report.result.run import Node, Output, Run
 from tests.components.data_validation.hand_written import span
@@ -49,8 +49,10 @@ def test_the_table_has_the_bound_the_reference_and_the_verdict(tmp_path: Path) -
     days = [day(1, a, {"home": 100}), day(2, b, {"home": 100}), day(3, c, {"home": 50, "other": 50})]
     run = judged(tmp_path, days, Drift(max_divergence={"country": 0.001}))
     figure = next(block for block in features.blocks(run) if isinstance(block, Figure))
-    assert figure.data.columns == ("feature", "#divergence", "#bound", "#from span", "verdict")
-    cells = {row[0]: row[2:] for row in figure.data.rows}
+    assert figure.data.columns == (
+        "feature", "#divergence", "#bound", "#from span", "values that vanished", "verdict"
+    )  # fmt: skip
+    cells = {row[0]: (row[2], row[3], row[5]) for row in figure.data.rows}
     assert [row[0] for row in figure.data.rows] == ["page", "country", "os"]
     assert cells == {
         "page": ("0.1000", "1", "stops the run"),
@@ -58,6 +60,29 @@ def test_the_table_has_the_bound_the_reference_and_the_verdict(tmp_path: Path) -
         "os": ("0.0500", "1", "within the bound"),
     }
     assert figure.data.tones == ["bad", "", ""]
+
+
+def test_values_that_vanished_are_listed_and_a_weekday_is_last(tmp_path: Path) -> None:
+    """Of 1,000 draws, 50 of `fr` and 10 of `it` were expected, and 9 of `li`, which may be missing by chance."""
+    before = {"de": 931, "fr": 50, "it": 10, "li": 9}
+    days = [day(1, before, {"thu": 1000}), day(2, {"de": 1000}, {"fri": 1000})]
+    run = judged(tmp_path, days, Drift())
+    note, figure, *_ = features.blocks(run)
+    assert isinstance(figure, Figure)
+    rows = {row[0]: row for row in figure.data.rows}
+    assert list(rows)[-1] == "page"  # the bound is exceeded, but each day has one value
+    assert rows["page"][2:] == ("0.1000", "1", "thu (100 %)", "warns")
+    assert rows["page"][1].startswith("0.99")
+    assert rows["country"][4] == "fr (5.0 %), it (1.0 %)"
+    assert isinstance(note, Note)
+    assert note.text == "Values that vanished since the nearest reference span: country: fr (5.0 %), it (1.0 %)."
+
+
+def test_the_axis_of_drift_is_logarithmic(tmp_path: Path) -> None:
+    days = [day(1, {"de": 80, "fr": 20}, {"home": 100}), day(2, {"de": 80, "fr": 20}, {"home": 100})]
+    figure = next(b for b in features.blocks(judged(tmp_path, days, Drift())) if isinstance(b, Figure))
+    assert figure.spec["encoding"]["x"]["scale"] == {"type": "log", "domain": [0.0001, 1]}
+    assert min(datum["x"] for datum in figure.spec["data"]["values"]) == 0.0001  # of no divergence
 
 
 def test_the_slices_of_one_rule_are_one_row() -> None:

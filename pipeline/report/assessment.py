@@ -1,0 +1,146 @@
+"""What a run's numbers say, in sentences: how good the model is, why, and what to do next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from pipeline.report.page import numbers
+from pipeline.report.page.parts import Note, Tone
+from pipeline.report.references import verdict_sentence
+from pipeline.report.run_report import RunReport
+
+#: Maximum number of features that are named as the reason of the quality.
+_MAX_REASONS = 3
+
+_RUN = "wdr run CONFIG --data DATA --workspace WORKSPACE --span"
+
+
+def assess(report: RunReport) -> Iterator[Note]:
+    """Yields what the metrics say of the model; nothing if it was not evaluated."""
+    found = (_order(report), _against_serving(report), calibration(report), _reasons(report))
+    yield from (note for note in found if note is not None)
+
+
+def judged_change(name: str, value: float, other: float, low: float, high: float) -> tuple[str, Tone]:
+    """Says whether a metric is better than another model's; a calibration is if it is nearer to 1.
+
+    Args:
+      name: The metric.
+      value: Its value.
+      other: The other model's value.
+      low: The low end of the 95 % interval of the change; NaN if it is not known.
+      high: The high end.
+    """
+    if math.isnan(low) or math.isnan(high):
+        return "not known", ""
+    if low <= 0 <= high:
+        return "no change beyond chance", ""
+    gain = {"auc": value - other, "logloss": other - value}.get(name, abs(other - 1) - abs(value - 1))
+    return ("better", "good") if gain > 0 else ("worse", "bad")
+
+
+def interval_of(report: RunReport, metric: str) -> tuple[float, float] | None:
+    """Returns the 95 % interval of the candidate model's metric; None if it is not known."""
+    low, high = report.intervals.get(metric, (math.nan, math.nan))
+    return None if math.isnan(low) or math.isnan(high) else (low, high)
+
+
+def interval_words(report: RunReport, metric: str) -> str:
+    """Returns the 95 % interval of the candidate model's metric as text; a dash if it is not known."""
+    found = interval_of(report, metric)
+    return "–" if found is None else f"{numbers.metric(found[0])} to {numbers.metric(found[1])}"
+
+
+def evaluated_on(report: RunReport) -> str:
+    """Says of which rows the metrics are; empty if the model was not evaluated."""
+    if not report.metrics:
+        return ""
+    rows = f"{numbers.plural(report.num_eval_examples, 'evaluation example')} of span {report.span}"
+    return f"of {rows}, which the model was not trained on; intervals are of 95 %"
+
+
+def calibration(report: RunReport) -> Note | None:
+    """Judges the calibration, the mean score ÷ the share of label 1: it is good if its 95 % interval holds 1."""
+    value = report.metrics.get("calibration", math.nan)
+    if math.isnan(value):
+        return None
+    what = f"the mean score is {value:.3f} times the share of label 1"
+    interval = interval_of(report, "calibration")
+    if interval is None:
+        return Note(f"Calibration is not judged: {what}, and no 95 % interval of it is known.")
+    low, high = interval
+    what += f", with a 95 % interval of {low:.3f} to {high:.3f}"
+    if low <= 1 <= high:
+        return Note(f"Calibration is good: {what}, which holds 1.", "good")
+    off = f"{100 * abs(value - 1):.1f} % too {'low' if value < 1 else 'high'}"
+    words = f"Calibration is not good: {what}: scores are on average {off}, beyond chance."
+    return Note(f"{words} The order of items does not depend on it.", "warn")
+
+
+def _order(report: RunReport) -> Note | None:
+    """Says what the AUC means."""
+    value, interval = report.metrics.get("auc", math.nan), interval_of(report, "auc")
+    if math.isnan(value):
+        return None
+    words = f"Of 100 pairs of rows with different labels, the model puts about {100 * value:.0f} in the right order"
+    if interval is not None and interval[0] <= 0.5:
+        return Note(f"{words}, which is no better than chance, 50.", "bad")
+    return Note(f"{words}; chance is 50.")
+
+
+def _against_serving(report: RunReport) -> Note | None:
+    name = next((n for n in ("auc", "logloss") if n in report.metrics and n in report.baseline), None)
+    if name is None:
+        return None
+    value, other = report.metrics[name], report.baseline[name]
+    low, high = report.changes.get(name, (math.nan, math.nan))
+    verdict, tone = judged_change(name, value, other, low, high)
+    change = f"{name} {numbers.signed(value - other)}, with a 95 % interval of {numbers.between(low, high)}"
+    words = {
+        "better": f"Better than the serving model: {change}.",
+        "worse": f"Worse than the serving model: {change}.",
+        "no change beyond chance": f"Neither better nor worse than the serving model beyond chance: {change}.",
+    }
+    return Note(words.get(verdict, f"Not compared with the serving model: no 95 % interval of {name} is known."), tone)
+
+
+def _reasons(report: RunReport) -> Note | None:
+    """Names the features with the largest falls of the AUC beyond chance."""
+    found = report.auc_falls.estimates() if report.auc_falls else []
+    used = [f"{name} ({numbers.metric(fall.value)})" for name, fall in found if fall.low > 0][:_MAX_REASONS]
+    if not used:
+        return None
+    return Note(f"What it knows is mostly from {', '.join(used)}: in brackets, by how much the AUC falls without it.")
+
+
+def next_step(report: RunReport) -> Note:
+    """Returns what to do after the run, with the command."""
+    again, history = f"{_RUN} {report.span}", "wdr models history --workspace WORKSPACE"
+    try_configs = f"wdr try CONFIG CHANGED_CONFIG --data DATA --span {report.span}"
+    judged, against = calibration(report), _against_serving(report)
+    match report.status:
+        case "failed":
+            words, command = "mend the cause; the same run then goes on from what is done", again
+        case "skipped":
+            words = "mend the logs and run the span again; if they are right, let it through, on record"
+            command = f"{again} --accept-span --reason TEXT"
+        case "refused" if report.infra is not None and report.infra.may_change:
+            words, command = "run the span again on a quieter machine", again
+        case "refused":
+            words, command = "try other settings on the same rows; nothing is pushed", try_configs
+        case _ if verdict_sentence(report):
+            words = "try the settings that are most likely to beat the reference models, on the same rows"
+            command = f"wdr try CONFIG --suggest --data DATA --span {report.span}"
+        case _ if judged is not None and judged.tone == "warn":
+            words, command = (
+                "see whether the models before were calibrated on the spans after their own",
+                history,
+            )
+        case _ if against is not None and against.tone != "good":
+            words, command = "try settings that do better on the same rows; nothing is pushed", try_configs
+        case _ if not report.baseline:
+            words, command = "serve the model", "wdr serve --models WORKSPACE/serving"
+        case _:
+            words, command = "run the next span, once its logs are complete", f"{_RUN} {report.span + 1}"
+    return Note(f"Next: {words}.", command=command)

@@ -1,0 +1,147 @@
+"""What a run's numbers say: the calibration by its interval, what serves against what was trained, what to do next."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from components.evaluation.metrics.paired import PairedDifference
+from components.infra_validation.verdict import Verdict
+from components.quality_gate.inputs import AucFalls, ReferenceResult
+from pipeline.report.assessment import assess, calibration, evaluated_on, next_step
+from pipeline.report.page.sections.verdict import head
+from pipeline.report.run_report import RunReport
+from tests.pipeline.report.run_results import ended, run_result
+
+GOOD = {"calibration": (0.95, 1.02)}
+
+
+def calibrated(value: float, interval: tuple[float, float] | None) -> RunReport:
+    return run_result(metrics={"calibration": value}, intervals={"calibration": interval} if interval else {})
+
+
+def test_a_calibration_whose_interval_holds_1_is_good() -> None:
+    judged = calibration(calibrated(0.98, (0.95, 1.0)))
+    assert judged is not None
+    assert judged.tone == "good"
+    assert judged.text == (
+        "Calibration is good: the mean score is 0.980 times the share of label 1, with a 95 % interval of 0.950 to "
+        "1.000, which holds 1."
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "words"),
+    [(0.93, (0.9, 0.96), "7.0 % too low, beyond chance"), (1.2, (1.1, 1.3), "20.0 % too high, beyond chance")],
+)
+def test_a_calibration_whose_interval_does_not_is_not_good(
+    value: float, interval: tuple[float, float], words: str
+) -> None:
+    judged = calibration(calibrated(value, interval))
+    assert judged is not None
+    assert judged.tone == "warn"
+    assert judged.text.startswith("Calibration is not good: ")
+    assert f"scores are on average {words}" in judged.text
+
+
+def test_a_calibration_without_an_interval_is_not_judged() -> None:
+    """A report of an earlier release has none; a NaN is of a bootstrap that could not measure it."""
+    for interval in (None, (math.nan, math.nan)):
+        judged = calibration(calibrated(0.5, interval))
+        assert judged is not None
+        assert (judged.tone, judged.text[:28]) == ("", "Calibration is not judged: t")
+    assert calibration(run_result(metrics={"auc": 0.7})) is None
+    assert calibration(run_result(metrics={"calibration": math.nan})) is None
+
+
+def test_the_verdict_says_how_good_the_model_is_and_why() -> None:
+    falls = AucFalls(20, 0.7, {"hour": 0.001, "app": 0.1, "os": 0.02}, errors={"hour": 0.01, "app": 0.01, "os": 0.001})
+    report = run_result(
+        metrics={"auc": 0.74, "calibration": 1.0},
+        baseline={"auc": 0.72},
+        changes={"auc": (0.01, 0.03)},
+        intervals={"auc": (0.73, 0.75), **GOOD},
+        auc_falls=falls,
+    )
+    assert [(note.text, note.tone) for note in assess(report) if "Calibration" not in note.text] == [
+        ("Of 100 pairs of rows with different labels, the model puts about 74 in the right order; chance is 50.", ""),
+        ("Better than the serving model: auc +0.0200, with a 95 % interval of +0.0100 to +0.0300.", "good"),
+        ("What it knows is mostly from app (0.1000), os (0.0200): in brackets, by how much the AUC falls without it.",
+         ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "tone"),
+    [
+        ((-0.03, -0.01), "Worse than the serving model: auc −0.0200", "bad"),
+        ((-0.05, 0.01), "Neither better nor worse than the serving model beyond chance: auc −0.0200", ""),
+        ((math.nan, math.nan), "Not compared with the serving model: no 95 % interval of auc is known.", ""),
+    ],
+)
+def test_it_is_held_against_the_serving_model(changes: tuple[float, float], words: str, tone: str) -> None:
+    report = run_result(metrics={"auc": 0.7}, baseline={"auc": 0.72}, changes={"auc": changes})
+    _, against = assess(report)
+    assert (against.text[: len(words)], against.tone) == (words, tone)
+
+
+def test_an_auc_that_may_be_chance_is_said_to_be() -> None:
+    (note,) = assess(run_result(metrics={"auc": 0.51}, intervals={"auc": (0.49, 0.53)}))
+    assert note.tone == "bad"
+    assert note.text.endswith("about 51 in the right order, which is no better than chance, 50.")
+
+
+def test_a_run_without_a_model_is_not_assessed() -> None:
+    assert list(assess(RunReport.skipped(3, "row_gate", "too few rows"))) == []
+    assert evaluated_on(RunReport.skipped(3, "row_gate", "too few rows")) == ""
+
+
+def pushed(**changes: Any) -> RunReport:
+    fields: dict[str, Any] = {
+        "span": 3, "metrics": {"auc": 0.74, "calibration": 1.0}, "baseline": {"auc": 0.72, "calibration": 1.0},
+        "changes": {"auc": (0.01, 0.03)}, "intervals": GOOD,
+    }  # fmt: skip
+    return run_result(**fields | changes)
+
+
+RUN = "wdr run CONFIG --data DATA --workspace WORKSPACE --span"
+TRY = "wdr try CONFIG CHANGED_CONFIG --data DATA --span 3"
+
+
+@pytest.mark.parametrize(
+    ("report", "command"),
+    [
+        (RunReport.failed(3, "trainer", "no space"), f"{RUN} 3"),
+        (RunReport.skipped(3, "data_gate", "drift"), f"{RUN} 3 --accept-span --reason TEXT"),
+        (pushed(status="refused", version=None), TRY),
+        (pushed(status="refused", version=None, infra=Verdict(("slow",), may_change=True)), f"{RUN} 3"),
+        (pushed(), f"{RUN} 4"),
+        (pushed(baseline={}), "wdr serve --models WORKSPACE/serving"),
+        (pushed(changes={"auc": (-0.01, 0.03)}), TRY),
+        (pushed(intervals={"calibration": (0.9, 0.99)}), "wdr models history --workspace WORKSPACE"),
+        (
+            pushed(references={"bias": ReferenceResult(9, {"logloss": 0.2}, {"logloss": PairedDifference(0.1, 0.01)})}),
+            TRY,
+        ),
+    ],
+)
+def test_the_next_step_has_its_command(report: RunReport, command: str) -> None:
+    note = next_step(report)
+    assert note.text.startswith("Next: ")
+    assert note.command == command
+
+
+def test_a_card_has_its_interval_and_the_head_says_on_which_rows() -> None:
+    report = pushed(intervals={"auc": (0.73, 0.75)}, num_eval_examples=1234)
+    found = head(ended(report))
+    cards = {card.name: card for card in found.cards}
+    assert [name for name in cards if "auc" in name.lower()] == ["auc"]
+    assert (cards["auc"].value, list(cards["auc"].details)) == (
+        "0.7400",
+        ["0.7300 to 0.7500", "serving model 0.7200", "change +0.0100 to +0.0300"],
+    )
+    assert found.rows == (
+        "Metrics of 1,234 evaluation examples of span 3, which the model was not trained on; intervals are of 95 %."
+    )
