@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Browser
 
+from pipeline.report.records import report_files
 from tests.browser import new_browser
 from transform.errors import InputError
 
@@ -55,8 +56,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("docs/images"), help="the folder of the pictures")
     arguments = parser.parse_args()
     reports = arguments.workspace.absolute() / "reports"
-    pages = sorted(reports.glob("*.html"), key=lambda file: file.stat().st_mtime)
-    pages = [page for page in pages if page.with_suffix(".json").exists()]
+    written = (file.with_suffix(".html") for file in report_files(reports))  # a page is written again for later links
+    pages = [page for page in written if page.exists()]
     if not pages:
         raise InputError(f"a workspace must have the page of a run. Received: none ({reports})")
     arguments.out.mkdir(parents=True, exist_ok=True)

@@ -62,11 +62,6 @@ class Measurements:
         """The latency with the lowest median."""
         return min(self.latency, key=lambda latency: latency.p50_ms)
 
-    @property
-    def latency_words(self) -> str:
-        """The 95th percentile, which `infra_validation.max_latency_ms` bounds, of the best latency."""
-        return f"p95 {self.best_latency.p95_ms:.1f} ms for 200 candidates"
-
 
 @dataclass(frozen=True, config=CONFIG)
 class Comparison:

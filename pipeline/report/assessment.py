@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from components.infra_validation.verdict import Measurements
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Note, Tone
 from pipeline.report.references import verdict_sentence
@@ -58,6 +59,11 @@ def evaluated_on(report: RunReport) -> str:
         return ""
     rows = f"{numbers.plural(report.num_eval_examples, 'evaluation example')} of span {report.span}"
     return f"of {rows}, which the model was not trained on; intervals are of 95 %"
+
+
+def latency_words(cost: Measurements) -> str:
+    """Returns a model's latency as text: the percentile that `infra_validation.max_latency_ms` bounds, at its best."""
+    return f"p95 {cost.best_latency.p95_ms:.1f} ms for 200 candidates"
 
 
 def calibration(report: RunReport) -> Note | None:

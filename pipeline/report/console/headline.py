@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from pipeline.report import references
 from pipeline.report.alike import by_rule
-from pipeline.report.assessment import calibration, evaluated_on, interval_words
+from pipeline.report.assessment import calibration, evaluated_on, interval_words, latency_words
 from pipeline.report.console.quality_table import against
 from pipeline.report.console.summary import two_columns
 from pipeline.report.run_report import NOT_SENT, RunResult
@@ -99,7 +99,7 @@ def _numbers(run_result: RunResult) -> Iterator[tuple[str, str]]:
     if verdict.candidate is not None and verdict.candidate.latency:
         serving = verdict.baseline.best_latency if verdict.baseline and verdict.baseline.latency else None
         before = f" (serving model {serving.p95_ms:.1f} ms)" if serving else ""
-        yield "latency", f"{verdict.candidate.latency_words}{before}"
+        yield "latency", f"{latency_words(verdict.candidate)}{before}"
     skews = [skew for skew in (verdict.row_skew, verdict.rank_skew, verdict.eval_skew) if skew is not None]
     if skews:
         worst = max(skew.largest_difference for skew in skews)

@@ -5,6 +5,7 @@ Field names are fixed letters and data are values only, so that nothing from a l
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -147,7 +148,8 @@ def bars(
       series: The order of the series.
       stack: Whether the series of a name are drawn one after another; else below each other.
       share: Whether lengths are fractions, shown as percentages.
-      lowest: Where a logarithmic axis begins, which ends at 1; shorter lengths have no bar. None is a linear axis.
+      lowest: Where a logarithmic axis begins, which ends at 1: longer bars end there, and shorter ones are not drawn.
+        None is a linear axis.
     """
     encodings: dict[str, Any] = {
         "y": alt.Y("y:N", sort=None).title(None).axis(labelLimit=180),
@@ -159,8 +161,9 @@ def bars(
         "tooltip": [alt.Tooltip("y:N").title("name"), alt.Tooltip("s:N").title("series"), _tip("x", x, "Q")],
     }
     if lowest is not None:
-        data = [{**d, "x": max(d["x"], lowest)} for d in data]
-        encodings["x"] = encodings["x"].scale(type="log", domain=[lowest, 1])
+        data = [{**d, "x": min(max(d["x"], lowest), 1.0)} for d in data]
+        powers = [10.0**i for i in range(math.ceil(math.log10(lowest)), 1)]
+        encodings["x"] = encodings["x"].scale(type="log", domain=[lowest, 1]).axis(format="~g", values=powers)
     rows = len({d["y"] for d in data})
     if not stack:
         encodings["yOffset"] = alt.YOffset("s:N", sort=list(series) or None)

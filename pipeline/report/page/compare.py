@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.report.assessment import interval_words
+from pipeline.report.assessment import interval_words, latency_words
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import cut
 from pipeline.report.page.sections.changes import drifted, label_share
@@ -52,5 +52,5 @@ def _values(run: Record) -> Iterator[tuple[str, str]]:
         yield "training time", numbers.seconds(training.seconds)
         yield "tokens of all vocabularies", numbers.count(sum(training.vocabulary_sizes.values()))
     if report.infra is not None and (cost := report.infra.candidate) is not None:
-        yield "latency", cost.latency_words
+        yield "latency", latency_words(cost)
         yield "memory", f"{cost.memory_mb:,.0f} MB"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from pipeline.report import references
 from pipeline.report.alike import united
-from pipeline.report.assessment import assess, evaluated_on, interval_words
+from pipeline.report.assessment import assess, evaluated_on, interval_words, latency_words
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import cut
 from pipeline.report.page.sections.quality import reference_table
@@ -49,7 +49,7 @@ def _lines(run: Run) -> Iterator[str]:
     yield f"- start: {plain(training.warm_started_from or 'cold')}"
     yield f"- training: {numbers.plural(training.num_epochs, 'epoch')}, {training.num_steps:,} steps"
     if report.infra is not None and report.infra.candidate is not None:
-        yield f"- latency: {report.infra.candidate.latency_words}"
+        yield f"- latency: {latency_words(report.infra.candidate)}"
     yield f"- signatures: {plain(', '.join(training.signatures))}\n"
     yield "## Data\n"
     counts = run.contents.counts.get()

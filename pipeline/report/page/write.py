@@ -123,5 +123,7 @@ def render_sections(run: Run) -> tuple[list[Section], tuple[str, ...]]:
             logging.exception("the section %r of the page of the run %s was not made", title, run.run_id)
             problems.append(f"{title}: {first_line(error)}")
             blocks = [Note(f"This section could not be made: {first_line(error)}", "bad")]
-        sections.append(Section(anchor, title, Fold.of(f"All of: {title}", blocks) if anchor in FOLDED else blocks))
+        if anchor in FOLDED:
+            blocks = Fold.of(f"Tables and charts: {title}", blocks)
+        sections.append(Section(anchor, title, blocks))
     return sections, tuple(problems)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from components.infra_validation.verdict import Measurements, Verdict
+from pipeline.report.assessment import latency_words
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
@@ -50,7 +51,7 @@ def _latency(measured: dict[str, Measurements]) -> Iterator[Block]:
         for name, cost in measured.items()
         for row in cost.latency
     ]
-    best = "; ".join(f"{name} {cost.latency_words}" for name, cost in measured.items())
+    best = "; ".join(f"{name} {latency_words(cost)}" for name, cost in measured.items())
     words = f"The 95th percentile of the time for 200 candidates, by batch size × threads. In the best way: {best}."
     spec = charts.bars(values, "p95, milliseconds", series=list(measured), stack=False)
     yield Figure("Latency", words, spec, data, is_wide=True)
