@@ -106,11 +106,11 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
         return []
     words = {*split_words(column.name)}
     side: Side = "item" if words & ITEM_WORDS else "context"
+    values = values_in(column, nulls)
+    is_named = bool(words & TIME_WORDS) or is_unnamed_time(column.name, values)
     return [
         Guess(column.name, "feature", found.reason, f"{column.name}_{found.part}", side, "categorical", found.rule)
-        for found in parts_of_times(
-            values_in(column, nulls), is_named_time=bool(words & TIME_WORDS), is_stored_time=column.stored == "time"
-        )
+        for found in parts_of_times(values, is_named_time=is_named, is_stored_time=column.stored == "time")
     ]
 
 

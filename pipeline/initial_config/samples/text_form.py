@@ -125,11 +125,10 @@ def rows_of_form(lines: Sequence[str], form: TextForm, max_rows: int) -> list[li
 def _odd(lines: Sequence[str], delimiter: Delimiter, width: int) -> str:
     records = [(line, len(row)) for line, row in split_records(lines, delimiter) if row]
     start = next((at for at, (_, number) in enumerate(records) if number == width), 0)
-    odd = [(line, number) for line, number in records[start:] if number != width]
+    odd = [line for line, number in records[start:] if number != width]
     if not odd:
         return ""
-    line, number = odd[0]
     return (
-        f"{len(odd):,} of the first {len(records):,} rows are rejected as they have not {width} fields, first line "
-        f"{line} with {number}"
+        f"{len(odd):,} of the first {len(records):,} rows are rejected as they have not {width} fields, the first at "
+        f"line {odd[0]}"
     )

@@ -194,7 +194,7 @@ def test_rows_of_a_column_more_are_told_with_their_line(tmp_path: Path) -> None:
     (path,) = written(tmp_path, {"log.csv": "user_id,tag,rating\n" + "".join(rows)})
     config, text = guessed(path)
     assert (
-        "format: csv  # 1 of the first 2,000 rows are rejected as they have not 3 fields, first line 17 with 4\n"
+        "format: csv  # 1 of the first 2,000 rows are rejected as they have not 3 fields, the first at line 17\n"
         in text
     )
     (report,) = check_rows(config, resolve_span(config, str(tmp_path)), 10_000)
