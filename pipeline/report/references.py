@@ -19,26 +19,29 @@ class Unbeaten(NamedTuple):
     Attributes:
       name: Its name, of `REFERENCE_MODELS`.
       metric: The first metric in which the candidate model is not better beyond chance.
+      is_as_good: Whether the reference model's value is as good as the candidate's, or better.
       sentence: Both values and their difference, the candidate's minus the reference model's, with the 95 % interval.
     """
 
     name: str
     metric: str
+    is_as_good: bool
     sentence: str
 
 
 def unbeaten(references: Mapping[str, ReferenceResult]) -> list[Unbeaten]:
     """Returns the reference models that the candidate model is not better than, by 95 % intervals.
 
-    Those with as good an AUC come first, the highest AUC before the others, and of two AUCs with the same four digits
-    the first of `references`; then those with as good a log loss.
+    Those of the AUC come first, the highest AUC before the others, and of two AUCs with the same four digits the first
+    of `references`; then those of the log loss alone.
     """
     found = []
     for name, reference in references.items():
         gains = {metric: gain for metric in METRICS if (gain := reference.gain(metric)) is not None}
         metric = next((metric for metric, gain in gains.items() if gain.low <= 0), None)
         if metric is not None:
-            found.append(Unbeaten(name, metric, _sentence(name, metric, reference)))
+            is_as_good = gains[metric].value <= 0
+            found.append(Unbeaten(name, metric, is_as_good, _sentence(name, metric, reference, is_as_good)))
 
     def rank(one: Unbeaten) -> tuple[int, float]:
         return METRICS.index(one.metric), -round(references[one.name].metrics.get("auc", 0.0), 4)
@@ -46,21 +49,22 @@ def unbeaten(references: Mapping[str, ReferenceResult]) -> list[Unbeaten]:
     return sorted(found, key=rank)
 
 
-def _sentence(name: str, metric: str, reference: ReferenceResult) -> str:
+def _sentence(name: str, metric: str, reference: ReferenceResult, is_as_good: bool) -> str:
     difference, gain = reference.differences[metric], reference.gain(metric)
     assert gain is not None
     value, half_width = reference.metrics[metric], gain.half_width
     low, high = difference.estimate - half_width, difference.estimate + half_width
+    beyond = "" if is_as_good else " beyond chance"
     return (
-        f"not better than the {reference_words(name)}: {metric} {value + difference.estimate:.4f} against {value:.4f}, "
-        f"difference {difference.estimate:+.4f} (95 % interval {low:+.4f} to {high:+.4f})"
+        f"not better than the {reference_words(name)}{beyond}: {metric} {value + difference.estimate:.4f} "
+        f"against {value:.4f}, difference {difference.estimate:+.4f} (95 % interval {low:+.4f} to {high:+.4f})"
     )
 
 
 def verdict_sentence(report: RunReport) -> str:
-    """Returns the sentence on the best reference model that has as good an AUC; empty if the candidate beats each."""
+    """Returns the sentence on the best reference model if its AUC is as high as the candidate's, else an empty text."""
     first = next(iter(unbeaten(report.references)), None)
-    return first.sentence if first is not None and first.metric == "auc" else ""
+    return first.sentence if first is not None and first.metric == "auc" and first.is_as_good else ""
 
 
 def warnings(report: RunReport) -> Iterator[str]:

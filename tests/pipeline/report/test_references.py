@@ -36,14 +36,18 @@ def test_the_best_model_with_as_good_an_auc_is_the_verdict() -> None:
     )
     assert references.verdict_sentence(report) == verdict
     assert list(references.warnings(report)) == [
-        "not better than the logistic regression: auc 0.7000 against 0.6950, difference +0.0050 "
+        "not better than the logistic regression beyond chance: auc 0.7000 against 0.6950, difference +0.0050 "
         "(95 % interval -0.0050 to +0.0150)",
         "not better than the item mean: logloss 0.3200 against 0.3000, difference +0.0200 "
         "(95 % interval +0.0100 to +0.0300)",
     ]
 
 
-def test_with_a_better_auc_than_all_there_is_no_such_verdict() -> None:
+def test_with_a_higher_auc_than_all_there_is_no_such_verdict() -> None:
+    """A lead that may be chance is a warning."""
+    report = run_result(references={"logistic_regression": AS_GOOD})
+    assert references.verdict_sentence(report) == ""
+    assert len(list(references.warnings(report))) == 1
     assert references.verdict_sentence(run_result(references={"constant": BEATEN, "item_mean": ONLY_CALIBRATED})) == ""
     assert references.verdict_sentence(run_result()) == ""
 

@@ -64,7 +64,7 @@ def test_a_reference_model_that_is_not_beaten_is_named() -> None:
     assert "constant 0.5000 +0.2000 ± 0.0000 0.3000 +0.0500 ± 0.0196" in lines
     assert "item mean - - 0.2600 +0.0100 ± 0.0200" in lines
     assert [line for line in lines if line.startswith("not better")] == [
-        "not better than the item mean: logloss 0.2500 against 0.2600, difference -0.0100 "
+        "not better than the item mean beyond chance: logloss 0.2500 against 0.2600, difference -0.0100 "
         "(95 % interval -0.0300 to +0.0100)"
     ]
     assert "logistic regression - - 0.2000 -" in lines
