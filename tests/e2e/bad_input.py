@@ -196,7 +196,7 @@ STOPS = [
         "lines that end in a carriage return alone",
         _log(lambda old: old.replace(b"\n", b"\r")),
         "the header line cannot be read: a line must end in \\n or \\r\\n, and a \\r within a field must stand in "
-        "quotes (<log>)",
+        "quotes; `text.line_end: cr` reads files whose lines end in \\r alone (<log>)",
     ),
     Stop(
         "UTF-16",

@@ -122,8 +122,8 @@ TRY = "wdr try CONFIG CHANGED_CONFIG --data DATA --span 3"
         (pushed(changes={"auc": (-0.01, 0.03)}), TRY),
         (pushed(intervals={"calibration": (0.9, 0.99)}), "wdr models history --workspace WORKSPACE"),
         (
-            pushed(references={"bias": ReferenceResult(9, {"logloss": 0.2}, {"logloss": PairedDifference(0.1, 0.01)})}),
-            TRY,
+            pushed(references={"item_mean": ReferenceResult(9, {"auc": 0.8}, {"auc": PairedDifference(-0.1, 0.01)})}),
+            "wdr try CONFIG --suggest --data DATA --span 3",
         ),
     ],
 )

@@ -286,7 +286,8 @@ def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> N
         "(95 % interval -0.0696 to -0.0304)."
     )
     assert f"The model {sentence}" in text  # in the head
-    assert "--span 1` tries what is most likely to help: model: {parts: wide}." in text
+    assert "Most likely to help: model: {parts: wide}." in text
+    assert "wdr try CONFIG --suggest --data DATA --span 1" in text  # as the next step
     assert f"The candidate model {sentence}" in text
     assert "not better than the constant" not in text
     alone = page(ended(run_result(references={"constant": beaten})), cache)
