@@ -9,7 +9,6 @@ import numpy as np
 
 from components.ingestion.layout import Layout, are_for_evaluation, cut_of_fraction
 from components.ingestion.spans import SpanFiles
-from components.ingestion.stages.span_end import EndOfLog, count_minutes
 from pipeline.check.first_rows import FirstRows
 from pipeline.check.source_report import SourceReport
 from transform.config.config import Config
@@ -96,6 +95,9 @@ def _count_rows(config: Config, found: SpanFiles) -> _Counts:
 def _cut(config: Config, times: np.ndarray) -> float:
     rule = config.ingestion
     if rule.split_by == "time":
+        # Imported here only: it imports Beam, which a check of other splits does not need.
+        from components.ingestion.stages.span_end import EndOfLog, count_minutes
+
         return EndOfLog().extract_output(count_minutes(times)) - rule.eval_seconds
     found, numbers = np.unique(times, return_counts=True)
     return cut_of_fraction(dict(zip(found.tolist(), numbers.tolist(), strict=True)), rule.eval_fraction)
