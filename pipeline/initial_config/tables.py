@@ -211,7 +211,7 @@ def _table(
     of_log = next((g for g in guesses if g.column == join.log_column.name and g.role == "feature"), None)
     entity = of_log.entity if of_log is not None else None
     side: Side = of_log.side if of_log is not None else "context"
-    is_item_key = of_log is not None and side == "item" and entity != "item" and of_log.kind == "categorical"
+    is_item_key = of_log is not None and side == "item" and entity != "item" and KINDS[of_log.kind].column == "string"
     found = []
     for guess in guess_columns(sample, join.key.name, nulls, separator, taken):
         if guess.role not in ("feature", "left_out"):

@@ -94,7 +94,9 @@ def choose(
     counts = [
         Combination((guess.name,), "how many earlier rows had the value, and their positive share", bool(rows))
         for guess in features
-        if guess.kind == "categorical" and guess.rule != {"vocabulary": {}} and not _is_count(guess.name, guesses)
+        if KINDS[guess.kind].column == "string"
+        and guess.rule != {"vocabulary": {}}
+        and not _is_count(guess.name, guesses)
     ]
     if min(np.bincount(2 * halves(request) + label, minlength=4)) < _MIN_LABELS:
         return Combinations(guesses, (), counts)
