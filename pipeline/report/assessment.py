@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from components.infra_validation.verdict import Measurements
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Note, Tone
-from pipeline.report.references import verdict_sentence
+from pipeline.report.references import unbeaten, verdict_sentence
 from pipeline.report.run_report import RunReport
+from transform.files.reference_scores import reference_words
 
 #: Maximum number of features that are named as the reason of the quality.
 _MAX_REASONS = 3
@@ -19,7 +20,9 @@ _RUN = "wdr run CONFIG --data DATA --workspace WORKSPACE --span"
 
 def assess(report: RunReport) -> Iterator[Note]:
     """Yields what the metrics say of the model; nothing if it was not evaluated."""
-    found = (_order(report), _against_serving(report), calibration(report), _reasons(report))
+    found = (
+        _order(report), _against_serving(report), _against_references(report), calibration(report), _reasons(report)
+    )  # fmt: skip
     yield from (note for note in found if note is not None)
 
 
@@ -58,7 +61,10 @@ def evaluated_on(report: RunReport) -> str:
     if not report.metrics:
         return ""
     rows = f"{numbers.plural(report.num_eval_examples, 'evaluation example')} of span {report.span}"
-    return f"of {rows}, which the model was not trained on; intervals are of 95 %"
+    training, chose = report.training, ""
+    if training is not None and len(training.epochs) > 1 and not training.num_held_out_examples:
+        chose = f", but chose the best of its {len(training.epochs)} epochs"
+    return f"of {rows} that were kept out of the training{chose}; intervals are of 95 %"
 
 
 def latency_words(cost: Measurements) -> str:
@@ -85,11 +91,13 @@ def calibration(report: RunReport) -> Note | None:
 
 
 def _order(report: RunReport) -> Note | None:
-    """Says what the AUC means."""
+    """Says what the score is the probability of, and what the AUC means."""
     value, interval = report.metrics.get("auc", math.nan), interval_of(report, "auc")
     if math.isnan(value):
         return None
-    words = f"Of 100 pairs of rows with different labels, the model puts about {100 * value:.0f} in the right order"
+    what = f"The score is the probability that {report.label}. " if report.label else ""
+    pairs = "Of 100 pairs of rows with different labels, the model puts about"
+    words = f"{what}{pairs} {100 * value:.0f} in the right order"
     if interval is not None and interval[0] <= 0.5:
         return Note(f"{words}, which is no better than chance, 50.", "bad")
     return Note(f"{words}; chance is 50.")
@@ -103,12 +111,24 @@ def _against_serving(report: RunReport) -> Note | None:
     low, high = report.changes.get(name, (math.nan, math.nan))
     verdict, tone = judged_change(name, value, other, low, high)
     change = f"{name} {numbers.signed(value - other)}, with a 95 % interval of {numbers.between(low, high)}"
+    served = "the model that served before the run"
     words = {
-        "better": f"Better than the serving model: {change}.",
-        "worse": f"Worse than the serving model: {change}.",
-        "no change beyond chance": f"Neither better nor worse than the serving model beyond chance: {change}.",
+        "better": f"Better than {served}: {change}.",
+        "worse": f"Worse than {served}: {change}.",
+        "no change beyond chance": f"Neither better nor worse than {served} beyond chance: {change}.",
     }
-    return Note(words.get(verdict, f"Not compared with the serving model: no 95 % interval of {name} is known."), tone)
+    return Note(words.get(verdict, f"Not compared with {served}: no 95 % interval of {name} is known."), tone)
+
+
+def _against_references(report: RunReport) -> Note | None:
+    """Says that the model is better than each reference model, and names the best of these."""
+    compared = [name for name, reference in report.references.items() if reference.gain("auc") is not None]
+    if not compared or any(one.metric == "auc" for one in unbeaten(report.references)):
+        return None  # the verdict's first line, or a warning, says of which it is not
+    best = max(compared, key=lambda name: report.references[name].metrics["auc"])
+    auc = numbers.metric(report.references[best].metrics["auc"])
+    words = f"the best of these, the {reference_words(best)}, has an AUC of {auc}"
+    return Note(f"Better than each of the {len(compared)} reference models; {words}.", "good")
 
 
 def _reasons(report: RunReport) -> Note | None:
@@ -140,7 +160,8 @@ def next_step(report: RunReport) -> Note:
             command = f"wdr try CONFIG --suggest --data DATA --span {report.span}"
         case _ if judged is not None and judged.tone == "warn":
             words, command = (
-                "see whether the models before were calibrated on the spans after their own",
+                "look whether earlier models were off in the same direction on the spans after their own: if they were "
+                "not, there is nothing to mend",
                 history,
             )
         case _ if against is not None and against.tone != "good":

@@ -33,6 +33,11 @@ def page_path(workspace: Workspace, run_id: str) -> Path:
     return workspace.reports / f"{run_id}.html"
 
 
+def card_name(run_id: str) -> str:
+    """Returns the name of the file of a run's model card, beside the page."""
+    return f"{run_id}.model_card.md"
+
+
 def card_path(workspace: Workspace, run_id: str) -> Path:
     """Returns the file of a run's model card."""
-    return workspace.reports / f"{run_id}.model_card.md"
+    return workspace.reports / card_name(run_id)

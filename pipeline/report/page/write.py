@@ -15,7 +15,7 @@ from components.fence import LostClaimError
 from pipeline.errors import first_line
 from pipeline.report.page.index import write_index
 from pipeline.report.page.model_card import model_card
-from pipeline.report.page.outcome import PageOutcome, card_path, page_path
+from pipeline.report.page.outcome import PageOutcome, card_name, card_path, page_path
 from pipeline.report.page.parts import Block, Fold, Note, Section
 from pipeline.report.page.render import collect_figures, render_page
 from pipeline.report.page.sections import (
@@ -106,6 +106,7 @@ def render_run_page(run: Run, sections: Sequence[Section], cache: Path) -> str:
     links = [_link(near.run_id, near.report.span, words) for near, words in around if near and near.has_page]
     if run.near.after is None:
         links.append(_NO_LATER_RUN)
+    links.append(f'<a href="{quote(card_name(run.run_id))}">The model card</a>')
     values = {"run": run, "head": verdict.head(run), "sections": sections, "links": links}
     return render_page("run.html", cache, values, collect_figures(sections))
 

@@ -13,7 +13,9 @@ from components.quality_gate.inputs import AucFalls, ReferenceResult
 from pipeline.report.assessment import assess, calibration, evaluated_on, next_step
 from pipeline.report.page.sections.verdict import head
 from pipeline.report.run_report import RunReport
+from tests.pipeline.report.console.summaries import trained
 from tests.pipeline.report.run_results import ended, run_result
+from trainer.training.position import Epoch, Metrics
 
 GOOD = {"calibration": (0.95, 1.02)}
 
@@ -67,7 +69,8 @@ def test_the_verdict_says_how_good_the_model_is_and_why() -> None:
     )
     assert [(note.text, note.tone) for note in assess(report) if "Calibration" not in note.text] == [
         ("Of 100 pairs of rows with different labels, the model puts about 74 in the right order; chance is 50.", ""),
-        ("Better than the serving model: auc +0.0200, with a 95 % interval of +0.0100 to +0.0300.", "good"),
+        ("Better than the model that served before the run: auc +0.0200, with a 95 % interval of +0.0100 to +0.0300.",
+         "good"),
         ("What it knows is mostly from app (0.1000), os (0.0200): in brackets, by how much the AUC falls without it.",
          ""),
     ]  # fmt: skip
@@ -76,15 +79,41 @@ def test_the_verdict_says_how_good_the_model_is_and_why() -> None:
 @pytest.mark.parametrize(
     ("changes", "words", "tone"),
     [
-        ((-0.03, -0.01), "Worse than the serving model: auc −0.0200", "bad"),
-        ((-0.05, 0.01), "Neither better nor worse than the serving model beyond chance: auc −0.0200", ""),
-        ((math.nan, math.nan), "Not compared with the serving model: no 95 % interval of auc is known.", ""),
+        ((-0.03, -0.01), "Worse than the model that served before the run: auc −0.0200", "bad"),
+        ((-0.05, 0.01), "Neither better nor worse than the model that served before the run beyond chance: auc", ""),
+        ((math.nan, math.nan), "Not compared with the model that served before the run: no 95 % interval of auc", ""),
     ],
 )
 def test_it_is_held_against_the_serving_model(changes: tuple[float, float], words: str, tone: str) -> None:
     report = run_result(metrics={"auc": 0.7}, baseline={"auc": 0.72}, changes={"auc": changes})
     _, against = assess(report)
     assert (against.text[: len(words)], against.tone) == (words, tone)
+
+
+def test_the_best_reference_model_that_is_beaten_is_named() -> None:
+    aucs = {"constant": 0.5, "item_mean": 0.66, "logistic_regression": 0.64}
+    beaten = {
+        name: ReferenceResult(9, {"auc": auc}, {"auc": PairedDifference(0.74 - auc, 0.01)})
+        for name, auc in aucs.items()
+    }
+    texts = [note.text for note in assess(run_result(metrics={"auc": 0.74}, references=beaten))]
+    sentence = "Better than each of the 3 reference models; the best of these, the item mean, has an AUC of 0.6600."
+    assert sentence in texts
+    beaten["item_mean"] = ReferenceResult(9, {"auc": 0.73}, {"auc": PairedDifference(0.01, 0.01)})  # may be chance
+    assert not any("Better" in note.text for note in assess(run_result(metrics={"auc": 0.74}, references=beaten)))
+
+
+def test_the_verdict_begins_with_what_the_score_is() -> None:
+    (note,) = assess(run_result(metrics={"auc": 0.7}, label="`clicked` is 1"))
+    assert note.text.startswith("The score is the probability that `clicked` is 1. Of 100 pairs")
+
+
+def test_evaluation_rows_that_chose_the_epoch_are_said_to_have() -> None:
+    two = tuple(Epoch(epoch, 9, 0.3, Metrics(9, 0.7, 0.3)) for epoch in (1, 2))
+    report = run_result(metrics={"auc": 0.7}, training=trained(epochs=two))
+    assert "kept out of the training, but chose the best of its 2 epochs; intervals" in evaluated_on(report)
+    held_out = run_result(metrics={"auc": 0.7}, training=trained(epochs=two, num_held_out_examples=9))
+    assert "kept out of the training; intervals" in evaluated_on(held_out)
 
 
 def test_an_auc_that_may_be_chance_is_said_to_be() -> None:
@@ -143,5 +172,5 @@ def test_a_card_has_its_interval_and_the_head_says_on_which_rows() -> None:
         ["0.7300 to 0.7500", "serving model 0.7200", "change +0.0100 to +0.0300"],
     )
     assert found.rows == (
-        "Metrics of 1,234 evaluation examples of span 3, which the model was not trained on; intervals are of 95 %."
+        "Metrics of 1,234 evaluation examples of span 3 that were kept out of the training; intervals are of 95 %."
     )

@@ -18,7 +18,9 @@ from components.quality_gate.inputs import ReferenceResult
 from pipeline.report.console.headline import headline
 from tests.documented_outputs import shape_of
 from tests.pages import FENCE, ROOT, text_of
+from tests.pipeline.report.console.summaries import trained
 from tests.pipeline.report.run_results import run_result
+from trainer.training.position import Epoch, Metrics
 from trainer.warm_start.report import NO_FILES, WarmStartReport
 
 _COST = Measurements(
@@ -65,7 +67,7 @@ def test_a_push_says_the_verdict_first_and_then_five_numbers() -> None:
         "verdict pushed as version 3",
         "serves version 3, this run's",
         "reason all gates passed; held against: version 2",
-        "metrics of 20 evaluation examples of span 1, which the model was not trained on; intervals are of 95 %",
+        "metrics of 20 evaluation examples of span 1 that were kept out of the training; intervals are of 95 %",
         "auc 0.7500, 0.7200 to 0.7800 (serving model 0.7400, change +0.0010 to +0.0200)",
         "logloss 0.5000, 0.4000 to 0.6000 (no baseline)",
         "calibration 1.0100, 0.9000 to 1.1000 (no baseline)",
@@ -234,6 +236,7 @@ def test_readme_shows_what_is_printed_of_a_third_day() -> None:
         baseline={"auc": 0.7, "logloss": 0.2, "calibration": 1.0},
         changes={"auc": (0.1, 0.2), "logloss": (-0.2, -0.1), "calibration": (-0.2, -0.1)},
         intervals={"auc": (0.6, 0.8), "logloss": (0.1, 0.3), "calibration": (0.8, 0.9)},
+        training=trained(epochs=tuple(Epoch(epoch, 9, 0.3, Metrics(9, 0.7, 0.3)) for epoch in (1, 2))),
         infra=verdict(candidate=_COST, baseline=_COST, row_skew=Comparison(1000, 0, 2e-8, "")),
         data_findings=(Finding("data_gate", "drift", "cannot_judge", "", None, None, None, warning),),
         places={"report": "runs/workspace/reports/20261128T105613.748621Z.html"},

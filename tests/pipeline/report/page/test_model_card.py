@@ -17,5 +17,5 @@ def test_it_names_the_label_and_judges_the_calibration() -> None:
     assert "- Calibration is good: " in card
     assert "- latency: p95 3.0 ms for 200 candidates" in card
     assert "| calibration | 1.0000 | 0.9000 to 1.1000 | – | – |" in card
-    assert "Metrics of 20 evaluation examples of span 1, which the model was not trained on" in card
+    assert "Metrics of 20 evaluation examples of span 1 that were kept out of the training" in card
     assert "Its score is the probability that the label is 1." in model_card(ended(run_result()))
