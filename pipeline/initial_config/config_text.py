@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,6 +76,8 @@ def initial_config(
         or a path is not printable.
     """
     files = [data, *([installs] if installs is not None else []), *tables]
+    if twice := [str(path) for path, number in Counter(path.resolve() for path in files).items() if number > 1]:
+        raise InputError(f"each file must be named once. Received more often: {twice}")
     root = data.parent
     if any(path.parent != root for path in files):
         are_relative = not any(path.is_absolute() for path in files)

@@ -105,8 +105,10 @@ def join_tables(
     for at, sample in enumerate(samples):
         if at not in chosen:
             raise InputError(
-                "a table must have a column with another value in each row whose values a column of the log, the first "
-                f"file, has too. Received: none of {[column.name for column in sample.columns][:50]} ({files[at]})"
+                "a table must have a column with another value in each row, by which a row is found for "
+                f"{_MIN_FOUND:.0%} of the rows of the log, the first file, from a column of the same name, or for "
+                f"{_MIN_FOUND_WITHOUT_NAMES:.0%} from another column. Received: none of "
+                f"{[column.name for column in sample.columns][:50]} ({files[at]})"
             )
         join, entity = chosen[at], _entity(names[at], chosen[at].key.name)
         found = _with_entity(found, join.log_column, entity, log, log_nulls)

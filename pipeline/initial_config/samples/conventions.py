@@ -13,6 +13,9 @@ _SEPARATORS = ("|", ";", ",")
 #: A number with a decimal comma, or a whole number beside such ones.
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
 
+#: A number whose commas part thousands; with one comma, it may be a decimal comma too.
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+", re.ASCII)
+
 
 def null_words(sample: Sample) -> tuple[str, ...]:
     """Returns the texts in a sample that mean "no value"."""
@@ -39,6 +42,11 @@ def values_in(column: Column, nulls: Sequence[str]) -> list[str]:
 def has_decimal_commas(values: Sequence[str]) -> bool:
     """Returns whether all texts are numbers, some with a decimal comma."""
     return any("," in text for text in values) and all(map(_DECIMAL_COMMA.fullmatch, values))
+
+
+def may_be_thousands(values: Sequence[str]) -> bool:
+    """Returns whether each comma of numbers with commas may part thousands, as in `52,155`."""
+    return all(map(_THOUSANDS.fullmatch, (text for text in values if "," in text)))
 
 
 def is_list(values: Sequence[str], separator: str) -> bool:

@@ -64,7 +64,7 @@ def read_delimited(path: Path, max_rows: int) -> Sample:
         reasons["skip_lines"] = f"without {width} fields, such as {junk}"
     rows = rows_of_form(lines[num_skipped:], form, max_rows + 2)
     names, why_names = _header(rows)
-    short = _short_header(lines[num_skipped - 1], form, rows) if num_skipped else []
+    short = _short_header(lines[num_skipped - 1], form, rows, path) if num_skipped else []
     is_short = bool(short)
     if is_short:
         names, why_names = short, "the header line has a name fewer than the rows have fields, so it is skipped"
@@ -123,16 +123,24 @@ def _is_named(rows: Sequence[Sequence[str]]) -> bool:
     return is_new
 
 
-def _short_header(line: str, form: TextForm, rows: Sequence[Sequence[str]]) -> list[str]:
+def _short_header(line: str, form: TextForm, rows: Sequence[Sequence[str]], path: Path) -> list[str]:
     """Returns the columns' names if the line before the rows names all but one; else none.
 
-    Without a name is the last column if it is empty, as where each row ends in a delimiter, or else the first one, as
-    where a program writes rows with their names.
+    Without a name is the last column if it is empty, as where each row ends in a delimiter, or the first one if it has
+    another value in each row, as where a program writes rows with their names.
+
+    Raises:
+      InputError: If it may be any column.
     """
     fields = next((list(map(trimmed, row)) for _, row in split_records([line], form.delimiter)), [])
     if len(fields) != form.width - 1 or not all(fields) or any(map(is_number, fields)) or len({*fields}) < len(fields):
         return []
     is_last = not any(row[-1] for row in rows)
+    if not is_last and len({row[0] for row in rows}) < len(rows):
+        raise InputError(
+            f"the header line must name each column, but the rows have {form.width} fields; which column has no name "
+            f"cannot be told. Received: {len(fields)} names, {shown(line.strip())} ({path})"
+        )
     name = "unnamed"
     while name in fields:
         name += "_"

@@ -112,9 +112,17 @@ def test_a_table_that_nothing_joins_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         initial_config(ratings, None, 1000, Path("x.yaml"), tables=[tags])
     assert str(caught.value) == (
-        "a table must have a column with another value in each row whose values a column of the log, the first file, "
-        f"has too. Received: none of ['userId', 'tag'] ({tags})"
+        "a table must have a column with another value in each row, by which a row is found for 50% of the rows of the "
+        "log, the first file, from a column of the same name, or for 95% from another column. Received: none of "
+        f"['userId', 'tag'] ({tags})"
     )
+
+
+def test_a_file_is_named_once(tmp_path: Path) -> None:
+    ratings, movies, _ = written(tmp_path, MOVIELENS_1M)
+    with pytest.raises(InputError) as caught:
+        initial_config(ratings, "column_3", 1000, Path("x.yaml"), tables=[movies, tmp_path / "." / "movies.dat"])
+    assert str(caught.value) == f"each file must be named once. Received more often: ['{movies}']"
 
 
 def test_what_a_table_knows_only_after_the_label_is_left_out(tmp_path: Path) -> None:
@@ -208,14 +216,25 @@ def test_rows_of_a_column_more_are_told_with_their_line(tmp_path: Path) -> None:
     ("row", "columns"),
     [
         ("{u},{s},p{i}z,\n", ("user_id", "rating", "place", "unnamed")),
-        ('"r{i}",{u},{s},p{i}z\n', ("unnamed", "user_id", "rating", "place")),
+        ('"r{n}",{u},{s},p{i}z\n', ("unnamed", "user_id", "rating", "place")),
     ],
     ids=["a delimiter at the end", "names of rows"],
 )
 def test_rows_with_a_field_more_than_the_header(tmp_path: Path, row: str, columns: tuple[str, ...]) -> None:
-    rows = (row.format(i=i % 3, u=u, s=s) for i, (u, s) in enumerate(zip(USERS, STARS, strict=True)))
+    rows = (row.format(n=i, i=i % 3, u=u, s=s) for i, (u, s) in enumerate(zip(USERS, STARS, strict=True)))
     (path,) = written(tmp_path, {"log.csv": "user_id,rating,place\n" + "".join(rows)})
     config, _ = guessed(path)
     assert config.sources.impressions.text == DelimitedText(columns=columns, skip_lines=1)
     assert kinds(config).items() >= {"user_id": "categorical", "place": "categorical"}.items()
     assert read(config, tmp_path) == {"impressions": (4000, 0)}
+
+
+def test_a_header_that_lacks_a_name_that_may_be_any_is_refused(tmp_path: Path) -> None:
+    rows = "".join(f"{i % 80},{i % 60},{'ab'[i % 2]},{20 + i % 9},{i % 3 % 2}\n" for i in ROWS)
+    (log,) = written(tmp_path, {"log.csv": f"user_id,item_id,country,age\n{rows}"})
+    with pytest.raises(InputError) as caught:
+        initial_config(log, None, 1000, Path("x.yaml"))
+    assert str(caught.value) == (
+        "the header line must name each column, but the rows have 5 fields; which column has no name cannot be told. "
+        f'Received: 4 names, "user_id,item_id,country,age" ({log})'
+    )

@@ -197,6 +197,10 @@ def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
     assert kinds(config) == {"place": "categorical", "tags": "categorical_list"}
     assert '# left out: "preis": numbers with a decimal comma, such as "0,00"; write them with a point' in text
     assert '# left out: "netto": numbers with a decimal comma, such as "1.000,00"; write them with a point' in text
+    columns["preis"] = [f"{i % 9 + 1},{i:03}" for i in range(200)]  # thousands, or three decimals
+    _, text = of_csv(tmp_path, log_of(columns, ";"))
+    reason = 'numbers with commas, such as "1,000"; write thousands without one, decimals with a point'
+    assert f'# left out: "preis": {reason}' in text
     config, _ = of_csv(tmp_path, log_of({name: columns[name] for name in ("preis", "clicked")}, ";"))
     assert config.sources.impressions.list_separator == "|"
 
