@@ -22,7 +22,13 @@ from pipeline.initial_config.column_names import (
     split_words,
 )
 from pipeline.initial_config.measured.scales import choose_scale
-from pipeline.initial_config.samples.conventions import has_decimal_commas, is_list, may_be_thousands, values_in
+from pipeline.initial_config.samples.conventions import (
+    has_decimal_commas,
+    have_units,
+    is_list,
+    may_be_thousands,
+    values_in,
+)
 from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
 from pipeline.initial_config.times import is_iso_8601, is_unnamed_time, parts_of_times, times_of_rows
 from transform.example_keys import RESERVED_NAMES
@@ -211,6 +217,8 @@ def _why_left_out(column: Column, values: Sequence[str], counts: collections.Cou
         if may_be_thousands(values):
             return f"numbers with commas, such as {shown(example)}; write thousands without one, decimals with a point"
         return f"numbers with a decimal comma, such as {shown(example)}; write them with a point"
+    if have_units(values):
+        return f"numbers with a unit, such as {shown(values[0])}; write the number alone"
     if sum(map(len, values)) > _MAX_MEAN_LENGTH * len(values):
         return f"texts of {sum(map(len, values)) / len(values):.0f} characters"
     return ""

@@ -13,6 +13,9 @@ _SEPARATORS = ("|", ";", ",")
 #: A number with a decimal comma, or a whole number beside such ones.
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
 
+#: A number with a sign of money or of percent before or after it.
+_WITH_UNIT = re.compile(r"[+-]?([$€£¥] ?\d[\d.,]*|\d[\d.,]* ?[$€£¥%])")
+
 #: A number whose commas part thousands; with one comma, it may be a decimal comma too.
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+", re.ASCII)
 
@@ -47,6 +50,11 @@ def has_decimal_commas(values: Sequence[str]) -> bool:
 def may_be_thousands(values: Sequence[str]) -> bool:
     """Returns whether each comma of numbers with commas may part thousands, as in `52,155`."""
     return all(map(_THOUSANDS.fullmatch, (text for text in values if "," in text)))
+
+
+def have_units(values: Sequence[str]) -> bool:
+    """Returns whether all texts are numbers with a sign of money or of percent, such as `$9.50` and `12%`."""
+    return bool(values) and all(map(_WITH_UNIT.fullmatch, values))
 
 
 def is_list(values: Sequence[str], separator: str) -> bool:

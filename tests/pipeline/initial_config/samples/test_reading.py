@@ -186,6 +186,20 @@ def test_a_first_row_of_values_is_no_header(tmp_path: Path, first: str) -> None:
     assert (sample.num_rows, [column.name for column in sample.columns]) == (101, ["column_1", "column_2", "column_3"])
 
 
+def test_numbers_with_units_are_left_out(tmp_path: Path) -> None:
+    """As categories, each price would be learned alone."""
+    columns = {
+        "price": [f"${i % 9},{i:03}.50" for i in range(200)],
+        "discount": [f"{i % 40}%" for i in range(200)],
+        "size": [f"{i % 9} kg" for i in range(200)],  # a word may be a category
+        "clicked": [0, 1] * 100,
+    }
+    config, text = of_csv(tmp_path, log_of(columns, ";"))
+    assert kinds(config) == {"place": "categorical", "size": "categorical"}
+    assert '# left out: "price": numbers with a unit, such as "$0,000.50"; write the number alone' in text
+    assert '# left out: "discount": numbers with a unit, such as "0%"; write the number alone' in text
+
+
 def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
     columns = {
         "preis": [f"{i % 9},{i % 10}0" for i in range(200)],
