@@ -29,8 +29,8 @@ def doubtful_features(config: Config, found: SpanFiles, max_rows: int) -> list[s
     """Finds features that are probably not what the config says of them.
 
     By the rules of `wdr init`: numbers that are an id, by name or values, and columns that are known only after the
-    label, by name, or by how they tell the label. Without a label in the log, as with installs, by names only. Features
-    of tables and derived ones are judged by their side only.
+    label, by name, or because they predict it too well. Without a label in the log, as with installs, names alone
+    decide. Features of tables and derived ones are judged by their side only.
 
     Args:
       config: The config.

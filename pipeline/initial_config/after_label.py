@@ -69,9 +69,8 @@ def columns_after_label(
         if guess.column not in found:
             texts = row_values(columns[guess.column], guess, rows, nulls, separator)
             is_numeric = KINDS[guess.kind].column == "float"
-            numbers = np.array([float(of_row[0]) if of_row else np.nan for of_row in texts]) if is_numeric else None
-            tokens = read_tokens(pa.array(texts, pa.list_(pa.large_string())))
-            if reason := why_label_in(tokens, numbers, label, request):
+            numbers = numbers_of(texts) if is_numeric else None
+            if reason := why_label_in(tokens_of(texts), numbers, label, request):
                 found[guess.column] = f"{reason}: known after the label?"
     return found
 
@@ -112,6 +111,16 @@ def row_values(
     if KINDS[guess.kind].is_list and column.stored != "list":
         return [tuple(item.strip() for text in texts for item in text.split(separator)) for texts in values]
     return list(values)
+
+
+def tokens_of(values: Sequence[tuple[str, ...]]) -> Tokens:
+    """Returns the `row_values` of a feature as tokens."""
+    return read_tokens(pa.array(values, pa.list_(pa.large_string())))
+
+
+def numbers_of(values: Sequence[tuple[str, ...]]) -> Floats:
+    """Returns the `row_values` of a numeric feature, float64 `[rows]`; NaN for a row without one."""
+    return np.array([float(texts[0]) if texts else np.nan for texts in values])
 
 
 def why_label_in(tokens: Tokens, numbers: Floats | None, label: Ints, request: Ints) -> str:

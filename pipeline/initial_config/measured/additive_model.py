@@ -1,4 +1,4 @@
-"""Measures on a sample what a combination of features tells of the label beyond these features one by one."""
+"""Measures on a sample by how much a combination of features predicts the label better than the features alone."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _Key = TypeVar("_Key")
 
 
 class Gain(NamedTuple):
-    """What cells of rows tell beyond the features.
+    """By how much weights of cells lower the log loss of the features alone.
 
     Attributes:
       logloss: By how much the mean log loss of a row is lower.

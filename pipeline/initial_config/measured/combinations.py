@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
-from components.data_validation.columns import Columns, Floats, Tokens, read_tokens
+from components.data_validation.columns import Columns, Tokens
 from components.data_validation.label_aucs import halves, label_aucs
-from pipeline.initial_config.after_label import labelled_rows, row_values
+from pipeline.initial_config.after_label import labelled_rows, numbers_of, row_values, tokens_of
 from pipeline.initial_config.features import Guess, are_whole
 from pipeline.initial_config.measured.additive_model import AdditiveModel, Gain, crossed
 from pipeline.initial_config.samples.sample import Sample
@@ -25,7 +24,7 @@ _MAX_ROWS, _MIN_LABELS = 50_000, 100
 #: average, may be a category too.
 _MAX_VALUES, _MIN_VALUE_ROWS = 200, 20
 
-#: Crosses are measured of so many features, those that tell the label best by themselves.
+#: Crosses are measured of so many features, those that predict the label best alone.
 _MAX_CROSSED = 20
 
 #: A cross has on average so many rows, or values of a list, in a cell.
@@ -134,8 +133,8 @@ def _reason(gain: Gain) -> str:
 def _tokens(guess: Guess, values: Sequence[tuple[str, ...]]) -> Tokens:
     """Returns a feature's values, those of a number as its quantiles."""
     if KINDS[guess.kind].column != "float":
-        return _of_texts(values)
-    numbers = _numbers(values)
+        return tokens_of(values)
+    numbers = numbers_of(values)
     rows = np.flatnonzero(~np.isnan(numbers))
     num_quantiles = guess.rule["num_quantiles"]
     assert isinstance(num_quantiles, int)
@@ -144,20 +143,12 @@ def _tokens(guess: Guess, values: Sequence[tuple[str, ...]]) -> Tokens:
     return Tokens([str(code) for code in range(len(cuts) + 1)], codes, rows, len(numbers))
 
 
-def _of_texts(values: Sequence[tuple[str, ...]]) -> Tokens:
-    return read_tokens(pa.array(values, pa.list_(pa.large_string())))
-
-
-def _numbers(values: Sequence[tuple[str, ...]]) -> Floats:
-    return np.array([float(texts[0]) if texts else np.nan for texts in values])
-
-
 def _single_values(values: Sequence[tuple[str, ...]]) -> Tokens | None:
     """Returns a number's single values; None if it is no whole number, or has too many values."""
     texts = {text for (text,) in filter(None, values)}
     if len(texts) > _MAX_VALUES or not are_whole(texts) or len(values) < _MIN_VALUE_ROWS * len(texts):
         return None
-    return _of_texts(values)
+    return tokens_of(values)
 
 
 def _pairs(features: Sequence[Guess], tokens: Mapping[str, Tokens], names: set[str]) -> Iterator[tuple[_Key, Tokens]]:
