@@ -1,7 +1,4 @@
-"""Writes files compressed with gzip, TFRecord files among them.
-
-A file's bytes follow from its contents, as far as `transform.files.gzip_files.compressor` says.
-"""
+"""Writes files compressed with gzip, TFRecord files among them."""
 
 from __future__ import annotations
 

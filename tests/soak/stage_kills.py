@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.cli.options import quiet_imports
+from tests.contents import unpacked
 from tests.e2e import store
 from tests.e2e.own_copy import made_here
 
@@ -138,7 +139,7 @@ class Place(NamedTuple):
             relative = path.relative_to(self.workspace)
             if path.is_file() and relative.parts[0] not in ("metadata", ".lock", ".locks", ".claim"):
                 plain = Path(*("N" if part.isdecimal() else part for part in relative.parts))
-                found.setdefault(plain, []).append(hashlib.sha256(path.read_bytes()).hexdigest())
+                found.setdefault(plain, []).append(hashlib.sha256(unpacked(path)).hexdigest())
         return {path: sorted(digests) for path, digests in found.items()}
 
 

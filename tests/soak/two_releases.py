@@ -36,6 +36,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from tests.contents import contents
 from tests.e2e import store
 from tests.e2e.bad_rows import write_bad_rows
 
@@ -164,22 +165,12 @@ def newest(workspace: Path, node: str, output: str) -> Path | None:
     return max(folder.iterdir(), key=lambda path: int(path.name), default=None) if folder.is_dir() else None
 
 
-def contents(folder: Path | None) -> dict[str, bytes]:
-    """The files below a folder by relative path; those in gzip unpacked."""
-    if folder is None:
-        return {}
-    return {
-        path.relative_to(folder).as_posix(): gzip.decompress(read) if read[:2] == b"\x1f\x8b" else read
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        for read in [path.read_bytes()]
-    }
-
-
 def different_files(before: Path, now: Path) -> Iterator[str]:
     """The outputs of `_SAME_BYTES` whose newest files differ between two workspaces, one sentence each."""
     for node, output in _SAME_BYTES:
-        expected, received = contents(newest(before, node, output)), contents(newest(now, node, output))
+        expected, received = (
+            contents(found) if (found := newest(workspace, node, output)) else {} for workspace in (before, now)
+        )
         names = [name for name in sorted({*expected, *received}) if expected.get(name) != received.get(name)]
         if names or not expected:
             yield f"{output} of {node} must be the same, not empty files. Different: {', '.join(names) or 'none exist'}"

@@ -40,7 +40,9 @@ class DecompressedFile(igzip.IGzipFile):
 def compressor() -> isal_zlib.Compress:
     """Returns an object like `zlib.compressobj`'s that makes a gzip file.
 
-    The same pieces of contents give the same bytes with the same version of isal, on processors with the same
-    instructions; on others, the bytes can differ.
+    The contents decide the bytes but for one match: at level 1, ISA-L takes a hash of the stream's address for one of
+    the contents' first bytes (`igzip_icf_body_h1_gr_bt.asm`, `.write_first_byte`), so that about one file in 3,000 is
+    compressed a little differently. Processors with other instructions write other bytes. Files are the same if their
+    contents are.
     """
     return isal_zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW)

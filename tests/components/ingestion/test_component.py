@@ -34,6 +34,7 @@ from tests.components.ingestion.logs import (
     write_rows,
     write_store,
 )
+from tests.contents import contents
 from tests.prism import worker_pool
 from transform.config.beam import Beam
 from transform.errors import UnreadableError
@@ -340,7 +341,7 @@ def test_the_scratch_folder_is_removed(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """1,000 impressions in 12 files, every tenth twice, some bad: several buckets of keys, and several shards."""
     monkeypatch.setattr(transforms, "_KEY_BUCKET_BYTES", 10_000)
     monkeypatch.setattr(transforms, "_SHARD_BYTES", 8_000)
@@ -366,8 +367,6 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkey
         )
         for name, beam in (("one", Beam()), ("three", Beam(num_workers=3)), ("pool", Beam(args=of_pool))):
             ingest(store_config("csv"), tmp_path / "data", tmp_path / name, make_beam_args(beam))
-            root = tmp_path / name
-            files = [path for path in sorted(root.rglob("*")) if path.is_file()]
-            outputs.append({str(path.relative_to(root)): path.read_bytes() for path in files})
+            outputs.append(contents(tmp_path / name))
     assert outputs[0] == outputs[1] == outputs[2]
     assert len([name for name in outputs[0] if "Split-train" in name]) > 3

@@ -1,4 +1,4 @@
-"""Gzip files: any reader reads what is written, and a file's bytes follow from its contents."""
+"""Gzip files: any reader reads what is written."""
 
 import gzip
 import io
@@ -18,7 +18,6 @@ def test_written_files_are_read_by_python_s_reader_and_have_no_time() -> None:
     data = compressed(CONTENTS)
     assert gzip.decompress(data) == CONTENTS
     assert data[:10] == b"\x1f\x8b\x08\x00" + bytes(5) + b"\xff"  # RFC 1952: no name, no time, unknown system
-    assert data == compressed(CONTENTS)
     assert len(data) < len(CONTENTS) / 50
 
 
