@@ -4,13 +4,14 @@ Each set of `benchmarks.shapes` is written as a CSV file, `wdr init`'s config fo
 ingests, transforms and trains, and fits the reference models of `trainer.reference_models` on the same training rows.
 All score the same evaluation rows. The table has the AUC of each, the model's AUC minus that of the best simple
 reference model and minus that of boosted trees, and the model's calibration, the mean score ÷ the share of positives,
-with 95 % intervals by a paired bootstrap over evaluation rows.
+with 95 % intervals by a paired bootstrap over evaluation rows. `--seeds` trains several times: the model's figures are
+then means over the seeds, which each draw of the bootstrap draws again, too.
 
 `--data FOLDER` takes the folder's CSV files in place of the five sets, and `--label NAME=COLUMN` names the label of
-`NAME.csv` where the guess is wrong. `--seeds` trains several times.
+`NAME.csv` where the guess is wrong.
 
 `--seed-offset` makes the sets from other seeds: a default is chosen on those before it is measured on the sets' own
-seeds. `--initial-accumulator` is FTRL's, in place of the default.
+seeds.
 """
 
 from __future__ import annotations
@@ -45,12 +46,15 @@ from transform.example_keys import LABEL
 from transform.files.reference_scores import (
     GRADIENT_BOOSTING,
     REFERENCE_MODELS,
+    USER_ITEM_BIAS,
+    ReferenceScores,
     read_reference_scores,
     reference_words,
 )
 from transform.signature_names import SERVING_SIGNATURE
 
 Scores = npt.NDArray[np.float64]
+Places = npt.NDArray[np.int64]
 
 #: Draws of the bootstrap.
 NUM_DRAWS = 500
@@ -92,13 +96,13 @@ class Result:
 
     Attributes:
       name: The data set.
-      aucs: The AUC by model.
+      aucs: The AUC by model; of the defaults, the mean over the seeds.
       to_simple: The defaults' AUC minus that of the best reference model but the trees.
       to_trees: The defaults' AUC minus that of the trees; None where they could not be fitted.
       calibration: The defaults' mean score ÷ the share of positives.
-      num_epochs: The number of epochs.
-      num_steps: The number of steps.
-      seconds: The time of the training, in seconds.
+      num_epochs: The mean number of epochs.
+      num_steps: The mean number of steps.
+      seconds: The mean time of a training, in seconds.
     """
 
     name: str
@@ -106,8 +110,8 @@ class Result:
     to_simple: Interval
     to_trees: Interval | None
     calibration: Interval
-    num_epochs: int
-    num_steps: int
+    num_epochs: float
+    num_steps: float
     seconds: float
 
     @property
@@ -137,14 +141,6 @@ def prepare_file(path: Path, label: str | None, folder: Path) -> Prepared:
     return Prepared(path.stem, config, data, read_rows(examples / "Split-eval"))
 
 
-def with_accumulator(prepared: Prepared, initial_accumulator: float) -> Prepared:
-    """Returns the data set with another initial accumulator of FTRL in its config."""
-    training = prepared.config.training
-    ftrl = dataclasses.replace(training.wide_optimizer, initial_accumulator=initial_accumulator)
-    config = dataclasses.replace(prepared.config, training=dataclasses.replace(training, wide_optimizer=ftrl))
-    return dataclasses.replace(prepared, config=config)
-
-
 def with_seed(prepared: Prepared, seed: int) -> Prepared:
     """Returns the data set with another seed of the training in its config."""
     training = dataclasses.replace(prepared.config.training, seed=seed)
@@ -162,51 +158,75 @@ def read_rows(folder: Path) -> Rows:
     return Rows(records, np.array(labels))
 
 
-def train(prepared: Prepared, config: Config, folder: Path) -> tuple[Scores, int, int]:
-    """Trains the model; returns its scores of the evaluation rows, and the numbers of epochs and steps.
+class Trained(NamedTuple):
+    """A training.
 
-    The reference models' scores are in the folder, too.
+    Attributes:
+      scores: The model's scores of the evaluation rows, float64 `[rows]`.
+      num_epochs: The number of epochs.
+      num_steps: The number of steps.
+      seconds: The time, in seconds.
+      references: The reference models' scores.
     """
+
+    scores: Scores
+    num_epochs: int
+    num_steps: int
+    seconds: float
+    references: ReferenceScores
+
+
+def train(prepared: Prepared, config: Config, folder: Path) -> Trained:
+    """Trains the model into a folder, and scores the evaluation rows."""
+    start = time.perf_counter()
     report = prepared.data.train(config, folder)
+    seconds = time.perf_counter() - start
     signature = tf.saved_model.load(str(serving_model_dir(folder))).signatures[SERVING_SIGNATURE]
     records = prepared.eval.records
     scores = [
         signature(examples=tf.constant(records[at : at + 4096]))["scores"].numpy()
         for at in range(0, len(records), 4096)
     ]
-    return np.concatenate(scores).reshape(-1).astype(float), report.num_epochs, report.num_steps
+    references = read_reference_scores(str(folder))
+    assert references is not None, "the trainer writes them"
+    ours = np.concatenate(scores).reshape(-1).astype(float)
+    return Trained(ours, report.num_epochs, report.num_steps, seconds, references)
 
 
-def interval(labels: npt.NDArray[np.int64], statistic: Callable[[npt.NDArray[np.int64]], float]) -> Interval:
-    """Returns a statistic of the rows with its 95 % interval, by a bootstrap over rows.
+def interval(trainings: Sequence[Trained], statistic: Callable[[Scores, Places], float]) -> Interval:
+    """Returns a statistic's mean over trainings with its 95 % interval, by a bootstrap over trainings and rows.
 
     Args:
-      labels: int64 `[rows]`.
-      statistic: Returns the statistic of the rows at some places, int64 `[rows]`.
+      trainings: The trainings, which scored the same rows.
+      statistic: Returns the statistic of a training's scores at some places, int64 `[rows]`.
     """
-    rng, rows = np.random.default_rng(1), len(labels)
-    low, high = np.quantile(
-        [statistic(rng.integers(rows, size=rows)) for _ in range(NUM_DRAWS)], [0.025, 0.975]
-    ).tolist()
-    return Interval(statistic(np.arange(rows)), low, high)
+    rng, rows, number = np.random.default_rng(1), len(trainings[0].scores), len(trainings)
+
+    def mean(chosen: Sequence[int], at: Places) -> float:
+        return float(np.mean([statistic(trainings[seed].scores, at) for seed in chosen]))
+
+    draws = [mean(rng.integers(number, size=number).tolist(), rng.integers(rows, size=rows)) for _ in range(NUM_DRAWS)]
+    low, high = np.quantile(draws, [0.025, 0.975]).tolist()
+    return Interval(mean(range(number), np.arange(rows)), low, high)
 
 
-def measured(prepared: Prepared, folder: Path) -> Result:
-    """Trains the model with its defaults and compares it with the reference models."""
-    start = time.perf_counter()
-    ours, num_epochs, num_steps = train(prepared, prepared.config, folder)
-    seconds = time.perf_counter() - start
-    labels, references = prepared.eval.labels, read_reference_scores(str(folder))
-    assert references is not None, "the trainer writes them"
+def measured(prepared: Prepared, num_seeds: int, root: Path) -> Result:
+    """Trains the model with its defaults, once with each of some seeds, and compares it with the reference models."""
+    trainings: list[Trained] = []
+    for seed in range(1, num_seeds + 1):
+        with tempfile.TemporaryDirectory(dir=root) as folder:
+            trainings.append(train(prepared, with_seed(prepared, seed).config, Path(folder)))
+    labels, references = prepared.eval.labels, trainings[0].references
     np.testing.assert_array_equal(references.label, labels)
     others = {name: scores.astype(float) for name, scores in references.scores.items()}
-    aucs = {name: float(roc_auc_score(labels, scores)) for name, scores in {"defaults": ours, **others}.items()}
+    aucs = {name: float(roc_auc_score(labels, scores)) for name, scores in others.items()}
+    aucs["defaults"] = float(np.mean([roc_auc_score(labels, training.scores) for training in trainings]))
 
     def difference(other: Scores) -> Interval:
-        def of_rows(at: npt.NDArray[np.int64]) -> float:
+        def of_rows(ours: Scores, at: Places) -> float:
             return float(roc_auc_score(labels[at], ours[at]) - roc_auc_score(labels[at], other[at]))
 
-        return interval(labels, of_rows)
+        return interval(trainings, of_rows)
 
     trees = others.pop(GRADIENT_BOOSTING, None)
     return Result(
@@ -214,10 +234,8 @@ def measured(prepared: Prepared, folder: Path) -> Result:
         aucs,
         difference(others[max(others, key=lambda name: aucs[name])]),
         None if trees is None else difference(trees),
-        interval(labels, lambda at: float(ours[at].mean() / labels[at].mean())),
-        num_epochs,
-        num_steps,
-        seconds,
+        interval(trainings, lambda ours, at: float(ours[at].mean() / labels[at].mean())),
+        *np.mean([(t.num_epochs, t.num_steps, t.seconds) for t in trainings], axis=0).tolist(),
     )
 
 
@@ -245,10 +263,17 @@ def show(console: Console, results: Sequence[Result]) -> None:
             result.to_trees.words("+.4f") if result.to_trees else "–",
             result.calibration.words(".3f"),
             "yes" if result.is_no_worse else "no",
-            *(str(number) for number in (result.num_epochs, result.num_steps)),
-            f"{result.seconds:.0f}",
+            *(f"{number:.0f}" for number in (result.num_epochs, result.num_steps, result.seconds)),
         )
     console.print(table)
+    with_ids = [result.aucs for result in results if {USER_ITEM_BIAS, GRADIENT_BOOSTING} <= result.aucs.keys()]
+    gains = [[aucs[name] - aucs[USER_ITEM_BIAS] for aucs in with_ids] for name in ("defaults", GRADIENT_BOOSTING)]
+    if with_ids:
+        defaults, trees = (float(np.mean(of_model)) for of_model in gains)
+        console.print(f"users and items: mean gain over their bias: defaults {defaults:+.4f}, trees {trees:+.4f}")
+    tables = [result.to_trees.estimate for result in results if result.to_trees and USER_ITEM_BIAS not in result.aucs]
+    if tables:
+        console.print(f"tables: mean AUC minus the trees' {np.mean(tables):+.4f}, least {min(tables):+.4f}")
 
 
 def data_sets(arguments: argparse.Namespace, root: Path) -> Iterator[Prepared]:
@@ -274,18 +299,13 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="keep the data sets here")
     parser.add_argument("--seed-offset", type=int, default=0, help="is added to the seed of each of the five sets")
     parser.add_argument("--seeds", type=int, default=1, help="so many trainings of each, with the seeds 1, 2, ...")
-    parser.add_argument("--initial-accumulator", type=float, help="FTRL's, in place of the default")
     arguments = parser.parse_args()
     console, results = console_for(sys.stdout), []
     with tempfile.TemporaryDirectory() as temporary:
         root = (arguments.folder or Path(temporary)).resolve()
         for prepared in data_sets(arguments, root):
-            if arguments.initial_accumulator is not None:
-                prepared = with_accumulator(prepared, arguments.initial_accumulator)
-            for seed in range(1, arguments.seeds + 1):
-                with tempfile.TemporaryDirectory(dir=root) as model:
-                    results.append(measured(with_seed(prepared, seed), Path(model)))
-                console.print(results[-1])
+            results.append(measured(prepared, arguments.seeds, root))
+            console.print(results[-1])
     if not results:
         parser.error(f"--data and --only must name a data set. Received: {arguments.data} and {arguments.only}")
     show(console, results)

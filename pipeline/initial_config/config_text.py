@@ -34,6 +34,7 @@ from pipeline.initial_config.source_lines import (
 )
 from pipeline.initial_config.split import split_lines
 from pipeline.initial_config.tables import TableGuess, join_tables
+from pipeline.initial_config.training_lines import training_lines
 from transform.config.config_file import parse_config, parse_yaml
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS
@@ -198,6 +199,7 @@ def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
         yield from _as_list(run, guesses)
     yield from _combined("crosses", guessed.combinations.crosses, {"min_count": MIN_COUNT})
     yield from _combined("count_encodings", guessed.combinations.counts, {})
+    yield from training_lines(sample, [*guesses, *(guess for table in guessed.tables for guess in table.guesses)])
     yield ""
     yield "evaluation:"
     if user := next((guess for guess in guesses if guess.side == "context" and guess.entity == "user"), None):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.pipeline.initial_config.guessing import guessed, kinds, log_of, of_csv
 from transform.config.config import Config
+from transform.config.settings import Model, Training
 from transform.config.sources import LabelRule
 
 ROWS = range(600)
@@ -193,3 +194,26 @@ def test_guesses_of_the_rows_read_alone(tmp_path: Path) -> None:
     config, text = guessed(tmp_path / "log.csv", max_rows=300)
     assert "differs within 100 of 100 requests" in text
     assert config.user == "user_id"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (csv("user,item,rating", USERS, ITEMS, STARS), (0.5, 0.1, 0.1)),
+        (csv("age,city,bought", ITEMS, [f"c{i % 9}" for i in ROWS], [i % 3 // 2 for i in ROWS]), (0.2, 0.05, 0.0)),
+        # As the defaults are: neither ratings alone nor without ids.
+        (csv("user,item,hour,rating", USERS, ITEMS, [i % 24 for i in ROWS], STARS), (0.2, 0.1, 0.0)),
+    ],
+)
+def test_small_ratings_and_small_tables_have_settings_of_their_own(
+    tmp_path: Path, content: bytes, expected: tuple[float, float, float]
+) -> None:
+    config, _ = of_csv(tmp_path, content)
+    wide = config.training.wide_optimizer
+    assert (config.model.dropout, wide.learning_rate, wide.l2) == expected
+
+
+def test_a_file_that_is_not_read_to_its_end_has_the_defaults(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_bytes(csv("user,item,rating", USERS, ITEMS, STARS))
+    config, _ = guessed(tmp_path / "log.csv", max_rows=500)
+    assert (config.model, config.training) == (Model(), Training())
