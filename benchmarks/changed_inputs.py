@@ -5,6 +5,10 @@ cross are added and removed, embeddings grow), in one whose config stays as on d
 Day 7 has twice the impressions, so that the automatic batch size doubles, and halves again two days later. All
 optimizers are the defaults. The three models score the day's evaluation rows. The table has the changed chain's AUC and
 log loss minus those of each other model, with 95 % intervals, and says where it is worse beyond one.
+
+Where it is worse than the unchanged chain, the inputs may be at fault, or their change. Such a day is trained once more
+in a chain that has its inputs from day 1: the changed chain minus this one is the change's cost, this one minus the
+unchanged chain the inputs' worth.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ import copy
 import dataclasses
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +121,50 @@ def compared(changed: Scored, other: Scored) -> tuple[str, str, bool]:
     return texts[0], texts[1], is_worse
 
 
+def verdict(worse: Mapping[str, Sequence[int]]) -> str:
+    """Returns a sentence for each chain compared with, by name, of the days that are worse beyond the interval."""
+    return "\n".join(
+        f"worse than {other} beyond the interval on {len(days)} of {NUM_DAYS - 1} days"
+        + (f": {', '.join(map(str, days))}" if days else "")
+        for other, days in worse.items()
+    )
+
+
+class _Chains:
+    """The chains, day by day, in a folder."""
+
+    def __init__(self, folder: Path, impressions: int, seed: int) -> None:
+        self._folder, self._data, self._seed = folder, folder / "data", seed
+        self._bases: dict[str, str | None] = dict.fromkeys(("changed", "unchanged"))
+        self._unchanged = parse_config(base_sections(), str(CONFIG))
+        for first, last in ((1, LARGE_DAY - 1), (LARGE_DAY, LARGE_DAY), (LARGE_DAY + 1, NUM_DAYS)):
+            rows = impressions * (2 if first == LARGE_DAY else 1)
+            days = {"first_day": first, "num_days": last - first + 1, "impressions_per_day": rows}
+            simulate(self._data, **days, seed=seed, num_users=5000, num_apps=1000)
+
+    def scored(self, day: int, config: Config) -> dict[str, Scored]:
+        """Trains a day's three models; returns their scores by chain."""
+        windows = {
+            chain: transform_span(of_chain, self._data, self._folder / chain, day)
+            for chain, of_chain in (("changed", config), ("unchanged", self._unchanged))
+        }
+        models, found = self._folder / "models", {}
+        for chain, window in windows.items():
+            folder = models / chain / str(day)
+            found[chain], self._bases[chain] = train(window, self._seed, folder, self._bases[chain])
+        found["cold"], _ = train(windows["changed"], self._seed, models / "cold", None)
+        return found
+
+    def always(self, day: int, config: Config) -> Scored:
+        """Trains a chain that has a day's inputs from day 1; returns its scores on that day."""
+        folder, base_model, found = self._folder / f"always-{day}", None, []
+        for earlier in range(1, day + 1):
+            window = transform_span(config, self._data, folder, earlier)
+            scored, base_model = train(window, self._seed, folder / "models" / str(earlier), base_model)
+            found.append(scored)
+        return found[-1]
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -126,35 +174,28 @@ def main() -> None:
     table = Table(title="the changed chain's metrics minus another's, on each day's evaluation rows")
     for column in ("day", "change", "batch", "AUC", "compared with", "AUC", "log loss", ""):
         table.add_column(column)
-    bases: dict[str, str | None] = dict.fromkeys(("changed", "unchanged"))
+    worse: dict[str, list[int]] = {"unchanged": [], "cold": []}
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for first, last in ((1, LARGE_DAY - 1), (LARGE_DAY, LARGE_DAY), (LARGE_DAY + 1, NUM_DAYS)):
-            rows = arguments.impressions * (2 if first == LARGE_DAY else 1)
-            days = {"first_day": first, "num_days": last - first + 1, "impressions_per_day": rows}
-            simulate(folder / "data", **days, seed=arguments.seed, num_users=5000, num_apps=1000)
-        unchanged = parse_config(base_sections(), str(CONFIG))
+        chains = _Chains(Path(name), arguments.impressions, arguments.seed)
         for day, change, config in configs():
-            windows = {
-                chain: transform_span(of_chain, folder / "data", folder / chain, day)
-                for chain, of_chain in (("changed", config), ("unchanged", unchanged))
-            }
-            scored = {}
-            for chain, window in windows.items():
-                models = folder / "models" / chain / str(day)
-                scored[chain], bases[chain] = train(window, arguments.seed, models, bases[chain])
-            scored["cold"], _ = train(windows["changed"], arguments.seed, folder / "models" / "cold", None)
-            is_first = day == 1
-            auc = compute_metrics(
-                scored["changed"].label, np.ones(scored["changed"].label.size), scored["changed"].score
-            )
-            for other in () if is_first else ("unchanged", "cold"):
-                *texts, is_worse = compared(scored["changed"], scored[other])
-                about = (str(day), change, str(scored["changed"].batch_size), f"{auc['auc']:.4f}")
-                table.add_row(
-                    *(about if other == "unchanged" else [""] * 4), other, *texts, "worse" if is_worse else ""
-                )
+            scored = chains.scored(day, config)
+            if day == 1:
+                continue
+            changed = scored["changed"]
+            auc = compute_metrics(changed.label, np.ones(changed.label.size), changed.score)["auc"]
+            about = [str(day), change, str(changed.batch_size), f"{auc:.4f}"]
+            for other, days in worse.items():
+                *texts, is_worse = compared(changed, scored[other])
+                days += [day] * is_worse
+                table.add_row(*about, other, *texts, "worse" if is_worse else "")
+                about = [""] * len(about)
+            if day in worse["unchanged"]:
+                same_inputs = chains.always(day, config)
+                table.add_row(*about, "these inputs from day 1", *compared(changed, same_inputs)[:2], "the change")
+                of_inputs = compared(same_inputs, scored["unchanged"])[:2]
+                table.add_row(*about, "these inputs, minus unchanged", *of_inputs, "the inputs")
     console_for(sys.stdout).print(table)
+    print(verdict(worse))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pipeline.create import create_pipeline
 from pipeline.nodes.names import EXAMPLE_GEN
 from pipeline.nodes.settings import RunSettings, write_schema
 from pipeline.runner.launch import compile_pipeline, run_nodes
+from pipeline.runner.window import spans_to_ingest
 from pipeline.workspace import Workspace, new_run_id
 from trainer.run_fn import run_fn
 from trainer.training.report import TrainingReport, read_training_report
@@ -75,10 +76,10 @@ def serving_model_dir(folder: Path) -> Path:
 
 
 def transform_span(config: Config, data_root: Path, folder: Path, span: int | None = None) -> Transformed:
-    """Runs the pipeline up to tf.Transform.
+    """Runs the pipeline up to tf.Transform; ingests the earlier spans of the window first, as `wdr run` does.
 
     Args:
-      config: The deployment; the earlier spans of its window must already be in the workspace.
+      config: The deployment.
       data_root: The folder below which its sources lie.
       folder: The workspace.
       span: The span; None takes the latest.
@@ -108,6 +109,12 @@ def _run_until(node_id: str, config: Config, data_root: Path, folder: Path, span
     workspace = Workspace.at(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_schema(config, workspace)
+    # Those that another config ingested, too: its examples may lack this one's columns, and are not in the window.
+    of_window = () if span is None or node_id == EXAMPLE_GEN else spans_to_ingest(config, str(data_root), span)
+    for earlier in of_window:
+        settings = RunSettings(str(data_root), workspace, earlier)
+        pipeline = create_pipeline(config, settings, only_ingest=True)
+        list(run_nodes(compile_pipeline(pipeline, f"{new_run_id()}-{earlier}"), workspace.metadata_connection()))
     pipeline = create_pipeline(config, RunSettings(str(data_root), workspace, span))
     for event in run_nodes(compile_pipeline(pipeline, new_run_id()), workspace.metadata_connection()):
         if event.node_id == node_id and event.state != "running":
