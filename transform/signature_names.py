@@ -5,7 +5,7 @@
 | `serving_default` | `examples`, string `[batch]`: serialized raw tf.Examples, context and item features in each | `scores`, float32 `[batch]` |
 | `classify` | `inputs`, as `examples` | `classes`, string `[batch, 2]`: `0` and `1`; `scores`, float32 `[batch, 2]` |
 | `regress` | `inputs`, as `examples` | `outputs`, float32 `[batch]`: the scores |
-| `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; `in_catalog`, bool; each `[requests, candidates]` |
+| `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; `in_catalog`, bool; each `[requests, candidates]`; `unknown_context`, string `[requests]` |
 | `rank_items` | those of `rank`, and `items`, string `[requests, candidates]`: a serialized tf.Example of the item features | as `rank` |
 | `rank_named` | those of `rank`, with one tensor per context feature in place of `context` | as `rank` |
 | `transform_features` | `examples` | the transformed features |
@@ -18,6 +18,10 @@ scored by its `items` entry or, without one, with all item features but its id m
 features has no such output. For an empty `items` entry, the item is taken from the model's own catalog; in a model
 without `rank`, whose catalog lacks item features, it is an error. In `rank_named`, a feature is string or float32,
 `[requests]`, or `[requests, values]` for a list; an empty string or NaN means no value.
+
+`unknown_context` has the names, separated by spaces, of the context features whose value their vocabulary lacks: of
+those of one text that the model reads by itself, and whose vocabulary has at most 256 tokens and is no item feature's
+too. A model without such a feature, or of an earlier release, has no such output.
 
 An explanation's outputs are `scores`, `bias`, `deep_logits`, `deep_baseline_logits` and `deep_gaps`, float32 `[batch]`;
 `wide_features` and `wide_values`, string, and `wide_weights`, float32, `[batch, terms]`: the weights of the wide part
@@ -54,6 +58,7 @@ ITEMS_INPUT = "items"
 WIDE_LOGITS_OUTPUT = "wide_logits"
 DEEP_LOGITS_OUTPUT = "deep_logits"
 IN_CATALOG_OUTPUT = "in_catalog"
+UNKNOWN_CONTEXT_OUTPUT = "unknown_context"
 
 EXPLAIN_SIGNATURE = "explain"
 EXPLAIN_ITEMS_SIGNATURE = "explain_items"

@@ -102,6 +102,8 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
         catalog = ["yes" if in_catalog else "no"] if has_catalog else []
         shown = Text(printable(item_id))
         table.add_row(f"{place}", shown, *(f"{number:.6f}" for number in numbers if number is not None), *catalog)
+    for sentence in ranking.warnings:
+        click.echo(f"warning: {sentence}", err=True)
     console = console_for(sys.stdout)
     console.print(table)
     for item, explanation in zip(ranking.items, ranking.explanations, strict=False):

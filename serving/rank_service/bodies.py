@@ -154,7 +154,7 @@ class RankResponse(BaseModel):
     version: int = Field(description="The model's version; all candidates were scored by it.")
     items: list[ScoredItem] = Field(description="The candidates, best first.")
     warnings: list[str] | None = Field(
-        None, description="One sentence for each part of the context that the model ignores."
+        None, description="One sentence for each part of the context that the model ignores, or does not know."
     )
 
     @classmethod

@@ -33,6 +33,7 @@ from transform.signature_names import (
     RANK_ITEMS_SIGNATURE,
     SCORES_OUTPUT,
     SERVING_SIGNATURE,
+    UNKNOWN_CONTEXT_OUTPUT,
     WIDE_LOGITS_OUTPUT,
 )
 
@@ -56,7 +57,12 @@ def metadata_request(settings: ClientSettings) -> Any:
 
 
 def predict_request(
-    settings: ClientSettings, signature: str, context: bytes, part: Candidates, logits: bool, in_catalog: bool = False
+    settings: ClientSettings,
+    signature: str,
+    context: bytes,
+    part: Candidates,
+    logits: bool,
+    further_outputs: Sequence[str] = (),
 ) -> Any:
     """Makes the PredictRequest for one part: `serving_default` returns scores, the other signatures rank.
 
@@ -66,7 +72,7 @@ def predict_request(
       context: The context's serialized tf.Example.
       part: The candidates.
       logits: Ask for the wide and deep logits too.
-      in_catalog: Ask whether the model's catalog has each item; the signature must have that output.
+      further_outputs: Outputs to ask for that not every model has; the signature must have them.
 
     Raises:
       RequestError: If it is too long, or logits are asked of `serving_default`, which has none.
@@ -87,8 +93,7 @@ def predict_request(
         request.inputs[ITEM_IDS].CopyFrom(string_tensor(part.ids, [1, number]))
         if signature == RANK_ITEMS_SIGNATURE:
             request.inputs[ITEMS_INPUT].CopyFrom(string_tensor(part.items, [1, number]))
-        optional = [*(_LOGITS if logits else ()), *([IN_CATALOG_OUTPUT] if in_catalog else ())]
-        request.output_filter.extend([ITEM_IDS, SCORES_OUTPUT, *optional])
+        request.output_filter.extend([ITEM_IDS, SCORES_OUTPUT, *(_LOGITS if logits else ()), *further_outputs])
     if request.ByteSize() > settings.max_request_bytes:
         raise RequestError(
             f"a call must have at most {settings.max_request_bytes:,} bytes. Received: {request.ByteSize():,} for "
@@ -143,6 +148,13 @@ def read_ranking(response: Any, signature: str, part: Candidates) -> list[Ranked
     if IN_CATALOG_OUTPUT in response.outputs:
         in_catalog = _bools(response, IN_CATALOG_OUTPUT, number)
     return list(map(RankedItem, ids, scores, wide, deep, in_catalog))
+
+
+def read_unknown_context(response: Any) -> list[str]:
+    """Returns the names of the context features whose value is unknown to the model, as far as the response says."""
+    if UNKNOWN_CONTEXT_OUTPUT not in response.outputs:
+        return []
+    return [name.decode() for text in response.outputs[UNKNOWN_CONTEXT_OUTPUT].string_val for name in text.split()]
 
 
 def output(response: Any, name: str) -> Any:

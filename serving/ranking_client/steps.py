@@ -21,12 +21,13 @@ from serving.ranking_client.explanations import (
     read_explanations,
 )
 from serving.ranking_client.features import Candidate, Candidates, Features, encode_candidates, encode_example
-from serving.ranking_client.messages import metadata_request, predict_request, read_ranking
+from serving.ranking_client.messages import metadata_request, predict_request, read_ranking, read_unknown_context
 from serving.ranking_client.protos import PredictRequest
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
-from transform.signature_names import IN_CATALOG_OUTPUT
+from serving.ranking_client.unknown_values import UnknownValues
+from transform.signature_names import IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT
 
 Result = TypeVar("Result")
 
@@ -71,6 +72,7 @@ class RankingSteps:
         self._settings = settings
         self._by_version: collections.OrderedDict[int, ModelSignatures] = collections.OrderedDict()
         self._current: ModelSignatures | None = None
+        self._unknown_values = UnknownValues()
 
     def budget(self, deadline_seconds: float | None) -> float:
         """The request's budget in seconds; raises RequestError unless it is positive and finite."""
@@ -114,6 +116,14 @@ class RankingSteps:
         self._current = self._by_version.get(ranking.version)  # if None, the next request asks for the signatures first
         return ranking
 
+    def _further_outputs(self, signature: str) -> list[str]:
+        """The outputs to ask for that not every model has: those of all versions that answered lately.
+
+        While servers swap models one by one, a server that still has the older version would refuse the others.
+        """
+        outputs = [known.outputs.get(signature, ()) for known in self._by_version.values()]
+        return [name for name in (IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT) if all(name in each for each in outputs)]
+
     def _ask(
         self,
         known: ModelSignatures,
@@ -133,8 +143,8 @@ class RankingSteps:
             raise RequestError(warnings[0])
         encoded = encode_example(context, "the context", settings.max_example_bytes, known.context_kinds)
         parts = list(candidates.parts(settings.part_size))
-        in_catalog = IN_CATALOG_OUTPUT in known.outputs.get(signature, ())
-        requests = [predict_request(settings, signature, encoded, part, logits, in_catalog) for part in parts]
+        further = self._further_outputs(signature)
+        requests = [predict_request(settings, signature, encoded, part, logits, further) for part in parts]
         answers = yield [Call("Predict", request) for request in requests]
         versions = [answer.model_spec.version.value for answer in answers]
         newest = max(versions)
@@ -148,7 +158,7 @@ class RankingSteps:
                 # No server that the calls reached has the newest version. One call for all needs no second answer.
                 parts = [candidates]
                 try:
-                    whole = predict_request(settings, signature, encoded, candidates, logits, in_catalog)
+                    whole = predict_request(settings, signature, encoded, candidates, logits, further)
                 except RequestError:  # too long for one call
                     raise error from None
                 answers = yield [Call("Predict", whole)]
@@ -159,7 +169,12 @@ class RankingSteps:
         items = [item for part, got in zip(parts, answers, strict=True) for item in read_ranking(got, signature, part)]
         if len(parts) > 1:
             items.sort(key=lambda item: -item.score)
-        ranking = Ranking(tuple(items[:k]), settings.model, newest, signature, tuple(warnings))
+        unknown: list[str] = []
+        if not isinstance(context, bytes):
+            unknown = self._unknown_values.warnings(context, read_unknown_context(answers[0]), newest)
+        ranking = Ranking(
+            tuple(items[:k]), settings.model, newest, signature, (*warnings, *unknown), unknown_values=tuple(unknown)
+        )
         if not explain:
             return ranking
         explained = explained_candidates(candidates, ranking.items)

@@ -175,6 +175,21 @@ def test_transform_signature_gives_the_transformed_features(signatures: Any) -> 
     assert LABEL not in features
 
 
+def test_the_ranking_signatures_name_the_unknown_values_of_each_context(signatures: Any) -> None:
+    """A missing country is no unknown one; an app that was never seen may be new."""
+    countries = [["a"], ["nowhere"], [], [" c "]]
+    contexts = tf.constant([to_example({"country": c, "installed": ["never seen"]}) for c in countries])
+    ids, expected = tf.constant([["app1", "never seen"]] * 4), ["", "country", "", ""]
+    named = {"country": tf.constant(["a", "nowhere", "", " c "]), "installed": tf.constant([["never seen"]] * 4)}
+    for signature, inputs in (
+        ("rank", {"context": contexts}),
+        ("rank_items", {"context": contexts, "items": tf.fill([4, 2], "")}),
+        ("rank_named", named),
+    ):
+        found = signatures[signature](item_ids=ids, **inputs)["unknown_context"].numpy()
+        assert [text.decode() for text in found] == expected, signature
+
+
 @pytest.mark.slow
 def test_loads_scores_and_ranks_with_tensorflow_alone(
     first_span: Span,

@@ -12,6 +12,7 @@ from trainer.counts import CountTables
 from trainer.rank_export.limits import bounded, bounded_lists
 from trainer.rank_export.pairs import CrossLookup
 from trainer.rank_export.partial_logits import BOTH, CONTEXT, ITEM, PartialLogits, Sides, find_sides, input_sides
+from trainer.rank_export.unknown_values import UnknownValues
 from trainer.transform_output.graph import apply_transform, pruned
 from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
 from transform.feature import Feature, Side
@@ -24,6 +25,10 @@ Rows = dict[str, Any]
 #: Keys of `Rows`: the partial wide logit, float32 `[rows]`, and, if present, the partial sum of the first hidden layer,
 #: float32 `[rows, units]`.
 WIDE, FIRST_SUM = _SUMS = ("wide", "first_sum")
+
+#: Key of the contexts' `Rows`, if the model has such features: the names of those whose value is unknown, string
+#: `[rows]` (`UnknownValues.names`).
+UNKNOWN = "unknown"
 
 
 def _raw_name(feature: str) -> str:
@@ -61,6 +66,7 @@ class Encoders:
             for which in (CONTEXT, ITEM, BOTH)
         }
         self._inputs = inputs
+        self._unknown = UnknownValues(spec, model, inputs[CONTEXT])
         self._summands = {which: PartialLogits(model, weights_of, names) for which, names in inputs.items()}
         tokens = {transformed_name(spec.by_name[name].bucket_name) for pair in pairs for name in pair.numeric_features}
         self._transforms = {
@@ -92,7 +98,7 @@ class Encoders:
           raw: All raw features of that side, SparseTensors `[rows, any]`.
 
         Returns:
-          WIDE and FIRST_SUM; each cross's combinations, by its name; and raw values.
+          WIDE and FIRST_SUM; each cross's combinations, by its name; raw values; and UNKNOWN.
         """
         which, raw = frozenset({side}), clean(bounded_lists(raw, self._spec), self._rules)
         features = self._transformed(which, raw)
@@ -103,6 +109,8 @@ class Encoders:
                 bias = self._model.hidden_layers.named_variables["dense_0/bias"]
                 zeros = tf.zeros([tf.shape(rows[WIDE])[0], 1])
                 rows[FIRST_SUM] = bias + rows.get(FIRST_SUM, zeros)
+            if self._unknown:
+                rows[UNKNOWN] = self._unknown.names(features)
         rows |= {pair.name: pair.combinations(side, raw, features) for pair in self._pairs}
         rows |= {_raw_name(name): tf.RaggedTensor.from_sparse(raw[name]) for name in self._raw[side]}
         return rows

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.rank_export.catalog import Catalog
-from trainer.rank_export.encoders import FIRST_SUM, WIDE, Encoders, Rows
+from trainer.rank_export.encoders import FIRST_SUM, UNKNOWN, WIDE, Encoders, Rows
 from trainer.wide_deep.model import WideDeep
 from transform.feature import Feature
 from transform.preprocessing import as_column
@@ -18,6 +18,7 @@ from transform.signature_names import (
     ITEM_IDS,
     ITEMS_INPUT,
     SCORES_OUTPUT,
+    UNKNOWN_CONTEXT_OUTPUT,
     WIDE_LOGITS_OUTPUT,
 )
 
@@ -72,7 +73,8 @@ class Ranker:
         if not self._has_catalog:
             given = _all_given(given)
         candidates, in_catalog = self._items(tf.gather_nd(item_ids, places), given)
-        wide, deep = self._logits(self._encoders.encode("context", context), candidates, places[:, 0])
+        contexts = self._encoders.encode("context", context)
+        wide, deep = self._logits(contexts, candidates, places[:, 0])
         logits = tf.tensor_scatter_nd_update(tf.fill(tf.shape(item_ids), float("-inf")), places, wide + deep)
         order = tf.argsort(logits, axis=1, direction="DESCENDING", stable=True)
         shape = tf.shape(item_ids, out_type=tf.int64)
@@ -84,7 +86,8 @@ class Ranker:
         }
         if self._has_catalog:
             outputs[IN_CATALOG_OUTPUT] = tf.scatter_nd(places, in_catalog, shape)
-        return {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
+        ranked = {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
+        return ranked | ({UNKNOWN_CONTEXT_OUTPUT: contexts[UNKNOWN]} if UNKNOWN in contexts else {})
 
     def raw_items(self, ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
         """The items' raw features, SparseTensors `[items, any]`, by name.

@@ -37,7 +37,7 @@ def settings(server: str) -> ClientSettings:
 
 
 def test_candidates_come_back_best_first(ask: Ask, settings: ClientSettings) -> None:
-    (ranking,) = ask(settings, ({"age": 30, "country": "US"}, IDS))
+    (ranking,) = ask(settings, ({"age": 30, "country": "us"}, IDS))
     assert [item.item_id for item in ranking.items] == BEST
     assert [item.score for item in ranking.items] == pytest.approx([score(CATALOG[i], 30) for i in BEST], abs=1e-6)
     assert {item[2:] for item in ranking.items} == {(None, None, True)}
@@ -129,6 +129,25 @@ def test_what_a_model_ignores_is_a_warning_and_by_strict_settings_an_error(ask: 
         with pytest.raises(RequestError) as raised:
             ask(strict, (context, ["app_1"]))
         assert str(raised.value) == sentence
+
+
+UNKNOWN = (
+    "the value {} of context feature 'country' is not in the vocabulary of version 1; the model takes it for an "
+    "unknown one"
+)
+
+
+def test_a_value_of_the_context_that_the_model_does_not_know_is_named_once(ask: Ask, settings: ClientSettings) -> None:
+    """Also where the settings are strict: the value may be right. Of a feature ten values are named."""
+    contexts: list[Any] = [{"country": "noon"}, {"country": ["noon"]}, {"country": 12}, {"country": "us"}, {}]
+    contexts += [{"country": f"n{i}"} for i in range(9)] + [encode_example({"country": "x"}, "the context", 1000)]
+    expected = [(UNKNOWN.format("'noon'"),), (), (UNKNOWN.format("12"),), (), ()]
+    expected += [(UNKNOWN.format(f"'n{i}'"),) for i in range(7)]
+    expected += [(UNKNOWN.format("'n7'") + ". Further ones of this feature are not named",), (), ()]
+    for each in (settings, dataclasses.replace(settings, strict=True), dataclasses.replace(settings, part_size=1)):
+        rankings = ask(each, *((context, ["app_1", "app_2"]) for context in contexts))
+        assert [ranking.warnings for ranking in rankings] == expected
+        assert [ranking.unknown_values for ranking in rankings] == expected
 
 
 def test_item_features_that_the_model_lacks_are_a_warning_too(ask: Ask, settings: ClientSettings) -> None:

@@ -54,6 +54,19 @@ def test_rank_shows_an_id_as_it_was_given(client: list[str]) -> None:
     assert sorted(ids) == ["[/b]", "[hotfix] :x:"]
 
 
+def test_rank_warns_of_a_value_that_the_model_does_not_know(client: list[str]) -> None:
+    arguments = ["rank", *client, "--context", '{"country": "noon"}', "--items", "app_1"]
+    sentence = (
+        "the value 'noon' of context feature 'country' is not in the vocabulary of version 1; the model takes it for an "
+        "unknown one"
+    )
+    run = wdr(*arguments)
+    assert (run.returncode, run.stderr) == (0, f"warning: {sentence}\n")
+    run = wdr(*arguments, "--json")
+    assert (run.returncode, run.stderr) == (0, "")
+    assert json.loads(run.stdout)["warnings"] == [sentence]
+
+
 def test_rank_reads_items_from_a_file_and_prints_json(client: list[str], tmp_path: Path) -> None:
     (tmp_path / "items").write_text('app_1\n\n{"id": "new", "features": {"quality": 3}}\napp_2\n')
     run = wdr("rank", *client, "--context", "{}", "--items", f"@{tmp_path / 'items'}", "--json")

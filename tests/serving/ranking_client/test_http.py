@@ -70,12 +70,17 @@ def test_what_the_model_ignores_or_does_not_know_is_in_the_answer_and_counted(se
         return [float(line.split()[1]) for line in page.splitlines() if line.startswith(names)]
 
     before = counters()
-    answer = rank(service, context={"contry": "us"}, candidates=["app_1", "gone", {"id": "new"}]).json()
+    context = {"contry": "us", "country": "noon"}
+    answer = rank(service, context=context, candidates=["app_1", "gone", {"id": "new"}]).json()
     assert answer["warnings"] == [
-        "the model has no context feature 'contry' and ignores it; version 1 has ['age', 'country']"
+        "the model has no context feature 'contry' and ignores it; version 1 has ['age', 'country']",
+        "the value 'noon' of context feature 'country' is not in the vocabulary of version 1; the model takes it for an "
+        "unknown one",
     ]
     assert {item["id"]: item["in_catalog"] for item in answer["items"]} == {"app_1": True, "gone": False, "new": False}
     assert [now - then for now, then in zip(counters(), before, strict=True)] == [1, 2]
+    unknown = rank(service, context={"country": "midnight"}, candidates=["app_1"]).json()
+    assert [len(unknown["warnings"]), *counters()] == [1, before[0] + 1, before[1] + 2]
 
 
 def body_of(context: str = "{}", candidates: str = '["a"]', rest: str = "") -> bytes:

@@ -123,6 +123,35 @@ def test_signatures_are_asked_once_until_another_version_answers() -> None:
     assert [methods(version) for version in (1, 2, 1)] == [["Predict"]] * 3
 
 
+def with_outputs(version: int, *outputs: str) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """The metadata of a version whose signature `rank` has these outputs."""
+    response = metadata(version)
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    for output in outputs:
+        signatures.signature_def[RANK_SIGNATURE].outputs[output].dtype = types_pb2.DT_STRING
+    response.metadata["signature_def"].Pack(signatures)
+    return response
+
+
+def test_an_output_is_asked_for_if_all_versions_that_answered_lately_have_it() -> None:
+    """While servers swap an earlier release's model for a new one, a call may reach either."""
+    shared, served = RankingSteps(ClientSettings(model="m")), {1: ["in_catalog"], 2: ["in_catalog", "unknown_context"]}
+
+    def asked(version: int) -> list[str]:
+        """The outputs that one ranking asks for while this version answers."""
+        steps = shared.rank({}, ["a"], None, False)
+        (call,) = next(steps)
+        if call.method == "GetModelMetadata":
+            (call,) = steps.send([with_outputs(version, *served[version])])
+        result(steps, [answer(version, ["a"], [0.5])])
+        return list(call.request.output_filter)
+
+    first, both = ["item_ids", "scores", "in_catalog"], ["item_ids", "scores", "in_catalog", "unknown_context"]
+    assert [asked(version) for version in (1, 2, 2, 1)] == [first] * 4
+    shared = RankingSteps(ClientSettings(model="m"))
+    assert asked(2) == both
+
+
 def test_a_signature_that_went_with_the_old_version_is_looked_for_again() -> None:
     steps, _ = started(ClientSettings(model="m", item_id_feature="app_id"), [("a", {"price": 1.0})], ["rank_items"])
     (call,) = steps.throw(RankingError(StatusCode.FAILED_PRECONDITION, "no such signature"))

@@ -2,7 +2,8 @@
 
 An item has the features `app_id` and `quality`; a context has `country` and `age`. The wide logit is the quality, and
 the deep logit is age / 100 + version. An item that the catalog lacks has quality 0. In explanations, the quality is a
-weight, and the version is the deep baseline's logit, to which the age adds all but a gap of `GAP`.
+weight, and the version is the deep baseline's logit, to which the age adds all but a gap of `GAP`. The country's
+vocabulary is `COUNTRIES`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from transform import signature_names as names
 
 #: The catalog: the quality of each item `app_0` to `app_299`. All differ, and their order is not that of the ids.
 CATALOG = {f"app_{i}": (i * 37 % 300) / 100 for i in range(300)}
+
+#: The countries that are known; an empty text stands for none.
+COUNTRIES = ("us", "de", "7", "")
 
 #: What the attributions of the deep part leave unexplained.
 GAP = 0.0625
@@ -43,7 +47,9 @@ class TinyModel(tf.Module):  # type: ignore[misc]
         known = tf.lookup.KeyValueTensorInitializer(list(CATALOG), [1] * len(CATALOG), tf.string, tf.int64)
         self.known = tf.lookup.StaticHashTable(known, 0)
 
-    def _ranked(self, age: tf.Tensor, item_ids: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _ranked(
+        self, country: tf.Tensor, age: tf.Tensor, item_ids: tf.Tensor, quality: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         deep = tf.broadcast_to(age[:, None] / 100.0 + self.version, tf.shape(quality))
         scores = tf.sigmoid(quality + deep)
         order = tf.argsort(scores, direction="DESCENDING", stable=True)
@@ -54,20 +60,21 @@ class TinyModel(tf.Module):  # type: ignore[misc]
             names.DEEP_LOGITS_OUTPUT: deep,
             names.IN_CATALOG_OUTPUT: self.known.lookup(item_ids) > 0,
         }
-        return {name: tf.gather(values, order, batch_dims=1) for name, values in outputs.items()}
+        ranked = {name: tf.gather(values, order, batch_dims=1) for name, values in outputs.items()}
+        is_known = tf.reduce_any(country[:, None] == tf.constant(COUNTRIES), axis=1)
+        return ranked | {names.UNKNOWN_CONTEXT_OUTPUT: tf.where(is_known, "", "country")}
 
     def rank(self, context: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        age = tf.io.parse_example(context, _CONTEXT)["age"]
-        return self._ranked(age, item_ids, self.catalog.lookup(item_ids))
+        country, age = _country_and_age(context)
+        return self._ranked(country, age, item_ids, self.catalog.lookup(item_ids))
 
     def rank_items(self, context: tf.Tensor, item_ids: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
-        age = tf.io.parse_example(context, _CONTEXT)["age"]
+        country, age = _country_and_age(context)
         given = tf.reshape(tf.io.parse_example(tf.reshape(items, [-1]), _ITEM)["quality"], tf.shape(items))
-        return self._ranked(age, item_ids, tf.where(items == "", self.catalog.lookup(item_ids), given))
+        return self._ranked(country, age, item_ids, tf.where(items == "", self.catalog.lookup(item_ids), given))
 
     def rank_named(self, country: tf.Tensor, age: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        del country
-        return self._ranked(age, item_ids, self.catalog.lookup(item_ids))
+        return self._ranked(country, age, item_ids, self.catalog.lookup(item_ids))
 
     def _explained(self, age: tf.Tensor, quality: tf.Tensor) -> dict[str, tf.Tensor]:
         nothing, deep = tf.zeros_like(quality), tf.zeros_like(quality) + age / 100.0
@@ -105,6 +112,13 @@ class TinyModel(tf.Module):  # type: ignore[misc]
     def serve(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         parsed = tf.io.parse_example(examples, _CONTEXT | _ITEM)
         return {names.SCORES_OUTPUT: tf.sigmoid(parsed["quality"] + parsed["age"] / 100.0 + self.version)}
+
+
+def _country_and_age(context: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The contexts' first country, empty without one, and age."""
+    parsed = tf.io.parse_example(context, _CONTEXT)
+    countries = tf.concat([tf.sparse.to_dense(parsed["country"]), tf.fill([tf.size(context), 1], "")], axis=1)
+    return countries[:, 0], parsed["age"]
 
 
 def export_tiny(folder: Path, version: int = 1, *, rank: bool = True) -> Path:
