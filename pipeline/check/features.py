@@ -12,9 +12,10 @@ from components.data_validation.columns import Ints, read_numbers, read_tokens
 from components.ingestion.spans import SpanFiles
 from pipeline.check.first_rows import FirstRows
 from pipeline.initial_config.after_label import why_after_label, why_label_in
-from pipeline.initial_config.column_names import MEASURED_WORDS, entity_of, split_words
+from pipeline.initial_config.column_names import MEASURED_WORDS, TIME_WORDS, entity_of, split_words
 from pipeline.initial_config.features import id_by_name
 from pipeline.initial_config.ids import find_ids
+from pipeline.initial_config.row_times import find_row_times
 from transform.config.columns import ColumnKind, column_of
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS, Feature
@@ -28,9 +29,9 @@ _MAX_WHOLE = 2.0**53
 def doubtful_features(config: Config, found: SpanFiles, max_rows: int) -> list[str]:
     """Finds features that are probably not what the config says of them.
 
-    By the rules of `wdr init`: numbers that are an id, by name or values, and columns that are known only after the
-    label, by name, or because they predict it too well. Without a label in the log, as with installs, names alone
-    decide. Features of tables and derived ones are judged by their side only.
+    By the rules of `wdr init`: numbers that are an id, by name or values, or times, and columns that are known only
+    after the label, by name, or because they predict it too well. Without a label in the log, as with installs, names
+    alone decide. Features of tables and derived ones are judged by their side only.
 
     Args:
       config: The config.
@@ -86,7 +87,12 @@ def _by_values(config: Config, values: _Values) -> Iterator[str]:
     known += [texts[name] for name in by_name]
     ids = by_name if label is None else by_name | find_ids(others, known, range(num_rows), label, request)
     for feature in features:
-        if why := ids.get(feature.name, ""):
+        if feature.name in texts and (time := _a_time(feature.source_column, texts[feature.name])):
+            yield (
+                f"`{feature.name}` is numeric, but its values are probably times, such as {time}, and no later row has "
+                "one of these; leave it out, declare it as the `timestamp`, or take its hour and weekday with `derive`"
+            )
+        elif why := ids.get(feature.name, ""):
             yield (
                 f"`{feature.name}` is numeric, but is probably an id: {why}. Of a number the model learns by its size; "
                 "an id is `kind: categorical` with a `vocabulary`"
@@ -105,6 +111,14 @@ def _whole_numbers(feature: Feature, array: pa.Array) -> list[str]:
     if not len(present) or (np.abs(present) > _MAX_WHOLE).any() or (present != np.floor(present)).any():
         return []
     return ["" if math.isnan(number) else str(int(number)) for number in numbers.tolist()]
+
+
+def _a_time(column: str, texts: Sequence[str]) -> str:
+    """Returns an example of the times that numbers are, by the rule of `wdr init`; an empty text if they are none."""
+    if id_by_name(column, len({*texts}))[0]:
+        return ""
+    times = find_row_times(texts, is_named=bool({*split_words(column)} & TIME_WORDS))
+    return "" if times is None else next(filter(None, texts))
 
 
 def _by_name(column: str, texts: Sequence[str]) -> str:

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 from pipeline.initial_config.after_label import columns_after_label
 from pipeline.initial_config.candidates import with_sides
-from pipeline.initial_config.features import Guess, flag_runs, guess_columns
+from pipeline.initial_config.features import Guess, guess_columns
 from pipeline.initial_config.ids import with_ids
 from pipeline.initial_config.installs import InstallsGuess, guess_installs
 from pipeline.initial_config.label import Label, guess_label, read_labels
 from pipeline.initial_config.measured.combinations import MIN_COUNT, Combination, Combinations, choose
-from pipeline.initial_config.samples.conventions import list_separator, null_words
+from pipeline.initial_config.samples.conventions import flag_runs, list_separator, null_words
 from pipeline.initial_config.samples.reading import read_sample
 from pipeline.initial_config.samples.sample import Sample, shown
 from pipeline.initial_config.slices import item_slices
@@ -136,7 +136,9 @@ def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None, t
     if not features:
         beside = f" beside the label {label.column!r}" if label is not None else ""
         reasons = [
-            f"; left out: {shown(guess.column)}: {guess.reason}" for guess in guesses if guess.column in left_out
+            f"; left out: {shown(guess.column)}: {guess.reason}"
+            for guess in guesses
+            if guess.column in left_out or guess.is_time
         ]
         raise InputError(f"a config needs a column to learn from{beside}{''.join(reasons[:3])} ({data})")
     runs = flag_runs(sample, left_out | ({label.column} if label is not None else set()), nulls, separator)

@@ -16,12 +16,14 @@ from pipeline.initial_config.column_names import (
     REQUEST_WORDS,
     ROW_WORDS,
     TIME_WORDS,
+    USER_WORDS,
     Entity,
     entity_of,
     parted,
     split_words,
 )
 from pipeline.initial_config.measured.scales import choose_scale
+from pipeline.initial_config.row_times import find_row_times
 from pipeline.initial_config.samples.conventions import (
     has_decimal_commas,
     have_units,
@@ -30,16 +32,13 @@ from pipeline.initial_config.samples.conventions import (
     values_in,
 )
 from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
-from pipeline.initial_config.times import is_iso_8601, is_unnamed_time, parts_of_times, times_of_rows
+from pipeline.initial_config.times import parts_of_times
 from transform.example_keys import RESERVED_NAMES
 from transform.feature import Side
 from transform.feature_kinds import KindName
 
 #: A column of whole numbers with at most so many different ones is a code, not a quantity.
 _MAX_CODES = 24
-
-#: So many neighbouring columns of 0 and 1 may be one list.
-_MIN_FLAGS = 3
 
 #: A text with more characters on average is prose.
 _MAX_MEAN_LENGTH = 100
@@ -66,6 +65,7 @@ class Guess:
       kind: Of a feature: its kind.
       rule: Of a feature: the keys of its vocabulary or its quantiles; of a timestamp: that of its format.
       entity: Of a feature that is an id: whose.
+      is_time: Of a column that is left out: whether it has times, though not such as rows can be split by.
     """
 
     column: str
@@ -76,6 +76,7 @@ class Guess:
     kind: KindName = "categorical"
     rule: dict[str, object] = dataclasses.field(default_factory=dict)
     entity: Entity | None = None
+    is_time: bool = False
 
 
 def guess_columns(
@@ -92,17 +93,32 @@ def guess_columns(
         if column.name == skipped:
             continue
         guess = _guess(column, sample.num_rows, nulls, separator)
-        if guess.role in ("timestamp", "request_id", "impression_id") and guess.role in roles:
+        if guess.role in ("request_id", "impression_id") and guess.role in roles:
             guess = Guess(column.name, "left_out", f"{guess.reason}, as an earlier column is too")
         parts = _parts(column, guess, nulls)
-        if parts and guess.role == "feature":
-            guess = Guess(column.name, "left_out", "dates or times, of which parts are features")
+        if guess.is_time or (parts and guess.role == "feature"):
+            what = f"dates or times, {'of which parts are features' if parts else 'which no later row has'}"
+            why_not = f"; not the rows': {guess.reason}" if guess.is_time else ""
+            guess = Guess(column.name, "left_out", f"{what}{why_not}", is_time=guess.is_time)
         roles.add(guess.role)
         if guess.role == "feature":
             guess = dataclasses.replace(guess, name=feature_name(column.name, names))
         guesses.append(guess)
         guesses += [dataclasses.replace(part, name=feature_name(part.name, names)) for part in parts]
-    return guesses
+    return _with_one_time(guesses)
+
+
+def _with_one_time(guesses: Sequence[Guess]) -> list[Guess]:
+    """Leaves out all times but one: the first whose name says that it is a time, else the first."""
+    times = [guess for guess in guesses if guess.role == "timestamp"]
+    if len(times) < 2:
+        return list(guesses)
+    taken = next((guess for guess in times if {*split_words(guess.column)} & TIME_WORDS), times[0])
+    why = f"; the rows' times are taken from {shown(taken.column)}"
+    return [
+        Guess(guess.column, "left_out", guess.reason + why) if guess in times and guess is not taken else guess
+        for guess in guesses
+    ]
 
 
 def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
@@ -110,35 +126,12 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
     is_single = column.stored not in ("list", "other", "boolean")
     if not column.name or not is_single or guess.role in ("request_id", "impression_id"):
         return []
-    words = {*split_words(column.name)}
-    side: Side = "item" if words & ITEM_WORDS else "context"
-    values = values_in(column, nulls)
-    is_named = bool(words & TIME_WORDS) or is_unnamed_time(column.name, values)
+    side: Side = "item" if {*split_words(column.name)} & ITEM_WORDS else "context"
+    is_time = guess.is_time or guess.role == "timestamp"
     return [
         Guess(column.name, "feature", found.reason, f"{column.name}_{found.part}", side, "categorical", found.rule)
-        for found in parts_of_times(values, is_named_time=is_named, is_stored_time=column.stored == "time")
+        for found in parts_of_times(values_in(column, nulls), is_time=is_time, is_stored_time=column.stored == "time")
     ]
-
-
-def flag_runs(sample: Sample, skipped: Collection[str], nulls: Sequence[str], separator: str) -> list[list[str]]:
-    """Returns the names of neighbouring columns, three or more, of 0 and 1 alone, which can be read as one list.
-
-    Args:
-      sample: The first rows of a file.
-      skipped: The names of columns that are no part of a list, such as the label's.
-      nulls: The texts that mean "no value".
-      separator: The separator of lists.
-    """
-    runs: list[list[str]] = [[]]
-    for column in sample.columns:
-        values = {*values_in(column, nulls)}
-        is_name = bool(column.name) and column.name == column.name.strip() and column.name not in nulls
-        is_name = is_name and separator not in column.name  # see `Config`: each name is a value of the list
-        if is_name and column.name not in skipped and column.stored != "list" and values and values <= {"0", "1"}:
-            runs[-1].append(column.name)
-        elif runs[-1]:
-            runs.append([])
-    return [run for run in runs if len(run) >= _MIN_FLAGS]
 
 
 def feature_name(column: str, taken: set[str]) -> str:
@@ -157,18 +150,12 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     values = values_in(column, nulls)
     words = {*split_words(column.name)}
     counts = collections.Counter(values)
-    left_out = _why_left_out(column, values, counts, num_rows)
+    left_out = _why_left_out(column, values, counts)
     if left_out:
         return Guess(column.name, "left_out", left_out)
     is_complete = len(values) == num_rows and column.stored != "list"
-    may_be_times = (
-        is_complete and column.stored != "time" and (words & TIME_WORDS or is_unnamed_time(column.name, values))
-    )
-    times = times_of_rows(values) if may_be_times else None
-    if times is not None or (is_complete and column.stored == "time"):
-        time_format, doubt = times or (None, "")
-        reason = f"each value is a time, such as {shown(values[0])}{doubt}"
-        return Guess(column.name, "timestamp", reason, rule={"timestamp_format": time_format} if time_format else {})
+    if (times := _times(column, nulls)) is not None:
+        return times
     if is_complete and column.stored != "number" and "id" in words | {column.name.lower()[-2:]}:
         if words & REQUEST_WORDS and len(counts) < num_rows:
             return Guess(column.name, "request_id", "by its name; it comes back in several rows")
@@ -191,13 +178,29 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
     return Guess(column.name, "feature", reason, "", side, "categorical", choose_rule(counts), entity)
 
 
+def _times(column: Column, nulls: Sequence[str]) -> Guess | None:
+    """Returns what a column of times is, by its name and values; None if it is none, or an id by its name."""
+    words, is_stored = {*split_words(column.name)}, column.stored == "time"
+    if column.stored == "list" or "id" in words | {column.name.lower()[-2:]} or entity_of(column.name) is not None:
+        return None
+    owner = "item" if words & ITEM_WORDS else "user" if words & USER_WORDS else ""
+    texts = ["" if text in nulls else text for (text,) in column.texts]
+    times = find_row_times(texts, is_named=is_stored or bool(words & TIME_WORDS), owner=owner)
+    if times is None:
+        return Guess(column.name, "left_out", "times before 1970 or after 2099") if is_stored else None
+    if times.why_not:
+        return Guess(column.name, "left_out", times.why_not, is_time=True)
+    reason = f"each value is a time, such as {shown(texts[0])}{times.reason}"
+    return Guess(column.name, "timestamp", reason, rule={"timestamp_format": times.format} if times.format else {})
+
+
 def id_by_name(name: str, num_values: int) -> tuple[bool, Entity | None]:
     """Returns whether a column is an id by its name, and whose; with few different values only if it says `id`."""
     entity = entity_of(name) if "id" in split_words(name) or num_values > _MAX_CODES else None
     return entity is not None or "id" in split_words(name), entity
 
 
-def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str], num_rows: int) -> str:
+def _why_left_out(column: Column, values: Sequence[str], counts: collections.Counter[str]) -> str:
     if not column.name:
         return "has no name"
     if column.stored == "other":
@@ -208,10 +211,6 @@ def _why_left_out(column: Column, values: Sequence[str], counts: collections.Cou
         return f"always {shown(values[0])}"
     if column.stored == "boolean":
         return "a boolean is no feature's value; write it as 0 and 1, or as a text"
-    if column.stored == "time":
-        if len(values) < num_rows:
-            return "a time with missing values"
-        return "" if all(map(is_iso_8601, values)) else "times before 1970 or after 2099"
     if has_decimal_commas(values):
         example = next(text for text in values if "," in text)
         if may_be_thousands(values):

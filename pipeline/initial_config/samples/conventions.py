@@ -1,14 +1,17 @@
-"""What texts of a sample mean by convention: no value, a list of values, a number with a decimal comma."""
+"""What texts of a sample mean by convention: no value, a list of values, a decimal comma, a list of flags."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pipeline.initial_config.samples.sample import NULL_WORDS, Column, Sample
 
 #: Separators of the values of a list.
 _SEPARATORS = ("|", ";", ",")
+
+#: So many neighbouring columns of 0 and 1 may be one list.
+_MIN_FLAGS = 3
 
 #: A number with a decimal comma, or a whole number beside such ones.
 _DECIMAL_COMMA = re.compile(r"[+-]?(\d+|\d{1,3}(\.\d{3})+)(,\d+)?", re.ASCII)
@@ -66,3 +69,24 @@ def is_list(values: Sequence[str], separator: str) -> bool:
         return False
     items = {item.strip() for text in values for item in text.split(separator)}
     return len(items) < 0.5 * len(set(values)) and not any(len(item) > 60 for item in items)
+
+
+def flag_runs(sample: Sample, skipped: Collection[str], nulls: Sequence[str], separator: str) -> list[list[str]]:
+    """Returns the names of neighbouring columns, three or more, of 0 and 1 alone, which can be read as one list.
+
+    Args:
+      sample: The first rows of a file.
+      skipped: The names of columns that are no part of a list, such as the label's.
+      nulls: The texts that mean "no value".
+      separator: The separator of lists.
+    """
+    runs: list[list[str]] = [[]]
+    for column in sample.columns:
+        values = {*values_in(column, nulls)}
+        is_name = bool(column.name) and column.name == column.name.strip() and column.name not in nulls
+        is_name = is_name and separator not in column.name  # see `Config`: each name is a value of the list
+        if is_name and column.name not in skipped and column.stored != "list" and values and values <= {"0", "1"}:
+            runs[-1].append(column.name)
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if len(run) >= _MIN_FLAGS]

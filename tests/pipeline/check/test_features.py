@@ -162,3 +162,15 @@ def test_the_command_says_so(tmp_path: Path) -> None:
         assert f"\n{subject}: {start}" in printed
         assert document[subject][0].startswith(start)
     assert len(document["splits"]) == 2
+
+
+def test_absolute_times_as_numbers(tmp_path: Path) -> None:
+    times = [1_391_212_800 + 7200 * i for i in ROWS]
+    columns = {"shown_at": times, "ts": [time * 1000 for time in times], "sum": [time - 10**9 for time in times]}
+    columns |= {"visit_id": times, "y": LABEL}
+    features = dict.fromkeys(["shown_at", "ts", "sum"], NUMERIC) | {"visit_id": CATEGORICAL}
+    assert found(tmp_path, columns, features) == [
+        f"`{name}` is numeric, but its values are probably times, such as {time}, and no later row has one of these; "
+        "leave it out, declare it as the `timestamp`, or take its hour and weekday with `derive`"
+        for name, time in (("shown_at", 1_391_212_800), ("ts", 1_391_212_800_000))
+    ]

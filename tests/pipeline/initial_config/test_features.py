@@ -138,7 +138,7 @@ def test_parts_of_dates_and_times_are_features(tmp_path: Path) -> None:
 )
 def test_times_that_differ_in_a_part(name: str, values: list[str], parts: dict[str, str]) -> None:
     is_named = bool({*split_words(name)} & {"time", "ts"})
-    found = parts_of_times(values, is_named_time=is_named, is_stored_time=False)
+    found = parts_of_times(values, is_time=is_named, is_stored_time=False)
     assert {part: rule["derive"]["format"] for part, rule, _ in found} == parts  # type: ignore[index]
 
 

@@ -171,9 +171,11 @@ def test_a_date_of_two_meanings_is_told(tmp_path: Path) -> None:
 
 def test_a_text_that_is_no_time_of_all_rows_is_no_timestamp(tmp_path: Path) -> None:
     dates = ["Feb 30, 2014" if i == 7 else f"Feb {i % 28 + 1}, 2014" for i in ROWS]
-    rows = zip(dates, STARS, strict=True)
-    (path,) = written(tmp_path, {"log.csv": "date;rating\n" + "".join(f"{d};{s}\n" for d, s in rows)})
-    assert guessed(path)[0].sources.impressions.timestamp is None
+    rows = zip(USERS, dates, STARS, strict=True)
+    (path,) = written(tmp_path, {"log.csv": "user_id;date;rating\n" + "".join(f"{u};{d};{s}\n" for u, d, s in rows)})
+    config, text = guessed(path)
+    assert config.sources.impressions.timestamp is None
+    assert 'no time of one form in 1 of 4,000 rows, first in row 8, such as "Feb 30, 2014"\n' in text
 
 
 def test_carriage_returns_end_the_lines(tmp_path: Path) -> None:
