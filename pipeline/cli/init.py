@@ -51,5 +51,7 @@ def init(
     except OSError as error:
         raise InputError(f"the config cannot be written: {error.strerror} ({out})") from error
     click.echo(f"label: {found.label}")
+    for table in found.tables:
+        click.echo(f"table {table}")
     command = f"wdr check {shell_word(out)} --data {shell_word(found.data_root)}"
     click.echo(f"{out} written; correct its guesses, then: {command}")

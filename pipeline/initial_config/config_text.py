@@ -47,11 +47,13 @@ class InitialConfig(NamedTuple):
       text: The config as YAML, which is valid.
       data_root: The folder that `--data` names.
       label: Where its labels come from, in one sentence.
+      tables: By which columns each table is joined to the log, and why, in one sentence each.
     """
 
     text: str
     data_root: Path
     label: str
+    tables: tuple[str, ...] = ()
 
 
 def initial_config(
@@ -93,9 +95,14 @@ def initial_config(
     guessed = _guess(data, label, max_rows, installs, tables)
     text = "\n".join(_lines(guessed, root, out)) + "\n"
     parse_config(parse_yaml(text, out), str(out))
-    if guessed.label is None:
-        return InitialConfig(text, root, f"made from the installs, {ATTRIBUTION}")
-    return InitialConfig(text, root, f"{shown(guessed.label.column)}: {guessed.label.reason}")
+    of_label = f"made from the installs, {ATTRIBUTION}"
+    if guessed.label is not None:
+        of_label = f"{shown(guessed.label.column)}: {guessed.label.reason}"
+    joined = (
+        f"{table.name}: its {shown(table.key)} is the log's {shown(table.log_column)}, {table.reason}"
+        for table in guessed.tables
+    )
+    return InitialConfig(text, root, of_label, tuple(joined))
 
 
 @dataclasses.dataclass(frozen=True)

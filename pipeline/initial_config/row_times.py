@@ -128,7 +128,7 @@ def _form_of(counts: Mapping[str, int], tried: Sequence[str], is_named: bool) ->
         return None, ""
     found = [form for form in forms if sum(form.seconds(text) is not None for text in tried) >= few]
     if len(found) < 2 or found[0].format is None or found[1].format is None:
-        return (found or [None])[0], ""
+        return (found[0] if found else None), ""
     spans = [_span(form, counts) for form in found[:2]]
     form, other = found[:2] if spans[1] >= _SHORTER * spans[0] else found[1::-1]
     return form, f"; it may be {other.format} too"

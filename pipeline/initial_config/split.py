@@ -35,10 +35,9 @@ def split_lines(sample: Sample, labels: Sequence[int | None], guesses: Sequence[
     """
     fraction = Ingestion().eval_fraction
     time = next((guess for guess in guesses if guess.role == "timestamp"), None)
+    why_not = next((f"{shown(guess.column)}: {guess.reason}" for guess in guesses if guess.is_time), None)
     if time is not None:
         why_not = _why_not_by_time(sample, labels, guesses, time, fraction)
-    else:
-        why_not = next((f"{shown(guess.column)}: {guess.reason}" for guess in guesses if guess.is_time), None)
     roles = {guess.role for guess in guesses}
     if why_not == "":
         yield "split_by: time_fraction  # the last rows by time, as a model is used on later rows than it learned from"

@@ -13,7 +13,7 @@ from pipeline.initial_config.column_names import ITEM_WORDS, USER_WORDS, Entity,
 from pipeline.initial_config.features import Guess, choose_rule, feature_name, guess_columns
 from pipeline.initial_config.samples.conventions import list_separator, null_words, values_in
 from pipeline.initial_config.samples.reading import read_sample
-from pipeline.initial_config.samples.sample import Column, Sample
+from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
 from transform.config.settings import Ingestion
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS, Side
@@ -21,6 +21,9 @@ from transform.feature_kinds import KINDS
 
 #: So many of the log's rows find a row of a table that was read whole; without a name that says so, almost all.
 _MIN_FOUND, _MIN_FOUND_WITHOUT_NAMES = 0.5, 0.95
+
+#: Another column of the log is named beside the one taken if it has so large a share of its values in common.
+_MIN_OTHER = 0.5
 
 #: Fewer common values may be chance, where no name says that they are keys.
 _MIN_COMMON = 10
@@ -59,7 +62,8 @@ class TableGuess:
 
 
 class _Join(NamedTuple):
-    score: float
+    rank: int
+    common: float
     table: int
     key: Column
     log_column: Column
@@ -95,7 +99,7 @@ def join_tables(
         join for at, sample in enumerate(samples) for join in _joins(at, sample, names[at], log, log_nulls, guesses)
     ]
     chosen: dict[int, _Join] = {}
-    for join in sorted(joins, key=lambda join: -join.score):
+    for join in sorted(joins, key=lambda join: (-join.rank, -join.common)):
         is_taken = any(
             _is_nameless(join.log_column.name, log) and c.log_column is join.log_column for c in chosen.values()
         )
@@ -110,8 +114,8 @@ def join_tables(
                 f"{_MIN_FOUND_WITHOUT_NAMES:.0%} from another column. Received: none of "
                 f"{[column.name for column in sample.columns][:50]} ({files[at]})"
             )
-        join, entity = chosen[at], _entity(names[at], chosen[at].key.name)
-        found = _with_entity(found, join.log_column, entity, log, log_nulls)
+        join, entity = _with_others(chosen[at], joins), _entity(names[at], chosen[at].key.name)
+        found = _with_key(found, join.log_column, entity, log, log_nulls)
         taken = {guess.name for part in (found, *(table.guesses for table in tables)) for guess in part if guess.name}
         tables.append(_table(join, names[at], sample, log, log_nulls, found, taken))
     return tables, found
@@ -152,6 +156,7 @@ def _joins(
     """Returns the possible joins of one table."""
     nulls, allowed = null_words(sample), Ingestion().max_rejected_fraction
     entities = {guess.column: guess.entity for guess in guesses if guess.role in ("feature", "left_out")}
+    ids = {name for name, entity in entities.items() if entity is not None or "id" in split_words(name)}
     of_log = [
         (column, Counter(values_in(column, log_nulls)))
         for column in log.columns
@@ -169,23 +174,46 @@ def _joins(
             is_same = is_same and not _is_nameless(key.name, sample) and not _is_nameless(column.name, log)
             common = counts.keys() & keys
             share = sum(counts[text] for text in common) / max(counts.total(), 1)
-            least = _MIN_FOUND if is_same else _MIN_FOUND_WITHOUT_NAMES
+            is_id = column.name in ids
+            is_named = bool({*split_words(column.name)} & _singular_words(name)) or _is_nameless(column.name, log)
+            if ids and not (is_id or is_same or is_named) and all(map(is_number, counts)):
+                continue
+            least = _MIN_FOUND if is_same or (is_id and "id" in split_words(key.name)) else _MIN_FOUND_WITHOUT_NAMES
             if not common or (share < least and sample.is_whole) or (not is_same and len(common) < _MIN_COMMON):
                 continue
             of_one = 0 if None in (entity, entities[column.name]) else 1 if entity == entities[column.name] else -1
-            score = 2 * is_same + of_one + len(common) / len(counts.keys() | keys)
+            rank = 2 * is_same + of_one + is_id
             reason = f"by {'their names' if is_same else 'their values'}: {share:.1%} of the log's rows find a row here"
-            joins.append(_Join(score, at, key, column, reason))
+            joins.append(_Join(rank, len(common) / len(counts.keys() | keys), at, key, column, reason))
     return joins
 
 
-def _with_entity(
+def _with_others(join: _Join, joins: Sequence[_Join]) -> _Join:
+    """Adds to the reason of a join the other columns of the log that fit as well by their names."""
+    others = dict.fromkeys(
+        shown(other.log_column.name)
+        for other in joins
+        if other.table == join.table
+        and other.log_column is not join.log_column
+        and other.rank == join.rank
+        and other.common >= _MIN_OTHER * join.common
+    )
+    return join._replace(reason=f"{join.reason}; it may be of {', '.join(others)} too") if others else join
+
+
+def _with_key(
     guesses: Sequence[Guess], column: Column, entity: Entity | None, log: Sample, nulls: Sequence[str]
 ) -> list[Guess]:
-    """Makes the log's column a user's or an item's id, if the table says whose rows it has."""
-    if entity is None:
-        return list(guesses)
+    """Makes the log's column a category, as a key is none of size; a user's or an item's id, if the table says so."""
     found, counts = [], Counter(values_in(column, nulls))
+    if entity is None:
+        reason = f"{len(counts):,} different values, the keys of a table"
+        return [
+            dataclasses.replace(guess, kind="categorical", rule=choose_rule(counts), reason=reason)
+            if guess.column == column.name and guess.role == "feature" and KINDS[guess.kind].column == "float"
+            else guess
+            for guess in guesses
+        ]
     for guess in guesses:
         if guess.column != column.name or "derive" in guess.rule:
             is_wrong = guess.entity == entity and _is_nameless(guess.column, log)
