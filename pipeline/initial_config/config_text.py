@@ -18,6 +18,7 @@ from pipeline.initial_config.ids import with_ids
 from pipeline.initial_config.installs import InstallsGuess, guess_installs
 from pipeline.initial_config.label import Label, guess_label, read_labels
 from pipeline.initial_config.measured.combinations import MIN_COUNT, Combination, Combinations, choose
+from pipeline.initial_config.measured.training_lines import training_lines
 from pipeline.initial_config.samples.conventions import flag_runs, list_separator, null_words
 from pipeline.initial_config.samples.reading import read_sample
 from pipeline.initial_config.samples.sample import Sample, shown
@@ -34,7 +35,6 @@ from pipeline.initial_config.source_lines import (
 )
 from pipeline.initial_config.split import split_lines
 from pipeline.initial_config.tables import TableGuess, join_tables
-from pipeline.initial_config.training_lines import training_lines
 from transform.config.config_file import parse_config, parse_yaml
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS
