@@ -11,8 +11,8 @@ from trainer.wide_deep.model import WideDeep
 from transform.feature import Feature
 from transform.feature_spec import FeatureSpec, transformed_name
 
-#: A vocabulary of at most so many tokens is taken for one of a closed set, such as hours, weekdays or countries. A value
-#: that a larger one lacks is no sign of a mistake: it may be the id of a new user.
+#: A vocabulary of at most so many tokens is taken for one of a closed set, such as hours, weekdays or countries. A
+#: value that a larger one lacks is no sign of a mistake: it may be the id of a new user.
 MAX_TOKENS = 256
 
 
@@ -60,6 +60,6 @@ class UnknownValues:
 
 
 def _may_be_closed(spec: FeatureSpec, feature: Feature) -> bool:
-    """Whether a feature is one text as it is, and of a vocabulary that no item feature uses: new items come each day."""
+    """Whether a feature is one text as it is, with a vocabulary that no item feature uses: new items come each day."""
     sharers = spec.sharers(spec.vocabulary_owner(feature).name)
     return feature.is_one_text and all(sharer.side == "context" for sharer in sharers)

@@ -57,8 +57,8 @@ def test_rank_shows_an_id_as_it_was_given(client: list[str]) -> None:
 def test_rank_warns_of_a_value_that_the_model_does_not_know(client: list[str]) -> None:
     arguments = ["rank", *client, "--context", '{"country": "noon"}', "--items", "app_1"]
     sentence = (
-        "the value 'noon' of context feature 'country' is not in the vocabulary of version 1; the model takes it for an "
-        "unknown one"
+        "the value 'noon' of context feature 'country' is not in the vocabulary of version 1; the model takes it for "
+        "an unknown one"
     )
     run = wdr(*arguments)
     assert (run.returncode, run.stderr) == (0, f"warning: {sentence}\n")

@@ -74,8 +74,8 @@ def test_what_the_model_ignores_or_does_not_know_is_in_the_answer_and_counted(se
     answer = rank(service, context=context, candidates=["app_1", "gone", {"id": "new"}]).json()
     assert answer["warnings"] == [
         "the model has no context feature 'contry' and ignores it; version 1 has ['age', 'country']",
-        "the value 'noon' of context feature 'country' is not in the vocabulary of version 1; the model takes it for an "
-        "unknown one",
+        "the value 'noon' of context feature 'country' is not in the vocabulary of version 1; the model takes it for "
+        "an unknown one",
     ]
     assert {item["id"]: item["in_catalog"] for item in answer["items"]} == {"app_1": True, "gone": False, "new": False}
     assert [now - then for now, then in zip(counters(), before, strict=True)] == [1, 2]
