@@ -1,3 +1,4 @@
-"""What `wdr init` chooses by a measurement on the sample: scales of numbers, crosses, count
-encodings; and the settings that were measured to help on files of the same kind.
+"""What `wdr init` chooses by measurement.
+
+Scales of numbers, crosses and count encodings on the sample; settings of the training on files of the same kind.
 """
