@@ -264,20 +264,20 @@ def _limit_memory(num_bytes: int) -> None:
 
 
 def _outcome(max_memory: int, function: Callable[..., Any], arguments: tuple[Any, ...]) -> bytes:
-    """Calls a function; returns its result or its error, pickled, since pickling takes memory too."""
-    refused: Exception | None
+    """Calls a function; returns its result or its error, pickled, since pickling takes memory too.
+
+    No variable of this function may hold an error: its traceback holds this function's frame. Such a cycle would keep
+    what the body was parsed to, which is in the traceback as well, until some later body is parsed.
+    """
     try:
         return pickle.dumps((function(*arguments), None))
     except ServingError as error:
-        refused = error
+        return pickle.dumps((None, error))
     except MemoryError:
-        refused = None
+        pass
     except Exception as error:  # as text, since not every error can be pickled
-        refused = RuntimeError(f"{type(error).__name__}: {error}")
-    if refused is None:  # here, what the error's traceback held is freed
-        received = next((f" of {len(part)} bytes" for part in arguments if isinstance(part, bytes)), "")
-        text = (
-            f"a large body must be parsed within {max_memory} bytes of memory. Received: one{received} that takes more"
-        )
-        refused = ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-    return pickle.dumps((None, refused))
+        return pickle.dumps((None, RuntimeError(f"{type(error).__name__}: {error}")))
+    # Here, what the error's traceback held is freed.
+    received = next((f" of {len(part)} bytes" for part in arguments if isinstance(part, bytes)), "")
+    text = f"a large body must be parsed within {max_memory} bytes of memory. Received: one{received} that takes more"
+    return pickle.dumps((None, ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, text)))
