@@ -81,9 +81,9 @@ class Ranking:
       version: Its version; the same for all parts of the request.
       signature: The signature that answered.
       warnings: Problems of a request that was ranked nevertheless, one sentence each.
+      explanations: The explanation of each item, in the items' order; empty if explanations were not asked for.
       unknown_values: Those of the warnings, the last ones, that are about values of the context that the model does not
         know. A value may be rare but right, so each is named once, by the first ranking.
-      explanations: The explanation of each item, in the items' order; empty if explanations were not asked for.
     """
 
     items: tuple[RankedItem, ...]
@@ -91,5 +91,5 @@ class Ranking:
     version: int
     signature: str
     warnings: tuple[str, ...] = ()
-    unknown_values: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
+    unknown_values: tuple[str, ...] = ()

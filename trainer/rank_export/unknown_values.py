@@ -60,6 +60,6 @@ class UnknownValues:
 
 
 def _may_be_closed(spec: FeatureSpec, feature: Feature) -> bool:
-    """Whether a feature is one text as it is, with a vocabulary that no item feature uses: new items come each day."""
+    """Whether it is one text as it is, of a vocabulary that no item feature uses: there are new items each day."""
     sharers = spec.sharers(spec.vocabulary_owner(feature).name)
     return feature.is_one_text and all(sharer.side == "context" for sharer in sharers)
