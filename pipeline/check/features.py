@@ -12,8 +12,8 @@ from components.data_validation.columns import Ints, read_numbers, read_tokens
 from components.ingestion.spans import SpanFiles
 from pipeline.check.first_rows import FirstRows
 from pipeline.initial_config.after_label import why_after_label, why_label_in
-from pipeline.initial_config.column_names import MEASURED_WORDS, TIME_WORDS, entity_of, split_words
-from pipeline.initial_config.features import id_by_name
+from pipeline.initial_config.column_names import MEASURED_WORDS, TIME_WORDS, entity_of, is_rank, split_words
+from pipeline.initial_config.features import are_whole, id_by_name
 from pipeline.initial_config.ids import find_ids
 from pipeline.initial_config.row_times import find_row_times
 from transform.config.columns import ColumnKind, column_of
@@ -85,6 +85,7 @@ def _by_values(config: Config, values: _Values) -> Iterator[str]:
     by_name = {f.name: why for f in features if f.name in texts and (why := _by_name(f.source_column, texts[f.name]))}
     others = {name: of_rows for name, of_rows in texts.items() if name not in by_name}
     known += [texts[name] for name in by_name]
+    ranks = log.request_id is not None or any(f.side == "item" for f in config.spec.features)
     ids = by_name if label is None else by_name | find_ids(others, known, range(num_rows), label, request)
     for feature in features:
         if feature.name in texts and (time := _a_time(feature.source_column, texts[feature.name])):
@@ -97,7 +98,7 @@ def _by_values(config: Config, values: _Values) -> Iterator[str]:
                 f"`{feature.name}` is numeric, but is probably an id: {why}. Of a number the model learns by its size; "
                 "an id is `kind: categorical` with a `vocabulary`"
             )
-        elif why := _why_not_known(feature, arrays[feature.name], label, request):
+        elif why := _why_not_known(feature, arrays[feature.name], label, request, ranks):
             yield (
                 f"`{feature.name}` {why}: a model that learns from what a request cannot have is worse than its "
                 "evaluation says; leave it out unless it is known when ranking"
@@ -128,10 +129,12 @@ def _by_name(column: str, texts: Sequence[str]) -> str:
     return f"by its name, and its {num_values:,} different values are whole numbers"
 
 
-def _why_not_known(feature: Feature, array: pa.Array, label: Ints | None, request: Ints) -> str:
+def _why_not_known(feature: Feature, array: pa.Array, label: Ints | None, request: Ints, ranks: bool) -> str:
     tokens = read_tokens(array)
     if why := why_after_label(feature.source_column, tokens.values):
         return f"is {why}"
+    if ranks and is_rank(feature.source_column) and are_whole(tokens.values):
+        return "is by its name the place at which the item was shown"
     if feature.side == "context" and (measured := sorted({*split_words(feature.source_column)} & MEASURED_WORDS)):
         return f'is by the word "{measured[0]}" in its name probably measured only after the impression'
     if label is None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from components.data_validation.columns import Columns, Floats, Ints, Tokens, read_tokens
 from components.data_validation.label_aucs import label_aucs
-from pipeline.initial_config.column_names import AFTERWARDS_WORDS, EVENT_WORDS, split_words
+from pipeline.initial_config.column_names import EVENT_WORDS, afterwards_words, split_words
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.samples.sample import Column, Sample, shown
 from transform.feature_kinds import KINDS
@@ -55,7 +55,7 @@ def columns_after_label(
       separator: The separator of lists.
 
     Returns:
-      Reasons by column. By its name is a column of votes or propensities (`AFTERWARDS_WORDS`), and one of 0 and 1 of
+      Reasons by column. By its name is a column of votes or propensities (`afterwards_words`), and one of 0 and 1 of
       another event than the label's; by its values none if one of the two labels has fewer than `_MIN_ROWS` rows.
     """
     columns = {column.name: column for column in sample.columns}
@@ -96,8 +96,9 @@ def why_after_label(name: str, values: Collection[str]) -> str:
       values: Its values, without texts that mean "no value".
     """
     words = split_words(name)
-    if afterwards := sorted({*words} & AFTERWARDS_WORDS):
-        return f"by the word {shown(afterwards[0])} in its name known only after the label"
+    if afterwards := list(map(shown, afterwards_words(name))):
+        what = "words" if len(afterwards) > 1 else "word"
+        return f"by the {what} {' and '.join(afterwards)} in its name known only after the label"
     if len(words) == 1 and {*words} <= EVENT_WORDS and {*values} == {"0", "1"}:
         return "by its name an event after the impression, as the label is"
     return ""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import itertools
 from collections.abc import Hashable, Sequence
 
 from pipeline.check.requests import MAX_DIFFERING, count_differing
-from pipeline.initial_config.column_names import RANK_WORDS, SESSION_WORDS, USER_WORDS, split_words
+from pipeline.initial_config.column_names import SESSION_WORDS, USER_WORDS, is_rank, split_words
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
 
@@ -21,11 +22,12 @@ _NOT_KNOWN = "it is not known when a request is ranked, and a model that learned
 def with_sides(sample: Sample, guesses: Sequence[Guess]) -> list[Guess]:
     """Corrects the sides of features, and leaves out the places at which items were shown.
 
-    Without items that are shown to users or in requests, all features are the context's. Otherwise left out are whole
-    numbers whose name says that they are a place (`RANK_WORDS`), and those that count the rows of each request from 0
-    or 1. With a request's id, a feature that differs within more than `MAX_DIFFERING` of the requests is the item's, as
-    the context of a request is given once. This does not hold for the requests of a session, for ids, for what belongs
-    to a user by its name, and for parts of times.
+    Without an item's id, and without items that are shown to users or in requests, all features are the context's.
+    Otherwise left out are whole numbers whose name says that they are a place (`is_rank`), and those that count the
+    rows of each request, or without requests rows that stand together, from 0 or 1. With a request's id, a feature that
+    differs within more than `MAX_DIFFERING` of the requests is the item's, as the context of a request is given once.
+    This does not hold for the requests of a session, for ids, for what belongs to a user by its name, and for parts of
+    times.
 
     Args:
       sample: The first rows of a file.
@@ -52,19 +54,26 @@ def determines(keys: Sequence[Hashable], values: Sequence[Hashable]) -> bool:
 
 
 def _ranks_items(guesses: Sequence[Guess]) -> bool:
-    return any(guess.side == "item" for guess in guesses) and any(
-        guess.role == "request_id" or guess.entity == "user" or {*split_words(guess.column)} & USER_WORDS
-        for guess in guesses
+    items = [guess for guess in guesses if guess.side == "item"]
+    return any(guess.entity == "item" for guess in items) or (
+        bool(items)
+        and any(
+            guess.role == "request_id" or guess.entity == "user" or {*split_words(guess.column)} & USER_WORDS
+            for guess in guesses
+        )
     )
 
 
 def _corrected(guess: Guess, column: Column, requests: Column | None, items: Sequence[Column]) -> Guess:
-    if {*split_words(guess.column)} & RANK_WORDS and _whole_numbers(column):
+    if is_rank(guess.column) and _whole_numbers(column):
         return Guess(guess.column, "left_out", f"by its name the place at which the item was shown: {_NOT_KNOWN}")
-    if requests is None or guess.side == "item" or guess.entity is not None or "derive" in guess.rule:
+    if guess.side == "item" or guess.entity is not None or "derive" in guess.rule:
         return guess
     if {*split_words(guess.column)} & USER_WORDS:
         return guess
+    if requests is None:
+        counted = f"counts rows that stand together, as a place does: {_NOT_KNOWN}"
+        return Guess(guess.column, "left_out", counted) if _counts_up(_whole_numbers(column)) else guess
     differing, several = count_differing(requests.texts, column.texts)
     if differing <= MAX_DIFFERING * several:
         return guess
@@ -83,6 +92,16 @@ def _whole_numbers(column: Column) -> list[int]:
     texts = [text for (text,) in column.texts] if column.stored != "list" else []
     numbers = [float(text) if is_number(text) else -1.0 for text in texts]
     return [int(number) for number in numbers] if all(n >= 0 and n.is_integer() for n in numbers) else []
+
+
+def _counts_up(numbers: Sequence[int]) -> bool:
+    """Returns whether numbers go up by one from row to row, or back to the first number, in most rows to both."""
+    if not numbers or min(numbers) not in (0, 1):
+        return False
+    start, steps = min(numbers), list(itertools.pairwise(numbers))
+    num_up = sum(later == earlier + 1 for earlier, later in steps)
+    num_back = sum(earlier > start == later for earlier, later in steps)
+    return num_up >= num_back >= _MIN_COUNTED_ROWS and num_up + num_back >= _MIN_COUNTING * len(steps)
 
 
 def _counts_rows(column: Column, requests: Column) -> bool:

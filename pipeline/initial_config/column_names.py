@@ -26,14 +26,25 @@ REQUEST_WORDS = frozenset(["request", "query", "search"]) | SESSION_WORDS
 ROW_WORDS = frozenset(["impression", "row", "event", "record", "log"])
 TIME_WORDS = frozenset(["time", "timestamp", "ts", "date", "datetime"])
 
-#: Words of a whole number that says at which place an item was shown.
-RANK_WORDS = frozenset(["position", "pos", "rank", "slot"])
+#: Words of a whole number that is as often an id as a quantity.
+ID_WORDS = REQUEST_WORDS | {"no", "nr", "number", "code", "key", "zip", "phone", "imei", "shop", "store", "seller"}
+
+#: Words of a whole number that says at which place an item was shown: one of these, or `order` and one of the others.
+_RANKS = frozenset(["position", "pos", "rank", "slot"])
+_OF_ORDERS = frozenset(["display", "list", "sort", "shown", "result"])
 
 #: Words of what is known only after the impression: its outcome's strength, and what is computed from outcomes.
-AFTERWARDS_WORDS = frozenset(["vote", "votes", "helpful", "propensity", "propensities", "played", "playtime"])
+_AFTERWARDS = frozenset([
+    "vote", "votes", "helpful", "propensity", "propensities", "played", "playtime", "dwell", "watched",
+])  # fmt: skip
+
+#: Words of what begins with an impression and is measured in the others, unless it is of earlier ones.
+_ATTENTION = frozenset(["watch", "view", "viewing", "listen", "listening", "playback", "completion", "spent"])
+_MEASURES = frozenset(["time", "ms", "sec", "secs", "seconds", "minutes", "duration", "ratio", "rate", "percent"])
+_EARLIER = frozenset(["avg", "average", "mean", "total", "last", "past", "prev", "previous", "history"])
 
 #: Words of what is measured when something is over, such as a call, unless it is the item's own, as a film's.
-MEASURED_WORDS = frozenset(["duration", "dwell", "watched"])
+MEASURED_WORDS = frozenset(["duration"])
 
 #: Words of what may follow an impression. Each is a label, or is known only afterwards too.
 EVENT_WORDS = frozenset([
@@ -75,3 +86,30 @@ def entity_of(name: str) -> Entity | None:
     if words & users:
         return "user"
     return "item" if words & items and not words & _PARTS_OF_ITEMS else None
+
+
+def is_rank(name: str) -> bool:
+    """Returns whether a column is by its name the place at which an item was shown, such as `display_order`."""
+    words = {*split_words(name)}
+    return "id" not in words and bool(words & _RANKS or ("order" in words and words & _OF_ORDERS))
+
+
+def afterwards_words(name: str) -> list[str]:
+    """Returns the words of a column's name by which it is known only after the impression, such as `watch`, `ratio`."""
+    words = {*split_words(name)}
+    if words & _AFTERWARDS:
+        return sorted(words & _AFTERWARDS)[:1]
+    pair = [sorted(words & of)[:1] for of in (_ATTENTION, _MEASURES)]
+    return pair[0] + pair[1] if all(pair) and not words & _EARLIER else []
+
+
+def feature_name(column: str, taken: set[str]) -> str:
+    """Returns a name for a column's feature that no other feature has, and adds it to those taken."""
+    base = "_".join(parted(column))[:60].strip("_")
+    base = base if base[:1].isalpha() else f"column_{base}".strip("_")
+    name, number = base, 1
+    while {name, f"{name}_bucket"} & taken or (name.endswith("_bucket") and name.removesuffix("_bucket") in taken):
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name

@@ -12,6 +12,7 @@ from typing import Literal
 
 from components.ingestion.columns.rule import MAX_FLOAT
 from pipeline.initial_config.column_names import (
+    ID_WORDS,
     ITEM_WORDS,
     REQUEST_WORDS,
     ROW_WORDS,
@@ -19,7 +20,7 @@ from pipeline.initial_config.column_names import (
     USER_WORDS,
     Entity,
     entity_of,
-    parted,
+    feature_name,
     split_words,
 )
 from pipeline.initial_config.measured.scales import choose_scale
@@ -48,6 +49,13 @@ _INDEX_NAME = re.compile(r"unnamed(: |_)\d+|__index_level_\d+__", re.ASCII | re.
 
 #: What a comment says of whole numbers that are probably an id.
 IF_A_QUANTITY = "; if it is a quantity: kind: numeric, num_quantiles: 20"
+
+#: What a comment says of whole numbers that may be an id, and the least different values, and rows of each, of them.
+_IF_AN_ID = "; if it is an id: kind: categorical, vocabulary: {min_count: 3, num_oov_buckets: 16}"
+_MIN_ID_VALUES, _MIN_ID_ROWS = 100, 5
+
+#: Larger whole numbers are not exact as 32-bit ones.
+_MAX_EXACT = 2**24
 
 Role = Literal["feature", "timestamp", "request_id", "impression_id", "left_out"]
 
@@ -134,18 +142,6 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
     ]
 
 
-def feature_name(column: str, taken: set[str]) -> str:
-    """Returns a name for a column's feature that no other feature has, and adds it to those taken."""
-    base = "_".join(parted(column))[:60].strip("_")
-    base = base if base[:1].isalpha() else f"column_{base}".strip("_")
-    name, number = base, 1
-    while {name, f"{name}_bucket"} & taken or (name.endswith("_bucket") and name.removesuffix("_bucket") in taken):
-        number += 1
-        name = f"{base}_{number}"
-    taken.add(name)
-    return name
-
-
 def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) -> Guess:
     values = values_in(column, nulls)
     words = {*split_words(column.name)}
@@ -161,6 +157,8 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
             return Guess(column.name, "request_id", "by its name; it comes back in several rows")
         if len(counts) == num_rows and num_rows > 1 and (words & ROW_WORDS or words == {"id"}):
             return Guess(column.name, "impression_id", "by its name; each row has another value")
+    if is_complete and words <= REQUEST_WORDS and are_whole(counts) and _MAX_CODES < len(counts) < num_rows:
+        return Guess(column.name, "request_id", "by its name; its numbers come back in several rows")
     if is_complete and (left_out := _why_counter(column.name, values)):
         return Guess(column.name, "left_out", left_out)
     side: Side = "item" if words & ITEM_WORDS else "context"
@@ -236,7 +234,18 @@ def _why_counter(name: str, values: Sequence[str]) -> str:
 
 def _is_code(is_id: bool, counts: collections.Counter[str], num_values: int) -> bool:
     """Returns whether numbers are only names: an id's, or few whole numbers that come back often."""
-    return are_whole(counts) and (is_id or (len(counts) <= _MAX_CODES and num_values >= 20 * len(counts)))
+    if not are_whole(counts):
+        return False
+    has_zeros = any(re.match(r"-?0\d", text) for text in counts)  # as in 007, which is no quantity
+    return is_id or has_zeros or (len(counts) <= _MAX_CODES and num_values >= 20 * len(counts))
+
+
+def _may_be_id(name: str, numbers: Sequence[float], counts: collections.Counter[str]) -> bool:
+    """Returns whether whole numbers may be names: by a word, by their size, or as they come back."""
+    if not are_whole(counts) or len(counts) <= _MAX_CODES:
+        return False
+    is_frequent = len(counts) > _MIN_ID_VALUES and len(numbers) >= _MIN_ID_ROWS * len(counts)
+    return bool({*split_words(name)} & ID_WORDS) or max(map(abs, numbers)) > _MAX_EXACT or is_frequent
 
 
 def are_whole(texts: Iterable[str]) -> bool:
@@ -276,5 +285,7 @@ def _numeric(column: str, values: Sequence[str], counts: collections.Counter[str
     reason = f"numbers from {min(numbers):g} to {max(numbers):g}, {len(counts):,} different ones"
     if share > 0.5:
         reason += f", {share:.0%} of them {value}"
+    if _may_be_id(column, numbers, counts):
+        reason += _IF_AN_ID
     rule: dict[str, object] = {"num_quantiles": max(2, math.floor(num_quantiles)), "scale": choose_scale(numbers)}
     return Guess(column, "feature", reason, "", side, "numeric", rule)

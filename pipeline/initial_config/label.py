@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.initial_config.column_names import AFTERWARDS_WORDS, EVENT_WORDS, split_words
+from pipeline.initial_config.column_names import EVENT_WORDS, afterwards_words, split_words
 from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
 from transform.errors import InputError
 
@@ -176,7 +176,7 @@ def _of(column: Column, reason: str, nulls: Sequence[str], any_name: bool = Fals
         if set(numbers) == {0.0, 1.0}:
             return Label(column.name, reason)
         words = {*split_words(column.name)}
-        is_grade = bool(_GRADE_WORDS & words) and not AFTERWARDS_WORDS & words and len(numbers) <= _MAX_GRADES
+        is_grade = bool(_GRADE_WORDS & words) and not afterwards_words(column.name) and len(numbers) <= _MAX_GRADES
         if len(numbers) < 2 or not all(map(math.isfinite, numbers)) or not (any_name or is_grade or len(numbers) == 2):
             return None
         return _grades(column.name, reason, numbers)

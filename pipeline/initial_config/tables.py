@@ -9,8 +9,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.initial_config.column_names import ITEM_WORDS, USER_WORDS, Entity, entity_of, parted, split_words
-from pipeline.initial_config.features import Guess, choose_rule, feature_name, guess_columns
+from pipeline.initial_config.column_names import (
+    ITEM_WORDS,
+    USER_WORDS,
+    Entity,
+    entity_of,
+    feature_name,
+    parted,
+    split_words,
+)
+from pipeline.initial_config.features import Guess, choose_rule, guess_columns
 from pipeline.initial_config.samples.conventions import list_separator, null_words, values_in
 from pipeline.initial_config.samples.reading import read_sample
 from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown

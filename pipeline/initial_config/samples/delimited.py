@@ -30,6 +30,13 @@ from transform.config.sources import DelimitedText
 from transform.errors import InputError
 from transform.raw_texts import trimmed
 
+#: What a message says of a file in none of the encodings that ingestion reads.
+_ENCODINGS = "a text file must be UTF-8, Latin-1 or Windows-1252"
+_CONVERT = "`iconv -f {} -t UTF-8` writes a file of this encoding in UTF-8, and `iconv -l` lists others"
+
+#: In Latin letters fewer than so many that are not ASCII stand side by side; in Cyrillic or Japanese ones most do.
+_MIN_RUN = 3
+
 #: The lines that are JSON objects in a jsonl file.
 _NUM_JSON_LINES = 10
 
@@ -37,15 +44,19 @@ _NUM_JSON_LINES = 10
 def read_delimited(path: Path, max_rows: int) -> Sample:
     """Reads the first rows, as `read_sample`."""
     data, is_cut = first_bytes(path)
+    if not data.strip():
+        raise InputError(f"the file must have a row. Received: none ({path})")
     if b"\0" in data:
-        raise InputError(f"a text file must be UTF-8, Latin-1 or Windows-1252; this one has NUL bytes ({path})")
+        line = data.count(b"\n", 0, data.index(b"\0")) + 1
+        what = "UTF-16, as it begins" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"a NUL byte in line {line:,}"
+        raise InputError(f"{_ENCODINGS}. Received: {what}; {_CONVERT.format('UTF-16')} ({path})")
     first_rows = list(itertools.islice(json_rows(data), _NUM_JSON_LINES))
     if first_rows and None not in first_rows:
         raise InputError(
             "the name of a file whose lines are JSON objects must end in .jsonl or .ndjson, or in one of them and .gz "
             f"({path})"
         )
-    encoding, why_encoding = _encoding(data)
+    encoding, why_encoding = _encoding(data, path)
     reasons = {}
     if is_cr := b"\r" in data and b"\n" not in data:
         data, reasons["line_end"] = data.replace(b"\r", b"\n"), "there are carriage returns and no newline"
@@ -87,13 +98,20 @@ def read_delimited(path: Path, max_rows: int) -> Sample:
     return Sample(path, "tsv" if is_tsv else "csv", text, reasons, columns, len(body), is_whole)
 
 
-def _encoding(data: bytes) -> tuple[Literal["utf-8", "latin-1", "windows-1252"], str]:
+def _encoding(data: bytes, path: Path) -> tuple[Literal["utf-8", "latin-1", "windows-1252"], str]:
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        where = f"byte {error.start} is not UTF-8"
+        at, where = error.start, f"byte {error.start} is not UTF-8"
     else:
         return "utf-8", ""
+    runs = re.findall(rb"[\x80-\xff]+", data)
+    if sum(len(run) for run in runs if len(run) >= _MIN_RUN) > sum(map(len, runs)) / 2:
+        line = data.count(b"\n", 0, at) + 1
+        raise InputError(
+            f"{_ENCODINGS}. Received: bytes that are not ASCII side by side, as in another alphabet, the first in line "
+            f"{line:,}; {_CONVERT.format('WINDOWS-1251')} ({path})"
+        )
     if not re.search(rb"[\x80-\x9f]", data):
         return "latin-1", f"{where}, and all bytes are letters in Latin-1"
     if not re.search(rb"[\x81\x8d\x8f\x90\x9d]", data):

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from components.ingestion.formats.delimiters import Delimiter
 from pipeline.initial_config.samples import sample
-from pipeline.initial_config.samples.sample import check_columns
+from pipeline.initial_config.samples.sample import check_columns, shown
 from transform.errors import InputError
 from transform.raw_texts import BLANKS, trimmed
 
@@ -64,7 +64,7 @@ def guess_form(lines: Sequence[str], path: Path) -> TextForm:
     if not found:
         raise InputError(
             "the lines must have fields between commas, tabs, semicolons, bars, double colons or blanks. Received: "
-            f"none ({path})"
+            f"none, as in line 1, {shown(lines[0].strip())} ({path})"
         )
     form = max(found, key=lambda form: (round(form.share, 2), form.width, form.delimiter.text))
     check_columns(form.width, path)

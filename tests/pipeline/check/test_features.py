@@ -174,3 +174,12 @@ def test_absolute_times_as_numbers(tmp_path: Path) -> None:
         "leave it out, declare it as the `timestamp`, or take its hour and weekday with `derive`"
         for name, time in (("shown_at", 1_391_212_800), ("ts", 1_391_212_800_000))
     ]
+
+
+def test_places_and_what_follows_the_impression_on_the_item_s_side(tmp_path: Path) -> None:
+    item = {"side": "item"} | NUMERIC
+    columns = {"slot": [i * 7 % 5 for i in ROWS], "watch_ms": [i * 7 % 90 for i in ROWS], "y": LABEL}
+    assert found(tmp_path, columns, {"slot": item, "watch_ms": item})[1:] == [
+        f"`slot` is by its name the place at which the item was shown{NOT_KNOWN}",
+        f'`watch_ms` is by the words "watch" and "ms" in its name known only after the label{NOT_KNOWN}',
+    ]

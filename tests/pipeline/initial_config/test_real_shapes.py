@@ -10,7 +10,6 @@ import pytest
 
 from tests.pipeline.initial_config.guessing import guessed, kinds, log_of, of_csv
 from transform.config.config import Config
-from transform.config.settings import Model, Training
 from transform.config.sources import LabelRule
 
 ROWS = range(600)
@@ -60,7 +59,7 @@ USER, ITEM = ("categorical", "context"), ("categorical", "item")
             {"user": USER, "game": ITEM},
         ),
         (
-            csv("reviewerID,asin,overall,helpful", USERS, [f"B{i}" for i in ITEMS], STARS, [i % 41 for i in ROWS]),
+            csv("reviewerID,asin,overall,helpful", USERS, [f"B{i}" for i in ITEMS], STARS, [i * 7 % 41 for i in ROWS]),
             ("overall", "asin", "reviewer_id"),
             {"reviewer_id": USER, "asin": ITEM},
         ),
@@ -196,24 +195,73 @@ def test_guesses_of_the_rows_read_alone(tmp_path: Path) -> None:
     assert config.user == "user_id"
 
 
+IF_AN_ID = "; if it is an id: kind: categorical, vocabulary: {min_count: 3, num_oov_buckets: 16}\n"
+
+
+def test_numbers_that_may_be_ids_are_told(tmp_path: Path) -> None:
+    columns = {
+        "code": [f"{i * 7 % 30:03}" for i in ROWS],  # a number with leading zeros is a name
+        "art_nr": [100_000 + 13 * (i * 7 % 150) for i in ROWS],
+        "device": [350_000_000_000_000 + 29 * (i * 7 % 90) for i in ROWS],
+        "shelf": [i * 7 % 110 for i in ROWS],  # 110 values, each in five rows
+        "age": [18 + i * 11 % 70 for i in ROWS],
+        "clicked": [i * 11 % 7 % 2 for i in ROWS],
+    }
+    config, text = of_csv(tmp_path, log_of(columns))
+    numbers = dict.fromkeys(["art_nr", "device", "shelf", "age"], "numeric")
+    assert kinds(config) == {"place": "categorical", "code": "categorical"} | numbers
+    told = {line.split("name: ")[1].split(",")[0] for line in text.splitlines(True) if line.endswith(IF_AN_ID)}
+    assert told == {"art_nr", "device", "shelf"}
+
+
+def test_numbers_of_queries_are_requests(tmp_path: Path) -> None:
+    columns = {
+        "user_id": STORE["user_id"], "item_id": STORE["app_id"], "query": [i // 3 for i in ROWS],
+        "shown": [i % 3 + 1 for i in ROWS], "clicked": STORE["installed"],
+    }  # fmt: skip
+    config, text = of_csv(tmp_path, log_of(columns))
+    assert config.sources.impressions.request_id == "query"
+    assert '# left out: "shown": counts the rows of each "query", as a place does: ' in text
+
+
+@pytest.mark.parametrize("name", ["display_order", "listPosition"])
+def test_places_by_their_names(tmp_path: Path, name: str) -> None:
+    columns = [STORE["user_id"], STORE["app_id"], [i * 7 % 5 + 1 for i in ROWS], STORE["installed"]]
+    config, text = of_csv(tmp_path, csv(f"user_id,item_id,{name},clicked", *columns))
+    assert features(config) == {"user_id": USER, "item_id": ITEM}
+    assert f'# left out: "{name}": by its name the place at which the item was shown' in text
+    columns[2] = [number * 100_003 for number in columns[2]]
+    assert "place_id" in features(of_csv(tmp_path, csv("user_id,item_id,place_id,clicked", *columns))[0])
+
+
+def test_a_place_without_a_request_counts_rows_that_stand_together(tmp_path: Path) -> None:
+    places = [at + 1 for i in range(240) for at in range(2 + i % 2)]  # 1 2, 1 2 3, and so on: 600
+    columns = [STORE["user_id"], STORE["app_id"], places, [i * i % 11 % 3 for i in ROWS], STORE["installed"]]
+    config, text = of_csv(tmp_path, csv("user_id,item_id,place,size,clicked", *columns))
+    assert features(config) == {"user_id": USER, "item_id": ITEM, "size": ("categorical", "context")}
+    assert '# left out: "place": counts rows that stand together, as a place does: it is not' in text
+
+
 @pytest.mark.parametrize(
-    ("content", "expected"),
+    ("name", "why"),
     [
-        (csv("user,item,rating", USERS, ITEMS, STARS), (0.5, 0.1, 0.1)),
-        (csv("age,city,bought", ITEMS, [f"c{i % 9}" for i in ROWS], [i % 3 // 2 for i in ROWS]), (0.2, 0.05, 0.0)),
-        # As the defaults are: neither ratings alone nor without ids.
-        (csv("user,item,hour,rating", USERS, ITEMS, [i % 24 for i in ROWS], STARS), (0.2, 0.1, 0.0)),
+        ("dwell_time", 'by the word "dwell" in its name known only after the label'),
+        ("watch_ratio", 'by the words "watch" and "ratio" in its name known only after the label'),
+        ("time_spent", 'by the words "spent" and "time" in its name known only after the label'),
+        ("avg_watch_time", None),  # of earlier rows
+        ("duration", None),  # the item's, as a film's
     ],
 )
-def test_small_ratings_and_small_tables_have_settings_of_their_own(
-    tmp_path: Path, content: bytes, expected: tuple[float, float, float]
-) -> None:
-    config, _ = of_csv(tmp_path, content)
-    wide = config.training.wide_optimizer
-    assert (config.model.dropout, wide.learning_rate, wide.l2) == expected
+def test_what_begins_with_the_impression_is_known_only_afterwards(tmp_path: Path, name: str, why: str | None) -> None:
+    columns = [STORE["user_id"], STORE["app_id"], [i * 7 % 90 / 4 for i in ROWS], STORE["installed"]]
+    config, text = of_csv(tmp_path, csv(f"user_id,item_id,{name},purchased", *columns))
+    assert (name in features(config)) == (why is None)
+    assert why is None or f'# left out: "{name}": {why}' in text
 
 
-def test_a_file_that_is_not_read_to_its_end_has_the_defaults(tmp_path: Path) -> None:
-    (tmp_path / "log.csv").write_bytes(csv("user,item,rating", USERS, ITEMS, STARS))
-    config, _ = guessed(tmp_path / "log.csv", max_rows=500)
-    assert (config.model, config.training) == (Model(), Training())
+def test_an_item_s_id_without_a_user_s_is_the_item_s(tmp_path: Path) -> None:
+    columns = {"item_id": STORE["app_id"], "price": STORE["size"], "age": [18 + i * 7 % 70 for i in ROWS]}
+    config, _ = of_csv(tmp_path, log_of(columns | {"clicked": STORE["installed"]}))
+    assert roles(config) == ("clicked", "item_id", None)
+    sides = {name: side for name, (_, side) in features(config).items()}
+    assert sides == {"place": "context", "item_id": "item", "price": "item", "age": "context"}

@@ -222,11 +222,26 @@ def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "name", "label", "sentence"),
     [
-        (b"", "a.csv", None, "the lines must have fields between commas, tabs, semicolons, bars, double colons or bla"),
+        (b"", "a.csv", None, "the file must have a row. Received: none"),
+        (b"a b\nc\n", "a.csv", None, 'double colons or blanks. Received: none, as in line 1, "a b"'),
         (b"a,b\n", "a.csv", None, "no column of the first 1 rows has two different values"),
         (b"a,b\n1,2\n", "a.csv", None, "no column of the first 1 rows has two different values"),
         (b"a,b\n1,0\n2,1\n", "a.csv", "c", "`--label` names a column. Received: 'c'; allowed: ['a', 'b']"),
-        (b"a\0,b\n1,0\n2,1\n", "a.csv", None, "this one has NUL bytes"),
+        (b"a,b\n1\0,0\n2,1\n", "a.csv", None, "UTF-8, Latin-1 or Windows-1252. Received: a NUL byte in line 2; `iconv"),
+        ("a,b\n1,0\n".encode("utf-16"), "a.csv", None, "Received: UTF-16, as it begins; `iconv -f UTF-16 -t UTF-8`"),
+        (
+            "город,y\nМосква,1\nОмск,0\n".encode("windows-1251"),
+            "a.csv",
+            None,
+            "a text file must be UTF-8, Latin-1 or Windows-1252. Received: bytes that are not ASCII side by side, as "
+            "in another alphabet, the first in line 1; `iconv -f WINDOWS-1251 -t UTF-8` writes a file of this encoding",
+        ),
+        (
+            "a,市\n東京都,1\n大阪府,0\n".encode("shift-jis"),
+            "a.csv",
+            None,
+            "as in another alphabet, the first in line 1;",
+        ),
         (
             gzip.compress(b"a,b\n1,0\n2,1\n", mtime=0),
             "a.csv",
