@@ -21,6 +21,9 @@ MAX_NAMED = 8
 #: The number of subjects that the one line of a rule names.
 _MAX_SUBJECTS = 3
 
+#: What a finding of a severity means.
+WORDS = {"stop": "stops the run", "refuse": "refuses the model", "warn": "warns", "cannot_judge": "cannot judge"}
+
 _VERBS = {"stop": "stops the run for", "refuse": "refuses for", "warn": "warns of", "cannot_judge": "cannot judge"}
 
 
@@ -39,17 +42,18 @@ def by_rule(found: Iterable[Finding]) -> Iterator[str]:
             yield first.sentence
 
 
-def united(found: Iterable[Finding]) -> list[Finding]:
+def united(found: Iterable[Finding], others_at: str = "in the report") -> list[Finding]:
     """Returns findings with one in place of those that say the same of several slices, at the place of the first.
 
     Findings say the same if they have the same rule and severity, such as slices with too few examples. The first one's
-    sentence is continued by the number and the names of the others.
+    sentence is continued by the number and the names of the others; of more than eight, it says that the rest is at
+    `others_at`.
     """
     groups: dict[object, list[Finding]] = {}
     for number, finding in enumerate(found):
         key = (finding.gate, finding.rule, finding.severity) if _is_of_slice(finding) else number
         groups.setdefault(key, []).append(finding)
-    return [_one(first, others) for first, *others in groups.values()]
+    return [_one(first, others, others_at) for first, *others in groups.values()]
 
 
 def _place(finding: Finding) -> str:
@@ -61,11 +65,11 @@ def _is_of_slice(finding: Finding) -> bool:
     return finding.rule.startswith(_SLICE_RULES) and " " in _place(finding)  # a feature's name has no space
 
 
-def _one(first: Finding, others: list[Finding]) -> Finding:
+def _one(first: Finding, others: list[Finding], others_at: str) -> Finding:
     if not others:
         return first
     places = [_place(finding) for finding in others]
-    left = f" and {len(places) - MAX_NAMED} more, in the report" if len(places) > MAX_NAMED else ""
+    left = f" and {len(places) - MAX_NAMED} more, {others_at}" if len(places) > MAX_NAMED else ""
     slices = "1 other slice" if len(places) == 1 else f"{len(places)} other slices"
     sentence = f"{first.sentence}; likewise in {slices}: {', '.join(places[:MAX_NAMED])}{left}"
     return dataclasses.replace(first, sentence=sentence)

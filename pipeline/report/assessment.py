@@ -19,10 +19,14 @@ _RUN = "wdr run CONFIG --data DATA --workspace WORKSPACE --span"
 
 
 def assess(report: RunReport) -> Iterator[Note]:
-    """Yields what the metrics say of the model; nothing if it was not evaluated."""
-    found = (
-        _order(report), _against_serving(report), _against_references(report), calibration(report), _reasons(report)
-    )  # fmt: skip
+    """Yields what the metrics say of the model, and why; nothing if it was not evaluated."""
+    yield from how_good(report)
+    yield from reasons(report)
+
+
+def how_good(report: RunReport) -> Iterator[Note]:
+    """Yields how good the model is: alone, against the serving model and the reference models, and its calibration."""
+    found = (_order(report), _against_serving(report), _against_references(report), calibration(report))
     yield from (note for note in found if note is not None)
 
 
@@ -131,18 +135,18 @@ def _against_references(report: RunReport) -> Note | None:
     return Note(f"Better than each of the {len(compared)} reference models; {words}.", "good")
 
 
-def _reasons(report: RunReport) -> Note | None:
-    """Names the features with the largest falls of the AUC beyond chance."""
+def reasons(report: RunReport) -> Iterator[Note]:
+    """Names the features with the largest falls of the AUC beyond chance; nothing if there are none."""
     found = report.auc_falls.estimates() if report.auc_falls else []
     used = [f"{name} ({numbers.metric(fall.value)})" for name, fall in found if fall.low > 0][:_MAX_REASONS]
-    if not used:
-        return None
-    return Note(f"What it knows is mostly from {', '.join(used)}: in brackets, by how much the AUC falls without it.")
+    if used:
+        words = "in brackets, by how much the AUC falls without it"
+        yield Note(f"What it knows is mostly from {', '.join(used)}: {words}.")
 
 
 def next_step(report: RunReport) -> Note:
     """Returns what to do after the run, with the command."""
-    again, history = f"{_RUN} {report.span}", "wdr models history --workspace WORKSPACE"
+    again, after = f"{_RUN} {report.span}", f"{_RUN} {report.span + 1}"
     try_configs = f"wdr try CONFIG CHANGED_CONFIG --data DATA --span {report.span}"
     judged, against = calibration(report), _against_serving(report)
     match report.status:
@@ -159,15 +163,27 @@ def next_step(report: RunReport) -> Note:
             words = "try the settings that are most likely to beat the reference models, on the same rows"
             command = f"wdr try CONFIG --suggest --data DATA --span {report.span}"
         case _ if judged is not None and judged.tone == "warn":
-            words, command = (
-                "look whether earlier models were off in the same direction on the spans after their own: if they were "
-                "not, there is nothing to mend",
-                history,
-            )
+            words, is_repeated = _after_miscalibration(report)
+            command = try_configs if is_repeated else after
         case _ if against is not None and against.tone != "good":
             words, command = "try settings that do better on the same rows; nothing is pushed", try_configs
         case _ if not report.baseline:
             words, command = "serve the model", "wdr serve --models WORKSPACE/serving"
         case _:
-            words, command = "run the next span, once its logs are complete", f"{_RUN} {report.span + 1}"
-    return Note(f"Next: {words}.", command=command)
+            words, command = "run the next span, once its logs are complete", after
+    return Note(f"{words[0].upper()}{words[1:]}.", command=command)
+
+
+def _after_miscalibration(report: RunReport) -> tuple[str, bool]:
+    """Says what to do about scores that are too low or too high, and whether the model before has the same fault.
+
+    It has if, on this span, which it had not seen, its calibration is on the same side of 1 beyond chance.
+    """
+    is_low = report.metrics["calibration"] < 1
+    off = f"too {'low' if is_low else 'high'}"
+    measured = report.progress.measured if report.progress is not None else None
+    before = measured.candidate("calibration") if measured and "calibration" in measured.metrics else None
+    if before is not None and (before.high < 1 if is_low else before.low > 1):
+        words = f"on this span, the scores of the model before are {off} as well"
+        return f"if scores are used as probabilities, try other settings on the same rows: {words}", True
+    return f"run the next span; one may be off by chance, so change something only if the next is {off} again", False

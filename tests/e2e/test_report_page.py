@@ -89,7 +89,25 @@ def test_it_is_complete_and_accessible_from_disk(
     boxes = [chart.bounding_box() for chart in charts.all()]
     assert all(box is not None and 200 < box["width"] <= width and box["height"] > 60 for box in boxes)
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    if width < 400:  # nothing is cut off: a table that is too wide is folded into blocks
+        cut = "[...document.querySelectorAll('.scroll')].filter((box) => box.scrollWidth > box.clientWidth + 1).length"
+        page.evaluate("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+        assert page.evaluate(cut) == 0
     assert serious_faults(page) == []
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "screens"), [(1440, 1), (390, 2)])
+def test_the_verdict_the_reason_and_the_next_step_are_seen_first(
+    first_day: tuple[Path, str], browser: Browser, width: int, screens: int
+) -> None:
+    page = opened(browser, page_of_run(first_day[0]), width).page
+    questions = page.locator("#verdict h3")
+    assert questions.all_inner_texts() == ["Is the model any good?", "Why", "What to do next"]
+    command = page.locator("#verdict .command")
+    box = command.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= screens * SCREEN
     page.close()
 
 

@@ -58,6 +58,11 @@ class Table:
     is_half: bool = False
     tones: Sequence[Tone] = ()
 
+    @property
+    def is_folded(self) -> bool:
+        """Whether a narrow screen shows its rows as blocks: only up to three columns, mostly of numbers, fit there."""
+        return len(self.columns) > 3 or any(not column.startswith("#") for column in self.columns[2:])
+
     @classmethod
     def bounded(
         cls, caption: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, is_half: bool = False

@@ -28,7 +28,9 @@ from pipeline.report.result.scores import Histogram, read_histograms
 from pipeline.report.result.statistics import Statistics, read_statistics
 from pipeline.report.run_report import RunReport
 from pipeline.workspace import Workspace
+from transform.config.component_settings import QualitySettings
 from transform.config.drift import Drift
+from transform.config.evaluation import Evaluation
 
 #: Earlier statistics are looked for among this many of the newest.
 _MAX_STATISTICS = 60
@@ -123,7 +125,7 @@ def _nodes(store: mlmd.MetadataStore, executions: Mapping[str, int]) -> Iterator
             outputs=[_output(artifacts[artifact], kind) for artifact, kind in own if kind in _OUTPUTS],
             read=[artifacts[artifact].uri for artifact, kind in own if kind == _EVENT.INPUT]
             + [path for paths in logs for path in paths],
-            settings=_text(execution, "settings"),
+            settings=_text(execution, "config" if name == QUALITY_GATE else "settings"),
         )
 
 
@@ -208,6 +210,10 @@ class _Artifacts:
     def measured(self) -> EvaluationResult | None:
         record = self._record(QUALITY_GATE) if self.report.metrics else None
         return QualityInputs.from_json(record.inputs).whole if record else None
+
+    def evaluation(self) -> Evaluation | None:
+        settings = next((node.settings for node in self.nodes if node.name == QUALITY_GATE), "")
+        return QualitySettings.from_json(settings).evaluation if settings else None
 
     def histograms(self) -> Mapping[str, Histogram]:
         uri = self._uri("evaluator", "ModelEvaluation")

@@ -15,6 +15,7 @@ from components.model_store.manifest import Manifest
 from pipeline.report.records import Neighbours
 from pipeline.report.run_report import RunReport
 from transform.config.drift import Drift
+from transform.config.evaluation import Evaluation
 
 if TYPE_CHECKING:  # the modules that read these import what only a page needs
     from pipeline.report.result.scores import Histogram
@@ -98,6 +99,7 @@ class Contents:
       statistics: The statistics of the span's training examples.
       earlier_statistics: Those of the newest earlier span that has some, and the span.
       measured: The result over all evaluation examples with its standard errors, which the report lacks.
+      evaluation: The bounds of the gate on quality on one span.
       histograms: The scores over all evaluation examples, by model.
     """
 
@@ -109,6 +111,7 @@ class Contents:
     statistics: Reading[Statistics | None] = Reading()
     earlier_statistics: Reading[tuple[int, Statistics] | None] = Reading()
     measured: Reading[EvaluationResult | None] = Reading()
+    evaluation: Reading[Evaluation | None] = Reading()
     histograms: Reading[Mapping[str, Histogram]] = Reading({})
 
 

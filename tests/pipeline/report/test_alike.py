@@ -41,6 +41,8 @@ def test_of_many_slices_eight_others_are_named() -> None:
     (sentence,) = sentences(*(finding(SMALL, f"city = {number}") for number in range(32)))
     named = ", ".join(f"city = {number}" for number in range(1, 9))
     assert sentence == f"city = 0 is odd; likewise in 31 other slices: {named} and 23 more, in the report"
+    (one,) = united([finding(SMALL, f"city = {number}") for number in range(32)], "in the list below")
+    assert one.sentence.endswith("and 23 more, in the list below")
 
 
 def test_findings_of_other_rules_and_of_whole_features_stay_apart() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from components.evaluation.metrics.paired import PairedDifference
+from components.evaluation.results import EvaluationResult
 from components.infra_validation.verdict import Verdict
 from components.quality_gate.inputs import AucFalls, ReferenceResult
+from pipeline.registry.progressive import ProgressiveValidation
 from pipeline.report.assessment import assess, calibration, evaluated_on, next_step
 from pipeline.report.page.sections.verdict import head
 from pipeline.report.run_report import RunReport
@@ -135,6 +137,14 @@ def pushed(**changes: Any) -> RunReport:
     return run_result(**fields | changes)
 
 
+def off(before: float | None = None, error: float = 0.0) -> RunReport:
+    """A run whose scores are too low; those of the model before have the calibration `before` on the same span."""
+    measured = EvaluationResult(99, {"calibration": before or 0.0}, {}, {}, errors={"calibration": error})
+    progress = None if before is None else ProgressiveValidation(3, 2, "models/2", measured)
+    metrics = {"auc": 0.74, "calibration": 0.95}
+    return pushed(metrics=metrics, intervals={"calibration": (0.9, 0.99)}, progress=progress)
+
+
 RUN = "wdr run CONFIG --data DATA --workspace WORKSPACE --span"
 TRY = "wdr try CONFIG CHANGED_CONFIG --data DATA --span 3"
 
@@ -149,7 +159,10 @@ TRY = "wdr try CONFIG CHANGED_CONFIG --data DATA --span 3"
         (pushed(), f"{RUN} 4"),
         (pushed(baseline={}), "wdr serve --models WORKSPACE/serving"),
         (pushed(changes={"auc": (-0.01, 0.03)}), TRY),
-        (pushed(intervals={"calibration": (0.9, 0.99)}), "wdr models history --workspace WORKSPACE"),
+        (off(), f"{RUN} 4"),
+        (off(0.95, error=0.03), f"{RUN} 4"),  # 1 is within two errors
+        (off(1.2, error=0.03), f"{RUN} 4"),  # too high, where this one is too low
+        (off(0.9, error=0.03), TRY),
         (
             pushed(references={"item_mean": ReferenceResult(9, {"auc": 0.8}, {"auc": PairedDifference(-0.1, 0.01)})}),
             "wdr try CONFIG --suggest --data DATA --span 3",
@@ -157,9 +170,17 @@ TRY = "wdr try CONFIG CHANGED_CONFIG --data DATA --span 3"
     ],
 )
 def test_the_next_step_has_its_command(report: RunReport, command: str) -> None:
-    note = next_step(report)
-    assert note.text.startswith("Next: ")
-    assert note.command == command
+    assert next_step(report).command == command
+
+
+def test_what_follows_from_scores_that_are_too_low_is_decided_by_the_model_before() -> None:
+    assert next_step(off()).text == (
+        "Run the next span; one may be off by chance, so change something only if the next is too low again."
+    )
+    assert next_step(off(0.9, error=0.03)).text == (
+        "If scores are used as probabilities, try other settings on the same rows: on this span, the scores of the "
+        "model before are too low as well."
+    )
 
 
 def test_a_card_has_its_interval_and_the_head_says_on_which_rows() -> None:
@@ -171,6 +192,19 @@ def test_a_card_has_its_interval_and_the_head_says_on_which_rows() -> None:
         "0.7400",
         ["0.7300 to 0.7500", "serving model 0.7200", "change +0.0100 to +0.0300"],
     )
-    assert found.rows == (
+    assert found.quiet[-1] == (
         "Metrics of 1,234 evaluation examples of span 3 that were kept out of the training; intervals are of 95 %."
     )
+
+
+def test_the_head_answers_three_questions_and_the_reference_models_come_first() -> None:
+    better = {"item_mean": ReferenceResult(9, {"auc": 0.8}, {"auc": PairedDifference(-0.06, 0.01)})}
+    falls = AucFalls(20, 0.74, {"app": 0.1}, errors={"app": 0.01})
+    answers = head(ended(pushed(references=better, suggestions=("model: {parts: wide}",), auc_falls=falls))).answers
+    assert list(answers) == ["Is the model any good?", "Why", "What to do next"]
+    assert answers["Is the model any good?"][0].text.startswith("The model is not better than the item mean")
+    assert [note.text for note in answers["What to do next"]][1:] == [
+        "Most likely to help: model: {parts: wide}.", "CONFIG, DATA and WORKSPACE stand for those of this run."
+    ]  # fmt: skip
+    skipped = head(ended(RunReport.skipped(3, "row_gate", "too few rows"))).answers
+    assert list(skipped) == ["How the run ended", "What to do next"]

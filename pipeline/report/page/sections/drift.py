@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from components.data_validation.feature_rules.drift import judge_drift
 from components.data_validation.feature_rules.new_values import new_values
 from components.gate_records import Finding
+from pipeline.report.alike import WORDS
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Table, Tone
-from pipeline.report.page.sections.gates import WORDS
 from pipeline.report.result.run import Run
 from transform.config.drift import Drift
 
@@ -53,8 +53,15 @@ class FeatureDrift:
     vanished: Mapping[str, float]
 
     @property
+    def is_judged(self) -> bool:
+        """Whether a divergence, 0 to 1, can exceed the bound, which is three times that of the reference spans."""
+        return self.bound <= 1
+
+    @property
     def verdict(self) -> str:
         """The gate's verdict in words."""
+        if not self.is_judged:
+            return "not judged: the reference spans differ as much"
         return WORDS.get(self.severity, "within the bound" if self.distance <= self.bound else "beyond the bound")
 
 
@@ -100,7 +107,14 @@ def drift_blocks(drift: Mapping[str, FeatureDrift]) -> Iterator[Block]:
         yield Note("Drift is not shown: no earlier span was measured, or the run did not come to the gate on data.")
         return
     rows = [
-        (name, f"{d.distance:.4f}", f"{d.bound:.4f}", str(d.span), _values(d.vanished), d.verdict)
+        (
+            name,
+            f"{d.distance:.4f}",
+            f"{d.bound:.4f}" if d.is_judged else "–",
+            str(d.span),
+            _values(d.vanished),
+            d.verdict,
+        )
         for name, d in drift.items()
     ]
     columns = ("feature", "#divergence", "#bound", "#from span", "values that vanished", "verdict")
@@ -109,12 +123,14 @@ def drift_blocks(drift: Mapping[str, FeatureDrift]) -> Iterator[Block]:
     data = dataclasses.replace(Table.bounded(caption, columns, rows), tones=tones)
     series = ("divergence", "bound")
     shown = list(drift.items())[:_MAX_BARS]
-    values = [{"y": n, "x": v, "s": s} for n, d in shown for s, v in zip(series, (d.distance, d.bound), strict=True)]
+    values = [{"y": name, "x": d.distance, "s": series[0]} for name, d in shown]
+    values += [{"y": name, "x": d.bound, "s": series[1]} for name, d in shown if d.is_judged]
     name, most = shown[0]
+    bound = f"of at most {most.bound:.4f}" if most.is_judged else most.verdict
     words = (
         "The Jensen-Shannon divergence, 0 to 1, of each feature's distribution from that of the nearest reference "
         f"span, less what chance explains, beside its bound. First is {name}: {most.distance:.4f} from span "
-        f"{most.span}, of at most {most.bound:.4f}. The axis is logarithmic and begins at {_LOWEST:g}."
+        f"{most.span}, {bound}. The axis is logarithmic and begins at {_LOWEST:g}."
     )
     if vanished := [f"{name}: {_values(d.vanished)}" for name, d in drift.items() if d.vanished and not d.is_constant]:
         yield Note(f"Values that vanished since the nearest reference span: {'; '.join(vanished)}.", "warn")

@@ -43,13 +43,16 @@ def _whole(run: Run) -> Iterator[Block]:
     rows = [
         (name, numbers.with_interval(whole.candidate(name)) if whole else numbers.metric(value),
          numbers.metric(report.baseline.get(name, math.nan)),
-         numbers.signed(value - report.baseline.get(name, math.nan)),
-         numbers.between(*report.changes.get(name, (math.nan, math.nan))))
+         _changed(value - report.baseline.get(name, math.nan), *report.changes.get(name, (math.nan, math.nan))))
         for name, value in report.metrics.items()
     ]  # fmt: skip
-    columns = ("metric", "#candidate (95 % interval)", "#serving model", "#change", "#95 % interval of the change")
+    columns = ("metric", "#candidate (95 % interval)", "#serving model", "#change (95 % interval)")
     caption = f"Metrics on {numbers.count(report.num_eval_examples)} evaluation examples"
     yield Table.bounded(caption, columns, rows)
+
+
+def _changed(change: float, low: float, high: float) -> str:
+    return numbers.signed(change) + ("" if math.isnan(low) or math.isnan(high) else f" ({numbers.between(low, high)})")
 
 
 def _references(report: RunReport) -> Iterator[Block]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.report.assessment import assess, evaluated_on, interval_words, next_step
+from pipeline.report.assessment import evaluated_on, how_good, interval_words, next_step, reasons
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Card, Note, Tone
 from pipeline.report.references import verdict_sentence
@@ -29,24 +29,30 @@ class Head:
       status: How the run ended, in a word.
       tone: Its colour.
       title: How it ended, in a few words.
-      sentences: Why, how good the model is, what to do next, and what serves now.
-      rows: On which rows the cards' metrics were measured, as a sentence; empty without metrics.
+      answers: By the question that they answer, sentences: how good the model is, why, what to do next.
+      quiet: What serves now, what the model was compared with, and on which rows the cards' metrics were measured.
       cards: The numbers that decide.
     """
 
     status: str
     tone: Tone
     title: str
-    sentences: Sequence[Note]
-    rows: str
+    answers: Mapping[str, Sequence[Note]]
+    quiet: Sequence[str]
     cards: Sequence[Card]
 
 
 def head(run: Run) -> Head:
     """Returns the head of a run's page."""
     report = run.report
-    sentences, cards, rows = list(_sentences(run)), list(_cards(run)), evaluated_on(report)
-    return Head(report.status, TONES[report.status], title(report), sentences, rows and f"Metrics {rows}.", cards)
+    answers = {
+        "Is the model any good?": _how_good(report),
+        "How the run ended": _ending(report),
+        "Why": reasons(report),
+        "What to do next": _next(report),
+    }
+    found = {question: notes for question, of_it in answers.items() if (notes := list(of_it))}
+    return Head(report.status, TONES[report.status], title(report), found, list(_quiet(run)), list(_cards(run)))
 
 
 def title(report: RunReport) -> str:
@@ -62,12 +68,14 @@ def title(report: RunReport) -> str:
             return f"Failed in {report.failed_node}" if report.failed_node else "Failed"
 
 
-def _sentences(run: Run) -> Iterator[Note]:
-    report = run.report
+def _how_good(report: RunReport) -> Iterator[Note]:
     if not_better := verdict_sentence(report):
         yield Note(f"The model is {not_better}.", "warn")
-        if report.suggestions:
-            yield Note(f"Most likely to help: {'; '.join(report.suggestions)}.")  # the next step has the command
+    yield from how_good(report)
+
+
+def _ending(report: RunReport) -> Iterator[Note]:
+    """Yields why the run ended as it did, if there is anything to say."""
     if report.reason:
         yield Note(report.reason, "warn" if report.status == "skipped" else "bad")
     for refusal in report.refusals:
@@ -76,11 +84,22 @@ def _sentences(run: Run) -> Iterator[Note]:
         yield Note(f"Pushed despite the refusals: {report.forced}", "warn")
     if report.push_note:
         yield Note(f"Version {report.version}: {report.push_note}", "warn")
-    yield from assess(report)
+
+
+def _next(report: RunReport) -> Iterator[Note]:
     yield next_step(report)
-    yield Note(serving_words(run))
+    if verdict_sentence(report) and report.suggestions:
+        yield Note(f"Most likely to help: {'; '.join(report.suggestions)}.")
+    yield Note("CONFIG, DATA and WORKSPACE stand for those of this run.", "quiet")
+
+
+def _quiet(run: Run) -> Iterator[str]:
+    report = run.report
+    yield serving_words(run)
     if report.held_against:
-        yield Note(f"The model was held against: {report.held_against}.")
+        yield f"The model was held against: {report.held_against}."
+    if rows := evaluated_on(report):
+        yield f"Metrics {rows}."
 
 
 def serving_words(run: Run) -> str:

@@ -23,7 +23,7 @@ from components.model_store.manifest import Manifest
 from components.quality_gate.inputs import AucFalls, ReferenceResult
 from pipeline.report.page import numbers
 from pipeline.report.page.model_card import model_card, plain
-from pipeline.report.page.parts import Table
+from pipeline.report.page.parts import Note, Section, Table
 from pipeline.report.page.render import chart_script
 from pipeline.report.page.sections import curves, features, flow
 from pipeline.report.page.write import SECTIONS, render_run_page, render_sections
@@ -114,8 +114,9 @@ def _texts(run: Run) -> list[str]:
     from pipeline.report.page.sections.verdict import head
 
     sections, _ = render_sections(run)
-    notes = [*head(run).sentences, *(b for s in sections for b in s.blocks if hasattr(b, "text"))]
-    return [note.text for note in notes if hasattr(note, "text")]
+    shown = head(run)
+    notes = [*(n for of_it in shown.answers.values() for n in of_it), *(b for s in sections for b in s.blocks)]
+    return [*shown.quiet, *(note.text for note in notes if isinstance(note, Note))]
 
 
 def test_the_page_of_a_failed_run_denies_nothing_that_the_run_did() -> None:
@@ -138,6 +139,24 @@ def test_a_hostile_text_is_text_only(cache: Path) -> None:
     assert "49" not in hostile.text["gates"]
     (specs,) = re.findall(r'<script type="application/json" id="specs">(.*?)</script>', page(run, cache))
     assert any(HOSTILE in json.dumps(spec, ensure_ascii=False).replace('\\"', '"') for spec in json.loads(specs))
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("`a < b` is 1", "<code>a &lt; b</code> is 1"), ("it's `odd", "it&#39;s `odd"), ("plain", "plain")],
+)
+def test_what_stands_between_backticks_is_code(text: str, shown: str, cache: Path) -> None:
+    assert f'<p class="note ">{shown}</p>' in render_run_page(
+        ended(run_result()), [Section("one", "One", [Note(text)])], cache
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "is_folded"),
+    [(("x", "#n", "#m"), False), (("x", "y"), False), (("x", "#n", "words"), True), (("x", "#n", "#m", "#k"), True)],
+)
+def test_a_table_that_is_wider_than_a_phone_is_folded_there(columns: tuple[str, ...], is_folded: bool) -> None:
+    assert Table("a table", columns, []).is_folded is is_folded
 
 
 def test_a_hostile_text_is_text_only_in_the_model_card() -> None:

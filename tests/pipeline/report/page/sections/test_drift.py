@@ -10,9 +10,9 @@ from pydantic import TypeAdapter
 from components.data_validation.decision import decide
 from components.data_validation.distributions import measure_tokens
 from components.data_validation.evidence import SpanEvidence
-from components.gate_records import Finding, GateRecord, write_record
-from pipeline.report.page.parts import Figure, Note, Table
-from pipeline.report.page.sections import features, gates
+from components.gate_records import GateRecord, write_record
+from pipeline.report.page.parts import Figure, Note
+from pipeline.report.page.sections import features
 from pipeline.report.result.run import Node, Output, Run
 from tests.components.data_validation.hand_written import span
 from tests.pipeline.report.run_results import ended, run_result
@@ -85,12 +85,14 @@ def test_the_axis_of_drift_is_logarithmic(tmp_path: Path) -> None:
     assert min(datum["x"] for datum in figure.spec["data"]["values"]) == 0.0001  # of no divergence
 
 
-def test_the_slices_of_one_rule_are_one_row() -> None:
-    found = tuple(
-        Finding(
-            "quality", "evaluation.min_slice_positives", "cannot_judge", f"city = {name}", 1, 2, 7, f"{name} is small"
-        )
-        for name in "ABC"
-    )
-    (table,) = (b for b in gates.blocks(ended(run_result(findings=found))) if isinstance(b, Table))
-    assert [row[2] for row in table.rows] == ["A is small; likewise in 2 other slices: city = B, city = C"]
+def test_a_bound_that_no_divergence_can_exceed_is_none(tmp_path: Path) -> None:
+    """The pages of the first two days differ in all values, by 1, so that three times that would be allowed."""
+    a = {"de": 80, "fr": 20}
+    days = [day(1, a, {"thu": 1000}), day(2, a, {"fri": 1000}), day(3, a, {"sat": 1000})]
+    figure = next(b for b in features.blocks(judged(tmp_path, days, Drift())) if isinstance(b, Figure))
+    rows = {row[0]: row for row in figure.data.rows}
+    assert (rows["page"][2], rows["page"][5]) == ("–", "not judged: the reference spans differ as much")
+    drawn = {(datum["y"], datum["s"]) for datum in figure.spec["data"]["values"]}
+    assert ("page", "divergence") in drawn
+    assert ("page", "bound") not in drawn
+    assert ("os", "bound") in drawn
