@@ -10,7 +10,7 @@ from tests.pipeline.initial_config.guessing import guessed, of_csv
 from transform.config.settings import Model, Training
 
 ROWS = range(600)
-HOURS = [i % 24 for i in ROWS]
+HOURS = [i * i % 24 for i in ROWS]
 
 #: Thirty users who rate 53 items.
 RATINGS = {
