@@ -131,7 +131,8 @@ def _against_references(report: RunReport) -> Note | None:
         return None  # the verdict's first line, or a warning, says of which it is not
     best = max(compared, key=lambda name: report.references[name].metrics["auc"])
     auc = numbers.metric(report.references[best].metrics["auc"])
-    words = f"the best of these, the {reference_words(best)}, has an AUC of {auc}"
+    own = numbers.metric(report.metrics.get("auc", math.nan))
+    words = f"the best of these, the {reference_words(best)}, has an AUC of {auc}, and this model {own}"
     return Note(f"Better than each of the {len(compared)} reference models; {words}.", "good")
 
 

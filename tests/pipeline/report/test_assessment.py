@@ -99,7 +99,10 @@ def test_the_best_reference_model_that_is_beaten_is_named() -> None:
         for name, auc in aucs.items()
     }
     texts = [note.text for note in assess(run_result(metrics={"auc": 0.74}, references=beaten))]
-    sentence = "Better than each of the 3 reference models; the best of these, the item mean, has an AUC of 0.6600."
+    sentence = (
+        "Better than each of the 3 reference models; the best of these, the item mean, has an AUC of 0.6600, and this "
+        "model 0.7400."
+    )
     assert sentence in texts
     beaten["item_mean"] = ReferenceResult(9, {"auc": 0.73}, {"auc": PairedDifference(0.01, 0.01)})  # may be chance
     assert not any("Better" in note.text for note in assess(run_result(metrics={"auc": 0.74}, references=beaten)))

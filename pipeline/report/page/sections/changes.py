@@ -42,7 +42,7 @@ def blocks(run: Run) -> Iterator[Block]:
         rows += [*_data(run, before.report), *_config(run), *_training(run.report, before.report)]
     if rows:
         *cells, tones = zip(*rows, strict=True)
-        caption = "Before: of metrics, the serving model on the same rows; of all else, that run"
+        caption = "Before: for metrics, the serving model on the same rows; for the rest, the last run"
         yield Table(caption, _COLUMNS, list(zip(*cells, strict=True)), tones=tones)
 
 

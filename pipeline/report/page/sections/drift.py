@@ -132,6 +132,8 @@ def drift_blocks(drift: Mapping[str, FeatureDrift]) -> Iterator[Block]:
         f"span, less what chance explains, beside its bound. First is {name}: {most.distance:.4f} from span "
         f"{most.span}, {bound}. The axis is logarithmic and begins at {_LOWEST:g}."
     )
+    if unjudged := [name for name, d in drift.items() if not d.is_judged]:
+        words += f" Without a bound, since the reference spans differ as much: {', '.join(unjudged[:_MAX_BARS])}."
     if vanished := [f"{name}: {_values(d.vanished)}" for name, d in drift.items() if d.vanished and not d.is_constant]:
         yield Note(f"Values that vanished since the nearest reference span: {'; '.join(vanished)}.", "warn")
     spec = charts.bars(values, "divergence", series=series, stack=False, lowest=_LOWEST)

@@ -96,3 +96,4 @@ def test_a_bound_that_no_divergence_can_exceed_is_none(tmp_path: Path) -> None:
     assert ("page", "divergence") in drawn
     assert ("page", "bound") not in drawn
     assert ("os", "bound") in drawn
+    assert figure.words.endswith("Without a bound, since the reference spans differ as much: page.")
