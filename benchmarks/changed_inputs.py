@@ -139,7 +139,7 @@ class _Chains:
         self._unchanged = parse_config(base_sections(), str(CONFIG))
         for first, last in ((1, LARGE_DAY - 1), (LARGE_DAY, LARGE_DAY), (LARGE_DAY + 1, NUM_DAYS)):
             rows = impressions * (2 if first == LARGE_DAY else 1)
-            days = {"first_day": first, "num_days": last - first + 1, "impressions_per_day": rows}
+            days: dict[str, Any] = {"first_day": first, "num_days": last - first + 1, "impressions_per_day": rows}
             simulate(self._data, **days, seed=seed, num_users=5000, num_apps=1000)
 
     def scored(self, day: int, config: Config) -> dict[str, Scored]:

@@ -145,7 +145,7 @@ def test_one_such_number_alone_is_nobody_s_id(tmp_path: Path) -> None:
 
 
 #: 200 requests of three apps each, of 40 apps.
-STORE = {
+STORE: dict[str, list[Any]] = {
     "request_id": [f"r{i // 3}" for i in ROWS],
     "timestamp": [1_767_225_680 + i // 3 * 60 for i in ROWS],
     "user_id": [f"u{i // 3 % 50}" for i in ROWS],

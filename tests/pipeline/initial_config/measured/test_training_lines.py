@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ RATINGS = {
 TABLE = {"age": RATINGS["item"], "city": [f"c{i % 9}" for i in ROWS], "bought": [i % 3 // 2 for i in ROWS]}
 
 
-def csv(columns: dict[str, list[int]] | dict[str, list[int] | list[str]]) -> bytes:
+def csv(columns: Mapping[str, Sequence[object]]) -> bytes:
     rows = [tuple(columns), *zip(*columns.values(), strict=True)]
     return "".join(",".join(map(str, row)) + "\n" for row in rows).encode()
 

@@ -22,8 +22,8 @@ def test_a_refused_body_is_freed_before_the_next_one() -> None:
     async def calls(process: ParsingProcess) -> tuple[Any, Any]:
         deadline = time.monotonic() + 60
         parse = process.run(deadline, json_requests.predict_request, REFUSED, Limits(2_000_000, 1 << 30), {})
-        (refused,) = await asyncio.gather(parse, return_exceptions=True)
-        return refused, await process.run(deadline, bytes, 100 << 20)
+        outcomes = await asyncio.gather(parse, return_exceptions=True)
+        return outcomes[0], await process.run(deadline, bytes, 100 << 20)
 
     modules = [json_requests.__name__]
     with contextlib.closing(ParsingProcess(2, call_seconds=60.0, max_body_bytes=1, modules=modules)) as process:
