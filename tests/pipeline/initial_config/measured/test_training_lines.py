@@ -14,7 +14,7 @@ ROWS = range(600)
 HOURS = [i * i % 24 for i in ROWS]
 
 #: Thirty users who rate 53 items.
-RATINGS = {
+RATINGS: Mapping[str, Sequence[object]] = {
     "user": [i % 30 + 1 for i in ROWS],
     "item": [i * 7 % 53 + 100 for i in ROWS],
     "rating": [i * 11 % 7 % 5 + 1 for i in ROWS],
