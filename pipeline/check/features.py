@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from components.data_validation.columns import Ints, read_numbers, read_tokens
-from components.ingestion.spans import SpanFiles
-from pipeline.check.first_rows import FirstRows
+from pipeline.check.first_rows import ReadRows
 from pipeline.initial_config.after_label import why_after_label, why_label_in
 from pipeline.initial_config.column_names import MEASURED_WORDS, TIME_WORDS, entity_of, is_rank, split_words
 from pipeline.initial_config.features import are_whole, id_by_name
@@ -26,7 +25,7 @@ _Values = Mapping[tuple[str, ColumnKind], pa.Array]
 _MAX_WHOLE = 2.0**53
 
 
-def doubtful_features(config: Config, found: SpanFiles, max_rows: int) -> list[str]:
+def doubtful_features(config: Config, impressions: ReadRows) -> list[str]:
     """Finds features that are probably not what the config says of them.
 
     By the rules of `wdr init`: numbers that are an id, by name or values, or times, and columns that are known only
@@ -35,13 +34,12 @@ def doubtful_features(config: Config, found: SpanFiles, max_rows: int) -> list[s
 
     Args:
       config: The config.
-      found: The span's files.
-      max_rows: Maximum number of impressions to read.
+      impressions: The first impressions.
 
     Returns:
       One sentence for each doubt.
     """
-    return [*_one_side(config), *_by_values(config, _values(config, found, max_rows))]
+    return [*_one_side(config), *_by_values(config, impressions.values())]
 
 
 def _one_side(config: Config) -> Iterator[str]:
@@ -60,15 +58,6 @@ def _one_side(config: Config) -> Iterator[str]:
             "all features are `side: context`, so that the candidates of a request have one score and cannot be "
             f"ranked; what each candidate has for itself{such}, is `side: item`"
         )
-
-
-def _values(config: Config, found: SpanFiles, max_rows: int) -> _Values:
-    columns = [column for column in config.columns[IMPRESSIONS] if column.kind not in ("weight", "timestamp")]
-    parts: list[list[pa.Array]] = [[] for _ in columns]
-    for block in FirstRows(config, found, IMPRESSIONS, columns, max_rows).blocks():
-        for of_column, values in zip(parts, block.values, strict=True):
-            of_column.append(values)
-    return {(c.name, c.kind): pa.concat_arrays(arrays) for c, arrays in zip(columns, parts, strict=True)}
 
 
 def _by_values(config: Config, values: _Values) -> Iterator[str]:

@@ -11,7 +11,7 @@ from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.formats.lines import LineTally
 from components.ingestion.spans import SpanFiles
 from components.ingestion.typed_reader import TypedBlock, TypedReader
-from transform.config.columns import Column
+from transform.config.columns import Column, ColumnKind
 from transform.config.config import Config
 
 
@@ -52,6 +52,41 @@ class FirstRows:
                 yield self._reader.typed(block.first(left), path, texts)
                 if not self.is_whole:
                     return
+
+
+class ReadRows:
+    """The first rows of a source's files of a span, read once for all checks of them. Its memory grows with the rows.
+
+    Args:
+      config: The config.
+      found: The span's files.
+      source: The source.
+      max_rows: Maximum number of rows to read.
+
+    Attributes:
+      columns: The source's columns.
+      blocks: The rows, each block with its file.
+      texts: What the rules for texts changed in them.
+      num_rows: Number of rows read.
+      is_whole: Whether there was no further row.
+
+    Raises:
+      InputError: If a file is missing or damaged.
+    """
+
+    def __init__(self, config: Config, found: SpanFiles, source: str, max_rows: int):
+        self.columns: Sequence[Column] = config.columns[source]
+        self.texts = TextCounts()
+        reading = FirstRows(config, found, source, self.columns, max_rows)
+        self.blocks: list[tuple[str, TypedBlock]] = [(reading.path, block) for block in reading.blocks(self.texts)]
+        self.num_rows, self.is_whole = reading.num_rows, reading.is_whole
+
+    def values(self) -> dict[tuple[str, ColumnKind], pa.Array]:
+        """Returns the values of the rows that were not rejected, by each column's name and kind."""
+        return {
+            (column.name, column.kind): pa.concat_arrays([block.values[at] for _, block in self.blocks])
+            for at, column in enumerate(self.columns)
+        }
 
 
 def value_counts(values: pa.Array) -> dict[Any, int]:

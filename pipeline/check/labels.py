@@ -9,7 +9,7 @@ import numpy as np
 
 from components.ingestion.layout import Layout, are_for_evaluation, cut_of_fraction
 from components.ingestion.spans import SpanFiles
-from pipeline.check.first_rows import FirstRows
+from pipeline.check.first_rows import ReadRows
 from pipeline.check.source_report import SourceReport
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS
@@ -45,17 +45,18 @@ def rare_label(config: Config, report: SourceReport) -> list[str]:
     ]
 
 
-def small_splits(config: Config, found: SpanFiles, report: SourceReport) -> list[str]:
+def small_splits(config: Config, found: SpanFiles, impressions: ReadRows, report: SourceReport) -> list[str]:
     """Returns a sentence for each split with too few rows of a label, if the log has labels and was read to its end.
 
     Args:
       config: The config.
       found: The span's files.
-      report: What `check_rows` found in the impressions.
+      impressions: The first impressions.
+      report: What `check_rows` found in them.
     """
     if len(report.labels) < 2 or not report.is_whole:
         return []
-    counts = _count_rows(config, found)
+    counts = _count_rows(config, found, impressions)
     for label in (0, 1):
         counts["train", label] *= config.ingestion.window_spans
     needed = config.evaluation.min_positives
@@ -67,25 +68,21 @@ def small_splits(config: Config, found: SpanFiles, report: SourceReport) -> list
     ]
 
 
-def _count_rows(config: Config, found: SpanFiles) -> _Counts:
+def _count_rows(config: Config, found: SpanFiles, impressions: ReadRows) -> _Counts:
     layout, log = Layout(config), config.sources.impressions
-    columns = config.columns[IMPRESSIONS]
     assert layout.label is not None
-    wanted = sorted({layout.label, layout.label if layout.split is None else layout.split})
     splits = {path: split for split, paths in found.files[IMPRESSIONS].items() for path in paths}
-    reading = FirstRows(config, found, IMPRESSIONS, [columns[at] for at in wanted])
-    blocks = [(reading.path, block) for block in reading.blocks()]
     cut = 0.0
     if layout.split is not None and config.ingestion.is_split_by_time:
-        at = wanted.index(layout.split)
-        cut = _cut(config, np.concatenate([np.asarray(block.values[at]) for _, block in blocks]))
+        times = [np.asarray(block.values[layout.split]) for _, block in impressions.blocks]
+        cut = _cut(config, np.concatenate(times))
     counts: _Counts = collections.Counter()
-    for path, block in blocks:
-        labels = np.asarray(block.values[wanted.index(layout.label)])
+    for path, block in impressions.blocks:
+        labels = np.asarray(block.values[layout.label])
         if log.splits is not None:
             is_eval = np.full(len(labels), splits[path] == "eval")
         else:
-            values = None if layout.split is None else block.values[wanted.index(layout.split)]
+            values = None if layout.split is None else block.values[layout.split]
             is_eval = are_for_evaluation(config.ingestion, path, block.numbers, values, cut)
         for split, rows in (("train", ~is_eval), ("eval", is_eval)):
             counts.update({(split, label): int((labels[rows] == label).sum()) for label in (0, 1)})

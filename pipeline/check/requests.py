@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Sequence
 
-from components.ingestion.spans import SpanFiles
-from pipeline.check.first_rows import FirstRows
+from pipeline.check.first_rows import ReadRows
 from transform.config.columns import column_of
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS
@@ -37,15 +36,14 @@ def count_differing(requests: Iterable[Hashable], values: Iterable[Hashable]) ->
     return len(differing), len(several)
 
 
-def differing_contexts(config: Config, found: SpanFiles, max_rows: int) -> list[str]:
+def differing_contexts(config: Config, impressions: ReadRows) -> list[str]:
     """Finds context features of the impressions that differ within requests.
 
     A part of a time is not checked: the rows of a request may be written one after another.
 
     Args:
       config: The config.
-      found: The span's files.
-      max_rows: Maximum number of impressions to read.
+      impressions: The first impressions.
 
     Returns:
       One sentence for each feature that differs within more than `MAX_DIFFERING` of the requests of several rows.
@@ -55,12 +53,11 @@ def differing_contexts(config: Config, found: SpanFiles, max_rows: int) -> list[
     if name is None or not features:
         return []
     wanted = {(name, "string"), *((column_of(f).name, column_of(f).kind) for f in features)}
-    columns = [column for column in config.columns[IMPRESSIONS] if (column.name, column.kind) in wanted]
-    rows: list[list[Hashable]] = [[] for _ in columns]
-    for block in FirstRows(config, found, IMPRESSIONS, columns, max_rows).blocks():
-        for of_column, values in zip(rows, block.values, strict=True):
-            of_column += (tuple(value) if isinstance(value, list) else value for value in values.to_pylist())
-    by_column = {(column.name, column.kind): values for column, values in zip(columns, rows, strict=True)}
+    by_column: dict[tuple[str, str], list[Hashable]] = {
+        key: [tuple(value) if isinstance(value, list) else value for value in values.to_pylist()]
+        for key, values in impressions.values().items()
+        if key in wanted
+    }
     requests = by_column[name, "string"]
     return [s for f in features if (s := _sentence(f.name, requests, by_column[column_of(f).name, column_of(f).kind]))]
 

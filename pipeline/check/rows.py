@@ -8,10 +8,9 @@ from collections.abc import Sequence
 
 import pyarrow.compute as pc
 
-from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.formats.readers import read_blocks, unit_of
 from components.ingestion.spans import SpanFiles, has_spans, resolve_span
-from pipeline.check.first_rows import FirstRows, value_counts
+from pipeline.check.first_rows import ReadRows, value_counts
 from pipeline.check.source_report import Rejections, SourceReport, most_frequent
 from transform.config.config import Config
 from transform.errors import InputError, UnusableLogsError
@@ -61,13 +60,29 @@ def check_span(config: Config, data_root: str, span: int | None) -> SpanFiles:
     return found
 
 
-def check_rows(config: Config, found: SpanFiles, max_rows: int) -> list[SourceReport]:
-    """Reads the first `max_rows` rows of every source, and returns a report for each.
+def check_rows(
+    config: Config, found: SpanFiles, max_rows: int, impressions: ReadRows | None = None
+) -> list[SourceReport]:
+    """Checks the first rows of every source.
+
+    Args:
+      config: The config.
+      found: The span's files.
+      max_rows: Maximum number of rows to read of each source.
+      impressions: The first impressions if they were read before.
+
+    Returns:
+      A report for each source.
 
     Raises:
       InputError: If a file is missing or damaged, or the rows read are not fit for a run.
     """
-    reports = [_check_source(config, found, name, max_rows) for name in found.files]
+    reports = []
+    for name in found.files:
+        is_read = name == IMPRESSIONS and impressions is not None
+        read = impressions if is_read else ReadRows(config, found, name, max_rows)
+        assert read is not None
+        reports.append(_check_source(config, found, name, read))
     for report in reports:
         _check_fitness(config, found, report)
     return reports
@@ -116,16 +131,14 @@ def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> No
         )
 
 
-def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) -> SourceReport:
-    source, columns = config.sources.of(name), config.columns[name]
-    kinds = [column.kind for column in columns]
+def _check_source(config: Config, found: SpanFiles, name: str, read: ReadRows) -> SourceReport:
+    source, kinds = config.sources.of(name), [column.kind for column in read.columns]
     label, time = (kinds.index(kind) if kind in kinds else None for kind in ("label", "timestamp"))
-    reading, texts = FirstRows(config, found, name, columns, max_rows), TextCounts()
     numbers: collections.Counter[str] = collections.Counter()
     first: dict[str, str] = {}
     labels: collections.Counter[int] = collections.Counter()
     earliest, latest = math.inf, -math.inf
-    for block in reading.blocks(texts):
+    for _, block in read.blocks:
         for row in block.rejections:
             numbers[row.reason] += 1
             first.setdefault(row.reason, f"{row.detail} ({unit_of(source.format)} {row.line}, {row.file})")
@@ -137,11 +150,11 @@ def _check_source(config: Config, found: SpanFiles, name: str, max_rows: int) ->
     return SourceReport(
         name,
         sum(map(len, found.files[name].values())),
-        reading.num_rows,
+        read.num_rows,
         {reason: Rejections(number, first[reason]) for reason, number in numbers.most_common()},
         dict(labels),
-        {column: number for column, number in texts.trimmed.items() if number},
-        {column: number for column, number in texts.null.items() if number},
+        {column: number for column, number in read.texts.trimmed.items() if number},
+        {column: number for column, number in read.texts.null.items() if number},
         latest - earliest if latest >= earliest else None,
-        reading.is_whole,
+        read.is_whole,
     )

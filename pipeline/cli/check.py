@@ -71,6 +71,7 @@ def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: i
         from pipeline.check.columns import columns_of_no_row
         from pipeline.check.defaults import changed_defaults
         from pipeline.check.features import doubtful_features
+        from pipeline.check.first_rows import ReadRows
         from pipeline.check.labels import rare_label, small_splits
         from pipeline.check.requests import differing_contexts
         from pipeline.check.rows import check_files, check_rows, one_label
@@ -91,19 +92,20 @@ def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: i
     click.echo(f"{config} is valid; span {found.span}", err=as_json)
     check_files(loaded, found)
     no_row = columns_of_no_row(loaded, found, max_rows)
-    reports = check_rows(loaded, found, max_rows)
+    impressions = ReadRows(loaded, found, IMPRESSIONS, max_rows)
+    reports = check_rows(loaded, found, max_rows, impressions)
     for report in reports:
         click.echo(described(report), err=as_json)
     log = next(report for report in reports if report.name == IMPRESSIONS)
     labels = found_in("labels", [*one_label(loaded, reports), *rare_label(loaded, log)])
-    splits = found_in("splits", small_splits(loaded, found, log))
+    splits = found_in("splits", small_splits(loaded, found, impressions, log))
     columns = found_in("columns", no_row)
     joins = found_in("joins", unmatched_joins(loaded, found, max_rows))
     with quiet_imports():  # for a derived feature it imports TensorFlow
         outside = values_outside_windows(loaded, data_root, found, max_rows)
     values = found_in("values", outside)
-    features = found_in("features", doubtful_features(loaded, found, max_rows))
-    requests = found_in("requests", differing_contexts(loaded, found, max_rows))
+    features = found_in("features", doubtful_features(loaded, impressions))
+    requests = found_in("requests", differing_contexts(loaded, impressions))
     steps = few_steps(loaded, num_training_rows(loaded, log))
     training = found_in("training", [*steps, *training_warnings(loaded)])
     defaults = found_in("defaults", changed_defaults(loaded, read_keys(config)))

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from components.ingestion.spans import resolve_span
 from pipeline.check.features import doubtful_features
+from pipeline.check.first_rows import ReadRows
 from pipeline.cli.main import cli
 from transform.config.config_file import parse_config
 
@@ -57,7 +58,7 @@ def write(folder: Path, columns: Columns, features: Mapping[str, Any], **log: An
 
 def found(folder: Path, columns: Columns, features: Mapping[str, Any], **log: Any) -> list[str]:
     config = parse_config(write(folder, columns, features, **log), "small.yaml")
-    return doubtful_features(config, resolve_span(config, str(folder)), 10_000)
+    return doubtful_features(config, ReadRows(config, resolve_span(config, str(folder)), "impressions", 10_000))
 
 
 def test_ids_of_movielens_read_as_numbers_of_the_context(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from components.ingestion.spans import resolve_span
+from pipeline.check.first_rows import ReadRows
 from pipeline.check.labels import rare_label, small_splits
 from pipeline.check.rows import check_rows
 from pipeline.check.source_report import SourceReport
@@ -48,7 +49,8 @@ def found(folder: Path, *changes: tuple[str, Any], rows: int = 1000, max_rows: i
     (folder / "apps.csv").write_text("app,price\na,1\n")
     config = small_config(("sources.impressions.path", "log-*.csv"), *changes)
     span = resolve_span(config, str(folder))
-    return small_splits(config, span, check_rows(config, span, max_rows)[0])
+    impressions = ReadRows(config, span, "impressions", max_rows)
+    return small_splits(config, span, impressions, check_rows(config, span, max_rows, impressions)[0])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import yaml
 from click.testing import CliRunner
 
 from components.ingestion.spans import resolve_span
+from pipeline.check.first_rows import ReadRows
 from pipeline.check.requests import count_differing, differing_contexts
 from pipeline.cli.main import cli
 from tests.transform.small_config import REMOVED, small_config, small_raw
@@ -26,7 +27,7 @@ def found(folder: Path, rows: list[str], *changes: tuple[str, Any], max_rows: in
     )
     (folder / "log.csv").write_text(HEADER + "".join(f"{row}\n" for row in rows))
     (folder / "apps.csv").write_text("app,price\na,1\n")
-    return differing_contexts(config, resolve_span(config, str(folder)), max_rows)
+    return differing_contexts(config, ReadRows(config, resolve_span(config, str(folder)), "impressions", max_rows))
 
 
 def test_requests_are_counted() -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
+from components.ingestion.columns.text_counts import TextCounts
+from components.ingestion.formats.blocks import RawBlock
 from components.ingestion.spans import SpanFiles, resolve_span
+from components.ingestion.typed_reader import TypedBlock, TypedReader
 from pipeline.check.rows import check_files, check_rows, check_span, one_label
 from pipeline.check.source_report import Rejections, SourceReport, described
 from pipeline.cli.main import cli
@@ -263,3 +267,28 @@ def test_late_labels_need_spans(tmp_path: Path) -> None:
         "`sources.installs.late_labels` needs impressions whose path names the span, as {SPAN} or a date. Received: "
         "log-*.csv"
     )
+
+
+def test_the_impressions_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"{i % 2},r{i // 2},{'ab'[i % 3 % 2]},a\n" for i in range(60))
+    write(tmp_path, HEADER + rows)
+    log = {"path": "log-0.csv", "format": "csv", "label": "clicked", "request_id": "request"}
+    config = {
+        "name": "once",
+        "sources": {"impressions": log},
+        "features": [{"name": "app", "side": "context", "kind": "categorical", "vocabulary": {}}],
+        "evaluation": {"thresholds": {"auc": {"min": 0.5}}},
+    }
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump(config))
+    read: list[str] = []
+    typed = TypedReader.typed
+
+    def counted(reader: TypedReader, block: RawBlock, path: str, texts: TextCounts | None = None) -> TypedBlock:
+        read.append(path)
+        return typed(reader, block, path, texts)
+
+    monkeypatch.setattr(TypedReader, "typed", counted)
+    result = CliRunner().invoke(cli, ["check", str(tmp_path / "c.yaml"), "--data", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert {"splits", "requests"} <= {line.split(":")[0] for line in result.output.splitlines()}
+    assert read == [str(tmp_path / "log-0.csv")]
