@@ -12,6 +12,9 @@ from transform.feature import STRICT, Name, Part
 #: Joins the tokens of a cross; a control character, so that it does not occur in tokens.
 CROSS_SEPARATOR = "\x1f"
 
+#: The `min_count` of the crosses that `wdr init` writes and `wdr try --suggest` tries.
+USUAL_MIN_COUNT = 10
+
 #: The model's two inputs from a count encoding: the share of positives, and the number of rows.
 CountInput = Literal["share", "rows"]
 COUNT_INPUTS: tuple[CountInput, ...] = ("share", "rows")

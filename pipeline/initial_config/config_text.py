@@ -17,7 +17,7 @@ from pipeline.initial_config.features import Guess, guess_columns
 from pipeline.initial_config.ids import with_ids
 from pipeline.initial_config.installs import InstallsGuess, guess_installs
 from pipeline.initial_config.label import Label, guess_label, read_labels
-from pipeline.initial_config.measured.combinations import MIN_COUNT, Combination, Combinations, choose
+from pipeline.initial_config.measured.combinations import Combination, Combinations, choose
 from pipeline.initial_config.measured.training_lines import training_lines
 from pipeline.initial_config.samples.conventions import flag_runs, list_separator, null_words
 from pipeline.initial_config.samples.reading import read_sample
@@ -35,6 +35,7 @@ from pipeline.initial_config.source_lines import (
 )
 from pipeline.initial_config.split import split_lines
 from pipeline.initial_config.tables import TableGuess, join_tables
+from transform.combinations import USUAL_MIN_COUNT
 from transform.config.config_file import parse_config, parse_yaml
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS
@@ -206,7 +207,7 @@ def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
         yield from _features(table.guesses, table.name)
     for run in guessed.runs:
         yield from _as_list(run, guesses)
-    yield from _combined("crosses", guessed.combinations.crosses, {"min_count": MIN_COUNT})
+    yield from _combined("crosses", guessed.combinations.crosses, {"min_count": USUAL_MIN_COUNT})
     yield from _combined("count_encodings", guessed.combinations.counts, {})
     yield from training_lines(sample, [*guesses, *(guess for table in guessed.tables for guess in table.guesses)])
     yield ""

@@ -9,16 +9,13 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from transform.combinations import CountEncoding, Cross
+from transform.combinations import USUAL_MIN_COUNT, CountEncoding, Cross
 from transform.config.config import Config
 from transform.config.tuning import with_values
 from transform.feature import Feature
 
 #: The number of changes that are suggested.
 NUM_SUGGESTED = 3
-
-#: A cross's combination gets a weight if it occurs at least this often in training.
-_MIN_COUNT = 10
 
 #: The most features of which each two are crossed.
 _MAX_CROSSED = 6
@@ -103,8 +100,8 @@ def _crosses(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
         pairs = list(itertools.combinations([f for f in others if not f.is_list][:_MAX_CROSSED], 2))
     if pairs:
         names = [f"[{one.name}, {other.name}]" for one, other in pairs]
-        crosses = tuple(Cross((one.name, other.name), min_count=_MIN_COUNT) for one, other in pairs)
-        yield f"crosses of {_listed(names)}, each with min_count: {_MIN_COUNT}", {"spec.crosses": crosses}
+        crosses = tuple(Cross((one.name, other.name), min_count=USUAL_MIN_COUNT) for one, other in pairs)
+        yield f"crosses of {_listed(names)}, each with min_count: {USUAL_MIN_COUNT}", {"spec.crosses": crosses}
 
 
 def _scales(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:

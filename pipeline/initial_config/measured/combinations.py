@@ -15,6 +15,7 @@ from pipeline.initial_config.after_label import labelled_rows, numbers_of, row_v
 from pipeline.initial_config.features import Guess, are_whole
 from pipeline.initial_config.measured.additive_model import AdditiveModel, Gain, crossed
 from pipeline.initial_config.samples.sample import Sample
+from transform.combinations import USUAL_MIN_COUNT
 from transform.feature_kinds import KINDS
 
 #: The most rows that gains are measured on, and the fewest of either label in each half of them.
@@ -34,9 +35,6 @@ _MIN_CELL_ROWS = 4
 #: at most so many more, with this gain in standard errors.
 _MOST, _MIN_ERRORS, _MIN_GAIN = 5, 4.0, 0.001
 _MOST_OFFERED, _MIN_ERRORS_OFFERED = 3, 2.5
-
-#: A combination of a cross gets a weight with this many rows.
-MIN_COUNT = 10
 
 _Key = tuple[str, ...]
 
@@ -170,7 +168,7 @@ def _with_categories(guesses: Sequence[Guess], gains: Mapping[str, Gain]) -> Ite
         yield guess
         if guess.role == "feature" and guess.name in gains and f"{guess.name}_value" not in names:
             reason = f"its single values too: {_reason(gains[guess.name])}"
-            rule: dict[str, object] = {"vocabulary": {"min_count": MIN_COUNT}}
+            rule: dict[str, object] = {"vocabulary": {"min_count": USUAL_MIN_COUNT}}
             yield dataclasses.replace(
                 guess, name=f"{guess.name}_value", kind="categorical", rule=rule, reason=reason, entity=None
             )
