@@ -78,7 +78,7 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
                 raise _has_one_value(name, value, sample)
             raise InputError(
                 f"a label's column must have two different values or a few numbers in the first {sample.num_rows:,} "
-                f"rows. Received: {name!r} ({sample.path})"
+                f"rows. Received: {_values_of(columns[name], nulls)} ({sample.path})"
             )
         return _described(label, (), sample, nulls)
     possible = [label for column in sample.columns if (label := _of(column, "", nulls)) is not None]
@@ -88,10 +88,11 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
         if value is not None and _doubts(column.name, _is_0_or_1(value)) < min([_MANY_DOUBTS, *doubts]):
             raise _has_one_value(column.name, value, sample)
     if not possible:
+        likely = [f"; {_values_of(c, nulls)}" for c in sample.columns if _doubts(c.name, False) < _MANY_DOUBTS]
         raise InputError(
-            f"no column of the first {sample.num_rows:,} rows has two different values or is a rating; `--label` names "
-            "the label's column, `--installs` the log of installs from which labels are made "
-            f"({sample.path})"
+            "a label's column must have exactly two different values or be a rating by its name. Received: none in the "
+            f"first {sample.num_rows:,} rows{''.join(likely)}; `--label` names the label's column, `--installs` the "
+            f"log of installs from which labels are made ({sample.path})"
         )
     named = [label for number, label in zip(doubts, possible, strict=True) if number == min(doubts) < math.inf]
     is_last = possible[-1].column == sample.columns[-1].name
@@ -124,6 +125,13 @@ def _only_value(column: Column, sample: Sample, nulls: Sequence[str]) -> str | N
         return None
     values = {text for text in column.singles if text not in nulls}
     return values.pop() if len(values) == 1 else None
+
+
+def _values_of(column: Column, nulls: Sequence[str]) -> str:
+    """Returns how many values a column has, and how many rows each of the most frequent ones."""
+    counts = collections.Counter(text for text in column.singles if text not in nulls)
+    most = ", ".join(f"{shown(text)} ({number:,} rows)" for text, number in counts.most_common(_MAX_OTHERS))
+    return f"{shown(column.name)} has {len(counts):,} values{', most often' if counts else ''} {most}".rstrip()
 
 
 def _has_one_value(column: str, value: str, sample: Sample) -> InputError:
@@ -192,7 +200,8 @@ def _grades(column: str, reason: str, numbers: collections.Counter[float]) -> La
         positives[grade] = above
     grade = min(positives, key=lambda g: (abs(2 * positives[g] - total), -g))
     at_least = int(grade) if grade == int(grade) else grade
-    return Label(column, reason, {"at_least": at_least}, "nearest to half of the rows are positive then")
+    why = "nearest to half of the rows are positive then" if len(numbers) > 2 else "the larger of two numbers"
+    return Label(column, reason, {"at_least": at_least}, why)
 
 
 def _texts(column: Column, reason: str, counts: collections.Counter[str]) -> Label | None:

@@ -31,7 +31,8 @@ def read_sample(path: Path, max_rows: int) -> Sample:
     if path.suffix != ".gz" and path.suffix.lower() == ".gz":  # a run would read the compressed bytes
         raise InputError(f"the name of a compressed file must end in .gz, in small letters. Received: {path}")
     if ending in (".json", ".tfrecord", ".xlsx", ".zip"):
-        raise InputError(f"`wdr init` reads csv, tsv, jsonl and Parquet files. Received: {path}")
+        hint = "; a file with a JSON object in each line must be named .jsonl" if ending == ".json" else ""
+        raise InputError(f"`wdr init` reads csv, tsv, jsonl and Parquet files. Received: {path}{hint}")
     try:
         if endings[-1:] == [".parquet"]:
             sample = read_parquet(path, max_rows)

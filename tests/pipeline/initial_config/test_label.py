@@ -26,8 +26,9 @@ def test_of_two_numbers_the_larger_one_is_the_positive_label(
 ) -> None:
     labels = [values[i % 3] for i in range(120)]
     pq.write_table(pa.table({"a": [f"a{i % 4}" for i in range(120)], "target": labels}), tmp_path / "log.parquet")
-    config, _ = guessed(tmp_path / "log.parquet")
+    config, text = guessed(tmp_path / "log.parquet")
     assert config.sources.impressions.label_rule == LabelRule(at_least=at_least)
+    assert "}  # the larger of two numbers\n" in text
     config, _ = of_csv(tmp_path, b"a,target\n" + b"".join(b"a%d,%g\n" % (i % 4, y) for i, y in enumerate(labels)))
     assert config.sources.impressions.label_rule == LabelRule(at_least=at_least)
 

@@ -226,7 +226,7 @@ def test_numbers_of_queries_are_requests(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["display_order", "listPosition"])
 def test_places_by_their_names(tmp_path: Path, name: str) -> None:
-    columns = [STORE["user_id"], STORE["app_id"], [i * 7 % 5 + 1 for i in ROWS], STORE["installed"]]
+    columns: list[list[Any]] = [STORE["user_id"], STORE["app_id"], [i * 7 % 5 + 1 for i in ROWS], STORE["installed"]]
     config, text = of_csv(tmp_path, csv(f"user_id,item_id,{name},clicked", *columns))
     assert features(config) == {"user_id": USER, "item_id": ITEM}
     assert f'# left out: "{name}": by its name the place at which the item was shown' in text
@@ -236,7 +236,13 @@ def test_places_by_their_names(tmp_path: Path, name: str) -> None:
 
 def test_a_place_without_a_request_counts_rows_that_stand_together(tmp_path: Path) -> None:
     places = [at + 1 for i in range(240) for at in range(2 + i % 2)]  # 1 2, 1 2 3, and so on: 600
-    columns = [STORE["user_id"], STORE["app_id"], places, [i * i % 11 % 3 for i in ROWS], STORE["installed"]]
+    columns: list[list[Any]] = [
+        STORE["user_id"],
+        STORE["app_id"],
+        places,
+        [i * i % 11 % 3 for i in ROWS],
+        STORE["installed"],
+    ]
     config, text = of_csv(tmp_path, csv("user_id,item_id,place,size,clicked", *columns))
     assert features(config) == {"user_id": USER, "item_id": ITEM, "size": ("categorical", "context")}
     assert '# left out: "place": counts rows that stand together, as a place does: it is not' in text
@@ -253,7 +259,7 @@ def test_a_place_without_a_request_counts_rows_that_stand_together(tmp_path: Pat
     ],
 )
 def test_what_begins_with_the_impression_is_known_only_afterwards(tmp_path: Path, name: str, why: str | None) -> None:
-    columns = [STORE["user_id"], STORE["app_id"], [i * 7 % 90 / 4 for i in ROWS], STORE["installed"]]
+    columns: list[list[Any]] = [STORE["user_id"], STORE["app_id"], [i * 7 % 90 / 4 for i in ROWS], STORE["installed"]]
     config, text = of_csv(tmp_path, csv(f"user_id,item_id,{name},purchased", *columns))
     assert (name in features(config)) == (why is None)
     assert why is None or f'# left out: "{name}": {why}' in text

@@ -224,8 +224,25 @@ def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
     [
         (b"", "a.csv", None, "the file must have a row. Received: none"),
         (b"a b\nc\n", "a.csv", None, 'double colons or blanks. Received: none, as in line 1, "a b"'),
-        (b"a,b\n", "a.csv", None, "no column of the first 1 rows has two different values"),
-        (b"a,b\n1,2\n", "a.csv", None, "no column of the first 1 rows has two different values"),
+        (
+            b"a,b\n",
+            "a.csv",
+            None,
+            "must have exactly two different values or be a rating by its name. Received: none",
+        ),
+        (
+            b"a,clicked\n1,0\n2,1\n2,1\nTotal,700\n",
+            "a.csv",
+            None,
+            'Received: none in the first 4 rows; "clicked" has 3 values, most often "1" (2 rows), "0" (1 rows), "700" '
+            "(1 rows); `--label` names the label's column",
+        ),
+        (
+            b"a,y\n1,pos\n2,neg\n2,neutral\n",
+            "a.csv",
+            "y",
+            'Received: "y" has 3 values, most often "pos" (1 rows), "neg" (1 rows), "neutral" (1 rows) (',
+        ),
         (b"a,b\n1,0\n2,1\n", "a.csv", "c", "`--label` names a column. Received: 'c'; allowed: ['a', 'b']"),
         (b"a,b\n1\0,0\n2,1\n", "a.csv", None, "UTF-8, Latin-1 or Windows-1252. Received: a NUL byte in line 2; `iconv"),
         ("a,b\n1,0\n".encode("utf-16"), "a.csv", None, "Received: UTF-16, as it begins; `iconv -f UTF-16 -t UTF-8`"),
@@ -252,7 +269,7 @@ def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
         (gzip.compress(b'{"a": 1}\n', mtime=0), "a.jsonl.Gz", None, "must end in .gz, in small letters. Received: "),
         (gzip.compress(b"a,b\n" * 900, mtime=0)[:20], "a.csv.gz", None, "the file is damaged"),
         (b"PAR1", "a.parquet", None, "the file is damaged"),
-        (b"{}", "a.json", None, "`wdr init` reads csv, tsv, jsonl and Parquet files"),
+        (b"{}", "a.json", None, "a file with a JSON object in each line must be named .jsonl"),
         (b"", "a.jsonl", None, "the file must have a row. Received: none"),
         (b"[1]\nx\n", "a.jsonl", None, "the lines of a jsonl file must be JSON objects. Received: none"),
         (b"{}\n", "a.jsonl", None, "the file must have 1 to 1000 columns. Received: 0"),
