@@ -141,7 +141,7 @@ def reasons(report: RunReport) -> Iterator[Note]:
     found = report.auc_falls.estimates() if report.auc_falls else []
     used = [f"{name} ({numbers.metric(fall.value)})" for name, fall in found if fall.low > 0][:_MAX_REASONS]
     if used:
-        words = "in brackets, by how much the AUC falls without it"
+        words = "in brackets, by how much the AUC falls if its values are shuffled"
         yield Note(f"What it knows is mostly from {', '.join(used)}: {words}.")
 
 
@@ -187,4 +187,4 @@ def _after_miscalibration(report: RunReport) -> tuple[str, bool]:
     if before is not None and (before.high < 1 if is_low else before.low > 1):
         words = f"on this span, the scores of the model before are {off} as well"
         return f"if scores are used as probabilities, try other settings on the same rows: {words}", True
-    return f"run the next span; one may be off by chance, so change something only if the next is {off} again", False
+    return f"change nothing yet: run the next span, and try other settings if its scores are {off} again", False

@@ -73,8 +73,8 @@ def test_the_verdict_says_how_good_the_model_is_and_why() -> None:
         ("Of 100 pairs of rows with different labels, the model puts about 74 in the right order; chance is 50.", ""),
         ("Better than the model that served before the run: auc +0.0200, with a 95 % interval of +0.0100 to +0.0300.",
          "good"),
-        ("What it knows is mostly from app (0.1000), os (0.0200): in brackets, by how much the AUC falls without it.",
-         ""),
+        ("What it knows is mostly from app (0.1000), os (0.0200): in brackets, by how much the AUC falls if its values are "
+         "shuffled.", ""),
     ]  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def test_the_next_step_has_its_command(report: RunReport, command: str) -> None:
 
 def test_what_follows_from_scores_that_are_too_low_is_decided_by_the_model_before() -> None:
     assert next_step(off()).text == (
-        "Run the next span; one may be off by chance, so change something only if the next is too low again."
+        "Change nothing yet: run the next span, and try other settings if its scores are too low again."
     )
     assert next_step(off(0.9, error=0.03)).text == (
         "If scores are used as probabilities, try other settings on the same rows: on this span, the scores of the "

@@ -81,13 +81,13 @@ def _number(value: float | None) -> str:
 
 
 def summary(of_gate: Sequence[Rule], findings: Sequence[Finding]) -> str:
-    """Says of how many rules, which are keys of the config, a gate found nothing, and which have findings.
+    """Says how many rules, which are keys of the config, have no finding of a gate, and names the others.
 
-    A rule that does not apply, such as one on tables without a table, found nothing too.
+    A rule that does not apply, such as one on tables without a table, has none.
     """
     keys = list(dict.fromkeys(key for rule in of_gate for key in rule.ids))
     by_key = {key: [f.severity for f in findings if Rule((key,), tuple).has(f.rule)] for key in keys}
-    words = [f"{sum(not found for found in by_key.values())} of {len(keys)} rules found nothing"]
+    words = [f"{sum(not found for found in by_key.values())} of {len(keys)} rules have no finding"]
     for severity in WORDS:  # the most severe first, which is a rule's
         of_it = [key for key, found in by_key.items() if next((s for s in WORDS if s in found), "") == severity]
         if of_it:
@@ -96,7 +96,7 @@ def summary(of_gate: Sequence[Rule], findings: Sequence[Finding]) -> str:
 
 
 #: What rules with findings of a severity do.
-_OF_RULES = {"stop": "stopping", "refuse": "refusing", "warn": "warning", "cannot_judge": "not able to judge yet"}
+_OF_RULES = {"stop": "stopping", "refuse": "refusing", "warn": "warning", "cannot_judge": "cannot judge yet"}
 
 
 def _nearest_drift(run: Run) -> str:

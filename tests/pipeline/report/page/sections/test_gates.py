@@ -25,17 +25,15 @@ def test_a_gate_is_summed_up_by_its_rules() -> None:
     """Of four keys, one has a refusal and a warning, and counts once; one has a finding of a key below it."""
     rules = [Rule(("a.one", "a.two"), list), Rule(("a.two", "a.three", "a.four"), list)]
     found = [finding("a.two", "warn"), finding("a.two", "refuse"), finding("a.three.auc.min", "cannot_judge")]
-    assert gates.summary(rules, found) == (
-        "2 of 4 rules found nothing; refusing: a.two; not able to judge yet: a.three"
-    )
-    assert gates.summary(rules, []) == "4 of 4 rules found nothing"
+    assert gates.summary(rules, found) == ("2 of 4 rules have no finding; refusing: a.two; cannot judge yet: a.three")
+    assert gates.summary(rules, []) == "4 of 4 rules have no finding"
 
 
 @pytest.mark.parametrize(
     ("severity", "start", "tone"),
     [
-        ("cannot_judge", "The gate on quality lets the run through: 12 of 13 rules found nothing; not able", "good"),
-        ("refuse", f"The gate on quality objects: 12 of 13 rules found nothing; refusing: {SMALL}.", "bad"),
+        ("cannot_judge", "The gate on quality lets the run through: 12 of 13 rules have no finding; cannot", "good"),
+        ("refuse", f"The gate on quality objects: 12 of 13 rules have no finding; refusing: {SMALL}.", "bad"),
     ],
 )
 def test_the_summary_stands_above_the_table(severity: str, start: str, tone: str) -> None:
