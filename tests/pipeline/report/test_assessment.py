@@ -73,8 +73,8 @@ def test_the_verdict_says_how_good_the_model_is_and_why() -> None:
         ("Of 100 pairs of rows with different labels, the model puts about 74 in the right order; chance is 50.", ""),
         ("Better than the model that served before the run: auc +0.0200, with a 95 % interval of +0.0100 to +0.0300.",
          "good"),
-        ("What it knows is mostly from app (0.1000), os (0.0200): in brackets, by how much the AUC falls if its values are "
-         "shuffled.", ""),
+        ("What it knows is mostly from app (0.1000), os (0.0200): in brackets, by how much the AUC falls if its "
+         "values are shuffled.", ""),
     ]  # fmt: skip
 
 
