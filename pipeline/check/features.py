@@ -14,7 +14,7 @@ from pipeline.initial_config.after_label import why_after_label, why_label_in
 from pipeline.initial_config.column_names import MEASURED_WORDS, TIME_WORDS, entity_of, is_rank, split_words
 from pipeline.initial_config.features import are_whole, id_by_name
 from pipeline.initial_config.ids import find_ids
-from pipeline.initial_config.row_times import find_row_times
+from pipeline.initial_config.row_times import RowTimes, find_row_times
 from transform.config.columns import ColumnKind, column_of
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS, Feature
@@ -77,10 +77,12 @@ def _by_values(config: Config, values: _Values) -> Iterator[str]:
     ranks = log.request_id is not None or any(f.side == "item" for f in config.spec.features)
     ids = by_name if label is None else by_name | find_ids(others, known, range(num_rows), label, request)
     for feature in features:
-        if feature.name in texts and (time := _a_time(feature.source_column, texts[feature.name])):
+        times = _times(feature.source_column, texts.get(feature.name, []), by_name.get(feature.name, ""))
+        if times is not None:
+            declare = "" if log.timestamp is not None or times.why_not else ", declare it as the `timestamp`"
             yield (
-                f"`{feature.name}` is numeric, but its values are probably times, such as {time}, and no later row has "
-                "one of these; leave it out, declare it as the `timestamp`, or take its hour and weekday with `derive`"
+                f"`{feature.name}` is numeric, but its values are probably times, such as {times.example}, whose size "
+                f"says little of later rows; leave it out{declare}, or take its hour and weekday with `derive`"
             )
         elif why := ids.get(feature.name, ""):
             yield (
@@ -103,12 +105,9 @@ def _whole_numbers(feature: Feature, array: pa.Array) -> list[str]:
     return ["" if math.isnan(number) else str(int(number)) for number in numbers.tolist()]
 
 
-def _a_time(column: str, texts: Sequence[str]) -> str:
-    """Returns an example of the times that numbers are, by the rule of `wdr init`; an empty text if they are none."""
-    if id_by_name(column, len({*texts}))[0]:
-        return ""
-    times = find_row_times(texts, is_named=bool({*split_words(column)} & TIME_WORDS))
-    return "" if times is None else next(filter(None, texts))
+def _times(column: str, texts: Sequence[str], why_id: str) -> RowTimes | None:
+    """Returns the times that numbers are, by the rule of `wdr init`; None if they are none, or an id by their name."""
+    return None if why_id else find_row_times(texts, is_named=bool({*split_words(column)} & TIME_WORDS))
 
 
 def _by_name(column: str, texts: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import itertools
 from collections.abc import Hashable, Sequence
 
 from pipeline.check.requests import MAX_DIFFERING, count_differing
-from pipeline.initial_config.column_names import SESSION_WORDS, USER_WORDS, is_rank, split_words
+from pipeline.initial_config.column_names import CLOCK_WORDS, SESSION_WORDS, USER_WORDS, is_rank, split_words
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
 
@@ -65,7 +65,8 @@ def _ranks_items(guesses: Sequence[Guess]) -> bool:
 
 
 def _corrected(guess: Guess, column: Column, requests: Column | None, items: Sequence[Column]) -> Guess:
-    if is_rank(guess.column) and _whole_numbers(column):
+    is_items = bool(items) and determines(items[0].texts, column.texts)
+    if is_rank(guess.column) and not is_items and _whole_numbers(column):
         return Guess(guess.column, "left_out", f"by its name the place at which the item was shown: {_NOT_KNOWN}")
     if guess.side == "item" or guess.entity is not None or "derive" in guess.rule:
         return guess
@@ -73,7 +74,8 @@ def _corrected(guess: Guess, column: Column, requests: Column | None, items: Seq
         return guess
     if requests is None:
         counted = f"counts rows that stand together, as a place does: {_NOT_KNOWN}"
-        return Guess(guess.column, "left_out", counted) if _counts_up(_whole_numbers(column)) else guess
+        is_place = not {*split_words(guess.column)} & CLOCK_WORDS and _counts_up(_whole_numbers(column))
+        return Guess(guess.column, "left_out", counted) if is_place else guess
     differing, several = count_differing(requests.texts, column.texts)
     if differing <= MAX_DIFFERING * several:
         return guess
@@ -81,7 +83,7 @@ def _corrected(guess: Guess, column: Column, requests: Column | None, items: Seq
         counted = f"counts the rows of each {shown(requests.name)}, as a place does"
         return Guess(guess.column, "left_out", f"{counted}: {_NOT_KNOWN}")
     why = "leave it out if it is known only after the ranking"
-    if items and determines(items[0].texts, column.texts):
+    if is_items:
         why = f"it is the same for all rows of one {shown(items[0].name)}"
     reason = f"{guess.reason}; no context, as it differs within {differing:,} of {several:,} requests: {why}"
     return dataclasses.replace(guess, side="item", reason=reason)
@@ -95,8 +97,8 @@ def _whole_numbers(column: Column) -> list[int]:
 
 
 def _counts_up(numbers: Sequence[int]) -> bool:
-    """Returns whether numbers go up by one from row to row, or back to the first number, in most rows to both."""
-    if not numbers or min(numbers) not in (0, 1):
+    """Returns whether numbers, of three or more, go up by one from row to row or back to the first, nearly always."""
+    if not numbers or min(numbers) not in (0, 1) or max(numbers) < min(numbers) + 2:
         return False
     start, steps = min(numbers), list(itertools.pairwise(numbers))
     num_up = sum(later == earlier + 1 for earlier, later in steps)

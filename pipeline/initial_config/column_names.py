@@ -33,14 +33,18 @@ ID_WORDS = REQUEST_WORDS | {"no", "nr", "number", "code", "key", "zip", "phone",
 _RANKS = frozenset(["position", "pos", "rank", "slot"])
 _OF_ORDERS = frozenset(["display", "list", "sort", "shown", "result"])
 
+#: Words of what counts up and begins again without being a place, in a table with a row for each hour or day.
+CLOCK_WORDS = frozenset(["hour", "hours", "hr", "minute", "day", "weekday", "week", "month", "mnth", "quarter"])
+
 #: Words of what is known only after the impression: its outcome's strength, and what is computed from outcomes.
 _AFTERWARDS = frozenset([
     "vote", "votes", "helpful", "propensity", "propensities", "played", "playtime", "dwell", "watched",
 ])  # fmt: skip
 
-#: Words of what begins with an impression and is measured in the others, unless it is of earlier ones.
+#: A word of `_ATTENTION` with one of `_MEASURES`, such as `watch_time`, is known only afterwards, unless one of
+#: `_EARLIER` says that it is of earlier impressions.
 _ATTENTION = frozenset(["watch", "view", "viewing", "listen", "listening", "playback", "completion", "spent"])
-_MEASURES = frozenset(["time", "ms", "sec", "secs", "seconds", "minutes", "duration", "ratio", "rate", "percent"])
+_MEASURES = frozenset(["time", "ms", "sec", "secs", "seconds", "minutes", "duration", "ratio", "percent"])
 _EARLIER = frozenset(["avg", "average", "mean", "total", "last", "past", "prev", "previous", "history"])
 
 #: Words of what is measured when something is over, such as a call, unless it is the item's own, as a film's.

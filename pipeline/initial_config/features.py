@@ -54,7 +54,7 @@ IF_A_QUANTITY = "; if it is a quantity: kind: numeric, num_quantiles: 20"
 _IF_AN_ID = "; if it is an id: kind: categorical, vocabulary: {min_count: 3, num_oov_buckets: 16}"
 _MIN_ID_VALUES, _MIN_ID_ROWS = 100, 5
 
-#: Larger whole numbers are not exact as 32-bit ones.
+#: Larger whole numbers are not exact as float32.
 _MAX_EXACT = 2**24
 
 Role = Literal["feature", "timestamp", "request_id", "impression_id", "left_out"]
@@ -157,7 +157,7 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
             return Guess(column.name, "request_id", "by its name; it comes back in several rows")
         if len(counts) == num_rows and num_rows > 1 and (words & ROW_WORDS or words == {"id"}):
             return Guess(column.name, "impression_id", "by its name; each row has another value")
-    if is_complete and words <= REQUEST_WORDS and are_whole(counts) and _MAX_CODES < len(counts) < num_rows:
+    if is_complete and words and words <= REQUEST_WORDS and are_whole(counts) and _MAX_CODES < len(counts) < num_rows:
         return Guess(column.name, "request_id", "by its name; its numbers come back in several rows")
     if is_complete and (left_out := _why_counter(column.name, values)):
         return Guess(column.name, "left_out", left_out)
@@ -179,7 +179,8 @@ def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) 
 def _times(column: Column, nulls: Sequence[str]) -> Guess | None:
     """Returns what a column of times is, by its name and values; None if it is none, or an id by its name."""
     words, is_stored = {*split_words(column.name)}, column.stored == "time"
-    if column.stored == "list" or "id" in words | {column.name.lower()[-2:]} or entity_of(column.name) is not None:
+    is_id = "id" in words or column.name.endswith(("Id", "ID")) or entity_of(column.name) is not None
+    if column.stored == "list" or (is_id and not is_stored):
         return None
     owner = "item" if words & ITEM_WORDS else "user" if words & USER_WORDS else ""
     texts = ["" if text in nulls else text for (text,) in column.texts]
@@ -236,7 +237,8 @@ def _is_code(is_id: bool, counts: collections.Counter[str], num_values: int) -> 
     """Returns whether numbers are only names: an id's, or few whole numbers that come back often."""
     if not are_whole(counts):
         return False
-    has_zeros = any(re.match(r"-?0\d", text) for text in counts)  # as in 007, which is no quantity
+    # As in 007 among other numbers of three digits, which are no quantities.
+    has_zeros = len({len(text) for text in counts}) == 1 and any(re.match(r"-?0\d", text) for text in counts)
     return is_id or has_zeros or (len(counts) <= _MAX_CODES and num_values >= 20 * len(counts))
 
 

@@ -59,10 +59,12 @@ class RowTimes(NamedTuple):
     Attributes:
       format: The config's `timestamp_format`; None for seconds since 1970 and ISO 8601.
       reason: What they are, as the end of a comment; an empty text if there is nothing to say beside one of them.
+      example: The first text that is one of them.
       why_not: Why they cannot be taken for the times of the rows; an empty text if they can.
     """
 
     format: str | None
+    example: str
     reason: str = ""
     why_not: str = ""
 
@@ -104,7 +106,8 @@ def find_row_times(texts: Sequence[str], *, is_named: bool, owner: str = "") -> 
     if sum(counts[text] for text in seconds) < _MIN_SHARE * counts.total():
         return None
     num_round = sum(counts[text] for text, found in seconds.items() if found % _ROUND_SECONDS == 0)
-    if not is_named and num_round > _MAX_ROUND_SHARE * counts.total():
+    are_numbers = all(map(is_number, tried))
+    if not is_named and are_numbers and num_round > _MAX_ROUND_SHARE * counts.total():
         return None
     first, last = (_day(found) for found in (min(seconds.values()), max(seconds.values())))
     reason = doubt if is_named else f"{doubt}; by its values alone: {form.words}, from {first} to {last}"
@@ -113,7 +116,8 @@ def find_row_times(texts: Sequence[str], *, is_named: bool, owner: str = "") -> 
         why_not.append(f"by its name a time of the {owner}; if it is the row's, declare it as the `timestamp`")
     elif not is_named and not form.has_clock:
         why_not.append("by its name no date of the row; if it is one, declare it as the `timestamp`")
-    return RowTimes(form.format, reason, "; ".join(why_not))
+    example = next(text for text in texts if text in seconds)
+    return RowTimes(form.format, example, reason, "; ".join(why_not))
 
 
 def _form_of(counts: Mapping[str, int], tried: Sequence[str], is_named: bool) -> tuple[_Form | None, str]:

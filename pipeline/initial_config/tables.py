@@ -85,8 +85,8 @@ def join_tables(
 
     A key has another value in each row. Of all pairs of a key and a column of the log, those with one name are taken
     first, such as `movieId` and `movie_id` or, for a table `users`, `id` and `user_id`; then those of one entity, as
-    the file's name says; then those with most values in common, of all values of both. Two tables have different
-    columns of a log without a header, where names say nothing.
+    the file's name says, and those of an id; then those with most values in common, of all values of both. Two tables
+    have different columns of a log without a header, where names say nothing.
 
     Args:
       files: The tables' files.
@@ -118,8 +118,8 @@ def join_tables(
         if at not in chosen:
             raise InputError(
                 "a table must have a column with another value in each row, by which a row is found for "
-                f"{_MIN_FOUND:.0%} of the rows of the log, the first file, from a column of the same name, or for "
-                f"{_MIN_FOUND_WITHOUT_NAMES:.0%} from another column. Received: none of "
+                f"{_MIN_FOUND:.0%} of the rows of the log, the first file, from a column of the same name or an id, or "
+                f"for {_MIN_FOUND_WITHOUT_NAMES:.0%} from another column. Received: none of "
                 f"{[column.name for column in sample.columns][:50]} ({files[at]})"
             )
         join, entity = _with_others(chosen[at], joins), _entity(names[at], chosen[at].key.name)

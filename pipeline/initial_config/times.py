@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pipeline.initial_config.samples.sample import shown
 from transform.derived_times import MONTHS, TimeForm, TimeFormat, TimePart
 
-#: The numbers, in seconds since 1970 or before, that may be times: all but those from 1967 to 1973, and until 2099.
+#: The numbers that may be times, in seconds after 1970, from 1973 to 2099, or before it.
 _SECONDS = (100_000_000, 4_102_444_800)
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.samples.sample import Sample
 
+#: The settings were measured on files of at most so many rows.
+_MAX_ROWS = 50_000
+
 
 def training_lines(sample: Sample, guesses: Sequence[Guess]) -> Iterator[str]:
     """Yields the sections `model` and `training`, where the defaults are not the best.
@@ -24,14 +27,14 @@ def training_lines(sample: Sample, guesses: Sequence[Guess]) -> Iterator[str]:
       guesses: What its columns and those of its tables are.
     """
     entities = {guess.entity for guess in guesses if guess.role == "feature"}
-    if not sample.is_whole or entities not in ({"user", "item"}, {None}):
+    if not sample.is_whole or sample.num_rows > _MAX_ROWS or entities not in ({"user", "item"}, {None}):
         return
     yield ""
     if entities == {None}:
         yield "training:"
         yield "  wide_optimizer: {learning_rate: 0.05}  # half the default, for small tables without ids"
         return
-    yield "# For few ratings of each user and item:"
+    yield "# For small files whose features are the ids of user and item alone:"
     yield "model:"
     yield "  dropout: 0.5"
     yield "training:"

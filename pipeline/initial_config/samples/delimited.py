@@ -37,6 +37,12 @@ _CONVERT = "`iconv -f {} -t UTF-8` writes a file of this encoding in UTF-8, and 
 #: In Latin letters fewer than so many that are not ASCII stand side by side; in Cyrillic or Japanese ones most do.
 _MIN_RUN = 3
 
+#: In UTF-16, every second byte of Latin letters is NUL.
+_MIN_NULS = 0.25
+
+#: A file is UTF-8 with damaged bytes if at most so many of its bytes that are not ASCII are no part of a character.
+_MAX_DAMAGED = 0.1
+
 #: The lines that are JSON objects in a jsonl file.
 _NUM_JSON_LINES = 10
 
@@ -48,8 +54,9 @@ def read_delimited(path: Path, max_rows: int) -> Sample:
         raise InputError(f"the file must have a row. Received: none ({path})")
     if b"\0" in data:
         line = data.count(b"\n", 0, data.index(b"\0")) + 1
-        what = "UTF-16, as it begins" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else f"a NUL byte in line {line:,}"
-        raise InputError(f"{_ENCODINGS}. Received: {what}; {_CONVERT.format('UTF-16')} ({path})")
+        if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data.count(b"\0") > _MIN_NULS * len(data):
+            raise InputError(f"{_ENCODINGS}. Received: UTF-16, by its bytes; {_CONVERT.format('UTF-16')} ({path})")
+        raise InputError(f"a text file must have no NUL byte. Received: one in line {line:,} ({path})")
     first_rows = list(itertools.islice(json_rows(data), _NUM_JSON_LINES))
     if first_rows and None not in first_rows:
         raise InputError(
@@ -66,7 +73,7 @@ def read_delimited(path: Path, max_rows: int) -> Sample:
     (delimiter, quoting), width = dataclasses.astuple(form.delimiter), form.width
     is_tsv = delimiter == "\t" and not quoting
     reasons |= {"delimiter": f"{width} fields in {form.share:.1%} of the first lines", "encoding": why_encoding}
-    reasons["format"] = form.odd
+    reasons["format"] = "; ".join(filter(None, [form.odd, why_encoding if encoding == "utf-8" else ""]))
     if not quoting:
         reasons["quoting"] = "with quotes as text, more lines have the same number of fields"
     num_skipped = count_junk(lines, form)
@@ -106,8 +113,10 @@ def _encoding(data: bytes, path: Path) -> tuple[Literal["utf-8", "latin-1", "win
     else:
         return "utf-8", ""
     runs = re.findall(rb"[\x80-\xff]+", data)
-    if sum(len(run) for run in runs if len(run) >= _MIN_RUN) > sum(map(len, runs)) / 2:
-        line = data.count(b"\n", 0, at) + 1
+    num_others, line = sum(map(len, runs)), data.count(b"\n", 0, at) + 1
+    if len(data) - len(data.decode("utf-8", "ignore").encode()) <= _MAX_DAMAGED * num_others:
+        return "utf-8", f"a row with a byte that is not UTF-8 is rejected, as line {line:,}"
+    if sum(len(run) for run in runs if len(run) >= _MIN_RUN) > num_others / 2:
         raise InputError(
             f"{_ENCODINGS}. Received: bytes that are not ASCII side by side, as in another alphabet, the first in line "
             f"{line:,}; {_CONVERT.format('WINDOWS-1251')} ({path})"

@@ -171,9 +171,12 @@ def test_absolute_times_as_numbers(tmp_path: Path) -> None:
     columns |= {"visit_id": times, "y": LABEL}
     features = dict.fromkeys(["shown_at", "ts", "sum"], NUMERIC) | {"visit_id": CATEGORICAL}
     assert found(tmp_path, columns, features) == [
-        f"`{name}` is numeric, but its values are probably times, such as {time}, and no later row has one of these; "
-        "leave it out, declare it as the `timestamp`, or take its hour and weekday with `derive`"
-        for name, time in (("shown_at", 1_391_212_800), ("ts", 1_391_212_800_000))
+        f"`{name}` is numeric, but its values are probably times, such as {time}, whose size says little of later "
+        f"rows; leave it out{declare}, or take its hour and weekday with `derive`"
+        for name, time, declare in (
+            ("shown_at", 1_391_212_800, ", declare it as the `timestamp`"),
+            ("ts", 1_391_212_800_000, ""),  # a `timestamp` has seconds
+        )
     ]
 
 

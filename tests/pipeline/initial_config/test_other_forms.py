@@ -113,8 +113,8 @@ def test_a_table_that_nothing_joins_is_told(tmp_path: Path) -> None:
         initial_config(ratings, None, 1000, Path("x.yaml"), tables=[tags])
     assert str(caught.value) == (
         "a table must have a column with another value in each row, by which a row is found for 50% of the rows of the "
-        "log, the first file, from a column of the same name, or for 95% from another column. Received: none of "
-        f"['userId', 'tag'] ({tags})"
+        "log, the first file, from a column of the same name or an id, or for 95% from another column. Received: "
+        f"none of ['userId', 'tag'] ({tags})"
     )
 
 
@@ -240,3 +240,13 @@ def test_a_header_that_lacks_a_name_that_may_be_any_is_refused(tmp_path: Path) -
         "the header line must name each column, but the rows have 5 fields; which column has no name cannot be told. "
         f'Received: 4 names, "user_id,item_id,country,age" ({log})'
     )
+
+
+def test_utf_8_with_a_damaged_byte_stays_utf_8(tmp_path: Path) -> None:
+    """Quotes of three bytes each are no other alphabet; the row with the byte alone is rejected."""
+    rows = [f"“app {i % 9}”,{i * i % 7 % 2}\n" for i in range(300)]
+    content = f"name,clicked\n{''.join(rows)}".encode().replace("“app 7”".encode(), b"app \xff 7", 1)
+    (tmp_path / "log.csv").write_bytes(content)
+    config, text = guessed(tmp_path / "log.csv")
+    assert config.sources.impressions.text.encoding == "utf-8"
+    assert "format: csv  # a row with a byte that is not UTF-8 is rejected, as line 9\n" in text

@@ -214,6 +214,31 @@ def test_numbers_that_may_be_ids_are_told(tmp_path: Path) -> None:
     assert told == {"art_nr", "device", "shelf"}
 
 
+def test_numbers_under_names_that_say_nothing_or_with_a_stray_zero_are_numbers(tmp_path: Path) -> None:
+    columns = {
+        "user_id": STORE["user_id"], "item_id": STORE["app_id"], "цена": [i * 7 % 90 for i in ROWS],
+        "sum": ["007", *(i * 7 % 90 for i in ROWS[1:])], "clicked": STORE["installed"],
+    }  # fmt: skip
+    config, _ = of_csv(tmp_path, log_of(columns))
+    assert config.sources.impressions.request_id is None
+    assert [f.kind for f in config.spec.features if f.source_column in ("цена", "sum")] == ["numeric"] * 2
+
+
+def test_a_clock_and_a_flag_that_alternates_are_no_places(tmp_path: Path) -> None:
+    columns = [STORE["user_id"], STORE["app_id"], [i % 24 for i in ROWS], [i % 2 for i in ROWS], STORE["installed"]]
+    config, _ = of_csv(tmp_path, csv("user_id,item_id,hour,is_new,clicked", *columns))
+    assert {"hour", "is_new"} < features(config).keys()
+
+
+def test_a_rank_that_each_item_has_is_the_item_s(tmp_path: Path) -> None:
+    sales = [int(app[1:]) * 3 for app in STORE["app_id"]]
+    config, _ = of_csv(
+        tmp_path,
+        csv("user_id,item_id,sales_rank,clicked", STORE["user_id"], STORE["app_id"], sales, STORE["installed"]),
+    )
+    assert "sales_rank" in features(config)
+
+
 def test_numbers_of_queries_are_requests(tmp_path: Path) -> None:
     columns = {
         "user_id": STORE["user_id"], "item_id": STORE["app_id"], "query": [i // 3 for i in ROWS],
@@ -226,7 +251,7 @@ def test_numbers_of_queries_are_requests(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["display_order", "listPosition"])
 def test_places_by_their_names(tmp_path: Path, name: str) -> None:
-    columns: list[list[Any]] = [STORE["user_id"], STORE["app_id"], [i * 7 % 5 + 1 for i in ROWS], STORE["installed"]]
+    columns: list[list[Any]] = [STORE["user_id"], STORE["app_id"], [i // 7 % 5 + 1 for i in ROWS], STORE["installed"]]
     config, text = of_csv(tmp_path, csv(f"user_id,item_id,{name},clicked", *columns))
     assert features(config) == {"user_id": USER, "item_id": ITEM}
     assert f'# left out: "{name}": by its name the place at which the item was shown' in text

@@ -8,7 +8,11 @@ from typing import Any
 
 import pytest
 
+from pipeline.initial_config.features import guess_columns
+from pipeline.initial_config.row_times import find_row_times
+from pipeline.initial_config.samples.sample import Column, Sample
 from tests.pipeline.initial_config.guessing import kinds, log_of, of_csv
+from transform.config.sources import DelimitedText
 
 ROWS = range(600)
 
@@ -128,3 +132,19 @@ def test_of_two_meanings_of_a_date_it_is_the_one_whose_days_lie_together(tmp_pat
 )
 def test_amounts_are_no_times(tmp_path: Path, name: str, values: Sequence[Any]) -> None:
     assert init(tmp_path, **{name: values})[:2] == ((None, None), {name})
+
+
+def test_dates_that_are_often_the_same_midnight_are_times() -> None:
+    """2026-02-01 is 20,485 days after 1970, so a whole thousand of seconds: 1,769,904,000."""
+    texts = ["02/01/2026"] * 60 + [f"{month:02}/{day:02}/2026" for month in (3, 4) for day in range(1, 21)]
+    times = find_row_times(texts, is_named=False)
+    assert times is not None
+    assert (times.format, times.example) == ("%m/%d/%Y", "02/01/2026")
+
+
+def test_a_stored_time_needs_no_name() -> None:
+    """A column `paid` of a Parquet file is no id, though its name ends with the same letters."""
+    column = Column("paid", "time", tuple((f"2026-01-{1 + i % 28:02}T10:{i % 60:02}:00",) for i in range(600)))
+    sample = Sample(Path("x.parquet"), "parquet", DelimitedText(), {}, (column,), 600, True)
+    guess = guess_columns(sample, None, (), "")[0]  # the time itself, before its parts
+    assert (guess.role, guess.column) == ("timestamp", "paid")

@@ -48,3 +48,9 @@ def test_a_file_that_is_not_read_to_its_end_has_the_defaults(tmp_path: Path) -> 
     (tmp_path / "log.csv").write_bytes(csv(RATINGS))
     config, _ = guessed(tmp_path / "log.csv", max_rows=500)
     assert (config.model, config.training) == (Model(), Training())
+
+
+def test_so_has_a_large_file(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_bytes(csv({name: [*column] * 84 for name, column in RATINGS.items()}))
+    config, _ = guessed(tmp_path / "log.csv", max_rows=100_000)
+    assert (config.model, config.training) == (Model(), Training())

@@ -244,8 +244,8 @@ def test_numbers_with_a_decimal_comma_are_no_lists(tmp_path: Path) -> None:
             'Received: "y" has 3 values, most often "pos" (1 rows), "neg" (1 rows), "neutral" (1 rows) (',
         ),
         (b"a,b\n1,0\n2,1\n", "a.csv", "c", "`--label` names a column. Received: 'c'; allowed: ['a', 'b']"),
-        (b"a,b\n1\0,0\n2,1\n", "a.csv", None, "UTF-8, Latin-1 or Windows-1252. Received: a NUL byte in line 2; `iconv"),
-        ("a,b\n1,0\n".encode("utf-16"), "a.csv", None, "Received: UTF-16, as it begins; `iconv -f UTF-16 -t UTF-8`"),
+        (b"a,b\n1\0,0\n2,1\n", "a.csv", None, "a text file must have no NUL byte. Received: one in line 2 ("),
+        ("a,b\n1,0\n".encode("utf-16"), "a.csv", None, "Received: UTF-16, by its bytes; `iconv -f UTF-16 -t UTF-8`"),
         (
             "город,y\nМосква,1\nОмск,0\n".encode("windows-1251"),
             "a.csv",
