@@ -30,7 +30,7 @@ def csv(columns: Mapping[str, Sequence[object]]) -> bytes:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (csv(RATINGS), (0.5, 0.1, 0.1)),
+        (csv(RATINGS), (0.5, 0.3, 0.1)),
         (csv(TABLE), (0.2, 0.05, 0.0)),
         (csv({"hour": HOURS, **RATINGS}), (0.2, 0.1, 0.0)),  # neither: the defaults
     ],
