@@ -42,7 +42,7 @@ class RankingCounters:
 
     def count(self, ranking: Ranking) -> None:
         """Counts a ranking's warnings of what is ignored, which need a change, and its items not in the catalog."""
-        self._warned.inc(len(ranking.warnings) > len(ranking.unknown_values))
+        self._warned.inc(len(ranking.warnings) > len(ranking.unknown_value_warnings))
         self._unknown.inc(sum(item.in_catalog is False for item in ranking.items))
 
     def count_request(self, path: str, status: int, seconds: float) -> None:

@@ -82,8 +82,8 @@ class Ranking:
       signature: The signature that answered.
       warnings: Problems of a request that was ranked nevertheless, one sentence each.
       explanations: The explanation of each item, in the items' order; empty if explanations were not asked for.
-      unknown_values: Those of the warnings, the last ones, that are about values of the context that the model does not
-        know. A value may be rare but right, so each is named once, by the first ranking.
+      unknown_value_warnings: Those of the warnings, the last ones, that are about values of the context that the model
+        does not know. A value may be rare but right, so each is named once, by the first ranking.
     """
 
     items: tuple[RankedItem, ...]
@@ -92,4 +92,4 @@ class Ranking:
     signature: str
     warnings: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
-    unknown_values: tuple[str, ...] = ()
+    unknown_value_warnings: tuple[str, ...] = ()

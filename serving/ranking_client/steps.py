@@ -22,11 +22,11 @@ from serving.ranking_client.explanations import (
 )
 from serving.ranking_client.features import Candidate, Candidates, Features, encode_candidates, encode_example
 from serving.ranking_client.messages import metadata_request, predict_request, read_ranking, read_unknown_context
+from serving.ranking_client.named_unknowns import NamedUnknowns
 from serving.ranking_client.protos import PredictRequest
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
-from serving.ranking_client.unknown_values import UnknownValues
 from transform.signature_names import IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT
 
 Result = TypeVar("Result")
@@ -72,7 +72,9 @@ class RankingSteps:
         self._settings = settings
         self._by_version: collections.OrderedDict[int, ModelSignatures] = collections.OrderedDict()
         self._current: ModelSignatures | None = None
-        self._unknown_values = UnknownValues()
+        self._last_two: tuple[ModelSignatures, ...] = ()
+        self._further: dict[str, list[str]] = {}
+        self._named_unknowns = NamedUnknowns()
 
     def budget(self, deadline_seconds: float | None) -> float:
         """The request's budget in seconds; raises RequestError unless it is positive and finite."""
@@ -85,10 +87,11 @@ class RankingSteps:
     def signatures(self) -> Steps[ModelSignatures]:
         """Asks the server for the model's current signatures."""
         (answer,) = yield [Call("GetModelMetadata", metadata_request(self._settings))]
-        self._current = found = ModelSignatures.of(answer)
+        found = ModelSignatures.of(answer)
         self._by_version[found.version] = found
         while len(self._by_version) > _NUM_VERSIONS:
             self._by_version.popitem(last=False)
+        self._set_current(found)
         return found
 
     def rank(
@@ -113,16 +116,29 @@ class RankingSteps:
             if found == known:
                 raise
             ranking = yield from self._ask(found, context, encoded, k, logits, explain)
-        self._current = self._by_version.get(ranking.version)  # if None, the next request asks for the signatures first
+        self._set_current(self._by_version.get(ranking.version))
         return ranking
 
-    def _further_outputs(self, signature: str) -> list[str]:
-        """The outputs to ask for that not every model has: those of all versions that answered lately.
+    def _set_current(self, found: ModelSignatures | None) -> None:
+        """Sets the version that answers; if None, the next request asks for the signatures first.
 
-        While servers swap models one by one, a server that still has the older version would refuse the others.
+        Of the outputs that not every model has, a request asks for those of this version and of the one that answered
+        before it, if that has the request's signature: while servers swap models one by one, a server that still has
+        the older version would refuse the others.
         """
-        outputs = [known.outputs.get(signature, ()) for known in self._by_version.values()]
-        return [name for name in (IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT) if all(name in each for each in outputs)]
+        self._current = found
+        if found is None or found in self._last_two[:1]:
+            return
+        before = [known for known in self._last_two if known.version != found.version]
+        self._last_two = last_two = (found, *before[:1])
+        self._further = {
+            signature: [
+                name
+                for name in (IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT)
+                if all(name in known.outputs[signature] for known in last_two if signature in known.outputs)
+            ]
+            for signature in found.outputs
+        }
 
     def _ask(
         self,
@@ -143,7 +159,7 @@ class RankingSteps:
             raise RequestError(warnings[0])
         encoded = encode_example(context, "the context", settings.max_example_bytes, known.context_kinds)
         parts = list(candidates.parts(settings.part_size))
-        further = self._further_outputs(signature)
+        further = self._further.get(signature, [])
         requests = [predict_request(settings, signature, encoded, part, logits, further) for part in parts]
         answers = yield [Call("Predict", request) for request in requests]
         versions = [answer.model_spec.version.value for answer in answers]
@@ -169,11 +185,11 @@ class RankingSteps:
         items = [item for part, got in zip(parts, answers, strict=True) for item in read_ranking(got, signature, part)]
         if len(parts) > 1:
             items.sort(key=lambda item: -item.score)
-        unknown: list[str] = []
+        unknown: tuple[str, ...] = ()
         if not isinstance(context, bytes):
-            unknown = self._unknown_values.warnings(context, read_unknown_context(answers[0]), newest)
+            unknown = tuple(self._named_unknowns.warnings(context, read_unknown_context(answers[0]), newest))
         ranking = Ranking(
-            tuple(items[:k]), settings.model, newest, signature, (*warnings, *unknown), unknown_values=tuple(unknown)
+            tuple(items[:k]), settings.model, newest, signature, (*warnings, *unknown), unknown_value_warnings=unknown
         )
         if not explain:
             return ranking

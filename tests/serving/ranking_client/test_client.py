@@ -147,7 +147,7 @@ def test_a_value_of_the_context_that_the_model_does_not_know_is_named_once(ask: 
     for each in (settings, dataclasses.replace(settings, strict=True), dataclasses.replace(settings, part_size=1)):
         rankings = ask(each, *((context, ["app_1", "app_2"]) for context in contexts))
         assert [ranking.warnings for ranking in rankings] == expected
-        assert [ranking.unknown_values for ranking in rankings] == expected
+        assert [ranking.unknown_value_warnings for ranking in rankings] == expected
 
 
 def test_item_features_that_the_model_lacks_are_a_warning_too(ask: Ask, settings: ClientSettings) -> None:

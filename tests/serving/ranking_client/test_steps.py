@@ -123,33 +123,49 @@ def test_signatures_are_asked_once_until_another_version_answers() -> None:
     assert [methods(version) for version in (1, 2, 1)] == [["Predict"]] * 3
 
 
-def with_outputs(version: int, *outputs: str) -> get_model_metadata_pb2.GetModelMetadataResponse:
-    """The metadata of a version whose signature `rank` has these outputs."""
+def with_outputs(version: int, signature: str, *outputs: str) -> get_model_metadata_pb2.GetModelMetadataResponse:
+    """The metadata of a version whose only signature has these outputs."""
     response = metadata(version)
     signatures = get_model_metadata_pb2.SignatureDefMap()
     for output in outputs:
-        signatures.signature_def[RANK_SIGNATURE].outputs[output].dtype = types_pb2.DT_STRING
+        signatures.signature_def[signature].outputs[output].dtype = types_pb2.DT_STRING
     response.metadata["signature_def"].Pack(signatures)
     return response
 
 
-def test_an_output_is_asked_for_if_all_versions_that_answered_lately_have_it() -> None:
-    """While servers swap an earlier release's model for a new one, a call may reach either."""
-    shared, served = RankingSteps(ClientSettings(model="m")), {1: ["in_catalog"], 2: ["in_catalog", "unknown_context"]}
+FEWER, MORE = [RANK_SIGNATURE, "in_catalog"], [RANK_SIGNATURE, "in_catalog", "unknown_context"]
+OTHER = [RANK_ITEMS_SIGNATURE, "in_catalog", "unknown_context"]
 
-    def asked(version: int) -> list[str]:
-        """The outputs that one ranking asks for while this version answers."""
-        steps = shared.rank({}, ["a"], None, False)
+
+@pytest.mark.parametrize(
+    ("served", "answering", "expected"),
+    [
+        # While servers swap an earlier release's model for a new one, a call may reach either.
+        ({1: FEWER, 2: MORE}, [1, 2, 2, 1, 2], [FEWER] * 5),
+        ({2: MORE}, [2], [MORE]),
+        # The answer of a new version is the first sign of it, and the next request asks for its signatures.
+        ({1: FEWER, 2: MORE, 3: MORE}, [1, 2, 2, 3, 3, 3], [FEWER] * 4 + [MORE] * 2),
+        ({1: MORE, 2: FEWER}, [1, 2, 2], [MORE, MORE, FEWER]),
+        # A version without the signature says nothing of the signature's outputs.
+        ({1: OTHER, 2: MORE}, [1, 2, 2, 2], [OTHER, OTHER, MORE, MORE]),
+    ],
+)
+def test_an_output_is_asked_for_if_the_current_version_and_the_one_before_it_have_it(
+    served: dict[int, list[str]], answering: list[int], expected: list[list[str]]
+) -> None:
+    shared = RankingSteps(ClientSettings(model="m", item_id_feature="app_id"))
+
+    def asked(version: int, candidate: Any) -> list[str]:
+        """The signature and the further outputs that one ranking asks for while this version answers."""
+        steps = shared.rank({}, [candidate], None, False)
         (call,) = next(steps)
         if call.method == "GetModelMetadata":
             (call,) = steps.send([with_outputs(version, *served[version])])
         result(steps, [answer(version, ["a"], [0.5])])
-        return list(call.request.output_filter)
+        return [call.request.model_spec.signature_name, *call.request.output_filter[2:]]
 
-    first, both = ["item_ids", "scores", "in_catalog"], ["item_ids", "scores", "in_catalog", "unknown_context"]
-    assert [asked(version) for version in (1, 2, 2, 1)] == [first] * 4
-    shared = RankingSteps(ClientSettings(model="m"))
-    assert asked(2) == both
+    candidates = ["a" if signature == RANK_SIGNATURE else ("a", {"price": 1.0}) for signature, *_ in expected]
+    assert [asked(*each) for each in zip(answering, candidates, strict=True)] == expected
 
 
 def test_a_signature_that_went_with_the_old_version_is_looked_for_again() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
 
 from serving.ranking_client.features import Features
@@ -10,10 +11,11 @@ from serving.ranking_client.features import Features
 MAX_NAMED = 10
 
 
-class UnknownValues:
-    """The unknown values that were named, by feature; for one client."""
+class NamedUnknowns:
+    """The unknown values that were named, by feature; for one client, also of several threads."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._named: dict[str, set[str]] = {}
 
     def warnings(self, context: Features, names: Iterable[str], version: int) -> list[str]:
@@ -28,12 +30,14 @@ class UnknownValues:
         for name in names:
             value, named = context.get(name), self._named.setdefault(name, set())
             given = repr(value[0] if isinstance(value, list | tuple) and value else value)[:100]
-            if given in named or len(named) == MAX_NAMED:
-                continue
-            named.add(given)
+            with self._lock:
+                if given in named or len(named) == MAX_NAMED:
+                    continue
+                named.add(given)
+                is_last = len(named) == MAX_NAMED
             sentence = (
                 f"the value {given} of context feature {name!r} is not in the vocabulary of version {version}; "
                 "the model takes it for an unknown one"
             )
-            found.append(sentence + (". Further ones of this feature are not named" if len(named) == MAX_NAMED else ""))
+            found.append(sentence + (". Further ones of this feature are not named" if is_last else ""))
         return found
