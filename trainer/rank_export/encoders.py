@@ -9,10 +9,10 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.counts import CountTables
+from trainer.rank_export.closed_vocabularies import ClosedVocabularies
 from trainer.rank_export.limits import bounded, bounded_lists
 from trainer.rank_export.pairs import CrossLookup
 from trainer.rank_export.partial_logits import BOTH, CONTEXT, ITEM, PartialLogits, Sides, find_sides, input_sides
-from trainer.rank_export.unknown_values import UnknownValues
 from trainer.transform_output.graph import apply_transform, pruned
 from trainer.wide_deep.model import WeightsOf, WideDeep, read_batch_size
 from transform.feature import Feature, Side
@@ -27,7 +27,7 @@ Rows = dict[str, Any]
 WIDE, FIRST_SUM = _SUMS = ("wide", "first_sum")
 
 #: Key of the contexts' `Rows`, if the model has such features: the names of those whose value is unknown, string
-#: `[rows]` (`UnknownValues.names`).
+#: `[rows]` (`ClosedVocabularies.names`).
 UNKNOWN = "unknown"
 
 
@@ -66,7 +66,7 @@ class Encoders:
             for which in (CONTEXT, ITEM, BOTH)
         }
         self._inputs = inputs
-        self._unknown = UnknownValues(spec, model, inputs[CONTEXT])
+        self._closed_vocabularies = ClosedVocabularies(spec, model, inputs[CONTEXT])
         self._summands = {which: PartialLogits(model, weights_of, names) for which, names in inputs.items()}
         tokens = {transformed_name(spec.by_name[name].bucket_name) for pair in pairs for name in pair.numeric_features}
         self._transforms = {
@@ -109,8 +109,8 @@ class Encoders:
                 bias = self._model.hidden_layers.named_variables["dense_0/bias"]
                 zeros = tf.zeros([tf.shape(rows[WIDE])[0], 1])
                 rows[FIRST_SUM] = bias + rows.get(FIRST_SUM, zeros)
-            if self._unknown:
-                rows[UNKNOWN] = self._unknown.names(features)
+            if self._closed_vocabularies:
+                rows[UNKNOWN] = self._closed_vocabularies.names(features)
         rows |= {pair.name: pair.combinations(side, raw, features) for pair in self._pairs}
         rows |= {_raw_name(name): tf.RaggedTensor.from_sparse(raw[name]) for name in self._raw[side]}
         return rows

@@ -16,7 +16,7 @@ from transform.feature_spec import FeatureSpec, transformed_name
 MAX_TOKENS = 256
 
 
-class UnknownValues:
+class ClosedVocabularies:
     """The context's features of one text each whose vocabulary is small, and is not that of an item feature too.
 
     A derived feature is none of them: its raw value is a date or a time.
@@ -34,13 +34,12 @@ class UnknownValues:
             if table.keys.kind == "vocabulary"
             for name in table.inputs
         }
+        by_input = {transformed_name(feature.name): feature for feature in spec.features}
         #: The number of tokens by feature.
         self._sizes = {
-            feature.name: sizes[transformed_name(feature.name)]
-            for feature in spec.features
-            if transformed_name(feature.name) in inputs
-            and _may_be_closed(spec, feature)
-            and sizes[transformed_name(feature.name)] <= MAX_TOKENS
+            feature.name: sizes[name]
+            for name, feature in by_input.items()
+            if name in inputs and _may_be_closed(spec, feature) and sizes[name] <= MAX_TOKENS
         }
 
     def __len__(self) -> int:
