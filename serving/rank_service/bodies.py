@@ -154,7 +154,10 @@ class RankResponse(BaseModel):
     version: int = Field(description="The model's version; all candidates were scored by it.")
     items: list[ScoredItem] = Field(description="The candidates, best first.")
     warnings: list[str] | None = Field(
-        None, description="One sentence for each part of the context that the model ignores, or does not know."
+        None,
+        description="One sentence for each part of the request that the model ignores, and for each value of the "
+        "context that it does not know. Such a value is named by the first ranking only, and ten values of a feature "
+        "at most.",
     )
 
     @classmethod

@@ -26,7 +26,6 @@ def test_threads_name_ten_values_of_a_feature() -> None:
         for _ in range(20):
             named = NamedUnknowns()
             found = threads.map(lambda context, named=named: named.warnings(context, ["country"], 1), contexts)
-            ends = [
-                sentence.endswith("Further ones of this feature are not named") for each in found for sentence in each
-            ]
-            assert sorted(ends) == [False] * (MAX_NAMED - 1) + [True]
+            sentences = [sentence for each in found for sentence in each]
+            assert len(sentences) == MAX_NAMED
+            assert sum("Further ones of this feature are not named" in sentence for sentence in sentences) == 1
