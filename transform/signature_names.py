@@ -19,9 +19,9 @@ features has no such output. For an empty `items` entry, the item is taken from 
 without `rank`, whose catalog lacks item features, it is an error. In `rank_named`, a feature is string or float32,
 `[requests]`, or `[requests, values]` for a list; an empty string or NaN means no value.
 
-`unknown_context` has the names, separated by spaces, of the context features whose value their vocabulary lacks: of
-those of one text that the model reads by itself, and whose vocabulary has at most 256 tokens and is no item feature's
-too. A model without such a feature, or of an earlier release, has no such output.
+`unknown_context` has the names, separated by spaces, of the context features whose value their vocabulary lacks: only
+categorical features that are not lists, not derived, and not read by crosses alone, and whose vocabulary has at most 256
+tokens and is no item feature's too. A model without such a feature, or of an earlier release, has no such output.
 
 An explanation's outputs are `scores`, `bias`, `deep_logits`, `deep_baseline_logits` and `deep_gaps`, float32 `[batch]`;
 `wide_features` and `wide_values`, string, and `wide_weights`, float32, `[batch, terms]`: the weights of the wide part
