@@ -129,6 +129,11 @@ def read_records(uris: Iterable[str]) -> list[GateRecord]:
     return sorted((read_record(uri) for uri in uris), key=lambda record: record.span)
 
 
+def is_of(rule_id: str, key: str) -> bool:
+    """Returns whether a rule's id is a key of the config, or below it, as `evaluation.thresholds.auc.min` is."""
+    return f"{rule_id}.".startswith(f"{key}.")
+
+
 class Rule(NamedTuple):
     """A rule.
 
@@ -142,7 +147,7 @@ class Rule(NamedTuple):
 
     def has(self, rule_id: str) -> bool:
         """Returns whether an id is of this rule."""
-        return any(f"{rule_id}.".startswith(f"{known}.") for known in self.ids)
+        return any(is_of(rule_id, known) for known in self.ids)
 
 
 def apply_rules(rules: Iterable[Rule], order: Sequence[Severity], *inputs: object) -> list[Finding]:

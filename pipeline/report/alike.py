@@ -24,6 +24,9 @@ _MAX_SUBJECTS = 3
 #: What a finding of a severity means.
 WORDS = {"stop": "stops the run", "refuse": "refuses the model", "warn": "warns", "cannot_judge": "cannot judge"}
 
+#: What rules with findings of a severity do.
+OF_RULES = {"stop": "stopping", "refuse": "refusing", "warn": "warning", "cannot_judge": "cannot judge yet"}
+
 _VERBS = {"stop": "stops the run for", "refuse": "refuses for", "warn": "warns of", "cannot_judge": "cannot judge"}
 
 

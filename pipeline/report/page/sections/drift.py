@@ -97,8 +97,7 @@ def _severities(findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def _rank(drift: FeatureDrift) -> tuple[bool, bool, float]:
-    relative = drift.distance / drift.bound if drift.bound else drift.distance
-    return drift.severity != "stop", drift.is_constant, -relative
+    return drift.severity != "stop", drift.is_constant, -drift.distance / drift.bound
 
 
 def drift_blocks(drift: Mapping[str, FeatureDrift]) -> Iterator[Block]:

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from components.data_validation import decision
 from components.evaluation.results import EvaluationResult
-from components.gate_records import Finding, Rule
+from components.gate_records import Finding, Rule, is_of
 from components.quality_gate import rules
-from pipeline.report.alike import WORDS, united
+from pipeline.report.alike import OF_RULES, WORDS, united
 from pipeline.report.page import numbers
-from pipeline.report.page.parts import Block, Fold, Note, Table
+from pipeline.report.page.parts import MAX_ROWS, Block, Fold, Note, Table
 from pipeline.report.page.sections.drift import read_drift
 from pipeline.report.result.run import Run
 from transform.config.evaluation import HIGHER_IS_BETTER, Evaluation, kind_of
@@ -54,15 +54,16 @@ def _findings(gate: str, of_gate: Sequence[Rule], findings: Sequence[Finding], n
     if nearest is None:
         yield Note(f"{gate} did not judge the run.", "quiet")
         return
-    objects = any(finding.severity in ("stop", "refuse") for finding in findings)
-    verdict = "objects" if objects else "lets the run through"
-    at_bound = f" Nearest to its bound is {nearest}" if nearest else ""
-    yield Note(f"{gate} {verdict}: {summary(of_gate, findings)}.{at_bound}", "bad" if objects else "good")
+    severities = {finding.severity for finding in findings}
+    worst = next((severity for severity in ("stop", "refuse") if severity in severities), "")
+    verdict = WORDS.get(worst, "lets the run through")
+    at_bound = f" Nearest to its bound: {nearest}." if nearest else ""
+    yield Note(f"{gate} {verdict}: {summary(of_gate, findings)}.{at_bound}", "bad" if worst else "good")
     if not findings:
         return
     shown = united(findings, "in the list below")
     yield Table.bounded(f"{gate}: findings, the most severe first", _COLUMNS, _rows(shown))
-    if len(shown) < len(findings):
+    if len(shown) < len(findings) or len(shown) > MAX_ROWS:
         rows = _rows(findings)
         table = Table(f"{gate}: each finding", _COLUMNS, rows[:_MAX_FINDINGS], max(len(rows) - _MAX_FINDINGS, 0))
         yield Fold(f"All {numbers.count(len(findings))} findings one by one: {gate[0].lower()}{gate[1:]}", [table])
@@ -86,26 +87,21 @@ def summary(of_gate: Sequence[Rule], findings: Sequence[Finding]) -> str:
     A rule that does not apply, such as one on tables without a table, has none.
     """
     keys = list(dict.fromkeys(key for rule in of_gate for key in rule.ids))
-    by_key = {key: [f.severity for f in findings if Rule((key,), tuple).has(f.rule)] for key in keys}
+    by_key = {key: [f.severity for f in findings if is_of(f.rule, key)] for key in keys}
     words = [f"{sum(not found for found in by_key.values())} of {len(keys)} rules have no finding"]
     for severity in WORDS:  # the most severe first, which is a rule's
         of_it = [key for key, found in by_key.items() if next((s for s in WORDS if s in found), "") == severity]
         if of_it:
-            words.append(f"{_OF_RULES[severity]}: {', '.join(of_it)}")
+            words.append(f"{OF_RULES[severity]}: {', '.join(of_it)}")
     return "; ".join(words)
 
 
-#: What rules with findings of a severity do.
-_OF_RULES = {"stop": "stopping", "refuse": "refusing", "warn": "warning", "cannot_judge": "cannot judge yet"}
-
-
 def _nearest_drift(run: Run) -> str:
-    """Returns the feature that is nearest to the bound of its drift, or furthest beyond; empty if none is judged."""
-    judged = {name: drift for name, drift in read_drift(run).items() if drift.is_judged and not drift.is_constant}
-    if not judged:
-        return ""
-    name, drift = max(judged.items(), key=lambda item: item[1].distance / item[1].bound if item[1].bound else 0.0)
-    return f"the drift of {name}: {drift.distance:.4f}, at most {drift.bound:.4f}."
+    """Returns the judged feature that is first in the list of drift, with its bound; empty if none is judged."""
+    for name, drift in read_drift(run).items():
+        if drift.is_judged and not drift.is_constant:
+            return f"the drift of {name}, {drift.distance:.4f} (at most {drift.bound:.4f})"
+    return ""
 
 
 def nearest_bound(whole: EvaluationResult, evaluation: Evaluation) -> str:
@@ -120,17 +116,17 @@ def _rooms(whole: EvaluationResult, evaluation: Evaluation) -> Iterator[tuple[fl
         if name not in whole.metrics:
             continue
         found = whole.candidate(name)
-        value, half = f"{name}: {found.value:.4f}", found.half_width or math.nan
+        value, half = f"{name}, {found.value:.4f}", found.half_width or math.nan
         if rule.min is not None:
-            yield (found.value - rule.min) / half, f"{value}, at least {rule.min:g}."
+            yield (found.value - rule.min) / half, f"{value} (at least {rule.min:g})"
         if rule.max is not None:
-            yield (rule.max - found.value) / half, f"{value}, at most {rule.max:g}."
+            yield (rule.max - found.value) / half, f"{value} (at most {rule.max:g})"
         change = whole.changes.get(name)
         if rule.max_worsening is not None and change is not None:
             worse = -change.value if HIGHER_IS_BETTER[kind_of(name)] else change.value
-            words = f"the change of {name}: {numbers.signed(change.value)}, worse by at most {rule.max_worsening:g}."
+            words = f"the change of {name}, {numbers.signed(change.value)} (worse by at most {rule.max_worsening:g})"
             yield (rule.max_worsening - worse) / (change.half_width or math.nan), words
     if evaluation.max_miscalibration is not None and "calibration" in whole.metrics:
         found, most = whole.candidate("calibration"), evaluation.max_miscalibration
         room = (most - abs(found.value - 1)) / (found.half_width or math.nan)
-        yield room, f"calibration: {found.value:.4f}, at most {most:g} from 1."
+        yield room, f"calibration, {found.value:.4f} (at most {most:g} from 1)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from pathlib import Path
 
 from pydantic import TypeAdapter
@@ -12,7 +13,7 @@ from components.data_validation.distributions import measure_tokens
 from components.data_validation.evidence import SpanEvidence
 from components.gate_records import GateRecord, write_record
 from pipeline.report.page.parts import Figure, Note
-from pipeline.report.page.sections import features
+from pipeline.report.page.sections import features, gates
 from pipeline.report.result.run import Node, Output, Run
 from tests.components.data_validation.hand_written import span
 from tests.pipeline.report.run_results import ended, run_result
@@ -60,6 +61,11 @@ def test_the_table_has_the_bound_the_reference_and_the_verdict(tmp_path: Path) -
         "os": ("0.0500", "1", "within the bound"),
     }
     assert figure.data.tones == ["bad", "", ""]
+    summary = next(iter(gates.blocks(run)))
+    assert isinstance(summary, Note)
+    assert summary.text.startswith("The gate on data stops the run: ")
+    # less what chance explains of 1 · log2(4/3) / 2 + (log2(2/3) + log2(2)) / 4 = 0.3113
+    assert re.search(r" Nearest to its bound: the drift of page, 0\.3\d{3} \(at most 0\.1000\)\.$", summary.text)
 
 
 def test_values_that_vanished_are_listed_and_a_weekday_is_last(tmp_path: Path) -> None:
@@ -71,6 +77,10 @@ def test_values_that_vanished_are_listed_and_a_weekday_is_last(tmp_path: Path) -
     assert isinstance(figure, Figure)
     rows = {row[0]: row for row in figure.data.rows}
     assert list(rows)[-1] == "page"  # the bound is exceeded, but each day has one value
+    assert any(
+        isinstance(block, Note) and " Nearest to its bound: the drift of country, " in block.text
+        for block in gates.blocks(run)
+    )
     assert rows["page"][2:] == ("0.1000", "1", "thu (100 %)", "warns")
     assert rows["page"][1].startswith("0.99")
     assert rows["country"][4] == "fr (5.0 %), it (1.0 %)"

@@ -33,7 +33,7 @@ def test_a_gate_is_summed_up_by_its_rules() -> None:
     ("severity", "start", "tone"),
     [
         ("cannot_judge", "The gate on quality lets the run through: 12 of 13 rules have no finding; cannot", "good"),
-        ("refuse", f"The gate on quality objects: 12 of 13 rules have no finding; refusing: {SMALL}.", "bad"),
+        ("refuse", f"The gate on quality refuses the model: 12 of 13 rules have no finding; refusing: {SMALL}.", "bad"),
     ],
 )
 def test_the_summary_stands_above_the_table(severity: str, start: str, tone: str) -> None:
@@ -58,6 +58,16 @@ def test_the_slices_of_one_rule_are_one_row_and_a_fold_has_each() -> None:
     assert [row[1] for row in each.rows] == [f"city = {number}" for number in range(40)]
 
 
+@pytest.mark.parametrize(("number", "has_fold"), [(60, False), (61, True)])
+def test_findings_that_the_table_leaves_out_are_in_the_fold(number: int, has_fold: bool) -> None:
+    found = tuple(finding("evaluation.max_miscalibration", "warn", f"metric_{i}") for i in range(number))
+    *_, last = gates.blocks(ended(run_result(findings=found)))
+    assert isinstance(last, Fold) == has_fold
+    table = last.blocks[0] if isinstance(last, Fold) else last
+    assert isinstance(table, Table)
+    assert [row[1] for row in table.rows] == [f"metric_{i}" for i in range(number)]
+
+
 def measured(**changes: Any) -> EvaluationResult:
     """An AUC of 0.74 and a calibration of 0.93, each with a half-width of 0.0196."""
     fields: dict[str, Any] = {
@@ -71,16 +81,16 @@ def measured(**changes: Any) -> EvaluationResult:
     ("result", "bounds", "words"),
     [
         # (0.74 - 0.65) / 0.0196 = 4.6 and (0.15 - 0.07) / 0.0196 = 4.1 half-widths
-        (measured(), Threshold(min=0.65), "calibration: 0.9300, at most 0.15 from 1."),
+        (measured(), Threshold(min=0.65), "calibration, 0.9300 (at most 0.15 from 1)"),
         # (0.74 - 0.7) / 0.0196 = 2.0
-        (measured(), Threshold(min=0.7), "auc: 0.7400, at least 0.7."),
+        (measured(), Threshold(min=0.7), "auc, 0.7400 (at least 0.7)"),
         # (0.76 - 0.74) / 0.0196 = 1.0
-        (measured(), Threshold(min=0.7, max=0.76), "auc: 0.7400, at most 0.76."),
+        (measured(), Threshold(min=0.7, max=0.76), "auc, 0.7400 (at most 0.76)"),
         # (0.01 - 0.005) / 0.0098 = 0.5
         (
             measured(changes={"auc": Estimate(-0.005, 0.005)}),
             Threshold(min=0.7, max_worsening=0.01),
-            "the change of auc: −0.0050, worse by at most 0.01.",
+            "the change of auc, −0.0050 (worse by at most 0.01)",
         ),
         (measured(errors={"auc": math.nan, "calibration": math.nan}), Threshold(min=0.7), ""),
     ],
