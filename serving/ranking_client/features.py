@@ -143,6 +143,9 @@ def encode_candidates(candidates: Sequence[Candidate], settings: ClientSettings)
         if not 1 <= len(encoded) <= _MAX_ID_BYTES:
             raise RequestError(f"{where}'s id must have 1 to {_MAX_ID_BYTES:,} bytes. Received: {len(encoded):,}")
         ids.append(encoded)
-        items.append(features and encode_example(features, f"{where}'s item", settings.max_example_bytes))
-        names.update(features if isinstance(features, Mapping) else ())
-    return Candidates(tuple(ids), tuple(item or b"" for item in items), frozenset(names))
+        item = b""
+        if features:
+            item = encode_example(features, f"{where}'s item", settings.max_example_bytes)
+            names.update(() if isinstance(features, bytes) else features)
+        items.append(item)
+    return Candidates(tuple(ids), tuple(items), frozenset(names))
