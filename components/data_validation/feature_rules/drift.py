@@ -78,7 +78,8 @@ def drift_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
             )
             yield from measured
             if name == HOUR_OF_DAY:
-                yield from hour_findings(current, earlier, is_found=bool(measured))
+                is_found = any(found.severity != "cannot_judge" for found in measured)
+                yield from hour_findings(current, earlier, is_found=is_found)
         else:
             yield finding(
                 "max_divergence",
@@ -120,6 +121,11 @@ class DriftJudgement(NamedTuple):
     def is_within(self) -> bool:
         """Whether the distance is within the bound."""
         return self.distance <= self.bound
+
+    @property
+    def can_judge(self) -> bool:
+        """Whether a divergence, which is at most 1, can exceed the bound."""
+        return self.bound <= 1
 
 
 def judge_drift(name: str, current: Distribution, reference: Sequence[Distribution], settings: Drift) -> DriftJudgement:
@@ -163,6 +169,18 @@ def _measure_feature(
     is_foreseen: bool,
 ) -> Iterator[Finding]:
     distance, place, bound, origin = judged = judge_drift(name, current, reference, settings)
+    if not judged.can_judge:
+        yield finding(
+            "divergence_floor",
+            "cannot_judge",
+            name,
+            f"the distribution of {name} cannot be judged: no divergence is above 1, and the bound would be "
+            f"{bound:.4f}, {_TIMES_USUAL:g} times what the reference spans differ by ({origin}). Received: "
+            f"{distance:.4f} from the nearest, span {spans[place]}",
+            value=distance,
+            bound=bound,
+            rows=current.num_values,
+        )
     if judged.is_within:
         return
     severity: Severity = settings.action

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
@@ -18,6 +19,7 @@ from transform.config.drift import Drift
 from transform.config.evaluation import Evaluation
 
 if TYPE_CHECKING:  # the modules that read these import what only a page needs
+    from pipeline.report.result.feature_drift import FeatureDrift
     from pipeline.report.result.scores import Histogram
     from pipeline.report.result.statistics import Statistics
 
@@ -114,6 +116,16 @@ class Contents:
     evaluation: Reading[Evaluation | None] = Reading()
     histograms: Reading[Mapping[str, Histogram]] = Reading({})
 
+    @functools.cached_property
+    def feature_drift(self) -> Mapping[str, FeatureDrift]:
+        """The drift by feature, as `read_drift`; raises the error of reading what it is measured from."""
+        # Imported here only: a view other than the page does not need it.
+        from pipeline.report.result.feature_drift import read_drift
+
+        record = self.data_record.get()
+        findings = record.findings if record else ()
+        return read_drift(self.evidence.get(), self.earlier_evidence.get(), findings, self.drift.get() or Drift())
+
 
 @dataclasses.dataclass(frozen=True)
 class Run:
@@ -130,6 +142,7 @@ class Run:
       near: The runs around it.
       config_changes: By key of the config, its value in `near.trained` and in this run, as JSON, of all keys that
         differ; None if one of them did not come to its push.
+      workspace: The workspace's folder; empty if it is not known.
     """
 
     run_id: str
@@ -141,6 +154,7 @@ class Run:
     existing: Sequence[int]
     near: Neighbours = dataclasses.field(default_factory=Neighbours)
     config_changes: Reading[Mapping[str, tuple[str, str]] | None] = Reading()
+    workspace: str = ""
 
     @property
     def seconds(self) -> float:

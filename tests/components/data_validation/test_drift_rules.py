@@ -41,9 +41,30 @@ def test_a_weekday_only_warns_and_a_value_that_all_rows_share_of_a_sudden_stops(
     (found,) = [f for f in decide(weekday(2, "tuesday"), [weekday(1, "monday")], Drift()) if f.subject == "weekday"]
     assert found.severity == "warn"
     assert found.sentence.endswith("; it is constant within a span, which only warns")
-    assert decide(weekday(9, "day 9"), [weekday(n, f"day {n}") for n in range(1, 9)], Drift()) == []  # usual change
+    different = [weekday(n, f"day {n}") for n in range(1, 9)]
+    (usual,) = decide(weekday(9, "day 9"), different, Drift())
+    assert (usual.severity, usual.rule, usual.subject) == ("cannot_judge", "drift.divergence_floor", "weekday")
     days = [weekday(n, "a", "b") for n in range(1, 9)]
     assert stops(weekday(9, "a"), days) == ["drift.divergence_floor"]
+
+
+def test_a_bound_that_no_divergence_can_exceed_judges_nothing() -> None:
+    """All values are others each day: a divergence of 1, less 2 · (2 - 1) / (8 ln 2) · (1/100 + 1/100) = .0072."""
+
+    def page(number: int, name: str) -> SpanEvidence:
+        return span(number, features={"page": measure_tokens({name: 100}, 0, 100)})
+
+    days = [page(1, "a"), page(2, "b")]
+    found = {f.subject: f for f in decide(page(3, "c"), days, Drift())}
+    assert found["page"].severity == "cannot_judge"
+    assert found["page"].rule == "drift.divergence_floor"
+    assert found["page"].sentence == (
+        "the distribution of page cannot be judged: no divergence is above 1, and the bound would be 2.9784, 3 times "
+        "what the reference spans differ by (drift.divergence_floor). Received: 0.9928 from the nearest, span 1"
+    )
+    own = decide(page(3, "c"), days, Drift(max_divergence={"page": 0.5}))
+    assert [f.severity for f in own if f.subject == "page"] == ["stop"]
+    assert [f for f in decide(page(3, "b"), days, Drift()) if f.subject == "page"] == []  # within the floor
 
 
 def test_a_part_of_a_date_that_the_calendar_changes_only_warns() -> None:

@@ -15,7 +15,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from components.artifacts import ESTIMATED, UNCOUNTED
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Fold, Note, Table
-from pipeline.report.page.sections.drift import FeatureDrift, drift_blocks, read_drift
+from pipeline.report.page.sections.drift import drift_blocks
+from pipeline.report.result.feature_drift import FeatureDrift
 from pipeline.report.result.run import Run
 from pipeline.report.result.statistics import Statistics
 from transform.example_keys import LABEL
@@ -26,7 +27,7 @@ _MAX_CHARTS, _MAX_VALUES, _NUM_BINS = 12, 10, 20
 
 def blocks(run: Run) -> Iterator[Block]:
     """Yields the section's blocks."""
-    drift = read_drift(run)
+    drift = run.contents.feature_drift
     yield from drift_blocks(drift)
     statistics = run.contents.statistics.get()
     if statistics is None:

@@ -12,7 +12,6 @@ from components.quality_gate import rules
 from pipeline.report.alike import OF_RULES, WORDS, united
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import MAX_ROWS, Block, Fold, Note, Table
-from pipeline.report.page.sections.drift import read_drift
 from pipeline.report.result.run import Run
 from transform.config.evaluation import HIGHER_IS_BETTER, Evaluation, kind_of
 
@@ -98,7 +97,7 @@ def summary(of_gate: Sequence[Rule], findings: Sequence[Finding]) -> str:
 
 def _nearest_drift(run: Run) -> str:
     """Returns the judged feature that is first in the list of drift, with its bound; empty if none is judged."""
-    for name, drift in read_drift(run).items():
+    for name, drift in run.contents.feature_drift.items():
         if drift.is_judged and not drift.is_constant:
             return f"the drift of {name}, {drift.distance:.4f} (at most {drift.bound:.4f})"
     return ""

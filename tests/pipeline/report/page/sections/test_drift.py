@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import re
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pydantic import TypeAdapter
 
 from components.data_validation.decision import decide
 from components.data_validation.distributions import measure_tokens
 from components.data_validation.evidence import SpanEvidence
+from components.data_validation.feature_rules.drift import DriftJudgement, judge_drift
 from components.gate_records import GateRecord, write_record
 from pipeline.report.page.parts import Figure, Note
 from pipeline.report.page.sections import features, gates
-from pipeline.report.result.run import Node, Output, Run
+from pipeline.report.result import feature_drift
+from pipeline.report.result.run import Node, Output, Reading, Run
 from tests.components.data_validation.hand_written import span
 from tests.pipeline.report.run_results import ended, run_result
 from transform.config.drift import Drift
@@ -107,3 +112,28 @@ def test_a_bound_that_no_divergence_can_exceed_is_none(tmp_path: Path) -> None:
     assert ("page", "bound") not in drawn
     assert ("os", "bound") in drawn
     assert figure.words.endswith("Without a bound, since the reference spans differ as much: page.")
+
+
+def test_what_the_gate_cannot_judge_is_its_record_s(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record of a release that did not say so has a bound; both sections have read the drift once."""
+    a = {"de": 80, "fr": 20}
+    days = [day(1, a, {"thu": 1000}), day(2, a, {"fri": 1000}), day(3, a, {"sat": 1000})]
+    run = judged(tmp_path, days, Drift())
+    read: list[str] = []
+
+    def counted(name: str, *given: Any) -> DriftJudgement:
+        read.append(name)
+        return judge_drift(name, *given)
+
+    monkeypatch.setattr(feature_drift, "judge_drift", counted)
+    summary = next(iter(gates.blocks(run)))
+    assert isinstance(summary, Note)
+    assert "cannot judge yet: drift.divergence_floor" in summary.text.replace("drift.reference_spans, ", "")
+    list(features.blocks(run))
+    assert sorted(read) == ["country", "os", "page"]
+    record = run.contents.data_record.get()
+    assert record is not None
+    silent = dataclasses.replace(record, findings=())
+    contents = dataclasses.replace(run.contents, data_record=Reading(silent))
+    assert contents.feature_drift["page"].is_judged
+    assert not run.contents.feature_drift["page"].is_judged
