@@ -26,6 +26,8 @@ class FirstRows:
       max_rows: Maximum number of rows to read; None reads all.
 
     Attributes:
+      columns: These columns.
+      texts: What the rules for texts changed in the rows read so far.
       num_rows: Number of rows read so far.
       path: The file of the block that was yielded last.
       is_whole: Whether there was no further row.
@@ -37,19 +39,21 @@ class FirstRows:
         self._reader = TypedReader(source, config.sources.of(source), columns, config.ingestion)
         self._paths = [path for paths in found.files[source].values() for path in paths]
         self._max_rows = max_rows
+        self.columns = columns
+        self.texts = TextCounts()
         self.num_rows = 0
         self.path = ""
         self.is_whole = True
 
-    def blocks(self, texts: TextCounts | None = None) -> Iterator[TypedBlock]:
-        """Yields the rows; counts in `texts` what the rules for texts change; raises errors as `read_blocks`."""
+    def blocks(self) -> Iterator[TypedBlock]:
+        """Yields the rows; raises errors as `read_blocks`."""
         for path in self._paths:
             self.path = path
             for block in self._reader.raw_blocks(path, LineTally()):
                 left = block.num_rows if self._max_rows is None else self._max_rows - self.num_rows
                 self.is_whole = block.num_rows <= left
                 self.num_rows += min(left, block.num_rows)
-                yield self._reader.typed(block.first(left), path, texts)
+                yield self._reader.typed(block.first(left), path, self.texts)
                 if not self.is_whole:
                     return
 
@@ -64,28 +68,22 @@ class ReadRows:
       max_rows: Maximum number of rows to read.
 
     Attributes:
-      columns: The source's columns.
+      reading: How they were read.
       blocks: The rows, each block with its file.
-      texts: What the rules for texts changed in them.
-      num_rows: Number of rows read.
-      is_whole: Whether there was no further row.
 
     Raises:
       InputError: If a file is missing or damaged.
     """
 
     def __init__(self, config: Config, found: SpanFiles, source: str, max_rows: int):
-        self.columns: Sequence[Column] = config.columns[source]
-        self.texts = TextCounts()
-        reading = FirstRows(config, found, source, self.columns, max_rows)
-        self.blocks: list[tuple[str, TypedBlock]] = [(reading.path, block) for block in reading.blocks(self.texts)]
-        self.num_rows, self.is_whole = reading.num_rows, reading.is_whole
+        self.reading = reading = FirstRows(config, found, source, config.columns[source], max_rows)
+        self.blocks: list[tuple[str, TypedBlock]] = [(reading.path, block) for block in reading.blocks()]
 
     def values(self) -> dict[tuple[str, ColumnKind], pa.Array]:
         """Returns the values of the rows that were not rejected, by each column's name and kind."""
         return {
             (column.name, column.kind): pa.concat_arrays([block.values[at] for _, block in self.blocks])
-            for at, column in enumerate(self.columns)
+            for at, column in enumerate(self.reading.columns)
         }
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pyarrow.compute as pc
 
 from components.ingestion.formats.readers import read_blocks, unit_of
 from components.ingestion.spans import SpanFiles, has_spans, resolve_span
-from pipeline.check.first_rows import ReadRows, value_counts
+from components.ingestion.typed_reader import TypedBlock
+from pipeline.check.first_rows import FirstRows, ReadRows, value_counts
 from pipeline.check.source_report import Rejections, SourceReport, most_frequent
 from transform.config.config import Config
 from transform.errors import InputError, UnusableLogsError
@@ -63,7 +64,7 @@ def check_span(config: Config, data_root: str, span: int | None) -> SpanFiles:
 def check_rows(
     config: Config, found: SpanFiles, max_rows: int, impressions: ReadRows | None = None
 ) -> list[SourceReport]:
-    """Checks the first rows of every source.
+    """Checks the first rows of every source, block by block: only `impressions` is in memory as a whole.
 
     Args:
       config: The config.
@@ -79,10 +80,12 @@ def check_rows(
     """
     reports = []
     for name in found.files:
-        is_read = name == IMPRESSIONS and impressions is not None
-        read = impressions if is_read else ReadRows(config, found, name, max_rows)
-        assert read is not None
-        reports.append(_check_source(config, found, name, read))
+        if name == IMPRESSIONS and impressions is not None:
+            reading, blocks = impressions.reading, iter([block for _, block in impressions.blocks])
+        else:
+            reading = FirstRows(config, found, name, config.columns[name], max_rows)
+            blocks = reading.blocks()
+        reports.append(_check_source(config, found, name, reading, blocks))
     for report in reports:
         _check_fitness(config, found, report)
     return reports
@@ -131,14 +134,16 @@ def _check_fitness(config: Config, found: SpanFiles, report: SourceReport) -> No
         )
 
 
-def _check_source(config: Config, found: SpanFiles, name: str, read: ReadRows) -> SourceReport:
-    source, kinds = config.sources.of(name), [column.kind for column in read.columns]
+def _check_source(
+    config: Config, found: SpanFiles, name: str, reading: FirstRows, blocks: Iterable[TypedBlock]
+) -> SourceReport:
+    source, kinds = config.sources.of(name), [column.kind for column in reading.columns]
     label, time = (kinds.index(kind) if kind in kinds else None for kind in ("label", "timestamp"))
     numbers: collections.Counter[str] = collections.Counter()
     first: dict[str, str] = {}
     labels: collections.Counter[int] = collections.Counter()
     earliest, latest = math.inf, -math.inf
-    for _, block in read.blocks:
+    for block in blocks:
         for row in block.rejections:
             numbers[row.reason] += 1
             first.setdefault(row.reason, f"{row.detail} ({unit_of(source.format)} {row.line}, {row.file})")
@@ -150,11 +155,11 @@ def _check_source(config: Config, found: SpanFiles, name: str, read: ReadRows) -
     return SourceReport(
         name,
         sum(map(len, found.files[name].values())),
-        read.num_rows,
+        reading.num_rows,
         {reason: Rejections(number, first[reason]) for reason, number in numbers.most_common()},
         dict(labels),
-        {column: number for column, number in read.texts.trimmed.items() if number},
-        {column: number for column, number in read.texts.null.items() if number},
+        {column: number for column, number in reading.texts.trimmed.items() if number},
+        {column: number for column, number in reading.texts.null.items() if number},
         latest - earliest if latest >= earliest else None,
-        read.is_whole,
+        reading.is_whole,
     )

@@ -25,7 +25,7 @@ _MAX_VALUES = 50
 
 
 def unmatched_joins(config: Config, found: SpanFiles, max_rows: int) -> list[str]:
-    """Looks up the keys of the first impressions in each table.
+    """Looks up the keys of the first impressions in each table. Its memory grows with them, not with the tables.
 
     Args:
       config: The config.
@@ -40,13 +40,15 @@ def unmatched_joins(config: Config, found: SpanFiles, max_rows: int) -> list[str
     """
     sentences = []
     for name, table in config.sources.tables.items():
-        keys: set[str] = set()
-        for values in _column(config, found, name, table.key, None):
-            keys.update(values.unique().to_pylist())
         num_rows, missing = 0, collections.Counter[str]()
         for values in _column(config, found, IMPRESSIONS, table.log_column, max_rows):
             num_rows += len(values)
-            missing.update({key: number for key, number in value_counts(values).items() if key not in keys})
+            missing.update(value_counts(values))
+        for values in _column(config, found, name, table.key, None):
+            for key in values.unique().to_pylist():
+                missing.pop(key, None)
+            if not missing:
+                break
         if not missing:
             continue
         (key, _), number = missing.most_common(1)[0], missing.total()

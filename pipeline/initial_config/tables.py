@@ -36,6 +36,9 @@ _MIN_OTHER = 0.5
 #: Fewer common values may be chance, where no name says that they are keys.
 _MIN_COMMON = 10
 
+#: The roles of a log's columns that may have a table's keys.
+_JOINING = ("feature", "left_out")
+
 _ENDINGS = re.compile(r"(\.(csv|tsv|txt|dat|data|jsonl|ndjson|parquet|gz))+$")
 _NO_NAME = re.compile(r"column_\d+")
 
@@ -67,6 +70,18 @@ class TableGuess:
     reason: str
     guesses: Sequence[Guess]
     joined: Sample
+
+
+class _LogColumn(NamedTuple):
+    """A column of the log that may have a table's keys: its values, its name's words, and what its guess says."""
+
+    column: Column
+    counts: Counter[str]
+    words: frozenset[str]
+    entity: Entity | None
+    is_id: bool
+    is_nameless: bool
+    are_numbers: bool
 
 
 class _Join(NamedTuple):
@@ -103,9 +118,9 @@ def join_tables(
     samples = [read_sample(path, max_rows) for path in files]
     names = _table_names(files)
     log_nulls, found = null_words(log), list(guesses)
-    joins = [
-        join for at, sample in enumerate(samples) for join in _joins(at, sample, names[at], log, log_nulls, guesses)
-    ]
+    columns = _log_columns(log, log_nulls, guesses)
+    has_ids = any(g.entity is not None or "id" in split_words(g.column) for g in guesses if g.role in _JOINING)
+    joins = [join for at, sample in enumerate(samples) for join in _joins(at, sample, names[at], columns, has_ids)]
     chosen: dict[int, _Join] = {}
     for join in sorted(joins, key=lambda join: (-join.rank, -join.common)):
         is_taken = any(
@@ -158,41 +173,44 @@ def _is_nameless(column: str, sample: Sample) -> bool:
     return bool(sample.text.columns) and _NO_NAME.fullmatch(column) is not None
 
 
-def _joins(
-    at: int, sample: Sample, name: str, log: Sample, log_nulls: Sequence[str], guesses: Sequence[Guess]
-) -> list[_Join]:
-    """Returns the possible joins of one table."""
+def _log_columns(log: Sample, nulls: Sequence[str], guesses: Sequence[Guess]) -> list[_LogColumn]:
+    entities = {guess.column: guess.entity for guess in guesses if guess.role in _JOINING}
+    found = []
+    for column in log.columns:
+        if column.name in entities and column.stored in ("text", "integer"):
+            counts, words = Counter(values_in(column, nulls)), frozenset(split_words(column.name))
+            entity = entities[column.name]
+            is_id, are_numbers = entity is not None or "id" in words, all(map(is_number, counts))
+            is_nameless = _is_nameless(column.name, log)
+            found.append(_LogColumn(column, counts, words, entity, is_id, is_nameless, are_numbers))
+    return found
+
+
+def _joins(at: int, sample: Sample, name: str, of_log: Sequence[_LogColumn], has_ids: bool) -> list[_Join]:
+    """Returns the possible joins of one table; `has_ids` is whether the log has an id by its guesses."""
     nulls, allowed = null_words(sample), Ingestion().max_rejected_fraction
-    entities = {guess.column: guess.entity for guess in guesses if guess.role in ("feature", "left_out")}
-    ids = {name for name, entity in entities.items() if entity is not None or "id" in split_words(name)}
-    of_log = [
-        (column, Counter(values_in(column, log_nulls)))
-        for column in log.columns
-        if column.name in entities and column.stored in ("text", "integer")
-    ]
+    of_table = _singular_words(name)
     joins = []
     for key in sample.columns:
         keys = {*values_in(key, nulls)} if key.stored in ("text", "integer") else set()
         if len(keys) < max(2, (1 - allowed) * sample.num_rows):
             continue
-        entity = _entity(name, key.name)
-        for column, counts in of_log:
-            differing = {*split_words(key.name)} ^ {*split_words(column.name)}
-            is_same = differing <= _singular_words(name) | {"id"}
-            is_same = is_same and not _is_nameless(key.name, sample) and not _is_nameless(column.name, log)
-            common = counts.keys() & keys
-            share = sum(counts[text] for text in common) / max(counts.total(), 1)
-            is_id = column.name in ids
-            is_named = bool({*split_words(column.name)} & _singular_words(name)) or _is_nameless(column.name, log)
-            if ids and not (is_id or is_same or is_named) and all(map(is_number, counts)):
+        entity, words, is_nameless = _entity(name, key.name), {*split_words(key.name)}, _is_nameless(key.name, sample)
+        for column in of_log:
+            is_same = words ^ column.words <= of_table | {"id"} and not is_nameless and not column.is_nameless
+            is_named = bool(column.words & of_table) or column.is_nameless
+            if has_ids and not (column.is_id or is_same or is_named) and column.are_numbers:
                 continue
-            least = _MIN_FOUND if is_same or (is_id and "id" in split_words(key.name)) else _MIN_FOUND_WITHOUT_NAMES
+            common = column.counts.keys() & keys
+            share = sum(column.counts[text] for text in common) / max(column.counts.total(), 1)
+            least = _MIN_FOUND if is_same or (column.is_id and "id" in words) else _MIN_FOUND_WITHOUT_NAMES
             if not common or (share < least and sample.is_whole) or (not is_same and len(common) < _MIN_COMMON):
                 continue
-            of_one = 0 if None in (entity, entities[column.name]) else 1 if entity == entities[column.name] else -1
-            rank = 2 * is_same + of_one + is_id
+            of_one = 0 if None in (entity, column.entity) else 1 if entity == column.entity else -1
+            rank = 2 * is_same + of_one + column.is_id
             reason = f"by {'their names' if is_same else 'their values'}: {share:.1%} of the log's rows find a row here"
-            joins.append(_Join(rank, len(common) / len(counts.keys() | keys), at, key, column, reason))
+            of_all = len(column.counts.keys() | keys)
+            joins.append(_Join(rank, len(common) / of_all, at, key, column.column, reason))
     return joins
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from components.ingestion.spans import SpanFiles, resolve_span
 from components.ingestion.typed_reader import TypedBlock, TypedReader
 from pipeline.check.rows import check_files, check_rows, check_span, one_label
 from pipeline.check.source_report import Rejections, SourceReport, described
+from pipeline.check.spans import unmatched_joins
 from pipeline.cli.main import cli
 from tests.transform.small_config import REMOVED, small_config
 from transform.config.config import Config
@@ -292,3 +295,31 @@ def test_the_impressions_are_read_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert result.exit_code == 0, result.output
     assert {"splits", "requests"} <= {line.split(":")[0] for line in result.output.splitlines()}
     assert read == [str(tmp_path / "log-0.csv")]
+
+
+def test_a_table_s_rows_are_not_all_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a table of 20 files, each a block, one block and the next one are there at most."""
+    config = small_config(("sources.impressions.path", "log-*.csv"), ("sources.tables.catalog.path", "apps-*.csv"))
+    (tmp_path / "log-0.csv").write_text(HEADER + "1,r1,a,\n0,r1,b,\n")
+    for number in range(20):
+        (tmp_path / f"apps-{number:02d}.csv").write_text(f"app,price\nx{number},1\n")
+    arrays: list[weakref.ref[Any]] = []
+    most, typed = 0, TypedReader.typed
+
+    def counted(reader: TypedReader, block: RawBlock, path: str, texts: TextCounts | None = None) -> TypedBlock:
+        nonlocal most
+        found = typed(reader, block, path, texts)
+        if "apps" in path:
+            arrays.append(weakref.ref(found.values[0]))
+            most = max(most, sum(array() is not None for array in arrays))
+        return found
+
+    monkeypatch.setattr(TypedReader, "typed", counted)
+    found = resolve_span(config, str(tmp_path))
+    (catalog,) = (report for report in check_rows(config, found, 100) if report.name == "catalog")
+    assert (catalog.num_rows, catalog.num_files) == (20, 20)
+    assert most <= 2
+    assert unmatched_joins(config, found, 100) == [
+        "2 of the first 2 impressions have a key that `catalog` does not have, most often 'a'"
+    ]
+    assert most <= 2
