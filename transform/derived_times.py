@@ -11,20 +11,30 @@ import datetime
 import functools
 import re
 import zoneinfo
-from collections.abc import Sequence
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 
+from transform.date_forms import (
+    ANY_YEAR,
+    KNOWN_LEAP_YEAR,
+    KNOWN_YEAR,
+    LEAP_YEAR,
+    MONTHS,
+    OFFSET,
+    DateForm,
+    existing_dates,
+    why_no_date_form,
+)
+
 TimePart = Literal["year", "month", "day", "weekday", "hour"]
 TimeFormat = Literal["iso", "day_month_year", "epoch_seconds", "epoch_milliseconds"]
 
+_NAMED_FORMATS: tuple[str, ...] = get_args(TimeFormat)
+
 #: By place, the value of `part: weekday`; Monday is the first, as in ISO 8601.
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-
-#: By place, the names of months in the format `day_month_year`, whatever the machine's language.
-MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 #: An instant is from this year on, in UTC, and before the other: the times for which a zone's offsets are known.
 FIRST_YEAR, AFTER_LAST_YEAR = 1900, 2100
@@ -50,14 +60,22 @@ class Derive:
       format: The form of the column's texts. `iso`: `2026-11-28`, or with a time of day, `2026-11-28T12:30:05.250Z`,
         where a space may stand for the T, and seconds, fraction and offset (`Z`, `+01:00`, `+0100`, `+01`) may be left
         out. `day_month_year`: `01-Jan-1995`. `epoch_seconds` and `epoch_milliseconds`: a number since 1970 in UTC,
-        which may be negative or have a fraction.
+        which may be negative or have a fraction. Or the directives of Python's strptime, as in `timestamp_format`, such
+        as `%b %d, %Y` for `Feb 28, 2014`.
       time_zone: The IANA name of the zone whose date and clock count, such as `Europe/Berlin`. It is for epochs and for
         texts with an offset; a text without one is local time as it is.
     """
 
     part: TimePart
-    format: TimeFormat
+    format: Annotated[str, Field(max_length=100)]
     time_zone: Annotated[str, Field(max_length=100)] = "UTC"
+
+    @field_validator("format")
+    @classmethod
+    def _format_is_known(cls, text: str) -> str:
+        if text not in _NAMED_FORMATS and (why := why_no_date_form(text)):
+            raise ValueError(f"must be {', '.join(_NAMED_FORMATS)} or the form of a date, such as %b %d, %Y: {why}")
+        return text
 
     @field_validator("time_zone")
     @classmethod
@@ -68,11 +86,15 @@ class Derive:
 
     @model_validator(mode="after")
     def _part_is_in_format(self) -> Derive:
-        if self.format == "day_month_year":
-            if self.part == "hour":
-                raise ValueError("`part: hour` needs a time of day, which `format: day_month_year` lacks")
-            if self.time_zone != "UTC":
-                raise ValueError("`time_zone` goes with the other formats; `format: day_month_year` has local dates")
+        of_date = TimeForm(self.format).date_form
+        has_clock, is_instant = self.format != "day_month_year", self.format != "day_month_year"
+        if of_date is not None:
+            has_clock, is_instant = of_date.has_clock, of_date.is_instant
+        if self.part == "hour" and not has_clock:
+            raise ValueError(f"`part: hour` needs a time of day, which `format: {self.format}` lacks")
+        if self.time_zone != "UTC" and not is_instant:
+            what = "times" if has_clock else "dates"
+            raise ValueError(f"`time_zone` goes with the other formats; `format: {self.format}` has local {what}")
         return self
 
     @property
@@ -99,8 +121,13 @@ class TimeForm(NamedTuple):
       needs_hour: Whether a date without a time of day is none of them.
     """
 
-    format: TimeFormat
+    format: str
     needs_hour: bool = False
+
+    @property
+    def date_form(self) -> DateForm | None:
+        """The form of strptime; None of a format with a name."""
+        return None if self.format in _NAMED_FORMATS else DateForm(self.format)
 
     @property
     def pattern(self) -> str:
@@ -110,6 +137,8 @@ class TimeForm(NamedTuple):
     @property
     def words(self) -> str:
         """What a text must be, for a message."""
+        if (of_date := self.date_form) is not None:
+            return f"a date of the form {self.format}, such as {of_date.example}"
         return {
             "iso": "an ISO 8601 time, such as 2026-11-28T12:30:05+01:00"
             if self.needs_hour
@@ -118,6 +147,13 @@ class TimeForm(NamedTuple):
             "epoch_seconds": f"seconds since 1970, from {FIRST_YEAR} to {AFTER_LAST_YEAR - 1}",
             "epoch_milliseconds": f"milliseconds since 1970, from {FIRST_YEAR} to {AFTER_LAST_YEAR - 1}",
         }[self.format]
+
+    @property
+    def example(self) -> str:
+        """The text of 1970-01-01T00:00."""
+        if (of_date := self.date_form) is not None:
+            return of_date.example
+        return {"iso": "1970-01-01T00:00", "day_month_year": "01-Jan-1970"}.get(self.format, "0")
 
     @property
     def is_number(self) -> bool:
@@ -183,42 +219,19 @@ def _pattern(form: TimeForm) -> str:
         case "epoch_milliseconds":
             return _number(_seconds(FIRST_YEAR, 1, 1) * 1000, _seconds(AFTER_LAST_YEAR, 1, 1) * 1000 - 1)
         case "day_month_year":
-            return _date("{day}-{month}-{year}", _ANY_YEAR, _LEAP_YEAR, MONTHS)
+            return existing_dates("{day}-{month}-{year}".format, ANY_YEAR, LEAP_YEAR, MONTHS)
+    if (of_date := form.date_form) is not None:
+        return of_date.pattern
     months = [f"{month:02d}" for month in range(1, 13)]
-    any_date, date = "{year}-{month}-{day}", _date("{year}-{month}-{day}", _ANY_YEAR, _LEAP_YEAR, months)
-    instant = _date(any_date, _KNOWN_YEAR, _KNOWN_LEAP_YEAR, months)
+    order = "{year}-{month}-{day}".format
+    date, instant = (
+        existing_dates(order, *years, months) for years in ((ANY_YEAR, LEAP_YEAR), (KNOWN_YEAR, KNOWN_LEAP_YEAR))
+    )
     local = f"(?:{date}){_CLOCK}" if form.needs_hour else f"(?:{date})(?:{_CLOCK})?"
     return f"{local}|(?:{instant}){_CLOCK}{OFFSET}"
 
 
 _CLOCK = r"[T ](?:[01][0-9]|2[0-3]):[0-5][0-9](?::[0-5][0-9](?:\.[0-9]+)?)?"
-
-#: An offset from UTC, at the end of a text that has a time of day.
-OFFSET = r"(?:Z|[+-](?:[01][0-9]|2[0-3])(?::?[0-5][0-9])?)"
-
-_ANY_YEAR = "[1-9][0-9]{3}"
-_LEAP_YEAR = "(?:[1-9][0-9](?:0[48]|[2468][048]|[13579][26])|(?:1[26]|[2468][048]|[3579][26])00)"
-
-#: From `FIRST_YEAR` until before `AFTER_LAST_YEAR`.
-_KNOWN_YEAR = "(?:19|20)[0-9]{2}"
-_KNOWN_LEAP_YEAR = "(?:(?:19|20)(?:0[48]|[2468][048]|[13579][26])|2000)"
-
-
-def _date(order: str, year: str, leap_year: str, months: Sequence[str]) -> str:
-    """Returns a pattern of the dates that exist, in the order of `{year}`, `{month}` and `{day}`."""
-
-    def of(numbers: Sequence[int], days: str, years: str = year) -> str:
-        some = "|".join(months[number - 1] for number in numbers)
-        return order.format(year=years, month=f"(?:{some})", day=f"(?:{days})")
-
-    return "|".join(
-        [
-            of([1, 3, 5, 7, 8, 10, 12], "0[1-9]|[12][0-9]|3[01]"),
-            of([4, 6, 9, 11], "0[1-9]|[12][0-9]|30"),
-            of([2], "0[1-9]|1[0-9]|2[0-8]"),
-            of([2], "29", leap_year),
-        ]
-    )
 
 
 def _number(least: int, most: int) -> str:

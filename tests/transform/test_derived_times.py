@@ -37,8 +37,14 @@ def in_graph(texts: list[str], derive: Derive) -> list[str | None]:
 
 
 def derive_of(time_format: Any, part: Any, zone: str = "UTC") -> Derive:
-    part = "day" if time_format == "day_month_year" and part == "hour" else part
-    return Derive(part=part, format=time_format, time_zone="UTC" if time_format == "day_month_year" else zone)
+    of_form = TimeForm(time_format).date_form
+    has_clock, is_instant = (time_format != "day_month_year",) * 2
+    if of_form is not None:
+        has_clock, is_instant = "%H" in time_format or "%I" in time_format, time_format[-1] not in "YypMfH"
+    if "%z" in time_format:
+        is_instant = True
+    part = "day" if not has_clock and part == "hour" else part
+    return Derive(part=part, format=time_format, time_zone=zone if is_instant else "UTC")
 
 
 @pytest.mark.parametrize(
@@ -55,8 +61,8 @@ def derive_of(time_format: Any, part: Any, zone: str = "UTC") -> Derive:
         ("2026-04-31", "iso", "UTC", (None,) * 5),
         ("20261128", "iso", "UTC", (None,) * 5),
         ("", "iso", "UTC", (None,) * 5),
-        ("01-Jan-1995", "day_month_year", "UTC", ("1995", "1", "1", "sun", None)),
-        ("1-Jan-1995", "day_month_year", "UTC", (None,) * 5),
+        ("01-Jan-1995", "day_month_year", "UTC", ("1995", "1", "1", "sun")),
+        ("1-Jan-1995", "day_month_year", "UTC", (None,) * 4),
         # Summer time begins in Berlin at 1774746000, 2026-03-29T01:00Z, and ends at 1792890000, 2026-10-25T01:00Z.
         ("1774745999.9", "epoch_seconds", "Europe/Berlin", ("2026", "3", "29", "sun", "1")),
         ("1774746000", "epoch_seconds", "Europe/Berlin", ("2026", "3", "29", "sun", "3")),
@@ -67,12 +73,22 @@ def derive_of(time_format: Any, part: Any, zone: str = "UTC") -> Derive:
         ("-1", "epoch_milliseconds", "UTC", ("1969", "12", "31", "wed", "23")),
         ("4102444800000", "epoch_milliseconds", "UTC", (None,) * 5),
         ("1e9", "epoch_seconds", "UTC", (None,) * 5),
+        ("Feb 28, 2014", "%b %d, %Y", "UTC", ("2014", "2", "28", "fri")),
+        ("FEB 3, 2014", "%b %d, %Y", "UTC", ("2014", "2", "3", "mon")),
+        ("Feb 29, 2014", "%b %d, %Y", "UTC", (None,) * 4),
+        ("February 28, 2014 12:05 am", "%B %d, %Y %I:%M %p", "UTC", ("2014", "2", "28", "fri", "0")),
+        ("Fri Feb 28 23:30:00 -0800 2014", "%a %b %d %H:%M:%S %z %Y", "Europe/Berlin", ("2014", "3", "1", "sat", "8")),
+        ("2014-02-28 23:30:00 UTC", "%Y-%m-%d %H:%M:%S UTC", "Asia/Tokyo", ("2014", "3", "1", "sat", "8")),
+        ("31.12.68", "%d.%m.%y", "UTC", ("2068", "12", "31", "mon")),
+        ("31.12.69", "%d.%m.%y", "UTC", ("1969", "12", "31", "wed")),
+        ("2014022817", "%Y%m%d%H", "UTC", ("2014", "2", "28", "fri", "17")),
+        ("201422817", "%Y%m%d%H", "UTC", (None,) * 5),  # of a number beside another one no zero is left out
     ],
 )
 def test_the_parts_of_a_time(text: str, time_format: Any, zone: str, expected: tuple[str | None, ...]) -> None:
-    parts = PARTS[:4] if time_format == "day_month_year" else PARTS
+    parts = PARTS[: len(expected)]
     found = tuple(in_graph([text], Derive(part=part, format=time_format, time_zone=zone))[0] for part in parts)  # type: ignore[arg-type]
-    assert found == expected[: len(parts)]
+    assert found == expected
 
 
 @pytest.mark.parametrize("time_format", TEXTS)

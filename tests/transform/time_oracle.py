@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from transform.derived_times import Derive, TimeFormat
+from transform.derived_times import Derive
 
 _ISO = re.compile(r"(\d{4})-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?(\d\d))?)?)?", re.ASCII)
 _DAY_MONTH_YEAR = re.compile(r"(\d\d)-([A-Z][a-z]{2})-([1-9]\d{3})", re.ASCII)
@@ -21,7 +21,8 @@ _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 def first_value(text: str, derive: Derive) -> str | None:
     """Returns the part of the time that a text is; None if it is none, or has no such part."""
     try:
-        time = {"iso": _iso, "day_month_year": _date}.get(derive.format, _instant)(text, derive)
+        of_form = _of_form if "%" in derive.format else _instant
+        time = {"iso": _iso, "day_month_year": _date}.get(derive.format, of_form)(text, derive)
     except ValueError:
         return None
     if time is None:
@@ -47,6 +48,17 @@ def _date(text: str, derive: Derive) -> datetime.datetime | None:
     if found is None:
         return None
     return datetime.datetime(int(found[3]), _MONTHS.index(found[2]) + 1, int(found[1]))
+
+
+def _of_form(text: str, derive: Derive) -> datetime.datetime | None:
+    """Python reads spaces and other alphabets' digits where they do not belong, and years before 1000."""
+    if not text.isascii() or text != text.strip():
+        return None
+    time = datetime.datetime.strptime(text, derive.format)
+    if derive.format.endswith("UTC"):
+        time = time.replace(tzinfo=datetime.UTC)
+    first, last = (1000, 9999) if time.tzinfo is None else (1900, 2099)
+    return time if first <= time.year <= last else None
 
 
 def _instant(text: str, derive: Derive) -> datetime.datetime | None:
@@ -96,8 +108,50 @@ _EXISTING = st.tuples(
     st.sampled_from(["", "Z", "+05:30", "-0330", "+14"]),
 ).map("".join)
 
+
+def _names(*names: str) -> st.SearchStrategy[str]:
+    cases = [case for name in names for case in (name, name.upper(), name.lower(), name.title())]
+    return st.sampled_from(cases)
+
+
+#: By directive, texts that have its form, and others of nearly the same.
+_DIRECTIVES = {
+    "Y": _YEAR,
+    "y": _numbers(99),
+    "m": _numbers(13),
+    "b": _names(*_MONTHS, "Mai"),
+    "B": _names("January", "February", "April", "May", "September", "Sept", "December"),
+    "d": _numbers(32),
+    "H": _numbers(24),
+    "I": _numbers(13),
+    "M": _numbers(60),
+    "S": _numbers(59),
+    "f": st.sampled_from(["0", "5", "123456", "1234567", ""]),
+    "p": _names("AM", "PM", "xM"),
+    "z": st.sampled_from(["Z", "+0000", "+05:30", "-0330", "+01", ""]),
+    "a": _names("Mon", "Sun", "Thu", "Mo"),
+}
+
+
+def _texts_of(form: str) -> st.SearchStrategy[str]:
+    """Texts of a form of strptime; where numbers are apart, the leading zero of one may be left out."""
+    pieces = re.findall("%.|[^%]+", form)
+    drawn = [_DIRECTIVES[piece[1:]] if piece[0] == "%" else st.just(piece) for piece in pieces]
+    texts = st.tuples(*drawn).map("".join)
+    if "%m%d" in form:
+        return texts
+    return st.one_of(texts, texts.map(lambda text: re.sub(r"\b0(?=[0-9]\b)", "", text)))
+
+
+#: Forms that `wdr init` finds in logs.
+FORMS = (
+    "%b %d, %Y", "%d/%m/%y", "%B %d, %Y %I:%M %p", "%a %b %d %H:%M:%S %z %Y", "%Y%m%d%H", "%Y-%m-%d %H:%M:%S UTC",
+    "%Y/%m/%d %H:%M:%S.%f", "%d.%m.%Y %H:%M",
+)  # fmt: skip
+
 #: By format, texts that are times, and others of nearly the same form.
-TEXTS: dict[TimeFormat, st.SearchStrategy[str]] = {
+TEXTS: dict[str, st.SearchStrategy[str]] = {
+    **{form: _texts_of(form) for form in FORMS},
     "iso": st.one_of(
         _DATE, _EXISTING, st.tuples(_DATE, st.sampled_from(["T", "T", " ", "t", ""]), _CLOCK, _OFFSET).map("".join)
     ),

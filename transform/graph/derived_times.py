@@ -6,19 +6,12 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from transform.derived_times import MONTHS, OFFSET, WEEKDAYS, Derive, TimeFormat, zone_offsets
+from transform.date_forms import FULL_MONTHS, MONTHS, OFFSET, DateForm
+from transform.derived_times import WEEKDAYS, Derive, TimeForm, zone_offsets
 from transform.feature import Feature
 from transform.graph.sparse_values import with_values
 
 _SECONDS_PER_DAY = 86_400
-
-#: By format, a text that has its form; it stands in for the texts that have not.
-_ANY_TEXT = {
-    "iso": "1970-01-01T00:00",
-    "day_month_year": "01-Jan-1970",
-    "epoch_seconds": "0",
-    "epoch_milliseconds": "0",
-}
 
 
 class _Times(NamedTuple):
@@ -51,19 +44,21 @@ def derived(texts: tf.Tensor, derive: Derive) -> tuple[tf.Tensor, tf.Tensor]:
     The zone's offsets are constants in the graph: those of the time zone database of the machine that made it.
     """
     is_time = tf.strings.regex_full_match(texts, derive.form.pattern)
-    texts = tf.where(is_time, texts, tf.constant(_ANY_TEXT[derive.format]))
-    return _part(_local(_times(texts, derive.format), derive.time_zone), derive), is_time
+    texts = tf.where(is_time, texts, tf.constant(derive.form.example))  # instead of a text of another form
+    return _part(_local(_times(texts, derive.form), derive.time_zone), derive), is_time
 
 
-def _times(texts: tf.Tensor, time_format: TimeFormat) -> _Times:
-    match time_format:
+def _times(texts: tf.Tensor, form: TimeForm) -> _Times:
+    if (of_date := form.date_form) is not None:
+        return _parse_date_form(texts, of_date)
+    match form.format:
         case "iso":
             return _parse_iso(texts)
         case "day_month_year":
             return _parse_day_month_year(texts)
         case "epoch_seconds":
             return _from_epoch(texts, 1)
-        case "epoch_milliseconds":
+        case _:
             return _from_epoch(texts, 1000)
 
 
@@ -92,6 +87,37 @@ def _parse_day_month_year(texts: tf.Tensor) -> _Times:
     months = tf.argmax(tf.cast(names[:, tf.newaxis] == tf.constant(MONTHS), tf.int32), axis=1) + 1
     seconds = _SECONDS_PER_DAY * _days(_number(texts, 7, 4), months, _number(texts, 0, 2))
     return _Times(seconds, tf.zeros_like(seconds, tf.bool))
+
+
+def _parse_date_form(texts: tf.Tensor, form: DateForm) -> _Times:
+    directives = form.directives
+
+    def text(directive: str) -> tf.Tensor:
+        return tf.strings.regex_replace(texts, form.part_pattern(directive), r"\1", replace_global=False)
+
+    def number(directive: str) -> tf.Tensor:
+        if directive not in directives:
+            return tf.zeros(tf.shape(texts), tf.int64)
+        return tf.strings.to_number(text(directive), tf.int64)
+
+    year = number("Y")
+    if "y" in directives:
+        short = number("y")
+        year = short + tf.where(short < 69, tf.constant(2000, tf.int64), tf.constant(1900, tf.int64))  # as strptime
+    month = number("m")
+    for directive, names in (("b", MONTHS), ("B", FULL_MONTHS)):
+        if directive in directives:
+            lower = tf.constant([name.lower() for name in names])
+            equal = tf.strings.lower(text(directive))[:, tf.newaxis] == lower
+            month = tf.argmax(tf.cast(equal, tf.int32), axis=1) + 1
+    hour = number("H")
+    if "I" in directives:
+        is_afternoon = tf.strings.lower(text("p")) == "pm"
+        hour = number("I") % 12 + 12 * tf.cast(is_afternoon, tf.int64)
+    local = _SECONDS_PER_DAY * _days(year, month, number("d")) + 3600 * hour + 60 * number("M") + number("S")
+    if "z" in directives:
+        local -= _offset_seconds(text("z"))
+    return _Times(local, tf.fill(tf.shape(local), form.is_instant))
 
 
 def _from_epoch(texts: tf.Tensor, per_second: int) -> _Times:

@@ -17,7 +17,7 @@ from components.ingestion.columns.rule import Rule, SourceRules, all_fallback, n
 from components.ingestion.formats.blocks import FastColumn, Mask
 from components.ingestion.formats.raw_rows import StoredTime
 from transform.config.columns import Column
-from transform.derived_times import MONTHS
+from transform.date_forms import MONTHS
 
 #: 2100-01-01; a later time is more likely milliseconds, and is rejected.
 MAX_TIMESTAMP = 4_102_444_800

@@ -143,8 +143,18 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.0.derive", {"part": "hour", "format": "%H"})],
-        "`format` must be one of 'iso', 'day_month_year', 'epoch_seconds' or 'epoch_milliseconds'. Received: '%H' "
-        "(small.yaml, features.app.derive.format).",
+        "`format` must be iso, day_month_year, epoch_seconds, epoch_milliseconds or the form of a date, such as "
+        "%b %d, %Y: it needs a year (%Y or %y), a month (%m, %b or %B) and a day (%d). Received: '%H' (small.yaml, "
+        "features.app.derive.format).",
+    ),
+    (
+        [("features.0.derive", {"part": "hour", "format": "%b %d, %Y"})],
+        "`part: hour` needs a time of day, which `format: %b %d, %Y` lacks (small.yaml, features.app.derive).",
+    ),
+    (
+        [("features.0.derive", {"part": "hour", "format": "%d.%m.%Y %H:%M", "time_zone": "Asia/Tokyo"})],
+        "`time_zone` goes with the other formats; `format: %d.%m.%Y %H:%M` has local times (small.yaml, "
+        "features.app.derive).",
     ),
     (
         [("features.0.derive", {"part": "hour", "format": "iso", "time_zone": "../Europe/Berlin"})],

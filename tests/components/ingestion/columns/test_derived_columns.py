@@ -29,14 +29,15 @@ from transform.config.settings import Ingestion
 from transform.config.sources import LabelRule, Source
 from transform.derived_times import TimeForm
 
-ISO, CLOCK, DATE, SECONDS, MILLISECONDS = (
+ISO, CLOCK, DATE, OF_FORM, SECONDS, MILLISECONDS = (
     TimeForm("iso"),
     TimeForm("iso", needs_hour=True),
     TimeForm("day_month_year"),
+    TimeForm("%b %d, %Y"),
     TimeForm("epoch_seconds"),
     TimeForm("epoch_milliseconds"),
 )
-FORMS = (ISO, CLOCK, DATE, SECONDS, MILLISECONDS)
+FORMS = (ISO, CLOCK, DATE, OF_FORM, SECONDS, MILLISECONDS)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +77,11 @@ def test_a_time_in_a_row_is_a_text(form: TimeForm, value: Any, expected: str | N
             "`x` must be an ISO 8601 time, such as 2026-11-28T12:30:05+01:00. Received: '2026-11-28'",
         ),
         (DATE, "31-Apr-1995", "`x` must be a date such as 01-Jan-1995. Received: '31-Apr-1995'"),
+        (
+            OF_FORM,
+            "Feb 30, 2014",
+            "`x` must be a date of the form %b %d, %Y, such as Jan 01, 1970. Received: 'Feb 30, 2014'",
+        ),
         (SECONDS, "1e9", "`x` must be seconds since 1970, from 1900 to 2099. Received: '1e9'"),
         (SECONDS, 10**13, "`x` must be seconds since 1970, from 1900 to 2099. Received: '10000000000000'"),
         (SECONDS, math.inf, "`x` must be seconds since 1970, from 1900 to 2099. Received: 'inf'"),
