@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from components.data_validation.columns import Columns, Floats, Ints, Tokens, read_tokens
 from components.data_validation.label_aucs import label_aucs
-from pipeline.initial_config.column_names import EVENT_WORDS, afterwards_words, split_words
+from pipeline.initial_config.column_names import AUXILIARIES, EVENT_WORDS, afterwards_words, split_words
 from pipeline.initial_config.features import Guess
 from pipeline.initial_config.samples.sample import Column, Sample, shown
 from transform.feature_kinds import KINDS
@@ -95,7 +95,7 @@ def why_after_label(name: str, values: Collection[str]) -> str:
       name: The column's name.
       values: Its values, without texts that mean "no value".
     """
-    words = split_words(name)
+    words = [word for word in split_words(name) if word not in AUXILIARIES]
     if afterwards := list(map(shown, afterwards_words(name))):
         what = "words" if len(afterwards) > 1 else "word"
         return f"by the {what} {' and '.join(afterwards)} in its name known only after the label"

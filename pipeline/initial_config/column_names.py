@@ -14,7 +14,10 @@ _ITEMS = frozenset([
     "asin", "isbn",
 ])  # fmt: skip
 _PARTS_OF_ITEMS = frozenset(["brand", "genre", "genres", "category", "title", "price"])
-ITEM_WORDS = _ITEMS | _PARTS_OF_ITEMS | {"ad", "advert", "creative", "campaign", "listing", "offer", "merchant"}
+ITEM_WORDS = _ITEMS | _PARTS_OF_ITEMS | {
+    "ad", "advert", "adgroup", "creative", "campaign", "listing", "offer", "merchant", "business", "restaurant",
+    "hotel", "property", "prop", "recipe", "podcast",
+}  # fmt: skip
 
 #: Words by which a column belongs to a user, in the same way.
 _USERS = frozenset(["user", "customer", "member", "visitor", "viewer", "reader", "reviewer"])
@@ -22,9 +25,12 @@ USER_WORDS = _USERS | {"client", "account", "device"}
 
 #: A session may have several requests, so that a context, such as the page, may differ within it.
 SESSION_WORDS = frozenset(["session"])
-REQUEST_WORDS = frozenset(["request", "query", "search"]) | SESSION_WORDS
+REQUEST_WORDS = frozenset(["request", "query", "search", "srch", "display"]) | SESSION_WORDS
 ROW_WORDS = frozenset(["impression", "row", "event", "record", "log"])
 TIME_WORDS = frozenset(["time", "timestamp", "ts", "date", "datetime"])
+
+#: Words of what is numbered as it happens, such as an invoice: neither a user nor an item.
+NUMBERED_WORDS = frozenset(["invoice", "order", "transaction", "receipt", "basket", "ticket"])
 
 #: Words of a whole number that is as often an id as a quantity.
 ID_WORDS = REQUEST_WORDS | {"no", "nr", "number", "code", "key", "zip", "phone", "imei", "shop", "store", "seller"}
@@ -38,7 +44,8 @@ CLOCK_WORDS = frozenset(["hour", "hours", "hr", "minute", "day", "weekday", "wee
 
 #: Words of what is known only after the impression: its outcome's strength, and what is computed from outcomes.
 _AFTERWARDS = frozenset([
-    "vote", "votes", "helpful", "propensity", "propensities", "played", "playtime", "dwell", "watched",
+    "vote", "votes", "helpful", "helpfulness", "useful", "propensity", "propensities", "played", "playtime", "dwell",
+    "watched",
 ])  # fmt: skip
 
 #: A word of `_ATTENTION` with one of `_MEASURES`, such as `watch_time`, is known only afterwards, unless one of
@@ -52,9 +59,12 @@ MEASURED_WORDS = frozenset(["duration"])
 
 #: Words of what may follow an impression. Each is a label, or is known only afterwards too.
 EVENT_WORDS = frozenset([
-    "click", "clicked", "install", "installed", "acquired", "converted", "conversion", "purchase", "purchased",
-    "bought", "liked",
+    "click", "clicked", "clk", "install", "installed", "acquired", "converted", "conversion", "purchase", "purchased",
+    "bought", "liked", "visit", "visited", "booking", "booked", "ordered", "reordered",
 ])  # fmt: skip
+
+#: Words that leave the name of an event or a label what it is: `is_installed`, `click_bool`.
+AUXILIARIES = frozenset(["is", "was", "has", "did", "bool", "flag"])
 
 #: An id's name in one word, such as `userid`.
 _ID_IN_ONE_WORD = re.compile(
@@ -80,16 +90,25 @@ def parted(name: str) -> list[str]:
 def entity_of(name: str) -> Entity | None:
     """Returns whose id a column is by its name; None if it is nobody's.
 
-    It is one if it has the word `id` and a user's or an item's, such as `anime_id` but not `category_id`, or if it is a
-    single word that names such an id alone, such as `user`, `game` or `asin`.
+    It is one if it has a user's or an item's word beside the word `id`, such as `anime_id`, but neither `category_id`
+    nor `visitor_country_id`, or if it is a single word that names such an id alone, such as `user`, `game` or `asin`.
     """
-    words = {*split_words(name)}
-    if "id" not in words and len(words) > 1:
+    parts = split_words(name)
+    words, users, items = {*parts}, _USERS, _ITEMS
+    if "id" in words:
+        at = parts.index("id")
+        words, users, items = {parts[at - 1] if at else parts[-1]}, USER_WORDS, ITEM_WORDS
+    elif len(words) > 1:
         return None
-    users, items = (USER_WORDS, ITEM_WORDS) if "id" in words else (_USERS, _ITEMS)
     if words & users:
         return "user"
-    return "item" if words & items and not words & _PARTS_OF_ITEMS else None
+    return "item" if words & items and not {*parts} & _PARTS_OF_ITEMS else None
+
+
+def is_request_only(name: str) -> bool:
+    """Returns whether a name has words of requests alone, such as `srch_id`, and not `srch_destination_id`."""
+    words = {*split_words(name)} - {"id"}
+    return bool(words) and words <= REQUEST_WORDS
 
 
 def is_rank(name: str) -> bool:

@@ -21,10 +21,11 @@ from pipeline.initial_config.column_names import (
     Entity,
     entity_of,
     feature_name,
+    is_request_only,
     split_words,
 )
 from pipeline.initial_config.measured.scales import choose_scale
-from pipeline.initial_config.row_times import find_row_times
+from pipeline.initial_config.row_times import find_row_times, text_forms
 from pipeline.initial_config.samples.conventions import (
     has_decimal_commas,
     have_units,
@@ -71,7 +72,7 @@ class Guess:
       name: Of a feature: its name.
       side: Of a feature: whose value it is.
       kind: Of a feature: its kind.
-      rule: Of a feature: the keys of its vocabulary or its quantiles; of a timestamp: that of its format.
+      rule: Of a feature: the keys of its vocabulary or its quantiles; of a time: that of its format.
       entity: Of a feature that is an id: whose.
       is_time: Of a column that is left out: whether it has times, though not such as rows can be split by.
     """
@@ -97,10 +98,11 @@ def guess_columns(
     roles: set[Role] = set()
     names = {*RESERVED_NAMES, *taken}
     guesses = []
+    has_request = any(is_request_only(column.name) for column in sample.columns)
     for column in sample.columns:
         if column.name == skipped:
             continue
-        guess = _guess(column, sample.num_rows, nulls, separator)
+        guess = _guess(column, sample.num_rows, nulls, separator, not has_request or is_request_only(column.name))
         if guess.role in ("request_id", "impression_id") and guess.role in roles:
             guess = Guess(column.name, "left_out", f"{guess.reason}, as an earlier column is too")
         parts = _parts(column, guess, nulls)
@@ -135,25 +137,26 @@ def _parts(column: Column, guess: Guess, nulls: Sequence[str]) -> list[Guess]:
     if not column.name or not is_single or guess.role in ("request_id", "impression_id"):
         return []
     side: Side = "item" if {*split_words(column.name)} & ITEM_WORDS else "context"
-    is_time = guess.is_time or guess.role == "timestamp"
+    is_time, found_form = guess.is_time or guess.role == "timestamp", guess.rule.get("timestamp_format")
+    values = values_in(column, nulls)
+    forms = [str(found_form)] if found_form is not None else text_forms(next(iter(values), ""))
     return [
         Guess(column.name, "feature", found.reason, f"{column.name}_{found.part}", side, "categorical", found.rule)
-        for found in parts_of_times(values_in(column, nulls), is_time=is_time, is_stored_time=column.stored == "time")
+        for found in parts_of_times(values, is_time=is_time, is_stored_time=column.stored == "time", text_forms=forms)
     ]
 
 
-def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str) -> Guess:
+def _guess(column: Column, num_rows: int, nulls: Sequence[str], separator: str, may_be_request: bool) -> Guess:
     values = values_in(column, nulls)
     words = {*split_words(column.name)}
     counts = collections.Counter(values)
-    left_out = _why_left_out(column, values, counts)
-    if left_out:
+    if left_out := _why_left_out(column, values, counts):
         return Guess(column.name, "left_out", left_out)
     is_complete = len(values) == num_rows and column.stored != "list"
     if (times := _times(column, nulls)) is not None:
         return times
     if is_complete and column.stored != "number" and "id" in words | {column.name.lower()[-2:]}:
-        if words & REQUEST_WORDS and len(counts) < num_rows:
+        if may_be_request and words & REQUEST_WORDS and len(counts) < num_rows:
             return Guess(column.name, "request_id", "by its name; it comes back in several rows")
         if len(counts) == num_rows and num_rows > 1 and (words & ROW_WORDS or words == {"id"}):
             return Guess(column.name, "impression_id", "by its name; each row has another value")
@@ -187,10 +190,11 @@ def _times(column: Column, nulls: Sequence[str]) -> Guess | None:
     times = find_row_times(texts, is_named=is_stored or bool(words & TIME_WORDS), owner=owner)
     if times is None:
         return Guess(column.name, "left_out", "times before 1970 or after 2099") if is_stored else None
+    rule: dict[str, object] = {"timestamp_format": times.format} if times.format else {}
     if times.why_not:
-        return Guess(column.name, "left_out", times.why_not, is_time=True)
+        return Guess(column.name, "left_out", times.why_not, rule=rule, is_time=True)
     reason = f"each value is a time, such as {shown(texts[0])}{times.reason}"
-    return Guess(column.name, "timestamp", reason, rule={"timestamp_format": times.format} if times.format else {})
+    return Guess(column.name, "timestamp", reason, rule=rule)
 
 
 def id_by_name(name: str, num_values: int) -> tuple[bool, Entity | None]:
@@ -229,8 +233,11 @@ def _why_counter(name: str, values: Sequence[str]) -> str:
     numbers = [int(text.partition(".")[0]) for text in values]
     if {later - earlier for earlier, later in itertools.pairwise(numbers)} in ({1}, {-1}):
         return "whole numbers that change by 1 from row to row: they count the rows"
-    is_index = bool(_INDEX_NAME.fullmatch(name)) and len(set(numbers)) == len(numbers)
-    return "an index by its name; each row has another whole number" if is_index else ""
+    if len(set(numbers)) < len(numbers):
+        return ""
+    if numbers in (sorted(numbers), sorted(numbers, reverse=True)) and {*split_words(name)} & {"id", *ID_WORDS}:
+        return "by its name an id of the row; each row has a larger one than the row before, or each a smaller one"
+    return "an index by its name; each row has another whole number" if _INDEX_NAME.fullmatch(name) else ""
 
 
 def _is_code(is_id: bool, counts: collections.Counter[str], num_values: int) -> bool:

@@ -14,7 +14,7 @@ from components.data_validation.columns import Columns, Ints, read_tokens
 from components.data_validation.label_aucs import label_aucs
 from pipeline.initial_config.after_label import labelled_rows
 from pipeline.initial_config.candidates import determines
-from pipeline.initial_config.column_names import Entity
+from pipeline.initial_config.column_names import NUMBERED_WORDS, Entity, split_words
 from pipeline.initial_config.features import IF_A_QUANTITY, Guess, are_whole, choose_rule
 from pipeline.initial_config.samples.sample import Sample
 from transform.feature import Side
@@ -41,7 +41,7 @@ def with_ids(
     among n rows.
 
     In the order of the columns it is the user's, then the item's, where no other column is; with an item's word in its
-    name it is the item's. A single id of a table without users and items is nobody's.
+    name it is the item's. A single id of a table without users and items is nobody's, and so is an invoice's number.
 
     Args:
       sample: The first rows of a file.
@@ -129,7 +129,10 @@ def _with_entities(guesses: Sequence[Guess], found: Mapping[str, Guess]) -> list
     for guess in guesses:
         if guess.role == "feature" and guess.column in found:
             id_guess, reason = found[guess.column], found[guess.column].reason
-            possible: list[Entity] = [e for e in missing if has_both and (e == "item" or guess.side != "item")]
+            of_row = {*split_words(guess.column)} & NUMBERED_WORDS
+            possible: list[Entity] = [
+                e for e in missing if has_both and not of_row and (e == "item" or guess.side != "item")
+            ]
             if possible:
                 missing.remove(possible[0])
                 reason += f", taken for the {possible[0]}'s by the order of the columns"

@@ -5,17 +5,20 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.initial_config.column_names import EVENT_WORDS, afterwards_words, split_words
+from pipeline.initial_config.column_names import AUXILIARIES, EVENT_WORDS, afterwards_words, split_words
 from pipeline.initial_config.samples.sample import Column, Sample, is_number, shown
+from pipeline.initial_config.source_lines import shell_word
 from transform.errors import InputError
 
 #: Words in the name of a label's column.
 _LABEL_WORDS = EVENT_WORDS | {
     "label", "target", "y", "outcome", "response", "churn", "income", "revenue", "class", "default", "rating", "stars",
-    "score", "overall",
+    "score", "overall", "survived", "canceled", "cancelled", "exited", "attrition", "fraud", "spam", "readmitted",
+    "approved", "returned",
 }  # fmt: skip
 
 #: Those that are as often the name of a feature, such as whether a customer has been in default.
@@ -24,8 +27,9 @@ _GRADE_WORDS = frozenset({"rating", "stars", "score", "grade", "overall"})
 _POSITIVE_WORDS = frozenset({"yes", "y", "true", "t", "positive", "pos", "good", "click", "clicked"})
 _MAX_GRADES = 21
 
-#: Words before a label's word that leave the name a label's: `is_installed`.
-_AUXILIARIES = frozenset({"is", "was", "has", "did"})
+#: The numbers of a rating that no name says to be one; each of them is in so many rows on average.
+_RATINGS = frozenset(number / 2 for number in range(21))
+_MAX_RATINGS, _MIN_RATED = 11, 10
 
 #: A column with so many doubts is no label by its name alone.
 _MANY_DOUBTS = 2
@@ -57,7 +61,8 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
     A column is a possible label if it has two values, where texts that differ by a full stop at their end are one, or
     if its name is a rating's and it has a few numbers. Taken is, of those with a usual name, the one with the fewest
     doubts (see `_doubts`), of equal ones the last. Without one of less than two doubts it is the file's last column if
-    this is possible, then the last one with a usual name, then the last possible one.
+    this is possible, then the last one with a usual name, then the last one of 0 and 1, then the last one. Without any,
+    in a file without names, it is the only column that may be a rating by its values.
 
     Args:
       sample: The first rows of a file.
@@ -88,7 +93,14 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
         if value is not None and _doubts(column.name, _is_0_or_1(value)) < min([_MANY_DOUBTS, *doubts]):
             raise _has_one_value(column.name, value, sample)
     if not possible:
+        graded = _graded(sample, nulls)
+        if sample.text.columns and len(graded) == 1:
+            return _described(graded[0], (), sample, nulls)
         likely = [f"; {_values_of(c, nulls)}" for c in sample.columns if _doubts(c.name, False) < _MANY_DOUBTS]
+        for label in graded[:1]:
+            likely.append(
+                f"; {shown(label.column)} may be a rating by its values, and {_command(sample, label)} takes it"
+            )
         raise InputError(
             "a label's column must have exactly two different values or be a rating by its name. Received: none in the "
             f"first {sample.num_rows:,} rows{''.join(likely)}; `--label` names the label's column, `--installs` the "
@@ -101,7 +113,7 @@ def guess_label(sample: Sample, name: str | None, nulls: Sequence[str]) -> Label
     elif is_last:
         label, reason = possible[-1], "the last column, which has two different values"
     else:
-        label = possible[-1]
+        label = ([flag for flag in possible if flag.rule is None] or possible)[-1]
         reason = f"one of {len(possible)} columns with two different values" if len(possible) > 1 else "has two values"
     others = [other.column for other in possible if other is not label]
     return _described(dataclasses.replace(label, reason=reason), others, sample, nulls)
@@ -125,6 +137,35 @@ def _only_value(column: Column, sample: Sample, nulls: Sequence[str]) -> str | N
         return None
     values = {text for text in column.singles if text not in nulls}
     return values.pop() if len(values) == 1 else None
+
+
+def _graded(sample: Sample, nulls: Sequence[str]) -> list[Label]:
+    """Returns the columns that may be ratings by their values, those with the fewest first.
+
+    They have 3 to 11 different numbers from 0 to 10, whole or halves, each in many rows; and two other columns, such as
+    those of user and item, have more different values.
+    """
+    counts = {
+        column.name: collections.Counter(
+            float(text) if is_number(text) else text for text in column.singles if text not in nulls
+        )
+        for column in sample.columns
+        if column.stored in ("text", "integer", "number")
+    }
+    found = []
+    for name, of_column in sorted(counts.items(), key=lambda item: len(item[1])):
+        if not 3 <= len(of_column) <= _MAX_RATINGS or of_column.total() < _MIN_RATED * len(of_column):
+            continue
+        others = sum(len(other) > _MAX_GRADES for other_name, other in counts.items() if other_name != name)
+        if others >= 2 and of_column.keys() <= _RATINGS:
+            numbers = collections.Counter({float(number): rows for number, rows in of_column.items()})
+            reason = f"by its values, {len(numbers)} numbers up to {max(numbers):g}, a rating"
+            found.append(_grades(name, reason, numbers))
+    return found
+
+
+def _command(sample: Sample, label: Label) -> str:
+    return f"`wdr init {shell_word(sample.path)} --label {shlex.quote(label.column)}`"
 
 
 def _values_of(column: Column, nulls: Sequence[str]) -> str:
@@ -161,7 +202,7 @@ def _doubts(column: str, is_0_or_1: bool) -> float:
     Each of these is one: other words in the name, and other values than 0 and 1. A word that is as often a feature's,
     such as `default`, counts as two.
     """
-    words = {word for word in split_words(column) if word not in _AUXILIARIES}
+    words = {word for word in split_words(column) if word not in AUXILIARIES}
     if not words & _LABEL_WORDS:
         return math.inf
     return (len(words) > 1) + (not is_0_or_1) + 2 * (words & _LABEL_WORDS <= _WEAK_WORDS)

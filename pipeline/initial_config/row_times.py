@@ -47,6 +47,7 @@ _TIMES = (
     "%Y-%m-%d %H:%M:%S UTC", "%a %b %d %H:%M:%S %Y", "%a %b %d %H:%M:%S %z %Y", "%d/%b/%Y:%H:%M:%S %z",
     "%a, %d %b %Y %H:%M:%S GMT", "%a, %d %b %Y %H:%M:%S %z", "%Y%m%d %H:%M:%S", "%Y%m%d %H:%M",
 )  # fmt: skip
+_FORMS = (*(date + clock for date, clock in itertools.product(_DATES, _CLOCKS)), *_TIMES)
 _DIGITS = {8: ("%Y%m%d", "%y%m%d%H"), 10: ("%Y%m%d%H",), 12: ("%Y%m%d%H%M",), 14: ("%Y%m%d%H%M%S",)}
 
 #: What the text of a date begins with: a number, or the name of a weekday or a month.
@@ -175,7 +176,7 @@ def _numbers(low: float, high: float, in_second: int = 1) -> Callable[[str], flo
 
 
 def _text_forms() -> Iterator[_Form]:
-    for form in (*(date + clock for date, clock in itertools.product(_DATES, _CLOCKS)), *_TIMES):
+    for form in _FORMS:
 
         def seconds(text: str, form: str = form) -> float | None:
             return seconds_of(text, form)
@@ -185,6 +186,12 @@ def _text_forms() -> Iterator[_Form]:
 
 def _iso(text: str) -> float | None:
     return seconds_of(text, None) if is_iso_8601(text) else None
+
+
+def text_forms(text: str) -> Iterator[str]:
+    """Yields the forms that a text may have if it is a date with a year of four digits, the more usual ones first."""
+    if _BEGINNING.match(text):
+        yield from (form for form in _FORMS if "%Y" in form)
 
 
 def is_iso_8601(text: str) -> bool:

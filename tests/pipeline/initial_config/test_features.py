@@ -103,6 +103,32 @@ def test_a_list_is_offered_with_the_side_of_its_columns(
     assert not any("|" in name for feature in found for name in feature["one_hot"])
 
 
+@pytest.mark.parametrize(
+    ("name", "dates", "form", "parts"),
+    [
+        ("date", [f"Feb {1 + i % 28}, 20{10 + i % 9}" for i in range(120)], "%b %d, %Y", ("year", "month")),
+        ("born", [f"{1 + i % 28}/{1 + i % 12}/{1950 + i % 40}" for i in range(120)], "%d/%m/%Y", ("year", "month")),
+        (
+            "released",
+            [f"{13 + i % 15}.{1 + i % 12}.2019 {i % 24:02d}:30" for i in range(120)],
+            "%d.%m.%Y %H:%M",
+            ("hour", "weekday"),
+        ),
+    ],
+)
+def test_parts_of_dates_of_other_forms_are_features(
+    tmp_path: Path, name: str, dates: list[str], form: str, parts: tuple[str, str]
+) -> None:
+    rows = [f'"{date}",{i * 7 % 40},{i % 2}' for i, date in enumerate(dates)]
+    config, _ = of_csv(tmp_path, (f"{name},amount,clicked\n" + "\n".join(rows)).encode())
+    derived = {f.name: f.derive for f in config.spec.features if f.derive is not None}
+    expected = {f"{name}_{part}": Derive(part=part, format=form) for part in parts}  # type: ignore[arg-type]
+    if name == "date":
+        assert config.sources.impressions.timestamp_format == form
+        del expected["date_month"]  # always February
+    assert derived == expected
+
+
 def test_parts_of_dates_and_times_are_features(tmp_path: Path) -> None:
     rows = [
         f"{('01-Jan-1995', '', '15-Mar-1996')[i % 3]};2026-11-{1 + i % 20:02d}T{i % 24:02d}:30Z;{i * 10**9};{i % 2}"

@@ -166,9 +166,9 @@ def test_a_column_of_one_value_hides_no_likelier_label(tmp_path: Path) -> None:
     columns = {"target_os": ["ios"] * 200, "response_code": ["200"] * 200, "sex": ["f", "m"] * 100}
     (tmp_path / "log.csv").write_bytes(log_of(columns | {"clicked": ["0", "1"] * 100}))
     assert "label: clicked  # by its name" in initial_config(tmp_path / "log.csv", None, 100, Path("x.yaml")).text
-    (tmp_path / "log.csv").write_bytes(log_of(columns | {"fraud": ["0", "1"] * 100}))
+    (tmp_path / "log.csv").write_bytes(log_of(columns | {"odd": ["0", "1"] * 100}))
     text = initial_config(tmp_path / "log.csv", None, 100, Path("x.yaml")).text
-    assert "label: fraud  # the last column, which has two different values" in text
+    assert "label: odd  # the last column, which has two different values" in text
     # Of a whole file, a column of one value is no label whatever its name is.
     (tmp_path / "log.csv").write_bytes(log_of({"clicked": ["0"] * 200, "sex": ["f", "m"] * 100}))
     assert "label: sex  #" in initial_config(tmp_path / "log.csv", None, 1000, Path("x.yaml")).text

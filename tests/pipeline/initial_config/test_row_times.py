@@ -102,7 +102,7 @@ def test_times_that_cannot_split_the_rows_are_no_numbers(
 ) -> None:
     timestamp, names, text = init(tmp_path, **{name: values})
     assert timestamp == (None, None)
-    assert names <= {f"{name}_hour", f"{name}_weekday"}
+    assert names <= {f"{name}_{part}" for part in ("hour", "weekday", "year", "month")}
     what = "of which parts are features" if names else "which no later row has"
     reason = f'"{name}": dates or times, {what}; not the rows\': {why}'
     assert f"# left out: {reason}\n" in text

@@ -108,7 +108,7 @@ WHOLE = [decimal.Decimal(i) for i in range(4)]
         ("x", pa.array([WHOLE[i % 4] for i in range(N)], pa.decimal128(5, 0)), "numeric"),
         ("request_id", pa.array([float(i // 4) for i in range(N)]), "numeric"),
         ("request_id", pa.array([i // 4 for i in range(N)]), "request_id"),
-        ("id", pa.array([float(i * i) for i in range(N)]), "numeric"),
+        ("id", pa.array([float(i * i) for i in range(N)]), None),  # a number that grows from row to row
         ("id", pa.array(list(range(N)), pa.uint32()), "impression_id"),
         ("x", pa.array([f"v{i % 4}" for i in range(N)]).dictionary_encode(), "categorical"),
         ("x", pa.array([i % 4 for i in range(N)], pa.int8()).dictionary_encode(), "categorical"),
