@@ -85,7 +85,7 @@ def baseline_words(
       is_imported: Whether the baseline was imported because ML Metadata lacked it.
       features: The names of the features that the examples have.
     """
-    before = version_before(root, candidate_uri, path_utils.serving_model_path(candidate_uri))
+    before = served_before(root, candidate_uri)
     if before is None:
         return "none, as no model served before"
     version, manifest = before
@@ -100,6 +100,11 @@ def baseline_words(
     lacking = ", ".join(_lacking_features(root, version, features))
     not_compared = f"; not compared, as it reads {lacking}, which the examples do not have"
     return f"version {version}{trained}{where}{not_compared if lacking else ''}"
+
+
+def served_before(root: str, candidate_uri: str) -> tuple[int, Manifest] | None:
+    """Returns the version that served before a candidate model, with its manifest; None if none did."""
+    return version_before(root, candidate_uri, path_utils.serving_model_path(candidate_uri))
 
 
 def find_version(root: str, model: types.Artifact) -> int | None:

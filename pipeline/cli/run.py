@@ -111,7 +111,8 @@ def run(
     if beam_args:
         loaded = dataclasses.replace(loaded, beam=_merge_beam_options(beam_args))
     place, data_root = Workspace.at(workspace), str(Path(data).absolute())
-    shown = _Shown(verbose, log_level, as_json, ("wdr", "try", config, "--suggest", "--data", data))
+    trying = ("wdr", "try", config, "--suggest", "--data", data)
+    shown = _Shown(verbose, log_level, as_json, trying, str(Path(config).absolute()))
     _warn(config, loaded, place, as_json)
     command = ["wdr", "run", config, "--data", data, "--workspace", workspace]
     command += [] if rolling_window is None else ["--rolling-window", str(rolling_window)]
@@ -158,12 +159,14 @@ class _Shown:
       log_level: Its log's level.
       as_json: The result as JSON.
       trying: The words of the command that tries settings, without the span.
+      config_file: The config's file, as the report names it.
     """
 
     verbose: bool
     log_level: str
     as_json: bool
     trying: Sequence[str]
+    config_file: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -261,7 +264,7 @@ def _run_once(
             from pipeline.runner.run import run as run_pipeline
 
         logging.set_verbosity(shown.log_level)
-        settings = RunSettings(data_root, place, span, **overruled)
+        settings = RunSettings(data_root, place, span, **overruled, config_file=shown.config_file)
         try:
             run_result = run_pipeline(config, settings, run_id, display.show)
         except UserError:

@@ -28,6 +28,7 @@ class RunSettings:
       force_reason: Why a model is pushed although the gate on quality, or the push, refuses it; empty if it is not.
       accept_reason: Why findings of the gates on data do not stop the run; empty if they do. In a compiled pipeline, a
         runtime parameter.
+      config_file: The config's file, for the commands in the report; empty if it is not known.
     """
 
     data_root: str
@@ -35,6 +36,7 @@ class RunSettings:
     span: int | None = None
     force_reason: str = ""
     accept_reason: str | RuntimeParameter = ""
+    config_file: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,8 +25,14 @@ def assess(report: RunReport) -> Iterator[Note]:
 
 
 def how_good(report: RunReport) -> Iterator[Note]:
-    """Yields how good the model is: alone, against the serving model and the reference models, and its calibration."""
-    found = (_order(report), _against_serving(report), _against_references(report), calibration(report))
+    """Yields how good the model is: alone, against the baseline and the reference models, and its calibration."""
+    found = (
+        _order(report),
+        _optimism(report),
+        _against_baseline(report),
+        _against_references(report),
+        calibration(report),
+    )
     yield from (note for note in found if note is not None)
 
 
@@ -65,9 +71,8 @@ def evaluated_on(report: RunReport) -> str:
     if not report.metrics:
         return ""
     rows = f"{numbers.plural(report.num_eval_examples, 'evaluation example')} of span {report.span}"
-    training, chose = report.training, ""
-    if training is not None and len(training.epochs) > 1 and not training.num_held_out_examples:
-        chose = f", but chose the best of its {len(training.epochs)} epochs"
+    number = _chosen_epochs(report)
+    chose = f", but chose the best of its {number} epochs" if number else ""
     return f"of {rows} that were kept out of the training{chose}; intervals are of 95 %"
 
 
@@ -107,7 +112,30 @@ def _order(report: RunReport) -> Note | None:
     return Note(f"{words}; chance is 50.")
 
 
-def _against_serving(report: RunReport) -> Note | None:
+def _chosen_epochs(report: RunReport) -> int:
+    """Returns the number of epochs of which the evaluation examples chose the best; 0 if they chose none."""
+    training = report.training
+    is_chosen = training is not None and len(training.epochs) > 1 and not training.num_held_out_examples
+    return len(training.epochs) if training is not None and is_chosen else 0
+
+
+def _optimism(report: RunReport) -> Note | None:
+    """Says that the metrics are too good where the examples that they are of chose the epoch."""
+    number = _chosen_epochs(report)
+    if not number or not report.metrics:
+        return None
+    return Note(
+        "These figures are a little optimistic: the evaluation examples that they are of also chose the best of the "
+        f"model's {number} epochs. `training.validation_fraction` keeps other examples for that."
+    )
+
+
+def baseline_words(report: RunReport) -> str:
+    """Returns what the candidate model is compared with as text: the baseline, with its version if it is known."""
+    return "baseline" if report.baseline_version is None else f"baseline, version {report.baseline_version}"
+
+
+def _against_baseline(report: RunReport) -> Note | None:
     name = next((n for n in ("auc", "logloss") if n in report.metrics and n in report.baseline), None)
     if name is None:
         return None
@@ -115,7 +143,7 @@ def _against_serving(report: RunReport) -> Note | None:
     low, high = report.changes.get(name, (math.nan, math.nan))
     verdict, tone = judged_change(name, value, other, low, high)
     change = f"{name} {numbers.signed(value - other)}, with a 95 % interval of {numbers.between(low, high)}"
-    served = "the model that served before the run"
+    served = f"the {baseline_words(report)} (which served before the run)"
     words = {
         "better": f"Better than {served}: {change}.",
         "worse": f"Worse than {served}: {change}.",
@@ -149,7 +177,7 @@ def next_step(report: RunReport) -> Note:
     """Returns what to do after the run, with the command."""
     again, after = f"{_RUN} {report.span}", f"{_RUN} {report.span + 1}"
     try_configs = f"wdr try CONFIG CHANGED_CONFIG --data DATA --span {report.span}"
-    judged, against = calibration(report), _against_serving(report)
+    judged, against = calibration(report), _against_baseline(report)
     match report.status:
         case "failed":
             words, command = "mend the cause; the same run then goes on from what is done", again

@@ -80,7 +80,11 @@ class RunReport:
         or a sentence that there was nothing to accept.
       push_note: A further note on the pushed version, for example that it was removed since; else empty.
       held_against: The version that was the baseline and where it was found, or why there was none.
+      baseline_version: The version that was the baseline; None without one, and in a report of an earlier release.
       pipeline: The run's pipeline, which has the config's name; empty in a report of an earlier release.
+      config_file: The config's file; empty if the run was not started with one, as a compiled pipeline's is not, and in
+        a report of an earlier release.
+      data_root: The folder of the data; empty in a report of an earlier release.
       label: What label 1 means, by the names of the log, such as "`clicked` is 1"; empty if the run did not come to its
         push, and in a report of an earlier release.
       schema_version: The version of this dataclass's schema.
@@ -119,7 +123,10 @@ class RunReport:
     accepted: tuple[str, ...] = ()
     push_note: str = ""
     held_against: str = ""
+    baseline_version: int | None = None
     pipeline: str = ""
+    config_file: str = ""
+    data_root: str = ""
     label: str = ""
     schema_version: Literal[1] = 1
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from absl import logging
 from filelock import FileLock
@@ -36,6 +37,8 @@ class RunRecorder:
       pipeline_name: The run's pipeline.
       run_id: The run's name.
       span: The run's span.
+      data_root: The folder of the data; empty if it is not known.
+      config_file: The config's file; empty if it is not known.
     """
 
     workspace: Workspace
@@ -43,6 +46,8 @@ class RunRecorder:
     pipeline_name: str
     run_id: str
     span: int
+    data_root: str = ""
+    config_file: str = ""
 
     @contextlib.contextmanager
     def recording_errors(self, node: Callable[[], str], executions: Callable[[], Mapping[str, int]]) -> Iterator[None]:
@@ -84,7 +89,7 @@ class RunRecorder:
         The result's places have the page, or why it was not written, and why a tracker did not get the run.
         """
         found = read_run_result(self.connection, executions)
-        run_result = dataclasses.replace(found, span=self.span, pipeline=self.pipeline_name)
+        run_result = dataclasses.replace(found, span=self.span, **self._origin)
         page, untracked = self.record(executions, run_result)
         not_sent = {tracker: f"{NOT_SENT}{why}" for tracker, why in untracked.items()}
         places = {**run_result.places, "report": page.words, **not_sent}
@@ -96,7 +101,7 @@ class RunRecorder:
         Returns:
           The outcome of writing its page; and, by tracker that did not get the run, why not.
         """
-        report = dataclasses.replace(report, pipeline=self.pipeline_name)
+        report = dataclasses.replace(report, **self._origin)
         with self._locked():
             storage.write_text(str(self._file), report.to_json())
             run = self._read(executions, report)
@@ -109,7 +114,7 @@ class RunRecorder:
         It does not replace the report that another node of the run has written of the run's end.
         """
         why = sentence(error) if isinstance(error, UserError) else outage(error, self.workspace) or first_line(error)
-        report = dataclasses.replace(RunReport.failed(self.span, node, _writable(why)), pipeline=self.pipeline_name)
+        report = dataclasses.replace(RunReport.failed(self.span, node, _writable(why)), **self._origin)
         with self._locked():
             if not self._file.exists() or read_report(self._file).status == "failed":
                 storage.write_text(str(self._file), report.to_json())
@@ -117,6 +122,12 @@ class RunRecorder:
 
     def _read(self, executions: Mapping[str, int], report: RunReport) -> Run:
         return read_run(self.workspace, self.connection, self.run_id, executions, report)
+
+    @property
+    def _origin(self) -> dict[str, Any]:
+        """The report's fields on what the run is of."""
+        of_files = {"config_file": _writable(self.config_file), "data_root": _writable(self.data_root)}
+        return {"pipeline": self.pipeline_name, **of_files}
 
     @property
     def _file(self) -> Path:

@@ -53,7 +53,9 @@ def _run(config: Config, settings: RunSettings, run_id: str, on_event: Callable[
     beam_args = make_beam_args(config.beam)
     executions: dict[str, int] = {}  # of the run's own span
     node = EXAMPLE_GEN
-    recorder = RunRecorder(settings.workspace, connection, config.name, run_id, found.span)
+    recorder = RunRecorder(
+        settings.workspace, connection, config.name, run_id, found.span, settings.data_root, settings.config_file
+    )
     with recorder.recording_errors(lambda: node, lambda: executions):
         if has_spans(config):
             settings = dataclasses.replace(settings, span=found.span)

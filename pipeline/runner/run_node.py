@@ -94,7 +94,7 @@ def run_node(
         done = _executions(connection, run, [node_id], only_done=True)
         if node_id == SCHEMA_GEN:
             write_schema(config, environment.workspace)
-        recorder = RunRecorder(environment.workspace, connection, name, run, span)
+        recorder = RunRecorder(environment.workspace, connection, name, run, span, environment.data_root)
         with recorder.recording_errors(lambda: node_id, lambda: _executions(connection, run, known)):
             if done:  # TFX would run a resolver again, and downstream nodes would read the outputs of both executions
                 event = NodeEvent(node_id, "done", execution_id=done[node_id])

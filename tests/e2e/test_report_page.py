@@ -81,7 +81,9 @@ def test_it_is_complete_and_accessible_from_disk(
         assert text, section.get_attribute("id")
     if width == 1440:
         assert page.evaluate("document.documentElement.scrollHeight") <= 12 * SCREEN
-    page.evaluate("document.querySelectorAll('.fold').forEach((fold) => { fold.open = true; })")
+    else:
+        assert page.evaluate("document.documentElement.scrollHeight") <= 10 * SCREEN
+    page.evaluate("document.querySelectorAll('.fold, .part').forEach((fold) => { fold.open = true; })")
     page.wait_for_function("[...document.querySelectorAll('.chart')].every((chart) => chart.querySelector('svg'))")
     charts = page.locator(".chart")
     assert charts.count() > 0
@@ -115,7 +117,7 @@ def test_the_verdict_the_reason_and_the_next_step_are_seen_first(
 def test_what_changed_is_in_colour_and_the_runs_are_linked_and_compared(
     tmp_path: Path, browser: Browser, width: int, scheme: str
 ) -> None:
-    """Of three runs, the one in the middle is better than the serving model, and its calibration is worse."""
+    """Of three runs, the one in the middle is better than the baseline, and its calibration is worse."""
     workspace = Workspace.at(tmp_path)
     for span in (1, 2, 3):
         falls = AucFalls(20, 0.75, {"app": 0.1, "country": 0.01}, errors={"app": 0.02})
@@ -166,6 +168,24 @@ def test_the_charts_follow_the_colours(first_day: tuple[Path, str], browser: Bro
         assert time.monotonic() < deadline
         page.wait_for_timeout(50)
     page.close()
+
+
+def test_what_a_phone_folds_is_a_tap_away(first_day: tuple[Path, str], browser: Browser) -> None:
+    """Sentences and the verdict are shown at once; a wider screen never folds, nor after it was narrow."""
+    page = opened(browser, page_of_run(first_day[0]), 390).page
+    chart = page.locator("#scores .chart").first
+    assert not chart.is_visible()
+    assert page.locator("#changes table, #changes .note").first.is_visible()
+    page.locator("#scores .part > summary").first.click()
+    page.wait_for_function("document.querySelector('#scores .chart svg')")
+    assert chart.is_visible()
+    page.set_viewport_size({"width": 1440, "height": SCREEN})
+    assert page.locator("#importance .part > summary").first.is_visible()  # so that what is closed can be opened
+    page.close()
+    wide = opened(browser, page_of_run(first_day[0])).page
+    assert wide.locator(".part > summary:visible").count() == 0
+    assert wide.locator("#scores .chart svg").first.is_visible()
+    wide.close()
 
 
 def test_it_is_read_with_the_keyboard(first_day: tuple[Path, str], browser: Browser) -> None:

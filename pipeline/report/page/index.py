@@ -33,7 +33,7 @@ MAX_RUNS = 120
 #: The metrics that are drawn, if they were measured.
 _METRICS = ("auc", "logloss", "calibration")
 
-_CANDIDATE, _SERVING, _NOT_PUSHED = "candidate", "serving model", "not pushed"
+_CANDIDATE, _BASELINE, _NOT_PUSHED = "candidate", "baseline", "not pushed"
 
 #: The heading of the runs whose reports do not name their pipeline, among those of several.
 _UNNAMED = "runs of an earlier release"
@@ -145,7 +145,7 @@ def _metrics(runs: Sequence[Record]) -> Iterator[Block]:
             continue
         data: list[Datum] = []
         for run in measured:
-            for series, metrics in ((_CANDIDATE, run.report.metrics), (_SERVING, run.report.baseline)):
+            for series, metrics in ((_CANDIDATE, run.report.metrics), (_BASELINE, run.report.baseline)):
                 if name in metrics and not math.isnan(metrics[name]):
                     data.append({"x": run.report.span, "y": metrics[name], "s": series})
         rows = [
@@ -154,16 +154,17 @@ def _metrics(runs: Sequence[Record]) -> Iterator[Block]:
             for run in reversed(days)
         ]  # fmt: skip
         table = Table.bounded(
-            f"{name} by span, the newest first", ("span", f"#{_CANDIDATE}", f"#{_SERVING}", "run"), rows
+            f"{name} by span, the newest first", ("span", f"#{_CANDIDATE}", f"#{_BASELINE}", "run"), rows
         )
         last = measured[-1]
         words = (
-            f"The {name} of each span's candidate, and of the serving model on the same examples. In span {last.label} "
-            f"the candidate has {numbers.metric(last.report.metrics.get(name, math.nan))}."
+            f"The {name} of each span's candidate, and of the baseline, which served before it, on the same "
+            f"examples. In span {last.label} the candidate has "
+            f"{numbers.metric(last.report.metrics.get(name, math.nan))}."
         )
         pushed = {run.report.span for run in runs if run.report.version is not None}
         blocked = [run for run in days if run.report.span not in pushed]
-        spec = charts.history(data, name, [run.report.span for run in blocked], (_CANDIDATE, _SERVING), _NOT_PUSHED)
+        spec = charts.history(data, name, [run.report.span for run in blocked], (_CANDIDATE, _BASELINE), _NOT_PUSHED)
         yield Figure(name, words + _blocked_words(blocked), spec, table)
 
 

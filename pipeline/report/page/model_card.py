@@ -71,7 +71,7 @@ def _lines(run: Run) -> Iterator[str]:
          numbers.between(*report.changes.get(name, (math.nan, math.nan))))
         for name, value in report.metrics.items()
     ]  # fmt: skip
-    yield from _table(("metric", "model", "95 % interval", "serving model", "change, 95 % interval"), rows)
+    yield from _table(("metric", "model", "95 % interval", "baseline", "change, 95 % interval"), rows)
     yield from _references(report)
     yield "\n## Slices\n"
     shown = sorted(report.slices.items(), key=lambda item: -item[1].num_examples)[:_MAX_SLICES]

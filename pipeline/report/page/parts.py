@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -116,6 +117,21 @@ Block: TypeAlias = Note | Facts | Table | Figure | Fold
 
 
 @dataclasses.dataclass(frozen=True)
+class Group:
+    """Blocks of a section that follow each other.
+
+    Attributes:
+      title: The section's heading.
+      blocks: The blocks.
+      is_long: Whether they are facts, tables and figures; else they are sentences, and what is shown on request anyway.
+    """
+
+    title: str
+    blocks: Sequence[Block]
+    is_long: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class Section:
     """A section of a page.
 
@@ -123,11 +139,19 @@ class Section:
       id: Its anchor.
       title: Its heading.
       blocks: Its contents, in order; never empty: what is absent is said in a sentence.
+      is_open: Whether a narrow screen, too, shows its tables and figures at once.
     """
 
     id: str
     title: str
     blocks: Sequence[Block]
+    is_open: bool = False
+
+    @property
+    def groups(self) -> list[Group]:
+        """Its blocks, in order, those that a narrow screen shows on request apart from the others."""
+        parted = itertools.groupby(self.blocks, key=lambda block: not isinstance(block, (Note, Fold)))
+        return [Group(self.title, list(blocks), is_long) for is_long, blocks in parted]
 
 
 @dataclasses.dataclass(frozen=True)

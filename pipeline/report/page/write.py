@@ -58,6 +58,9 @@ SECTIONS: Sequence[tuple[str, str, Callable[[Run], Iterable[Block]]]] = (
 #: Of these sections, tables and charts are shown on request.
 FOLDED = ("data", "training", "vocabularies", "cost", "times", "lineage")
 
+#: Of these, on a narrow screen, they are shown at once.
+OPEN = ("changes",)
+
 #: What reading a removed or damaged artifact raises; its section says so, and the others are shown.
 _UNREADABLE = (OSError, UserError, ValueError, KeyError, DecodeError, tf.errors.OpError)
 
@@ -126,5 +129,5 @@ def render_sections(run: Run) -> tuple[list[Section], tuple[str, ...]]:
             blocks = [Note(f"This section could not be made: {first_line(error)}", "bad")]
         if anchor in FOLDED:
             blocks = Fold.of(f"Tables and charts: {title}", blocks)
-        sections.append(Section(anchor, title, blocks))
+        sections.append(Section(anchor, title, blocks, is_open=anchor in OPEN))
     return sections, tuple(problems)

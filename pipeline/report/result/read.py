@@ -76,7 +76,8 @@ def read_run(
         earlier = Reading.of(lambda: _earlier_statistics(handle.store, name, report.span, nodes))
         config_changes = Reading.of(lambda: _config_changes(handle.store, executions, near.trained))
     contents = read_contents(report, nodes, earlier)
-    return Run(run_id, name, report, nodes, contents, history(root), versions(root), near, config_changes)
+    place = str(workspace.root)
+    return Run(run_id, name, report, nodes, contents, history(root), versions(root), near, config_changes, place)
 
 
 def executions_of(store: mlmd.MetadataStore, run_id: str) -> tuple[str, dict[str, int]]:

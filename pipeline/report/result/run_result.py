@@ -17,7 +17,7 @@ from components.infra_validation.verdict import read_verdict
 from components.ingestion.counts import read_counts
 from components.late_labels.counts import LateCounts, read_label_counts
 from components.lineage import ACCEPT_REASON, ACCEPTED, ACCEPTED_BY, FORCE_REASON, NOTE, REFUSAL, ingested_examples
-from components.model_store.served_models import IMPORTED_FROM, baseline_words
+from components.model_store.served_models import IMPORTED_FROM, baseline_words, served_before
 from components.quality_gate import judgement as quality
 from components.quality_gate.inputs import QualityInputs
 from pipeline.metadata.handle import Metadata
@@ -71,7 +71,7 @@ def read_run_result(connection: metadata_store_pb2.ConnectionConfig, executions:
         infra=verdict,
         **_evaluation_fields(record),
         **_push_fields(_only(outputs["push"], "PushedModel"), reasons),
-        held_against=_held_against(push, config, model, outputs["serving_model"]),
+        **_baseline_fields(push, config, model, outputs["serving_model"]),
         places=_places(outputs, was_evaluated=record is not None),
         accepted=tuple(accepted_words([a for artifacts in outputs.values() for a in artifacts], of_nodes)),
         label=label_words(config.sources),
@@ -173,21 +173,24 @@ def _late_counts(completed: Sequence[metadata_store_pb2.Artifact]) -> LateCounts
     return read_label_counts(completed[0].custom_properties) if completed else None
 
 
-def _held_against(
+def _baseline_fields(
     push: metadata_store_pb2.Execution,
     config: Config,
     candidate: metadata_store_pb2.Artifact,
     resolved: Sequence[metadata_store_pb2.Artifact],
-) -> str:
-    """Describes the candidate's baseline; `resolved` is the output of the resolver of the serving model."""
+) -> dict[str, Any]:
+    """Returns the report's fields on the baseline; `resolved` is the output of the resolver of the serving model."""
+    root = push.custom_properties["serving_root"].string_value
     found = next((artifact for artifact in resolved if artifact.type == "Model"), None)
-    return baseline_words(
-        push.custom_properties["serving_root"].string_value,
+    words = baseline_words(
+        root,
         candidate.uri,
         is_found=found is not None,
         is_imported=found is not None and IMPORTED_FROM in found.custom_properties,
         features=config.spec.example_names,
     )
+    before = served_before(root, candidate.uri)
+    return {"held_against": words, "baseline_version": before[0] if before and found is not None else None}
 
 
 def accepted_words(

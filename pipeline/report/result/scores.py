@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-CANDIDATE, SERVING = "candidate", "serving model"
+CANDIDATE, BASELINE = "candidate", "baseline"
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,7 +36,7 @@ class Histogram:
 
 
 def read_histograms(evaluation_uri: str) -> dict[str, Histogram]:
-    """Reads the scores over all examples; by `candidate` and, if there was one, `serving model`."""
+    """Reads the scores over all examples; by `candidate` and, if there was one, `baseline`."""
     import tensorflow_model_analysis as tfma  # here: it takes seconds, and many runs have no evaluation
 
     found = {}
@@ -46,11 +46,11 @@ def read_histograms(evaluation_uri: str) -> dict[str, Histogram]:
         for entry in record.plot_keys_and_values:
             buckets = [b for b in entry.value.calibration_histogram_buckets.buckets if b.num_weighted_examples.value]
             if buckets:
-                name = SERVING if entry.key.model_name == tfma.BASELINE_KEY else CANDIDATE
+                name = BASELINE if entry.key.model_name == tfma.BASELINE_KEY else CANDIDATE
                 columns = (
                     [b.num_weighted_examples.value for b in buckets],
                     [b.total_weighted_label.value for b in buckets],
                     [b.total_weighted_refined_prediction.value for b in buckets],
                 )
                 found[name] = Histogram(*(np.asarray(column, np.float64) for column in columns))
-    return {name: found[name] for name in (CANDIDATE, SERVING) if name in found}
+    return {name: found[name] for name in (CANDIDATE, BASELINE) if name in found}

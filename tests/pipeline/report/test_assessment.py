@@ -65,14 +65,15 @@ def test_the_verdict_says_how_good_the_model_is_and_why() -> None:
     report = run_result(
         metrics={"auc": 0.74, "calibration": 1.0},
         baseline={"auc": 0.72},
+        baseline_version=2,
         changes={"auc": (0.01, 0.03)},
         intervals={"auc": (0.73, 0.75), **GOOD},
         auc_falls=falls,
     )
     assert [(note.text, note.tone) for note in assess(report) if "Calibration" not in note.text] == [
         ("Of 100 pairs of rows with different labels, the model puts about 74 in the right order; chance is 50.", ""),
-        ("Better than the model that served before the run: auc +0.0200, with a 95 % interval of +0.0100 to +0.0300.",
-         "good"),
+        ("Better than the baseline, version 2 (which served before the run): auc +0.0200, with a 95 % interval of "
+         "+0.0100 to +0.0300.", "good"),
         ("What it knows is mostly from app (0.1000), os (0.0200): in brackets, by how much the AUC falls if its "
          "values are shuffled.", ""),
     ]  # fmt: skip
@@ -81,12 +82,20 @@ def test_the_verdict_says_how_good_the_model_is_and_why() -> None:
 @pytest.mark.parametrize(
     ("changes", "words", "tone"),
     [
-        ((-0.03, -0.01), "Worse than the model that served before the run: auc −0.0200", "bad"),
-        ((-0.05, 0.01), "Neither better nor worse than the model that served before the run beyond chance: auc", ""),
-        ((math.nan, math.nan), "Not compared with the model that served before the run: no 95 % interval of auc", ""),
+        ((-0.03, -0.01), "Worse than the baseline (which served before the run): auc −0.0200", "bad"),
+        (
+            (-0.05, 0.01),
+            "Neither better nor worse than the baseline (which served before the run) beyond chance: auc",
+            "",
+        ),
+        (
+            (math.nan, math.nan),
+            "Not compared with the baseline (which served before the run): no 95 % interval of auc",
+            "",
+        ),
     ],
 )
-def test_it_is_held_against_the_serving_model(changes: tuple[float, float], words: str, tone: str) -> None:
+def test_it_is_held_against_the_baseline(changes: tuple[float, float], words: str, tone: str) -> None:
     report = run_result(metrics={"auc": 0.7}, baseline={"auc": 0.72}, changes={"auc": changes})
     _, against = assess(report)
     assert (against.text[: len(words)], against.tone) == (words, tone)
@@ -117,8 +126,14 @@ def test_evaluation_rows_that_chose_the_epoch_are_said_to_have() -> None:
     two = tuple(Epoch(epoch, 9, 0.3, Metrics(9, 0.7, 0.3)) for epoch in (1, 2))
     report = run_result(metrics={"auc": 0.7}, training=trained(epochs=two))
     assert "kept out of the training, but chose the best of its 2 epochs; intervals" in evaluated_on(report)
+    optimistic = (
+        "These figures are a little optimistic: the evaluation examples that they are of also chose the best of the "
+        "model's 2 epochs. `training.validation_fraction` keeps other examples for that."
+    )
+    assert optimistic in [note.text for note in assess(report)]
     held_out = run_result(metrics={"auc": 0.7}, training=trained(epochs=two, num_held_out_examples=9))
     assert "kept out of the training; intervals" in evaluated_on(held_out)
+    assert not any("optimistic" in note.text for note in assess(held_out))
 
 
 def test_an_auc_that_may_be_chance_is_said_to_be() -> None:
@@ -187,13 +202,13 @@ def test_what_follows_from_scores_that_are_too_low_is_decided_by_the_model_befor
 
 
 def test_a_card_has_its_interval_and_the_head_says_on_which_rows() -> None:
-    report = pushed(intervals={"auc": (0.73, 0.75)}, num_eval_examples=1234)
+    report = pushed(intervals={"auc": (0.73, 0.75)}, num_eval_examples=1234, baseline_version=2)
     found = head(ended(report))
     cards = {card.name: card for card in found.cards}
     assert [name for name in cards if "auc" in name.lower()] == ["auc"]
     assert (cards["auc"].value, list(cards["auc"].details)) == (
         "0.7400",
-        ["0.7300 to 0.7500", "serving model 0.7200", "change +0.0100 to +0.0300"],
+        ["0.7300 to 0.7500", "baseline, version 2: 0.7200", "change +0.0100 to +0.0300"],
     )
     assert found.quiet[-1] == (
         "Metrics of 1,234 evaluation examples of span 3 that were kept out of the training; intervals are of 95 %."
@@ -207,7 +222,29 @@ def test_the_head_answers_three_questions_and_the_reference_models_come_first() 
     assert list(answers) == ["Is the model any good?", "Why", "What to do next"]
     assert answers["Is the model any good?"][0].text.startswith("The model is not better than the item mean")
     assert [note.text for note in answers["What to do next"]][1:] == [
-        "Most likely to help: model: {parts: wide}.", "CONFIG, DATA and WORKSPACE stand for those of this run."
+        "Most likely to help: model: {parts: wide}.", "CONFIG and DATA stand for this run's own."
     ]  # fmt: skip
     skipped = head(ended(RunReport.skipped(3, "row_gate", "too few rows"))).answers
     assert list(skipped) == ["How the run ended", "What to do next"]
+
+
+@pytest.mark.parametrize(
+    ("report", "command", "note"),
+    [
+        (
+            pushed(config_file="/c/my store.yaml", data_root="/logs/DATA"),
+            "wdr run '/c/my store.yaml' --data /logs/DATA --workspace /w --span 4",
+            None,
+        ),
+        (pushed(baseline={}), "wdr serve --models /w/serving", None),
+        (
+            pushed(status="refused", version=None, data_root="/d"),
+            "wdr try CONFIG CHANGED_CONFIG --data /d --span 3",
+            "CONFIG stands for this run's own. CHANGED_CONFIG stands for a copy of the config with other settings.",
+        ),
+    ],
+)
+def test_the_page_s_command_names_the_run_s_own_files(report: RunReport, command: str, note: str | None) -> None:
+    step, *notes = head(ended(report, workspace="/w")).answers["What to do next"]
+    assert step.command == command
+    assert [found.text for found in notes] == ([note] if note else [])

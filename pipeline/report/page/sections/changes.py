@@ -42,12 +42,12 @@ def blocks(run: Run) -> Iterator[Block]:
         rows += [*_data(run, before.report), *_config(run), *_training(run.report, before.report)]
     if rows:
         *cells, tones = zip(*rows, strict=True)
-        caption = "Before: for metrics, the serving model on the same rows; for the rest, the last run"
+        caption = "Before: for metrics, the baseline on the same rows; for the rest, the last run"
         yield Table(caption, _COLUMNS, list(zip(*cells, strict=True)), tones=tones)
 
 
 def _metrics(report: RunReport) -> Iterator[_Row]:
-    """Yields the change of each metric from the serving model; beyond chance if the 95 % interval excludes zero."""
+    """Yields the change of each metric from the baseline; beyond chance if the 95 % interval excludes zero."""
     for name in DECIDING:
         if name in report.metrics and name in report.baseline:
             value, other = report.metrics[name], report.baseline[name]

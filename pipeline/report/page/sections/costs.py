@@ -9,7 +9,7 @@ from pipeline.report.assessment import latency_words
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
-from pipeline.report.result.scores import CANDIDATE, SERVING
+from pipeline.report.result.scores import BASELINE, CANDIDATE
 
 
 def blocks(run: Run) -> Iterator[Block]:
@@ -22,11 +22,11 @@ def blocks(run: Run) -> Iterator[Block]:
         yield Note(problem, "bad")
     for sentence in verdict.tries:
         yield Note(f"The dry run was tried again: {sentence}", "warn")
-    measured = {name: m for name, m in ((CANDIDATE, verdict.candidate), (SERVING, verdict.baseline)) if m}
+    measured = {name: m for name, m in ((CANDIDATE, verdict.candidate), (BASELINE, verdict.baseline)) if m}
     if verdict.baseline_problem:
-        yield Note(f"The serving model was not measured: {verdict.baseline_problem}", "warn")
+        yield Note(f"The baseline was not measured: {verdict.baseline_problem}", "warn")
     elif verdict.baseline is None:
-        yield Note("There is no serving model to compare the costs with.", "quiet")
+        yield Note("There is no baseline to compare the costs with.", "quiet")
     if measured:
         yield from _latency(measured)
         yield _resources(measured)

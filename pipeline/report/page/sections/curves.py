@@ -11,7 +11,7 @@ from pipeline.report.page import charts, numbers
 from pipeline.report.page.charts import Datum
 from pipeline.report.page.parts import Block, Figure, Note, Table
 from pipeline.report.result.run import Run
-from pipeline.report.result.scores import SERVING, Floats, Histogram
+from pipeline.report.result.scores import BASELINE, Floats, Histogram
 
 #: Points of the calibration curve, fewer if there are few positives, and bars of the distribution.
 _NUM_GROUPS, _POSITIVES_PER_GROUP, _NUM_BINS = 15, 20, 40
@@ -26,8 +26,8 @@ def blocks(run: Run) -> Iterator[Block]:
     if not histograms:
         yield Note(run.absent("There are no scores to draw: the model was not evaluated."), "quiet")
         return
-    if SERVING not in histograms:
-        yield Note("No serving model was scored on these examples: the curves are the candidate's only.", "quiet")
+    if BASELINE not in histograms:
+        yield Note("No baseline was scored on these examples: the curves are the candidate's only.", "quiet")
     judged = {name: h for name, h in histograms.items() if h.positives.sum() > 0 and h.negatives.sum() > 0}
     if judged:
         yield _roc(judged)

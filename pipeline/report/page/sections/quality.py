@@ -38,7 +38,7 @@ def blocks(run: Run) -> Iterator[Block]:
 def _whole(run: Run) -> Iterator[Block]:
     report = run.report
     if not report.baseline:
-        yield Note("No serving model was evaluated on the same examples, so no change is known.", "quiet")
+        yield Note("No baseline was evaluated on the same examples, so no change is known.", "quiet")
     whole = run.contents.measured.get()
     rows = [
         (name, numbers.with_interval(whole.candidate(name)) if whole else numbers.metric(value),
@@ -46,7 +46,7 @@ def _whole(run: Run) -> Iterator[Block]:
          _changed(value - report.baseline.get(name, math.nan), *report.changes.get(name, (math.nan, math.nan))))
         for name, value in report.metrics.items()
     ]  # fmt: skip
-    columns = ("metric", "#candidate (95 % interval)", "#serving model", "#change (95 % interval)")
+    columns = ("metric", "#candidate (95 % interval)", "#baseline", "#change (95 % interval)")
     caption = f"Metrics on {numbers.count(report.num_eval_examples)} evaluation examples"
     yield Table.bounded(caption, columns, rows)
 
@@ -135,7 +135,7 @@ def _change(measured: EvaluationResult, name: str) -> str:
 
 
 def _slice_chart(report: RunReport, metric: str, data: Table) -> Iterator[Block]:
-    """Yields the changes from the serving model by slice, or, without a serving model, the metric itself."""
+    """Yields the changes from the baseline by slice, or, without a baseline, the metric itself."""
     has_changes = bool(report.baseline)
     found = []
     for name, measured in sorted(report.slices.items(), key=lambda item: -item[1].num_examples):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 
-from pipeline.report.assessment import evaluated_on, how_good, interval_words, next_step, reasons
+from pipeline.report.assessment import baseline_words, evaluated_on, how_good, interval_words, next_step, reasons
 from pipeline.report.page import numbers
 from pipeline.report.page.parts import Card, Note, Tone
 from pipeline.report.references import verdict_sentence
@@ -19,6 +21,10 @@ DECIDING = ("auc", "logloss", "calibration")
 
 #: The colour of each status.
 TONES: dict[str, Tone] = {"pushed": "good", "refused": "bad", "skipped": "warn", "failed": "bad"}
+
+
+#: What stands in the command of the next step for files and folders of the run.
+_PLACEHOLDER = re.compile(r"\b(?:CONFIG|DATA|WORKSPACE)\b")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +55,7 @@ def head(run: Run) -> Head:
         "Is the model any good?": _how_good(report),
         "How the run ended": _ending(report),
         "Why": reasons(report),
-        "What to do next": _next(report),
+        "What to do next": _next(run),
     }
     found = {question: notes for question, of_it in answers.items() if (notes := list(of_it))}
     return Head(report.status, TONES[report.status], title(report), found, list(_quiet(run)), list(_cards(run)))
@@ -86,11 +92,22 @@ def _ending(report: RunReport) -> Iterator[Note]:
         yield Note(f"Version {report.version}: {report.push_note}", "warn")
 
 
-def _next(report: RunReport) -> Iterator[Note]:
-    yield next_step(report)
+def _next(run: Run) -> Iterator[Note]:
+    report = run.report
+    known = {"CONFIG": report.config_file, "DATA": report.data_root, "WORKSPACE": run.workspace}
+    step = next_step(report)
+    command = _PLACEHOLDER.sub(
+        lambda found: shlex.quote(known[found[0]]) if known[found[0]] else found[0], step.command
+    )
+    yield dataclasses.replace(step, command=command)
     if verdict_sentence(report) and report.suggestions:
         yield Note(f"Most likely to help: {'; '.join(report.suggestions)}.")
-    yield Note("CONFIG, DATA and WORKSPACE stand for those of this run.", "quiet")
+    left = [name for name in dict.fromkeys(_PLACEHOLDER.findall(step.command)) if not known[name]]
+    words = [f"{' and '.join(left)} stand{'s' if len(left) == 1 else ''} for this run's own."] if left else []
+    if "CHANGED_CONFIG" in step.command:
+        words.append("CHANGED_CONFIG stands for a copy of the config with other settings.")
+    if words:
+        yield Note(" ".join(words), "quiet")
 
 
 def _quiet(run: Run) -> Iterator[str]:
@@ -132,11 +149,11 @@ def _cards(run: Run) -> Iterator[Card]:
 
 
 def _details(report: RunReport, name: str) -> Iterator[str]:
-    """Yields a metric's interval, and the serving model's value with the interval of the change."""
+    """Yields a metric's interval, and the baseline's value with the interval of the change."""
     yield interval_words(report, name)
     if name not in report.baseline:
-        yield "no serving model to compare with"
+        yield "no baseline to compare with"
         return
-    yield f"serving model {numbers.metric(report.baseline[name])}"
+    yield f"{baseline_words(report)}: {numbers.metric(report.baseline[name])}"
     if name in report.changes and not math.isnan(report.changes[name][0]):
         yield f"change {numbers.between(*report.changes[name])}"

@@ -25,7 +25,7 @@
   });
 
   const drawOne = async (place, spec) => {
-    if (place.clientWidth === 0) return; // in a fold, which draws it when it is opened
+    if (place.clientWidth === 0) return; // in what is shown on request, which draws it when it is opened
     await window.vegaEmbed(place, spec, {
       actions: false, ast: true, config: config(), defaultStyle: false, renderer: "svg",
     });
@@ -34,9 +34,13 @@
 
   const draw = () => Promise.all(Array.from(charts, (place, i) => drawOne(place, specs[i]))).then(() => true);
 
+  const folds = Array.from(document.querySelectorAll(".fold"));
+  if (window.matchMedia("(max-width: 640px)").matches) {
+    document.querySelectorAll(".part").forEach((part) => { part.open = false; folds.push(part); });
+  }
   window.drawn = draw();
   dark.addEventListener("change", () => { window.drawn = draw(); });
-  document.querySelectorAll(".fold").forEach((fold) => fold.addEventListener("toggle", () => {
+  folds.forEach((fold) => fold.addEventListener("toggle", () => {
     if (fold.open) window.drawn = draw();
   }));
 })();
