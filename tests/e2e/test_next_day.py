@@ -157,6 +157,7 @@ def test_a_rollback_is_what_the_next_run_builds_on_and_a_forced_push_is_on_recor
     assert report["training"]["warm_started_from"].startswith(restored)
     assert set(report["baseline"]) >= {"auc", "logloss"}
     assert report["held_against"].startswith("version 3, trained to span 1, found by its manifest")
+    assert report["baseline_version"] == 3
     assert store.versions(workspace) == [1, 2, 3]
 
     done = in_process(*arguments, "--force-push")
