@@ -15,9 +15,30 @@ _BEAM_STEP = re.compile(r" \[while running '[^']*'\]$")
 _TRACEBACK = "Traceback (most recent call last):"
 
 
+class LostWorkerError(RuntimeError):
+    """A pool of `beam.workers` is away, or its worker ended: one sentence, with what to do before a retry."""
+
+
+class WorkerError(RuntimeError):
+    """An error of the code that a worker of `beam.workers` ran; its text is the worker's report.
+
+    Attributes:
+      address: The address of the worker's pool.
+    """
+
+    def __init__(self, address: str, report: str) -> None:
+        super().__init__(report)
+        self.address = address
+
+
 def first_line(error: BaseException) -> str:
     """Returns an unexpected error as one line, without credentials: its type and the first line of its message."""
-    return without_credentials(_first_line(error))
+    return without_credentials(_first_line(error)) + at_worker(error)
+
+
+def at_worker(error: BaseException) -> str:
+    """Returns the end of a sentence on an error of a worker of `beam.workers`: where it was; empty for any other."""
+    return f" (at the worker of {error.address})" if isinstance(error, WorkerError) else ""
 
 
 def _first_line(error: BaseException) -> str:
@@ -50,7 +71,7 @@ def _sentence(error: Exception) -> str:
         return f"no space left on the disk{place}; free some space, then give the same command again"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.strerror}: {error.filename}"
-    return f"{_first_line(error)} (`--debug` shows the traceback)"
+    return f"{_first_line(error)}{at_worker(error)} (`--debug` shows the traceback)"
 
 
 def notes(error: BaseException) -> list[str]:

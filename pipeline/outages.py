@@ -13,7 +13,7 @@ import shutil
 import grpc
 import psycopg
 
-from pipeline.errors import first_line
+from pipeline.errors import LostWorkerError, at_worker, first_line
 from pipeline.metadata.connection import place_of
 from pipeline.metadata.integrity import DAMAGED, damaged
 from pipeline.workspace import Workspace
@@ -41,9 +41,11 @@ _MB = 2**20
 def outage(error: BaseException, workspace: Workspace) -> str | None:
     """Returns one sentence on an outage, which a retry overcomes once it is repaired; None for any other error."""
     if is_disk_full(error):
-        return disk_full(workspace)
+        return disk_full(workspace) + at_worker(error)
     if unreadable := _UNREADABLE.search(str(error)):
-        return unreadable[1]
+        return unreadable[1] + at_worker(error)
+    if isinstance(error, LostWorkerError):
+        return str(error)
     connection = workspace.metadata_connection()
     if connection.WhichOneof("config") == "sqlite" and (found := [text for text in DAMAGED if text in str(error)]):
         return damaged(place_of(connection), found[0])

@@ -83,7 +83,7 @@ LEFT_OUT = (
     LeftOut(r"docker ", "It needs Docker; `tests/deploy/test_manifests.py` checks Dockerfile and compose file."),
     LeftOut(r"go install ", "It takes minutes; `tests/e2e/test_prism.py` builds Prism by the same name."),
     LeftOut(r"\$HOME/bin/prism |python -m apache_beam\.",
-            "They run until Ctrl-C; `tests/e2e/test_prism.py` runs Prism with a pool."),
+            "They run until Ctrl-C; `tests/e2e/test_prism.py` and `test_worker_pools.py` run them."),
     LeftOut(r"kubectl ", "It needs a cluster; `tests/deploy/test_manifests.py` checks the manifests by the schemas."),
     LeftOut(r"airflow ", "It needs Airflow's own environment, in which `tests/soak/airflow.py` runs the DAG."),
     LeftOut(r"python deploy/kubeflow/upload.py ", "It needs Kubeflow's server; `tests/deploy/test_upload.py` has one."),

@@ -17,6 +17,7 @@ import tensorflow as tf
 import tf_keras
 import uvicorn
 from apache_beam.runners.portability import job_server
+from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
 from kfp import dsl
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow.core.protobuf import saved_model_pb2
@@ -229,6 +230,16 @@ MOVES: dict[str, list[Move]] = {
         ),
     ],
     "check_beam_errors": [now(beam.Pipeline, "run", _step_first)],
+    "check_runner": [
+        now(fn_runner.FnApiRunner, "run_stages", lambda self, context, stages: fn_runner.RunnerResult("DONE", {})),
+        now(fn_runner.FnApiRunner, "_execute_bundle", None),
+        now(worker_handlers.WorkerHandlerManager, "close_all", lambda self: None),
+    ],
+    "check_worker_handlers": [
+        now(worker_handlers.BeamFnControlServicer, "_DONE_MARKER", object()),
+        gone(worker_handlers, "GrpcStateServicer"),
+        now(worker_handlers.WorkerHandler, "close", lambda self: None),
+    ],
     "check_job_server_errors": [now(job_server.ExternalJobServer, "start", _no_connection)],
     "check_kubeflow_step": [_one_name_for_all_steps],
     "check_compiler": [_one_context_less],

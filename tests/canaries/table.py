@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+from tests.canaries import beam_checks as of_beam
 from tests.canaries import metadata_checks as of_metadata
 from tests.canaries import tensorflow_checks as of_tensorflow
 from tests.canaries import tfx_checks as of_tfx
@@ -67,6 +68,8 @@ TFX, MLMD, TF, TFT = (
     ("tensorflow-transform", "1.21.0"),
 )
 TFMA, KERAS, UVICORN = ("tensorflow-model-analysis", "0.52.0"), ("tf-keras", "2.21.0"), ("uvicorn", "0.54.0")
+
+BEAM = ("apache-beam", "2.77.0")
 
 _OWN_COMPONENT = "a component with an executor of its own: `tfx.v1` has only function components, without drivers"
 _OWN_RUNNER = "nodes are run one by one, with the errors of each; `tfx.v1` runs whole pipelines only"
@@ -571,6 +574,23 @@ PRIVATE_USES = (
         "an error is shown as one sentence",
         of_tfx.check_beam_errors,
         ("_BEAM_STEP = re.compile(",),
+    ),
+    PrivateUse(
+        *BEAM,
+        "apache_beam.runners.portability.fn_api_runner.FnApiRunner",
+        ("._execute_bundle", "._num_workers", "._grpc_server"),
+        ("pipeline/worker_pools.py",),
+        "one worker to each of several pools, at services that listen on one address; Beam has one address for all",
+        of_beam.check_runner,
+    ),
+    PrivateUse(
+        *BEAM,
+        "the handlers of workers, and what workers call",
+        (),
+        ("pipeline/worker_pools.py",),
+        "Beam's own handler of external workers waits for a lost one without end, and listens on all addresses",
+        of_beam.check_worker_handlers,
+        ("worker_handlers.WorkerHandler)", "worker_handlers.ControlConnection)", "GrpcStateServicer("),
     ),
     PrivateUse(
         "apache-beam",

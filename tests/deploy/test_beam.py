@@ -19,7 +19,7 @@ from tests.transform.small_config import small_config
 from transform.config.beam import values_of
 
 README = DEPLOY / "beam" / "README.md"
-SECTIONS = [
+WITHOUT_CLUSTER, *SECTIONS = [
     yaml.safe_load(body)["beam"] for _, _, language, body in FENCE.findall(text_of(README)) if language == "yaml"
 ]
 
@@ -70,6 +70,10 @@ def ports_between(policy: Any, direction: str, peer: dict[str, str]) -> set[Any]
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section["args"][0])
 def test_a_config_takes_the_options(section: dict[str, Any]) -> None:
     check_beam(small_config(("beam.args", section["args"])).beam)
+
+
+def test_a_config_takes_the_pools() -> None:
+    assert small_config(("beam", WITHOUT_CLUSTER)).beam.workers == ("beam-a:50000", "beam-b:50000")
 
 
 def test_there_is_a_section_for_each_runner() -> None:

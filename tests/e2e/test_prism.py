@@ -11,17 +11,11 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
-import tensorflow as tf
-from tfx import types
-from tfx.types import artifact_utils, standard_artifacts
 
-from components.evaluation.executor import ColumnExecutor
 from components.evaluation.metrics_files import read_measured
-from pipeline.beam_options import LOCAL_BEAM_ARGS
 from pipeline.outages import outage
 from pipeline.workspace import Workspace
 from tests import prism
@@ -29,6 +23,7 @@ from tests.components.ingestion.ingested import ingest
 from tests.components.ingestion.logs import store_config, write_store
 from tests.e2e import store
 from tests.e2e.bad_store import ok_in_process
+from tests.e2e.day_files import evaluated, files, has_read_rows, only, transformed, wait_until
 from tests.soak.remains import remains
 from tests.soak.same_days import differences
 
@@ -76,7 +71,7 @@ def day(job_port: int, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         with (folder / "out").open("w") as out, (folder / "err").open("w") as err:
             process = subprocess.Popen(store.command(*arguments), cwd=store.ROOT, stdout=out, stderr=err)
             try:
-                wait_until(lambda: process.poll() is not None or _has_read_rows(workspace))
+                wait_until(lambda: process.poll() is not None or has_read_rows(workspace))
                 (worker,) = pool.workers()
                 os.kill(worker, signal.SIGKILL)
                 started = time.monotonic()
@@ -87,18 +82,6 @@ def day(job_port: int, data: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     with prism.worker_pool(pool.port):
         output = ok_in_process(*arguments)
     return Day(workspace, code, (folder / "err").read_text().splitlines()[-1], seconds, output)
-
-
-def _has_read_rows(workspace: Path) -> bool:
-    """Returns whether ingestion has read a part of the logs; folders that vanish meanwhile are passed over."""
-    return any(name.startswith("rows-") for _, folders, files in os.walk(workspace) for name in (*folders, *files))
-
-
-def wait_until(ready: Any, timeout_seconds: float = 300) -> None:
-    deadline = time.monotonic() + timeout_seconds
-    while not ready():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.001)
 
 
 def test_a_node_whose_worker_is_killed_fails_in_words(day: Day) -> None:
@@ -137,60 +120,6 @@ def test_a_model_s_metrics_are_as_in_memory(day: Day, tmp_path: Path) -> None:
     assert found[""].metrics == pytest.approx(expected[""].metrics, rel=0, abs=1e-6)
     assert found[""].errors == pytest.approx(expected[""].errors, rel=0, abs=1e-6)
     assert len(found[""].metrics) > 10
-
-
-def evaluated(workspace: Path, evaluation: Path, folder: Path) -> Path:
-    """Evaluates the workspace's model once more, in memory; returns the folder of the results."""
-
-    def artifact(kind: type[Any], uri: Path) -> Any:
-        made = kind()
-        made.uri = str(uri)
-        return made
-
-    examples = artifact(standard_artifacts.Examples, only(workspace, "example_gen", "examples"))
-    examples.split_names = artifact_utils.encode_split_names(["eval"])
-    inputs: dict[str, list[types.Artifact]] = {
-        "examples": [examples],
-        "model": [artifact(standard_artifacts.Model, only(workspace, "trainer", "model"))],
-        "schema": [artifact(standard_artifacts.Schema, only(workspace, "schema_gen", "schema"))],
-    }
-    result = artifact(standard_artifacts.ModelEvaluation, folder / "evaluation")
-    eval_config = json.loads((evaluation / "eval_config.json").read_text())["evalConfig"]
-    context = ColumnExecutor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(folder), unique_id="1")
-    ColumnExecutor(context).Do(
-        inputs, {"evaluation": [result]}, {"eval_config": json.dumps(eval_config), "example_splits": '["eval"]'}
-    )
-    return folder / "evaluation"
-
-
-def files(workspace: Path, node: str) -> dict[str, bytes]:
-    """Returns the files of a node's outputs by name, without the numbers of the executions."""
-    root = workspace / "artifacts" / node
-    found = {}
-    for path in root.rglob("*"):
-        parts = path.relative_to(root).parts
-        if path.is_file() and parts[0] != ".system":
-            found["/".join(part for part in parts if not part.isdecimal())] = path.read_bytes()
-    return found
-
-
-def transformed(workspace: Path) -> dict[str, list[bytes]]:
-    """Returns the transformed rows by split, with the features of each in the order of their names."""
-    folder = only(workspace, "transform", "transformed_examples")
-    return {
-        split: [
-            tf.train.Example.FromString(record).SerializeToString(deterministic=True)
-            for path in sorted((folder / f"Split-{split}").iterdir())
-            for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()
-        ]
-        for split in ("eval", "train")
-    }
-
-
-def only(workspace: Path, node: str, output: str) -> Path:
-    """Returns the folder of a node's one artifact."""
-    (folder,) = (workspace / "artifacts" / node / output).iterdir()
-    return folder
 
 
 def ingestion_error(folder: Path, *beam_args: str) -> Exception:

@@ -78,7 +78,7 @@ def test_a_compiled_pipeline_is_the_same_with_other_options(tmp_path: Path) -> N
     settings = RunSettings(str(tmp_path), Workspace(tmp_path / "workspace"), 1)
     first, *others = (
         compile_pipeline(create_pipeline(dataclasses.replace(config, beam=beam), settings), "a-run")
-        for beam in (Beam(), Beam(num_workers=4), Beam(args=CLUSTER))
+        for beam in (Beam(), Beam(num_workers=4), Beam(workers=("a:1", "b:1")), Beam(args=CLUSTER))
     )
     assert all(other == first for other in others)
 
@@ -90,6 +90,11 @@ def test_a_config_s_options() -> None:
         "--runner=FnApiRunner",
         "--direct_running_mode=multi_processing",
         "--direct_num_workers=3",
+        "--sdk_container_image=none",
+    )
+    assert make_beam_args(Beam(workers=("a:1", "b:2"))) == (
+        "--runner=pipeline.worker_pools.WorkerPoolsRunner",
+        "--environment_config=a:1,b:2",
         "--sdk_container_image=none",
     )
 

@@ -13,7 +13,13 @@ from transform.feature import STRICT
 
 Option = Annotated[str, Field(max_length=10_000)]
 
+Address = Annotated[str, Field(max_length=300)]
+
 _OPTION = re.compile(r"--[A-Za-z][\w-]*(=.*)?", re.DOTALL)
+
+#: A host's name, its IPv4 address, or its IPv6 address in brackets; and a port.
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9_](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?|\[[0-9A-Fa-f:.]+\]):(\d{1,5})", re.ASCII)
+_MAX_PORT = 65_535
 
 #: Runners, by their names without `runner` and in lower case, that start Prism: Beam 2.77 tries it first and without
 #: a word, whatever `--direct_running_mode` says, and downloads its program. `direct` is also the default, also
@@ -29,12 +35,26 @@ class Beam:
 
     Attributes:
       num_workers: Processes of this machine. With 1, the node's own process does the work.
-      args: In place of `num_workers`: the options of Beam's pipelines, one text each, with a `--runner`, as for a
-        cluster. `wdr run --beam-arg` replaces them all.
+      workers: In place of `num_workers`: the addresses of pools of workers, `HOST:PORT` each, on this machine or on
+        others. Each pool starts one worker for a node, and the work is divided evenly among them.
+      args: In place of both: the options of Beam's pipelines, one text each, with a `--runner`, as for a cluster. `wdr
+        run --beam-arg` replaces them all.
     """
 
     num_workers: Annotated[int, Field(ge=1, le=256)] = 1
+    workers: Annotated[tuple[Address, ...], Field(max_length=256)] = ()
     args: Annotated[tuple[Option, ...], Field(max_length=200)] = ()
+
+    @field_validator("workers")
+    @classmethod
+    def _distinct_addresses(cls, workers: tuple[str, ...]) -> tuple[str, ...]:
+        for address in workers:
+            port = _ADDRESS.fullmatch(address)
+            if port is None or not 1 <= int(port[1]) <= _MAX_PORT:
+                raise ValueError(f"must be `HOST:PORT` each, with a port of 1 to {_MAX_PORT}, unlike {address!r}")
+        if len(set(workers)) < len(workers):
+            raise ValueError("must have each address once: a pool starts one worker for a node")
+        return workers
 
     @field_validator("args")
     @classmethod
@@ -45,6 +65,11 @@ class Beam:
 
     @model_validator(mode="after")
     def _one_way(self) -> Beam:
+        if self.workers and (self.args or self.num_workers != 1):
+            raise ValueError(
+                "`beam.workers` goes without `beam.num_workers` and `beam.args`: each of its pools starts one worker. "
+                f"Received: {list(self.workers)}, {self.num_workers} and {list(self.args)}"
+            )
         if self.args and self.num_workers != 1:
             raise ValueError(
                 "`beam.num_workers` goes without `beam.args`, which name a runner and its workers. Received: "

@@ -355,7 +355,8 @@ def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkey
     for part in range(12):
         write_rows(folder / f"part-{part:02d}.csv", "csv", rows[part::12])
     outputs = []
-    with worker_pool() as pool:
+    with worker_pool() as pool, worker_pool() as other:
+        hosts = (f"127.0.0.1:{pool.port}", f"127.0.0.2:{other.port}")
         of_pool = (
             "--runner=PortableRunner",
             "--job_endpoint=embed",  # Beam's job server in Python, which submits to no cluster
@@ -365,8 +366,11 @@ def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkey
             "--sdk_worker_parallelism=1",
             "--environment_cache_millis=3600000",
         )
-        for name, beam in (("one", Beam()), ("three", Beam(num_workers=3)), ("pool", Beam(args=of_pool))):
+        ways = {
+            "one": Beam(), "three": Beam(num_workers=3), "pool": Beam(args=of_pool), "hosts": Beam(workers=hosts),
+        }  # fmt: skip
+        for name, beam in ways.items():
             ingest(store_config("csv"), tmp_path / "data", tmp_path / name, make_beam_args(beam))
             outputs.append(contents(tmp_path / name))
-    assert outputs[0] == outputs[1] == outputs[2]
+    assert outputs[0] == outputs[1] == outputs[2] == outputs[3]
     assert len([name for name in outputs[0] if "Split-train" in name]) > 3

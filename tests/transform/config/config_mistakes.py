@@ -46,6 +46,26 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
         "['--runner=FlinkRunner'] (small.yaml, beam).",
     ),
     (
+        [("beam.workers", ["beam-a:50000", "beam-b"])],
+        "`workers` must be `HOST:PORT` each, with a port of 1 to 65535, unlike 'beam-b'. Received: ['beam-a:50000', "
+        "'beam-b'] (small.yaml, beam.workers).",
+    ),
+    (
+        [("beam.workers", ["beam-a:50000", "beam-a:50000"])],
+        "`workers` must have each address once: a pool starts one worker for a node. Received: ['beam-a:50000', "
+        "'beam-a:50000'] (small.yaml, beam.workers).",
+    ),
+    (
+        [("beam.workers", ["beam-a:50000"]), ("beam.num_workers", 4)],
+        "`beam.workers` goes without `beam.num_workers` and `beam.args`: each of its pools starts one worker. "
+        "Received: ['beam-a:50000'], 4 and [] (small.yaml, beam).",
+    ),
+    (
+        [("beam.workers", ["beam-a:50000"]), ("beam.args", ["--runner=FlinkRunner"])],
+        "`beam.workers` goes without `beam.num_workers` and `beam.args`: each of its pools starts one worker. "
+        "Received: ['beam-a:50000'], 1 and ['--runner=FlinkRunner'] (small.yaml, beam).",
+    ),
+    (
         [("training.patience", 0), ("training.validation_fraction", 0.2)],
         "`training.validation_fraction` goes without `patience: 0`, with which all epochs are trained and no example "
         "is held out. Received: 0.2 (small.yaml).",

@@ -9,6 +9,8 @@ import pytest
 from tests.transform.small_config import small_config
 from transform.config import component_configs as scopes
 from transform.config.beam import Beam, broken_rule
+from transform.config.config import Config
+from transform.errors import ConfigError
 
 
 @pytest.mark.parametrize(
@@ -48,8 +50,37 @@ def test_other_options_are_accepted(args: list[str]) -> None:
     assert small_config(("beam.args", args)).beam == Beam(args=tuple(args))
 
 
-def test_no_component_sees_it() -> None:
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.2:1", "localhost:50000", "beam-a.store.svc.cluster.local:65535", "my_host:8", "[fd00::7]:50000"],
+)
+def test_an_address_is_a_host_and_a_port(address: str) -> None:
+    assert small_config(("beam.workers", [address, "z:1"])).beam == Beam(workers=(address, "z:1"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "host", "host:", ":50000", "host:0", "host:65536", "host:5O000", "host:-1", "a b:1", "http://host:1", "a,b:1",
+     "-host:1", "::1:50000", "[host]:1", "user@host:1", "host:1\n", "host:٣"],
+)  # fmt: skip
+def test_no_address(address: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        small_config(("beam.workers", ["z:1", address]))
+    rule = f"`workers` must be `HOST:PORT` each, with a port of 1 to 65535, unlike {address!r}. "
+    assert str(raised.value).startswith(rule)
+
+
+def test_the_number_of_pools_is_bounded() -> None:
+    addresses = [f"beam-{number}:50000" for number in range(257)]
+    assert len(small_config(("beam.workers", addresses[:256])).beam.workers) == 256
+    with pytest.raises(ConfigError, match="at most 256 items"):
+        small_config(("beam.workers", addresses))
+
+
+@pytest.mark.parametrize("beam", [Beam(num_workers=4), Beam(workers=("a:1", "b:1"))])
+def test_no_component_sees_it(beam: Beam) -> None:
     config = small_config()
-    other = dataclasses.replace(config, beam=Beam(num_workers=4))
+    other = dataclasses.replace(config, beam=beam)
     assert scopes.for_push(other) == scopes.for_push(config)  # the others have no section `beam`
     assert other.to_json() != config.to_json()
+    assert Config.from_json(other.to_json()) == other  # as a compiled pipeline has it

@@ -1,0 +1,33 @@
+"""What the tests of pools let workers do. A worker imports this module, so it imports little itself."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def note_pool(number: int, folder: str) -> None:
+    """Writes down the process that started this worker."""
+    Path(folder, str(number)).write_text(str(os.getppid()))
+
+
+def note_pool_and_wait(number: int, folder: str) -> None:
+    note_pool(number, folder)
+    _wait_until(Path(folder, "go").exists)
+
+
+def fail_in(number: int, folder: str, pid: int) -> None:
+    """Fails in the worker of one pool once another's is at work, which waits."""
+    if os.getppid() != pid:
+        note_pool_and_wait(number, folder)
+    _wait_until(lambda: os.listdir(folder))
+    raise ValueError("a price below 0")
+
+
+def _wait_until(ready: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 300
+    while not ready():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
