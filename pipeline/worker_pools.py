@@ -41,13 +41,15 @@ _CALL_SECONDS, _CONNECT_SECONDS, _STOP_SECONDS = 10, 120, 15
 #: A lost worker's data may break off before its instructions do, which say whose they were.
 _NOTICE_SECONDS = 5
 
-#: A worker whose host or process no longer answers is lost after 30 seconds; the first two are Beam's own options.
+#: A worker whose host or process no longer answers is lost after 30 seconds; the first four are Beam's own options.
 _SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
 )
 
 _AGAIN = "run the same command again to continue"
