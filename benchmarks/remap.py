@@ -120,7 +120,9 @@ def prepare(folder: Path, rows: int, dim: int, optimizer: str) -> None:
         output = tft.TFTransformOutput(str(folder / name))
         write_vocabulary(Path(output.vocabulary_file_by_name(f"{_OWNER}_vocabulary")), numbers)
     output = tft.TFTransformOutput(str(folder / "today"))
-    Materialization(output, select_parsing(config)).write(files, str(folder / "transformed"))
+    materialization = Materialization(output, select_parsing(config))
+    for number, file in enumerate(files):
+        materialization.write(file, str(folder / f"transformed-{number}.gz"))
 
     row_of = np.full(2 * rows, -1)
     row_of[earlier] = 1 + np.arange(rows)  # row 0 is that of a missing value

@@ -6,11 +6,9 @@ import functools
 import json
 import os
 import pkgutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 import tensorflow_transform as tft
 from google.protobuf import json_format, text_format
@@ -29,11 +27,11 @@ from components.artifact_types import Artifacts
 from components.artifacts import LATE
 from components.examples.reading import split_files
 from components.transform_executor.analysis import AnalysisCache, analyze
-from components.transform_executor.materialization import Materialization, Seen, output_prefix
+from components.transform_executor.materialization import Materialization, output_files
 from components.transform_executor.output import write_transform_graph
+from components.transform_executor.token_tally import TokenTally, WrittenTally, counts_of_spans
 from components.transform_executor.traced_graph import PreprocessingFn, traced, type_specs
 from transform.config.component_settings import DataSettings
-from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 from transform.preprocessing import CODE_KEY, CONFIG_KEY, REMEMBERED_KEY
 from transform.stateful_vocabulary import (
     earlier_tokens,
@@ -76,21 +74,32 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
             artifact_utils.get_single_uri(input_dict["analyzer_cache"]) if input_dict.get("analyzer_cache") else None,
             custom_config.get(CODE_KEY, ""),
         )
-        crossed = spec.crossed_lists()
-        output = _learned(function, schema, parsing, input_dict, output_dict, splits.analyze, cache, crossed)
+        graph_folder = artifact_utils.get_single_uri(output_dict["transform_graph"])
+        scratch = os.path.join(graph_folder, _SCRATCH)
+        tf.io.gfile.makedirs(scratch)
+        files = {
+            artifact_utils.get_split_uri([examples], split): _files(examples, split)
+            for examples in input_dict["examples"]
+            for split in splits.analyze
+        }
+        output = _learned(function, schema, parsing, files, graph_folder, cache, spec.crossed_lists(), scratch)
 
         transformed = _outputs_of_spans(input_dict, output_dict, list(splits.transform))
-        tally = TokenTally(output, spec)
-        materialization = Materialization(output, parsing, crossed)
+        materialization = Materialization(output, parsing, spec.crossed_lists())
+        tallies: list[WrittenTally] = []
         for of_span, raw, artifact in zip(spans, input_dict["examples"], transformed, strict=True):
             for split in splits.transform:
-                folder = artifact_utils.get_split_uri([artifact], split)
-                tf.io.gfile.makedirs(folder)
                 counted = uncounted(memory, spec, of_span) if split == _TRAIN else []
-                seen = tally.of_span(of_span, counted) if counted else None
-                materialization.write(_files(raw, split), output_prefix(folder), seen)
-        learned = updated(memory, tally.counts(), spec, span)
+                sources = _files(raw, split)
+                for source, target in zip(sources, _targets(artifact, split, len(sources)), strict=True):
+                    tally = TokenTally(spec, counted)
+                    materialization.write(source, target, tally.add)
+                    path = os.path.join(scratch, f"tally-{len(tallies)}")
+                    tally.write(path)
+                    tallies.append(WrittenTally(of_span, tuple(counted), path))
+        learned = updated(memory, counts_of_spans(tallies, output), spec, span)
         write_vocabulary_state(learned, artifact_utils.get_single_uri(output_dict["updated_memory"]))
+        tf.io.gfile.rmtree(scratch)
 
 
 def _known_by(examples: types.Artifact) -> int:
@@ -112,27 +121,17 @@ def _learned(
     function: PreprocessingFn,
     schema: schema_pb2.Schema,
     parsing: Mapping[str, Any],
-    input_dict: Mapping[str, list[types.Artifact]],
-    output_dict: Mapping[str, list[types.Artifact]],
-    splits: Sequence[str],
+    files: Mapping[str, Sequence[str]],
+    folder: str,
     cache: AnalysisCache,
     crossed: Sequence[Sequence[str]],
+    scratch: str,
 ) -> tft.TFTransformOutput:
-    """Computes the analyzers from some splits of all examples, and writes the TransformGraph and the cache."""
-    folder = artifact_utils.get_single_uri(output_dict["transform_graph"])
-    scratch = os.path.join(folder, _SCRATCH)
-    tf.io.gfile.makedirs(scratch)
-    files = {
-        artifact_utils.get_split_uri([examples], split): _files(examples, split)
-        for examples in input_dict["examples"]
-        for split in splits
-    }
+    """Computes the analyzers from the files by split of a span, and writes the TransformGraph and the cache."""
     specs = type_specs(parsing)
     graph = traced(function, specs, scratch)
     results = analyze(graph, parsing, dict(sorted(files.items())), cache, scratch, crossed)
-    output = write_transform_graph(function, specs, graph, results, schema, folder, scratch)
-    tf.io.gfile.rmtree(scratch)
-    return output
+    return write_transform_graph(function, specs, graph, results, schema, folder, scratch)
 
 
 def _outputs_of_spans(
@@ -148,53 +147,8 @@ def _outputs_of_spans(
     return output_dict["transformed_examples"]
 
 
-class TokenTally:
-    """Counts the tokens of vocabularies in the transformed examples of spans.
-
-    It keeps each vocabulary's tokens once, and 8 bytes a token for each span.
-
-    Args:
-      output: The transform graph.
-      spec: The features.
-    """
-
-    def __init__(self, output: tft.TFTransformOutput, spec: FeatureSpec) -> None:
-        self._output = output
-        self._inputs = {
-            **{name: [transformed_name(f.name) for f in spec.sharers(name)] for name in spec.vocabularies},
-            **{cross.name: [transformed_name(cross.name)] for cross in spec.crosses},
-        }
-        self._tokens: dict[str, list[bytes]] = {}
-        self._totals: dict[int, dict[str, npt.NDArray[np.int64]]] = {}
-
-    def of_span(self, span: int, names: Sequence[str]) -> Seen:
-        """Returns a function that counts the tokens of some vocabularies in a batch of a span.
-
-        A span may be given again: a tail is of the same span as the Examples that completed it.
-        """
-        totals = self._totals.setdefault(span, {})
-        for name in names:
-            if name not in self._tokens:
-                self._tokens[name] = self._output.vocabulary_by_name(vocabulary_file_name(name))
-            totals.setdefault(name, np.zeros(len(self._tokens[name]), np.int64))
-        return functools.partial(self._add, totals)
-
-    def _add(self, totals: Mapping[str, npt.NDArray[np.int64]], transformed: Mapping[str, Any]) -> None:
-        for name, total in totals.items():
-            for of_input in self._inputs[name]:
-                values = transformed[of_input]
-                ids = (values.values if isinstance(values, tf.SparseTensor) else values).numpy()
-                np.add.at(total, ids[ids < total.size], 1)  # ids behind a vocabulary are of tokens that it lacks
-
-    def counts(self) -> dict[int, dict[str, Iterable[tuple[bytes, int]]]]:
-        """Returns, by span and vocabulary, each token that occurs and how often; the pairs can be read once."""
-        return {
-            span: {name: _pairs(self._tokens[name], total) for name, total in totals.items()}
-            for span, totals in self._totals.items()
-        }
-
-
-def _pairs(tokens: Sequence[bytes], total: npt.NDArray[np.int64]) -> Iterator[tuple[bytes, int]]:
-    rows = np.flatnonzero(total)
-    for row, count in zip(rows.tolist(), total[rows].tolist(), strict=True):
-        yield tokens[row], count
+def _targets(artifact: types.Artifact, split: str, number: int) -> list[str]:
+    """Makes the folder of a split of transformed examples; returns the paths of its files."""
+    folder = artifact_utils.get_split_uri([artifact], split)
+    tf.io.gfile.makedirs(folder)
+    return output_files(folder, number)

@@ -1,4 +1,4 @@
-"""Writes transformed examples by tf.Transform's saved graph."""
+"""Writes transformed examples by tf.Transform's saved graph, file by file."""
 
 from __future__ import annotations
 
@@ -48,16 +48,15 @@ class Materialization:
 
         self.transform = transform
 
-    def write(self, files: Sequence[str], prefix: str, seen: Seen | None = None) -> None:
-        """Transforms files, each into a file of its own, with its rows in their order.
+    def write(self, source: str, target: str, seen: Seen | None = None) -> None:
+        """Transforms a file, with its rows in their order.
 
         Args:
-          files: TFRecord files of serialized raw examples, with gzip.
-          prefix: The path of the new files, to which `-00000-of-00001.gz` is added.
+          source: A TFRecord file of serialized raw examples, with gzip.
+          target: The path of the new file.
           seen: Called with each batch's transformed features; None if nobody wants them.
         """
-        for number, file in enumerate(files):
-            write_records(f"{prefix}-{number:05d}-of-{len(files):05d}.gz", self._examples(file, seen))
+        write_records(target, self._examples(source, seen))
 
     def _examples(self, file: str, seen: Seen | None) -> Iterator[pa.Array]:
         batches = split_by_combinations(example_batches([file], BATCH_SIZE), self._crossed)
@@ -84,6 +83,7 @@ def _entries(name: str, values: Any) -> pa.Array:
     return encoding.int_entries(name, values.numpy())
 
 
-def output_prefix(folder: str) -> str:
-    """Returns the path of the files of transformed examples in a split's folder, as TFX names them."""
-    return os.path.join(folder, "transformed_examples")
+def output_files(folder: str, number: int) -> list[str]:
+    """Returns the paths of a number of files of transformed examples in a split's folder, as TFX names them, sorted."""
+    prefix = os.path.join(folder, "transformed_examples")
+    return [f"{prefix}-{at:05d}-of-{number:05d}.gz" for at in range(number)]

@@ -144,6 +144,7 @@ def transform_span(config: Config, train_rows: list[Row], eval_rows: list[Row], 
     materialization = Materialization(output, select_parsing(config))
     for split, files in raw.items():
         (directory / split).mkdir()
-        materialization.write(files, str(directory / split / "part"))
+        for number, file in enumerate(files):
+            materialization.write(file, str(directory / split / f"part-{number}.gz"))
     graph = str(directory / "learned" / "graph")
     return Span(config, graph, str(directory / "train" / "*"), str(directory / "eval" / "*"), eval_rows)

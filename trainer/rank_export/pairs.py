@@ -19,11 +19,11 @@ import tensorflow_transform as tft
 
 from trainer.rank_export.limits import bounded
 from trainer.rank_export.partial_logits import BOTH
-from trainer.transform_output.state import read_vocabulary
 from trainer.wide_deep.model import WeightsOf, WideDeep
 from transform.combinations import CROSS_SEPARATOR, Cross
 from transform.feature import Side
 from transform.feature_spec import FeatureSpec, transformed_name
+from transform.files.tokens import read_vocabulary
 from transform.graph.feature_kinds import read_tokens
 from transform.preprocessing import combine_values
 

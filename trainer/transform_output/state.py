@@ -11,9 +11,9 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 from trainer.transform_output.graph import apply_transform, load_transform
-from trainer.transform_output.tokens import Tokens
 from transform.feature import Feature
-from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
+from transform.feature_spec import FeatureSpec, transformed_name
+from transform.files.tokens import read_vocabulary
 
 #: The largest float32's bit pattern, read as an integer.
 _LARGEST = int(np.finfo(np.float32).max.view(np.int32))
@@ -45,16 +45,6 @@ def read_transform_state(tft_output: tft.TFTransformOutput, spec: FeatureSpec) -
     numeric = [feature for feature in spec.features if spec.needs_bucket(feature)]
     transform_fn = load_transform(tft_output).transform_fn
     return TransformState(vocabularies, _boundaries(transform_fn, numeric) if numeric else {})
-
-
-def read_vocabulary(tft_output: tft.TFTransformOutput, name: str) -> Tokens:
-    """Reads a vocabulary that tf.Transform wrote as text, as it does by default."""
-    path = tft_output.vocabulary_file_by_name(vocabulary_file_name(name))
-    if path is None:
-        raise ValueError(
-            f"the transform graph must have a vocabulary named `{name}` ({tft_output.transform_savedmodel_dir})"
-        )
-    return Tokens.read_lines(path)
 
 
 def _boundaries(transform_fn: Any, features: Sequence[Feature]) -> dict[str, np.ndarray]:

@@ -20,10 +20,10 @@ import tensorflow as tf
 from pydantic import TypeAdapter
 
 from trainer.transform_output.state import TransformState
-from trainer.transform_output.tokens import Tokens
 from trainer.warm_start.array_files import ArrayFileError, InMemory, Rows, Stored, read, stored_arrays, write_arrays
 from trainer.wide_deep.tables import InputBlock, RowKeys
 from transform.derived_times import meaning_of
+from transform.files.tokens import Tokens
 
 FORMAT = 4
 INDEX_FILE = "index.json"

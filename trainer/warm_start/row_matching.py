@@ -8,9 +8,9 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from trainer.transform_output.tokens import Tokens, rows_of
 from trainer.wide_deep.tables import InputBlock, RowKeys
 from transform.combinations import CROSS_SEPARATOR
+from transform.files.tokens import Tokens, rows_of
 
 
 @dataclasses.dataclass(frozen=True)

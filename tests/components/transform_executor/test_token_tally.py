@@ -1,16 +1,16 @@
-"""Counts of tokens by span, for the vocabularies' memory."""
+"""Counts of tokens by file, added up by span, for the vocabularies' memory."""
 
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
 
-from components.transform_executor.executor import TokenTally
+from components.transform_executor.token_tally import TokenTally, WrittenTally, counts_of_spans
 from transform.config.config_file import parse_config
 
 SPEC = parse_config(
@@ -28,6 +28,8 @@ SPEC = parse_config(
     "test",
 ).spec
 
+Batch = Mapping[str, tf.Tensor | tf.SparseTensor]
+
 
 def output_of(folder: Path, vocabularies: Mapping[str, Iterable[bytes]]) -> tft.TFTransformOutput:
     assets = folder / "transform_fn" / "assets"
@@ -37,7 +39,7 @@ def output_of(folder: Path, vocabularies: Mapping[str, Iterable[bytes]]) -> tft.
     return tft.TFTransformOutput(str(folder))
 
 
-def batch(apps: list[int], installed: list[int], pairs: list[int]) -> dict[str, tf.Tensor | tf.SparseTensor]:
+def batch(apps: list[int], installed: list[int], pairs: list[int]) -> Batch:
     """The transformed features of a batch: a row for each app, and all values of lists in the first row."""
 
     def of_first_row(ids: list[int]) -> tf.SparseTensor:
@@ -52,27 +54,39 @@ def batch(apps: list[int], installed: list[int], pairs: list[int]) -> dict[str, 
     }
 
 
+def written(path: Path, span: int, names: Sequence[str], *batches: Batch) -> WrittenTally:
+    """Counts the batches of a file."""
+    tally = TokenTally(SPEC, names)
+    for one in batches:
+        tally.add(one)
+    tally.write(str(path))
+    return WrittenTally(span, tuple(names), str(path))
+
+
 def test_tokens_are_counted_by_span(tmp_path: Path) -> None:
     output = output_of(tmp_path, {"app": [b"a", b"b", b"c"], "weekday": [b"mo"], "installed_x_app": [b"ab", b"cb"]})
-    tally = TokenTally(output, SPEC)
-    first = tally.of_span(1, ["app", "installed_x_app"])
-    tally.of_span(2, ["weekday"])(batch([3, 3], [3], [1]))
-    first(batch([0, 3, 0], [2, 0, 3], [1, 1]))  # 3 is of a token that the vocabulary lacks
-    tally.of_span(1, ["app", "installed_x_app"])(batch([2], [2], [0]))  # a tail of the same span
-    counts = {span: {name: dict(pairs) for name, pairs in of.items()} for span, of in tally.counts().items()}
+    files = [
+        # 3 is of a token that the vocabulary lacks
+        written(tmp_path / "0", 1, ["app", "installed_x_app"], batch([0, 3, 0], [2, 0, 3], [1, 1]), batch([], [], [])),
+        written(tmp_path / "1", 2, ["weekday"], batch([3, 3], [3], [1])),
+        written(tmp_path / "2", 1, ["app", "installed_x_app"], batch([2], [2], [0])),  # a further file of the span
+        written(tmp_path / "3", 3, ["app"]),
+    ]
+    counts = {span: {n: dict(pairs) for n, pairs in of.items()} for span, of in counts_of_spans(files, output).items()}
     assert counts == {
         1: {"app": {b"a": 3, b"c": 3}, "installed_x_app": {b"ab": 1, b"cb": 2}},
         2: {"weekday": {b"mo": 2}},
+        3: {"app": {}},
     }
 
 
 def test_a_vocabulary_is_in_memory_once_for_all_spans(tmp_path: Path) -> None:
     size, num_spans = 20_000, 10
     output = output_of(tmp_path, {"app": (b"%06d" % i for i in range(size))})
+    files = [written(tmp_path / str(span), span, ["app"], batch([span] * 3, [], [])) for span in range(num_spans)]
     tracemalloc.start()
-    tally = TokenTally(output, SPEC)
-    for span in range(num_spans):
-        tally.of_span(span, ["app"])(batch([span] * 3, [], []))
+    counts = counts_of_spans(files, output)
     in_use, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert in_use < size * (100 + 8 * num_spans)  # some 60 bytes for a token of 6 bytes
+    assert len(counts) == num_spans
+    assert in_use < size * (40 + 8 * num_spans)  # 6 bytes for a token of 6 bytes, and two times 8 for its place

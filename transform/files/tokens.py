@@ -9,6 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
+import tensorflow_transform as tft
+
+from transform.feature_spec import vocabulary_file_name
 
 #: Tokens that are converted to Python's `bytes` at once.
 _BLOCK = 1 << 16
@@ -87,6 +90,16 @@ class Tokens(Sequence[bytes]):
         return bool(self.array.equals(Tokens.of(other).array))
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def read_vocabulary(tft_output: tft.TFTransformOutput, name: str) -> Tokens:
+    """Reads a vocabulary that tf.Transform wrote as text, as it does by default."""
+    path = tft_output.vocabulary_file_by_name(vocabulary_file_name(name))
+    if path is None:
+        raise ValueError(
+            f"the transform graph must have a vocabulary named `{name}` ({tft_output.transform_savedmodel_dir})"
+        )
+    return Tokens.read_lines(path)
 
 
 def rows_of(old: Tokens, new: Tokens) -> np.ndarray:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.transform_output import tokens as module
-from trainer.transform_output.tokens import Tokens, rows_of
+from transform.files import tokens as module
+from transform.files.tokens import Tokens, rows_of
 
 #: Tokens of any bytes, one of them empty.
 TOKENS = [b"", b"a", b"\x00", b"1234567", b"12345678", b"123456789", b"12345678\x00", b"\xff" * 17, "größe".encode()]
