@@ -200,6 +200,25 @@ def merged(files: Sequence[CountsFile]) -> Iterator[pa.Table]:
     return map(summed, zip(*map(_parts, files), strict=True))
 
 
+def merge_files(paths: Sequence[str], path: str) -> None:
+    """Adds files up into one, `_MAX_FILES` at a time.
+
+    Args:
+      paths: The files, which are removed.
+      path: The new file; a number is added for temporary ones.
+    """
+    numbers, left = itertools.count(), list(paths)
+    while left:
+        some, left = left[:_MAX_FILES], left[_MAX_FILES:]
+        target = path
+        if left:
+            target = f"{path}-{next(numbers)}"
+            left.append(target)
+        with _opened(some) as files:
+            _write(merged(files), target)
+        _remove(some)
+
+
 def _write(parts: Iterable[pa.Table], path: str) -> None:
     """Writes the tables of all ranges of hashes to a file."""
     with pa.OSFile(path, "wb") as file, pa.ipc.new_file(file, _SCHEMA, options=_COMPRESSED) as writer:

@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 from tensorflow_transform.analyzers import QuantilesCombiner, WeightedMeanAndVarCombiner
 
 from components.examples.reading import example_batches
-from components.transform_executor import analysis
+from components.transform_executor import file_analysis
 from components.transform_executor.analysis import AnalysisCache, analyze
 from components.transform_executor.traced_graph import Analyzer, TracedGraph, Vocabulary, traced, type_specs
 
@@ -48,16 +48,17 @@ def graph_of(folder: Path, **settings: Any) -> TracedGraph:
     return traced(functools.partial(preprocessing_fn, **settings), type_specs(PARSING), str(folder))
 
 
-def span(folder: Path, rows: list[tuple[str, float]]) -> list[str]:
+def span(folder: Path, *files: list[tuple[str, float]]) -> list[str]:
     folder.mkdir()
-    path = str(folder / "data.gz")
-    with tf.io.TFRecordWriter(path, "GZIP") as writer:
-        for city, price in rows:
-            example = tf.train.Example()
-            example.features.feature["city"].bytes_list.value.append(city.encode())
-            example.features.feature["price"].float_list.value.append(price)
-            writer.write(example.SerializeToString())
-    return [path]
+    paths = [str(folder / f"data-{number}.gz") for number in range(len(files))]
+    for path, rows in zip(paths, files, strict=True):
+        with tf.io.TFRecordWriter(path, "GZIP") as writer:
+            for city, price in rows:
+                example = tf.train.Example()
+                example.features.feature["city"].bytes_list.value.append(city.encode())
+                example.features.feature["price"].float_list.value.append(price)
+                writer.write(example.SerializeToString())
+    return paths
 
 
 def keys(graph: TracedGraph) -> list[str]:
@@ -76,7 +77,7 @@ def test_a_new_day_reads_one_span_and_has_the_results_of_all(tmp_path: Path, mon
         read.append(list(files))
         return example_batches(files, size)
 
-    monkeypatch.setattr(analysis, "example_batches", recorded)
+    monkeypatch.setattr(file_analysis, "example_batches", recorded)
     graph = graph_of(tmp_path / "scratch")
 
     def run(names: str, cache: str, earlier: str | None, code: str = "1") -> tuple[dict[str, list[float]], bytes]:
@@ -189,3 +190,55 @@ def test_the_mean_and_the_variance_are_those_of_all_spans(tmp_path: Path) -> Non
         variance = math.fsum((number - mean) ** 2 for number in numbers) / max(len(numbers), 1)
         # Each of the two analyzers has both results.
         np.testing.assert_allclose(run(names, cache, earlier), [mean, variance] * 2, rtol=1e-9)
+
+
+def test_files_of_a_span_are_merged_in_their_order_and_kept_as_one_state(tmp_path: Path) -> None:
+    """The files' states are removed. A file without rows, and one without a number, count for nothing."""
+    rows = [[("Rome", 1.0), ("rome", 4.0)], [], [("Bern", float("nan"))], [("bern", 7.0), ("Oslo", 2.5)]]
+    window = {"1": span(tmp_path / "1", *rows), "2": span(tmp_path / "2", [("OSLO", 9.0)])}
+    graph = graph_of(tmp_path / "scratch")
+
+    def run(cache: str, earlier: str | None) -> dict[str, Any]:
+        place = AnalysisCache(str(tmp_path / cache), str(tmp_path / earlier) if earlier else None)
+        results = analyze(graph, PARSING, window, place, str(tmp_path / "scratch"))
+        found = {name: value.numpy().tolist() for name, value in results.items() if value.dtype != tf.string}
+        return {**found, "cities": (tmp_path / "scratch" / "cities").read_bytes()}
+
+    first = run("a", None)
+    assert first["cities"] == b"rome\noslo\nbern\n"  # two of each: of equal counts, the greatest bytes come first
+    numbers = [1.0, 4.0, 7.0, 2.5, 9.0]
+    mean = math.fsum(numbers) / 5
+    variance = math.fsum((number - mean) ** 2 for number in numbers) / 5
+    floats = [value for value in first.values() if isinstance(value, float)]
+    np.testing.assert_allclose(floats, [mean, variance] * 2, rtol=1e-12)
+    (boundaries,) = (value for value in first.values() if isinstance(value, list))
+    np.testing.assert_array_equal(np.ravel(boundaries), [2.5, 7.0])
+    stored = sorted(path.name for path in (tmp_path / "a").rglob("*") if path.is_file())
+    assert stored == sorted(2 * list(set(keys(graph))))  # a state of each span
+    assert not list((tmp_path / "scratch" / "phase-0" / "files").iterdir())
+    assert run("b", "a") == first
+    assert run("c", None) == first
+
+
+def test_boundaries_of_several_files_are_as_near_as_those_of_one(tmp_path: Path) -> None:
+    """The sketches depend on the division: a boundary's rank may differ by 2e-4, and is the same each time."""
+    prices = np.random.default_rng(1).lognormal(3, 1, 20_000).astype(np.float32)
+    graph = traced(_quantiles, type_specs(PARSING), str(tmp_path))
+
+    def boundaries(name: str, number: int) -> np.ndarray:
+        rows = [[("a", price) for price in part.tolist()] for part in np.array_split(prices, number)]
+        window = {"1": span(tmp_path / name, *rows)}
+        cache = AnalysisCache(str(tmp_path / f"{name}-cache"), None)
+        (found,) = analyze(graph, PARSING, window, cache, str(tmp_path / f"{name}-scratch")).values()
+        return np.ravel(found.numpy())
+
+    one, seven = boundaries("one", 1), boundaries("seven", 7)
+    assert np.array_equal(seven, boundaries("again", 7))
+    in_order = np.sort(prices)
+    of_one, of_seven = (np.searchsorted(in_order, found) / prices.size for found in (one, seven))
+    np.testing.assert_allclose(of_seven, of_one, atol=2e-4, rtol=0)
+    np.testing.assert_allclose(of_one, np.arange(1, 20) / 20, atol=1e-3)
+
+
+def _quantiles(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"boundaries": tft.quantiles(inputs["price"].values, 20, epsilon=0.005, name="price")}

@@ -1,5 +1,7 @@
 """Transform's executor against TFX's, on the same examples: vocabularies, metadata and transformed rows, bit by bit.
 
+Of several files, the ranks of both executors' boundaries must be right to 2e-4.
+
 `python -m tests.soak.stock_transform` compares them for every config of the project.
 """
 
@@ -9,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.components.transform_executor.same_as_stock import EXECUTORS, check_same, check_two_days, day
+from tests.components.transform_executor.same_as_stock import (
+    EXECUTORS,
+    check_a_day_of_several_files,
+    check_same,
+    check_two_days,
+    day,
+)
 from tests.components.transform_executor.transform_runs import run
 from tests.transform.small_config import small_config
 from tests.transform.test_preprocessing import CONFIG as HARD_CASES
@@ -29,6 +37,21 @@ NUMBERS = parse_config(
     "test",
 )
 
+#: Quantiles that no cross depends on, vocabularies, and a mean and a variance.
+SEVERAL = small_config(
+    (
+        "features.3",
+        {
+            "name": "size",
+            "side": "item",
+            "kind": "numeric",
+            "source": "catalog",
+            "scale": "standard",
+            "parts": ["deep"],
+        },
+    ),
+)
+
 
 @pytest.mark.slow
 def test_a_day_of_a_small_config(tmp_path: Path) -> None:
@@ -45,3 +68,9 @@ def test_two_days_of_hard_cases(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_quantiles_that_are_approximate(tmp_path: Path) -> None:
     check_two_days(NUMBERS, tmp_path, 8_000)
+
+
+@pytest.mark.slow
+def test_a_day_of_several_files(tmp_path: Path) -> None:
+    """Of 30,000 rows, and so of more values than the sketches of all files hold exactly."""
+    check_a_day_of_several_files(SEVERAL, tmp_path, 30_000, num_files=3)

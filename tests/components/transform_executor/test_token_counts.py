@@ -18,6 +18,7 @@ from components.transform_executor.token_counts import (
     CountsFile,
     Pruning,
     TokenCounter,
+    merge_files,
     merged,
     ordered,
 )
@@ -94,6 +95,23 @@ def test_spans_are_merged_after_they_were_stored(tmp_path: Path) -> None:
     table = pa.concat_tables(parts)
     assert as_dict(table) == {b"a": 2, b"b": 2, b"\xc3\x28": 1}
     assert table.num_rows == 3
+
+
+@pytest.mark.parametrize("max_files", [2, 3, 64])
+def test_files_are_added_up_into_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, max_files: int) -> None:
+    monkeypatch.setattr(token_counts, "_MAX_FILES", max_files)
+    batches = [[b"a", b"b"], [b"b"], [], [b"\xff", b"a"], [b"c"], [b"a"], [b"b"]]
+    paths = []
+    for number, batch in enumerate(batches):
+        counted(tmp_path / str(number), batch)
+        paths.append(str(tmp_path / str(number) / "counts"))
+    (tmp_path / "merged").mkdir()
+    merge_files(paths, str(tmp_path / "merged" / "counts"))
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "merged" / "counts"]
+    table = whole(CountsFile(str(tmp_path / "merged" / "counts")))
+    assert as_dict(table) == {b"a": 3, b"b": 3, b"c": 1, b"\xff": 1}
+    counted(tmp_path / "once", *batches)
+    assert (tmp_path / "merged" / "counts").read_bytes() == (tmp_path / "once" / "counts").read_bytes()
 
 
 def test_a_file_that_is_damaged_or_has_other_ranges_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
