@@ -30,7 +30,7 @@ OTHER_JSON = {
     "components/model_store/served_models.py": "the config of a version or of a training, of any release",
     "components/statistics/component.py": "execution properties with names of splits",
     "components/trainer_component.py": "the Trainer's `custom_config`",
-    "components/transform_executor/executor.py": "the Transform's `custom_config`",
+    "components/transform_executor/given.py": "the Transform's `custom_config`",
     "pipeline/check/defaults.py": "the config of a version, of any release",
     "pipeline/cli/ranking.py": "an argument",
     "pipeline/compile/airflow_dag.py": "the topology: Airflow's environment has none of this project's modules",

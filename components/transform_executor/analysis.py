@@ -67,6 +67,10 @@ class AnalysisCache:
         return os.path.join(folder, "spans", of_span, key)
 
 
+#: Analyzes files for a phase, given its number and the results of earlier phases, on workers.
+OnWorkers = Callable[[int, Mapping[str, np.ndarray], Sequence[AnalysisTask]], None]
+
+
 def analyze(
     traced_graph: TracedGraph,
     feature_spec: Mapping[str, Any],
@@ -74,10 +78,11 @@ def analyze(
     cache: AnalysisCache,
     scratch: str,
     crossed: Sequence[Sequence[str]] = (),
+    on_workers: OnWorkers | None = None,
 ) -> dict[str, tf.Tensor]:
     """Computes all analyzers: the states of single files, merged into one of each span, and these into the results.
 
-    So the results depend on the files and their order only.
+    So the results depend on the files and their order only, not on who analyzes which file.
 
     Args:
       traced_graph: The graph.
@@ -87,6 +92,7 @@ def analyze(
       cache: The results of earlier runs, and the place for this run's.
       scratch: A folder for the vocabulary files, and for temporary files.
       crossed: The lists of each cross of more than one list.
+      on_workers: Analyzes several files; None does so in a loop, as is done with a single one.
 
     Returns:
       The results by the names of the tensors that they replace.
@@ -97,9 +103,13 @@ def analyze(
         # What depends on results of the whole window is of this run only.
         store = cache if number == 0 else AnalysisCache(folder, None)
         missing = _missing(phase, spans, store, os.path.join(folder, "files"))
-        analysis = FileAnalysis(traced_graph, phase, feature_spec, known, crossed)
-        for task in (task for of_span in missing for task in of_span.tasks):
-            analysis(task)
+        tasks = [task for of_span in missing for task in of_span.tasks]
+        if on_workers is not None and len(tasks) > 1:
+            on_workers(number, known, tasks)
+        else:
+            analysis = FileAnalysis(traced_graph, phase, feature_spec, known, crossed)
+            for task in tasks:
+                analysis(task)
         for of_span in missing:
             of_span.merge(phase)
         for analyzer in phase:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from components.examples import encoding
 from components.examples.reading import example_batches, map_ahead
 from components.examples.writing import write_records
 from components.transform_executor.batches import BATCH_SIZE, split_by_combinations
+from components.transform_executor.token_tally import TokenTally, WrittenTally
+from transform.feature_spec import FeatureSpec
 
 Seen = Callable[[Mapping[str, Any]], None]
 
@@ -64,6 +67,41 @@ class Materialization:
             if seen:
                 seen(transformed)
             yield serialized(transformed)
+
+
+@dataclasses.dataclass(frozen=True)
+class TransformTask:
+    """A file to transform.
+
+    Attributes:
+      source: The file of raw examples.
+      target: The new file.
+      tally: Where its tokens' counts are written; None if no vocabulary's tokens are counted.
+    """
+
+    source: str
+    target: str
+    tally: WrittenTally | None
+
+
+class FileTransform:
+    """Transforms files, and counts their tokens.
+
+    Args:
+      materialization: What transforms them.
+      spec: The features.
+    """
+
+    def __init__(self, materialization: Materialization, spec: FeatureSpec) -> None:
+        self._materialization, self._spec = materialization, spec
+
+    def __call__(self, task: TransformTask) -> None:
+        if task.tally is None:
+            self._materialization.write(task.source, task.target)
+            return
+        tally = TokenTally(self._spec, task.tally.names)
+        self._materialization.write(task.source, task.target, tally.add)
+        tally.write(task.tally.path)
 
 
 def serialized(transformed: Mapping[str, Any]) -> pa.Array:

@@ -60,12 +60,12 @@ class TokenTally:
 
 @dataclasses.dataclass(frozen=True)
 class WrittenTally:
-    """The counts of a file.
+    """The counts of a file of examples.
 
     Attributes:
-      span: The span of the file's examples.
-      names: The vocabularies, as `TokenTally` got them.
-      path: What it wrote.
+      span: The span of the examples.
+      names: The vocabularies, as `TokenTally` gets them.
+      path: What it writes.
     """
 
     span: int

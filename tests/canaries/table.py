@@ -151,7 +151,7 @@ PRIVATE_USES = (
     PrivateUse(
         *TFX,
         "tfx.dsl.components.base.base_beam_executor",
-        ("BaseBeamExecutor", "._get_tmp_dir", "._make_beam_pipeline"),
+        ("BaseBeamExecutor", "._beam_pipeline_args", "._get_tmp_dir", "._make_beam_pipeline"),
         (
             "benchmarks/scale_ingestion.py",
             "benchmarks/scale_statistics.py",
@@ -751,7 +751,7 @@ PRIVATE_USES = (
         *TFT,
         "tensorflow_transform.tf_metadata.schema_utils",
         ("schema_as_feature_spec",),
-        ("components/transform_executor/executor.py", "trainer/signatures.py"),
+        ("components/transform_executor/given.py", "trainer/signatures.py"),
         "examples and requests are parsed by the schema; TFX's own examples use this function",
         of_tensorflow.check_feature_spec,
     ),

@@ -1,4 +1,4 @@
-"""The config's section `beam`: where Beam runs ingestion and the evaluations."""
+"""The config's section `beam`: where Beam runs ingestion, Transform and the evaluations."""
 
 from __future__ import annotations
 
@@ -26,10 +26,13 @@ _MAX_PORT = 65_535
 #: of what `interactive` runs.
 _STARTING_PRISM = ("direct", "switchingdirect", "testdirect", "interactive")
 
+#: Runners, by names of the same form, that are in the process itself unless `--direct_running_mode` says otherwise.
+_IN_PROCESS = ("fnapi", "bundlebaseddirect")
+
 
 @dataclass(frozen=True, config=STRICT)
 class Beam:
-    """Where Beam runs the nodes that use it: `example_gen`, `evaluator` and `progressive_validation`.
+    """Where Beam runs the nodes that use it: `example_gen`, `transform`, `evaluator`, `progressive_validation`.
 
     It changes no result: a node that is done is taken from the cache, whatever stands here by then.
 
@@ -99,6 +102,13 @@ def broken_rule(args: Sequence[str]) -> str | None:
             "machine `--runner=FnApiRunner` runs"
         )
     return None
+
+
+def has_workers(args: Sequence[str]) -> bool:
+    """Returns whether options of a Beam pipeline name workers besides the process that runs it."""
+    runners, modes = values_of(args, "runner"), values_of(args, "direct_running_mode")
+    is_of_another = bool(runners) and short_name(runners[-1]) not in (*_IN_PROCESS, *_STARTING_PRISM)
+    return is_of_another or modes[-1:] == ["multi_processing"]
 
 
 def values_of(args: Sequence[str], option: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,7 @@ def execute(
     folder: Path,
     cache: Artifact | None = None,
     memory: Artifact | None = None,
+    beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
 ) -> dict[str, list[Artifact]]:
     """Runs an executor on a window of spans; returns its outputs, below the folder."""
     schema = artifact(standard_artifacts.Schema, folder / "schema")
@@ -103,9 +104,7 @@ def execute(
         "force_tf_compat_v1": 0,
         "disable_statistics": 1,
     }
-    context = BaseBeamExecutor.Context(
-        beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1"
-    )
+    context = BaseBeamExecutor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(folder / "tmp"), unique_id="1")
     executor(context).Do(inputs, outputs, parameters)
     return outputs
 
@@ -125,9 +124,10 @@ def run(
     folder: Path,
     cache: Artifact | None = None,
     memory: Artifact | None = None,
+    beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
 ) -> Written:
     """Runs an executor as `execute`; returns what it wrote."""
-    outputs = execute(executor, config, window, folder, cache, memory)
+    outputs = execute(executor, config, window, folder, cache, memory, beam_args)
     ours = executor is TransformExecutor
     return Written(
         _files(folder / "graph"),

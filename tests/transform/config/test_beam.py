@@ -8,7 +8,7 @@ import pytest
 
 from tests.transform.small_config import small_config
 from transform.config import component_configs as scopes
-from transform.config.beam import Beam, broken_rule
+from transform.config.beam import Beam, broken_rule, has_workers
 from transform.config.config import Config
 from transform.errors import ConfigError
 
@@ -48,6 +48,21 @@ def test_options_that_break_a_rule_are_refused(args: list[str], rule: str) -> No
 def test_other_options_are_accepted(args: list[str]) -> None:
     assert broken_rule(args) is None
     assert small_config(("beam.args", args)).beam == Beam(args=tuple(args))
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ([], False),
+        (["--runner=FnApiRunner", "--direct_running_mode=in_memory"], False),
+        (["--runner=apache_beam.runners.portability.fn_api_runner.FnApiRunner", "--direct_num_workers=4"], False),
+        (["--runner=FnApiRunner", "--direct_running_mode=multi_processing", "--direct_num_workers=2"], True),
+        (["--runner=FlinkRunner", "--flink_master=flink:8081"], True),
+        (["--runner=PrismRunner"], True),
+    ],
+)
+def test_which_options_name_workers(args: list[str], expected: bool) -> None:
+    assert has_workers(args) is expected
 
 
 @pytest.mark.parametrize(
