@@ -135,17 +135,20 @@ def encode_candidates(candidates: Sequence[Candidate], settings: ClientSettings)
         raise RequestError(f"candidates must be 1 to {settings.max_candidates:,}. Received: {len(candidates):,}")
     ids, items, names = [], [], set[str]()
     for number, candidate in enumerate(candidates):
-        where = f"candidate {number}"
         item_id, features = candidate if isinstance(candidate, tuple) else (candidate, b"")
         if not isinstance(item_id, str):
-            raise RequestError(f"{where} must be an item id, a text. Received: {str(item_id)[:100]}")
-        encoded = as_bytes(item_id, where)
+            raise RequestError(f"candidate {number} must be an item id, a text. Received: {str(item_id)[:100]}")
+        try:  # the place is written for an error only: 200 texts take 15 us
+            encoded = item_id.encode()
+        except UnicodeEncodeError:
+            encoded = as_bytes(item_id, f"candidate {number}")
         if not 1 <= len(encoded) <= _MAX_ID_BYTES:
-            raise RequestError(f"{where}'s id must have 1 to {_MAX_ID_BYTES:,} bytes. Received: {len(encoded):,}")
+            rule = f"candidate {number}'s id must have 1 to {_MAX_ID_BYTES:,} bytes"
+            raise RequestError(f"{rule}. Received: {len(encoded):,}")
         ids.append(encoded)
         item = b""
         if features:
-            item = encode_example(features, f"{where}'s item", settings.max_example_bytes)
+            item = encode_example(features, f"candidate {number}'s item", settings.max_example_bytes)
             names.update(() if isinstance(features, bytes) else features)
         items.append(item)
     return Candidates(tuple(ids), tuple(items), frozenset(names))
