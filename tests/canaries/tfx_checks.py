@@ -262,7 +262,7 @@ def check_beam_pipeline() -> None:
     executor = _BeamExecutor(
         _BeamExecutor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir="/runs/7/.temp", unique_id="7")
     )
-    assert executor._beam_pipeline_args == list(LOCAL_BEAM_ARGS)
+    assert executor._beam_pipeline_args[: len(LOCAL_BEAM_ARGS)] == list(LOCAL_BEAM_ARGS)  # labels of telemetry follow
     assert executor._get_tmp_dir() == "/runs/7/.temp/7/"
     made = executor._make_beam_pipeline()
     assert isinstance(made, beam.Pipeline)
