@@ -203,7 +203,9 @@ def test_an_ingestion_of_an_earlier_span_that_fails_is_on_record(tmp_path: Path)
     assert_nothing_pushed(good)
     (report,) = map(read_report, good.workspace.glob("reports/*.json"))
     failed = RunReport.failed(2, "example_gen (span 1)", sentence_of_run)
-    assert report == dataclasses.replace(failed, pipeline=good.config["name"])
+    assert report == dataclasses.replace(
+        failed, pipeline=good.config["name"], config_file=str(good.config_path), data_root=str(good.data)
+    )
 
 
 def test_an_unexpected_error_names_the_component_and_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
