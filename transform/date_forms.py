@@ -55,7 +55,7 @@ class DateForm(NamedTuple):
     """A form of texts that are a date, or a date and a time of day, with English names in capital or small letters.
 
     Attributes:
-      form: Its directives and the characters between them, for which `why_no_date_form` has nothing to say.
+      form: Its directives and the characters between them; `why_no_date_form` checks them.
     """
 
     form: str
