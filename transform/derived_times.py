@@ -87,9 +87,10 @@ class Derive:
     @model_validator(mode="after")
     def _part_is_in_format(self) -> Derive:
         of_date = TimeForm(self.format).date_form
-        has_clock, is_instant = self.format != "day_month_year", self.format != "day_month_year"
         if of_date is not None:
             has_clock, is_instant = of_date.has_clock, of_date.is_instant
+        else:
+            has_clock = is_instant = self.format != "day_month_year"
         if self.part == "hour" and not has_clock:
             raise ValueError(f"`part: hour` needs a time of day, which `format: {self.format}` lacks")
         if self.time_zone != "UTC" and not is_instant:

@@ -18,7 +18,7 @@ from tests.components.transform_executor.same_as_stock import (
     check_two_days,
     day,
 )
-from tests.components.transform_executor.transform_runs import run
+from tests.components.transform_executor.transform_runs import SCALED_NUMBER, run
 from tests.transform.small_config import small_config
 from tests.transform.test_preprocessing import CONFIG as HARD_CASES
 from transform.config.config_file import parse_config
@@ -38,19 +38,7 @@ NUMBERS = parse_config(
 )
 
 #: Quantiles that no cross depends on, vocabularies, and a mean and a variance.
-SEVERAL = small_config(
-    (
-        "features.3",
-        {
-            "name": "size",
-            "side": "item",
-            "kind": "numeric",
-            "source": "catalog",
-            "scale": "standard",
-            "parts": ["deep"],
-        },
-    ),
-)
+SEVERAL = small_config(SCALED_NUMBER)
 
 
 @pytest.mark.slow

@@ -13,24 +13,14 @@ from components.transform_executor.file_analysis import FileAnalysis
 from components.transform_executor.materialization import FileTransform
 from pipeline.beam_options import make_beam_args
 from tests.components.transform_executor.random_examples import random_examples
-from tests.components.transform_executor.transform_runs import examples, execute
+from tests.components.transform_executor.transform_runs import SCALED_NUMBER, examples, execute
 from tests.transform.small_config import small_config
 from transform.config.beam import Beam
 
 #: A cross whose tokens depend on the quantiles, so that there are two phases, and a number with mean and variance.
 CONFIG = small_config(
     ("crosses", [{"features": ["installed", "price"], "min_count": 2, "max_size": 9}]),
-    (
-        "features.3",
-        {
-            "name": "size",
-            "side": "item",
-            "kind": "numeric",
-            "source": "catalog",
-            "scale": "standard",
-            "parts": ["deep"],
-        },
-    ),
+    SCALED_NUMBER,
 )
 
 

@@ -25,6 +25,12 @@ from transform.preprocessing import CONFIG_KEY, REMEMBERED_KEY, preprocessing_fn
 from transform.schema import schema_text
 from transform.stateful_vocabulary import earlier_tokens, read_vocabulary_state
 
+#: A change of `small_config`: a number that is scaled by its mean and variance.
+SCALED_NUMBER = (
+    "features.3",
+    {"name": "size", "side": "item", "kind": "numeric", "source": "catalog", "scale": "standard", "parts": ["deep"]},
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Written:
