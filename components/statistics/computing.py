@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import collections
-import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pyarrow as pa
 from absl import logging
@@ -20,9 +20,9 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 
 from components import storage
 from components.artifacts import ESTIMATED, UNCOUNTED
+from components.statistics import states
 from components.statistics.decoding import Decoder
 from components.statistics.value_counts import MAX_VALUES, ValueCounts
-from transform.errors import InputError
 from transform.example_keys import IMPRESSION_ID, REQUEST_ID
 from transform.files.tfrecords import read_batches
 
@@ -37,10 +37,57 @@ _JOINED_BYTES = 1 << 25
 NOT_COUNTED = frozenset({IMPRESSION_ID, REQUEST_ID})
 
 
-def compute_statistics(
-    files: Sequence[str], batch_size: int = BATCH_SIZE, max_values: int = MAX_VALUES
+@dataclasses.dataclass(frozen=True)
+class StatisticsTask:
+    """A file of which a state is written.
+
+    Attributes:
+      examples: A TFRecord file of serialized tf.Examples, with gzip.
+      state: The file of the state; its folder exists.
+    """
+
+    examples: str
+    state: str
+
+
+@dataclasses.dataclass(frozen=True)
+class FileStatistics:
+    """Writes the states of files (`components.examples.file_work.FileWork`).
+
+    Attributes:
+      batch_size: Rows that are decoded at once.
+      max_values: The distinct values of a feature that are counted exactly.
+    """
+
+    batch_size: int = BATCH_SIZE
+    max_values: int = MAX_VALUES
+
+    def begin(self) -> Callable[[StatisticsTask], None]:
+        """Returns `write_state`; nothing is loaded."""
+        return self.write_state
+
+    def write_state(self, task: StatisticsTask) -> None:
+        """Writes the state of a file.
+
+        Raises:
+          InputError: If the file is damaged, an example cannot be decoded, or a feature has values of two types.
+        """
+        generator = _generator()
+        found = generator.create_accumulator()
+        counts: dict[str, ValueCounts] = collections.defaultdict(lambda: ValueCounts(self.max_values))
+        decoder = Decoder()
+        for batch in _joined(_decoded(decoder, task.examples, self.batch_size), _JOINED_BYTES):
+            with states.named(task.examples):
+                found = generator.add_input(found, batch)
+            _count_texts(batch, counts)
+        logging.info("statistics: tfx-bsl decoded %d batches, the sample of the first one among them", decoder.num_slow)
+        states.write(states.State(generator.compact(found), counts), task.state)
+
+
+def merged_statistics(
+    tasks: Sequence[StatisticsTask], max_values: int = MAX_VALUES
 ) -> statistics_pb2.DatasetFeatureStatisticsList:
-    """Computes the statistics of a split, those that TFDV computes with its default options.
+    """Computes the statistics of a split, those that TFDV computes with its default options, from its files' states.
 
     Two fields of a feature of texts are estimates if it has more than `max_values` distinct values, or more than 64 MB
     of them, and are exact in TFDV: `unique`, and the counts of the most frequent values
@@ -49,35 +96,21 @@ def compute_statistics(
     with TFDV's error of 1 % of the values; TFDV, too, gets others from other batches.
 
     Args:
-      files: TFRecord files of serialized tf.Examples, with gzip.
-      batch_size: Rows that are decoded at once.
+      tasks: The files of the split, in the order in which their states are merged.
       max_values: The distinct values of a feature that are counted exactly.
 
     Raises:
-      InputError: If a file is damaged, an example cannot be decoded, or a feature has values of two types.
+      InputError: If a feature has values of two types.
     """
-    options = StatsOptions()
-    generator = BasicStatsGenerator(
-        num_values_histogram_buckets=options.num_values_histogram_buckets,
-        num_histogram_buckets=options.num_histogram_buckets,
-        num_quantiles_histogram_buckets=options.num_quantiles_histogram_buckets,
-        epsilon=options.epsilon,
-    )
-    found = generator.create_accumulator()
-    counts: dict[str, ValueCounts] = collections.defaultdict(lambda: ValueCounts(max_values))
-    decoder = Decoder()
-    for file in files:
-        for batch in _joined(_decoded(decoder, file, batch_size), _JOINED_BYTES):
-            with _named(file):
-                found = generator.add_input(found, batch)
-            _count_texts(batch, counts)
-    logging.info("statistics: tfx-bsl decoded %d batches, the sample of the first one among them", decoder.num_slow)
-    dataset = generator.extract_output(generator.compact(found))
+    generator, options = _generator(), StatsOptions()
+    merged = states.read_merged(generator, {task.examples: task.state for task in tasks}, max_values)
+    dataset = generator.extract_output(merged.basic)
     for feature in dataset.features:
         (name,) = feature.path.step
-        if name in counts:
-            feature.string_stats.MergeFrom(_frequencies(name, counts[name], options))
-            if not counts[name].is_exact():
+        if name in merged.counts:
+            counts = merged.counts[name]
+            feature.string_stats.MergeFrom(_frequencies(name, counts, options))
+            if not counts.is_exact():
                 feature.custom_stats.add(name=ESTIMATED, num=1)
                 logging.info("statistics: the number of distinct values of %s and their counts are estimates", name)
         elif name in NOT_COUNTED:
@@ -86,19 +119,19 @@ def compute_statistics(
     return statistics_pb2.DatasetFeatureStatisticsList(datasets=[dataset])
 
 
-@contextlib.contextmanager
-def _named(file: str) -> Iterator[None]:
-    """Converts the errors of tfx-bsl and TFDV about examples to InputError with the file."""
-    try:
-        yield
-    except (RuntimeError, TypeError, ValueError) as error:
-        rule = "examples must be tf.Examples, and a feature of one type in all"
-        raise InputError(f"{rule}: {' '.join(str(error).split())} ({file})") from error
+def _generator() -> BasicStatsGenerator:
+    options = StatsOptions()
+    return BasicStatsGenerator(
+        num_values_histogram_buckets=options.num_values_histogram_buckets,
+        num_histogram_buckets=options.num_histogram_buckets,
+        num_quantiles_histogram_buckets=options.num_quantiles_histogram_buckets,
+        epsilon=options.epsilon,
+    )
 
 
 def _decoded(decoder: Decoder, file: str, batch_size: int) -> Iterator[pa.RecordBatch]:
     for records in read_batches([file], batch_size, storage.open_bytes):
-        with _named(file):
+        with states.named(file):
             batch = decoder.decode(records)
         yield batch
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import ClassVar
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,8 +28,23 @@ _VALUE, _COUNT = "value", "count"
 _BYTES_PER_ROW = 16
 
 
+@dataclasses.dataclass(frozen=True)
+class CountsState:
+    """What was counted of a feature.
+
+    Attributes:
+      values: The distinct values that are kept, and their counts; of `SCHEMA`.
+      sketch: The sketch of all distinct values; None if none was dropped.
+    """
+
+    SCHEMA: ClassVar = pa.schema([(_VALUE, pa.large_binary()), (_COUNT, pa.int64())])
+
+    values: pa.RecordBatch
+    sketch: bytes | None
+
+
 class ValueCounts:
-    """Counts values, batch by batch.
+    """Counts values, batch by batch or file by file.
 
     With more than a maximum of distinct values, or of their bytes, it keeps half of the maximum: those with the highest
     counts so far, and of equal counts the earliest. From then on a count may lack what was counted before a value was
@@ -47,16 +65,43 @@ class ValueCounts:
     def add(self, values: pa.Array) -> None:
         """Adds a batch: large_binary without nulls."""
         counted = values.value_counts()
-        if not len(counted):
-            return
         distinct, counts = counted.field(0), counted.field(1)
         if self._sketch is not None:
             self._sketch.AddValues(distinct)
-        self._parts.append(pa.table({_VALUE: distinct, _COUNT: counts}))
-        self._rows += len(distinct)
-        self._bytes += self._parts[-1].nbytes
+        self._add_counted(pa.table({_VALUE: distinct, _COUNT: counts}))
+
+    def state(self) -> CountsState:
+        """Returns what was counted."""
+        self._merge()
+        kept = [part.combine_chunks().to_batches() for part in self._parts]
+        values = kept[0][0] if kept else pa.RecordBatch.from_pylist([], CountsState.SCHEMA)
+        return CountsState(values, None if self._sketch is None else self._sketch.Serialize())
+
+    def add_state(self, state: CountsState) -> None:
+        """Adds what another one counted."""
+        if state.sketch is not None:
+            self._sketch_of_all().Merge(sketches.KmvSketch.Deserialize(state.sketch))
+        elif self._sketch is not None:
+            self._sketch.AddValues(state.values[_VALUE])
+        self._add_counted(pa.table(state.values))
+
+    def _add_counted(self, table: pa.Table) -> None:
+        if not len(table):
+            return
+        self._parts.append(table)
+        self._rows += len(table)
+        self._bytes += table.nbytes
         if self._rows >= self._row_limit or self._bytes >= self._byte_limit:
             self._merge()
+
+    def _sketch_of_all(self) -> sketches.KmvSketch:
+        """Returns the sketch of all distinct values; begins it while no value was dropped."""
+        if self._sketch is None:
+            self._sketch = sketches.KmvSketch(_NUM_HASHES)
+            for part in self._parts:
+                for chunk in part[_VALUE].chunks:
+                    self._sketch.AddValues(chunk)
+        return self._sketch
 
     def most_frequent(self, number: int) -> list[tuple[bytes, int]]:
         """Returns the values with the highest counts, and of equal counts those with the greatest bytes."""
@@ -96,10 +141,7 @@ class ValueCounts:
 
     def _keep_half(self) -> None:
         (table,) = self._parts
-        if self._sketch is None:
-            self._sketch = sketches.KmvSketch(_NUM_HASHES)
-            for chunk in table[_VALUE].chunks:
-                self._sketch.AddValues(chunk)
+        self._sketch_of_all()
         order = np.argsort(-np.asarray(table[_COUNT]), kind="stable")
         sizes = np.cumsum(np.asarray(pc.binary_length(table[_VALUE]))[order] + _BYTES_PER_ROW)
         number = min(self._max_values // 2, int(np.searchsorted(sizes, self._max_bytes // 2, "right")))

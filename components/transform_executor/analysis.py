@@ -67,8 +67,9 @@ class AnalysisCache:
         return os.path.join(folder, "spans", of_span, key)
 
 
-#: Analyzes files for a phase, given its number and the results of earlier phases, on workers.
-OnWorkers = Callable[[int, Mapping[str, np.ndarray], Sequence[AnalysisTask]], None]
+#: Analyzes files for a phase, given its number and the results of earlier phases, if there are workers for them.
+#: Returns whether it did.
+OnWorkers = Callable[[int, Mapping[str, np.ndarray], Sequence[AnalysisTask]], bool]
 
 
 def analyze(
@@ -78,7 +79,7 @@ def analyze(
     cache: AnalysisCache,
     scratch: str,
     crossed: Sequence[Sequence[str]] = (),
-    on_workers: OnWorkers | None = None,
+    on_workers: OnWorkers = lambda phase, known, tasks: False,
 ) -> dict[str, tf.Tensor]:
     """Computes all analyzers: the states of single files, merged into one of each span, and these into the results.
 
@@ -92,7 +93,7 @@ def analyze(
       cache: The results of earlier runs, and the place for this run's.
       scratch: A folder for the vocabulary files, and for temporary files.
       crossed: The lists of each cross of more than one list.
-      on_workers: Analyzes several files; None does so in a loop, as is done with a single one.
+      on_workers: Analyzes files if there are workers for them; else this process does.
 
     Returns:
       The results by the names of the tensors that they replace.
@@ -104,9 +105,7 @@ def analyze(
         store = cache if number == 0 else AnalysisCache(folder, None)
         missing = _missing(phase, spans, store, os.path.join(folder, "files"))
         tasks = [task for of_span in missing for task in of_span.tasks]
-        if on_workers is not None and len(tasks) > 1:
-            on_workers(number, known, tasks)
-        else:
+        if not on_workers(number, known, tasks):
             analysis = FileAnalysis(traced_graph, phase, feature_spec, known, crossed)
             for task in tasks:
                 analysis(task)

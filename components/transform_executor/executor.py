@@ -20,6 +20,7 @@ from tfx.types import artifact_utils
 
 from components.artifact_types import Artifacts
 from components.artifacts import LATE
+from components.examples.file_work import do_on_files, on_workers, shares_work
 from components.examples.reading import split_files
 from components.transform_executor.analysis import AnalysisCache, analyze
 from components.transform_executor.file_analysis import AnalysisTask
@@ -28,8 +29,7 @@ from components.transform_executor.materialization import TransformTask, output_
 from components.transform_executor.output import write_transform_graph
 from components.transform_executor.token_tally import WrittenTally, counts_of_spans
 from components.transform_executor.traced_graph import traced, type_specs
-from components.transform_executor.workers import AnalyzeFiles, TransformFiles, on_workers
-from transform.config.beam import has_workers
+from components.transform_executor.workers import AnalyzeFiles, TransformFiles
 from transform.stateful_vocabulary import Memory, uncounted, updated, write_vocabulary_state
 
 _TRAIN = "train"
@@ -84,7 +84,7 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
                     path = os.path.join(scratch, f"tally-{len(tasks)}")
                     tally = WrittenTally(span, tuple(counted), path) if counted else None
                     tasks.append(TransformTask(source, target, tally))
-        self._transform(TransformFiles(given, folder), tasks)
+        do_on_files(self, TransformFiles(given, folder), tasks)
         counts = counts_of_spans([task.tally for task in tasks if task.tally is not None], output)
         learned = updated(memory, counts, spec, given.span)
         write_vocabulary_state(learned, artifact_utils.get_single_uri(output_dict["updated_memory"]))
@@ -103,26 +103,17 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
         parsing, function = given.parsing(), given.function(memory)
         specs = type_specs(parsing)
         graph = traced(function, specs, scratch)
-        analyze_on_workers = functools.partial(self._analyze, given) if self._has_workers() else None
-        results = analyze(graph, parsing, files, cache, scratch, given.spec().crossed_lists(), analyze_on_workers)
+        on_files = functools.partial(self._analyze, given)
+        results = analyze(graph, parsing, files, cache, scratch, given.spec().crossed_lists(), on_files)
         return write_transform_graph(function, specs, graph, results, given.schema(), folder, scratch)
 
     def _analyze(
         self, given: Given, phase: int, known: Mapping[str, np.ndarray], tasks: Sequence[AnalysisTask]
-    ) -> None:
-        on_workers(self._make_beam_pipeline(), AnalyzeFiles(given, phase, dict(known)), tasks)
-
-    def _transform(self, work: TransformFiles, tasks: Sequence[TransformTask]) -> None:
-        if self._has_workers() and len(tasks) > 1:
-            on_workers(self._make_beam_pipeline(), work, tasks)
-            return
-        transform = work.begin()
-        for task in tasks:
-            transform(task)
-
-    def _has_workers(self) -> bool:
-        # As TFX 1.21.0's own executors read their options; there is no public name for it, nor for the pipeline.
-        return has_workers(self._beam_pipeline_args)
+    ) -> bool:
+        """Analyzes files on workers; returns whether it did."""
+        if shared := shares_work(self, tasks):
+            on_workers(self, AnalyzeFiles(given, phase, dict(known)), tasks)
+        return shared
 
 
 def _known_by(examples: types.Artifact) -> int:

@@ -1,13 +1,11 @@
-"""Runs Transform's work on files on Beam's workers; without workers, the executor does the same work in a loop."""
+"""Transform's work on files, as a worker begins it (`components.examples.file_work`)."""
 
 from __future__ import annotations
 
 import dataclasses
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
 
-import apache_beam as beam
 import numpy as np
 import tensorflow_transform as tft
 
@@ -15,13 +13,6 @@ from components.transform_executor.file_analysis import AnalysisTask, FileAnalys
 from components.transform_executor.given import Given
 from components.transform_executor.materialization import FileTransform, Materialization
 from components.transform_executor.traced_graph import traced, type_specs
-
-
-class Work(Protocol):
-    """Work on single files; a worker gets it pickled."""
-
-    def begin(self) -> Callable[[Any], None]:
-        """Loads what the work on all files needs; returns the function of a file's task."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,28 +53,3 @@ class TransformFiles:
         spec = self.given.spec()
         output = tft.TFTransformOutput(self.graph)
         return FileTransform(Materialization(output, self.given.parsing(), spec.crossed_lists()), spec)
-
-
-class _Do(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
-    def setup(self) -> None:
-        self._do = self._work.begin()
-
-    def process(self, task: Any) -> None:
-        self._do(task)
-
-
-def on_workers(pipeline: beam.Pipeline, work: Work, tasks: Sequence[Any]) -> None:
-    """Runs a pipeline that does some work on files.
-
-    Args:
-      pipeline: The pipeline.
-      work: The work.
-      tasks: A task for each file.
-    """
-    with pipeline:
-        _ = (
-            pipeline | "Files" >> beam.Create(tasks) | beam.ParDo(_Do(work))
-        )  # it reshuffles, so that each worker has some

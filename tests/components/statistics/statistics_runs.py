@@ -12,6 +12,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
 from tfx.types import Artifact, standard_artifacts
 
+from components.statistics.computing import FileStatistics, StatisticsTask, merged_statistics
+from components.statistics.value_counts import MAX_VALUES
 from pipeline.beam_options import LOCAL_BEAM_ARGS
 from tests.components.transform_executor.transform_runs import artifact
 
@@ -38,10 +40,23 @@ def example(row: Row) -> bytes:
     return serialized
 
 
-def run(executor: type[BaseBeamExecutor], examples: Artifact, folder: Path) -> Artifact:
+def computed(
+    files: Sequence[Path], folder: Path, batch_size: int = 7, max_values: int = MAX_VALUES
+) -> statistics_pb2.DatasetFeatureStatisticsList:
+    """Returns the statistics of files, whose states are written into a folder."""
+    folder.mkdir()
+    tasks = [StatisticsTask(str(file), str(folder / str(number))) for number, file in enumerate(files)]
+    for task in tasks:
+        FileStatistics(batch_size, max_values).begin()(task)
+    return merged_statistics(tasks, max_values)
+
+
+def run(
+    executor: type[BaseBeamExecutor], examples: Artifact, folder: Path, beam_args: Sequence[str] = LOCAL_BEAM_ARGS
+) -> Artifact:
     """Runs an executor on examples, and returns the statistics."""
     statistics = artifact(standard_artifacts.ExampleStatistics, folder)
-    context = executor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(folder / "tmp"), unique_id="1")
+    context = executor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(folder / "tmp"), unique_id="1")
     executor(context).Do({"examples": [examples]}, {"statistics": [statistics]}, {"exclude_splits": "[]"})
     return statistics
 

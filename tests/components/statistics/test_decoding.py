@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.examples import encoding
-from components.statistics.computing import _joined, compute_statistics
+from components.statistics.computing import _joined
 from components.statistics.decoding import Decoder
-from tests.components.statistics.statistics_runs import Row, example
+from tests.components.statistics.statistics_runs import Row, computed, example
 from transform.errors import InputError
 
 USUAL: Row = {"a": [b"x"], "count": [3], "price": [1.5]}
@@ -177,7 +177,7 @@ def test_what_is_no_column_is_an_error_with_the_file(records: list[bytes], tmp_p
     with pytest.raises(
         InputError, match=r"examples must be tf\.Examples, and a feature of one type in all: .+examples\.gz"
     ):
-        compute_statistics([str(path)], batch_size=2)
+        computed([path], tmp_path / "states", batch_size=2)
 
 
 def test_a_damaged_file_is_an_error_with_its_name(tmp_path: Path) -> None:
@@ -186,4 +186,4 @@ def test_a_damaged_file_is_an_error_with_its_name(tmp_path: Path) -> None:
         writer.write(example(USUAL))
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(InputError, match=r"examples\.gz"):
-        compute_statistics([str(path)])
+        computed([path], tmp_path / "states")

@@ -19,7 +19,7 @@ from components.artifacts import ESTIMATED, UNCOUNTED
 from components.data_validation.gates import anomalies_found
 from components.statistics import computing
 from components.statistics.component import ColumnStatisticsExecutor
-from tests.components.statistics.statistics_runs import Row, by_feature, example, leaves, read, run
+from tests.components.statistics.statistics_runs import Row, by_feature, computed, example, leaves, read, run
 from tests.components.transform_executor.random_examples import random_examples
 from tests.components.transform_executor.transform_runs import examples
 from transform.config.config_file import load_config
@@ -107,11 +107,11 @@ def test_ids_are_not_counted(both: tuple[Artifact, Artifact]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("num_bytes", [1, 2_000, 1 << 25])
 def test_batches_are_joined_without_changing_the_statistics(
-    raw: Artifact, both: tuple[Artifact, Artifact], num_bytes: int, monkeypatch: pytest.MonkeyPatch
+    raw: Artifact, both: tuple[Artifact, Artifact], num_bytes: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(computing, "_JOINED_BYTES", num_bytes)
-    files = sorted(str(path) for path in Path(raw.uri, "Split-train").iterdir())
-    assert_alike(computing.compute_statistics(files, batch_size=7), read(both[1], "train"))
+    files = sorted(Path(raw.uri, "Split-train").iterdir())
+    assert_alike(computed(files, tmp_path / "states"), read(both[1], "train"))
 
 
 def assert_alike(
@@ -152,10 +152,10 @@ def test_the_gate_judges_both_alike(both: tuple[Artifact, Artifact], rule: str) 
         assert theirs or split == "none" or rule == "the shipped config's"  # others lack the split's other features
 
 
-def test_estimates_are_marked(raw: Artifact) -> None:
+def test_estimates_are_marked(raw: Artifact, tmp_path: Path) -> None:
     """Of `id`, with 600 values less those of every seventh row, 100 are counted; `country` has three, all counted."""
-    files = sorted(str(path) for path in Path(raw.uri, "Split-train").iterdir())
-    (dataset,) = computing.compute_statistics(files, max_values=100).datasets
+    files = sorted(Path(raw.uri, "Split-train").iterdir())
+    (dataset,) = computed(files, tmp_path / "states", max_values=100).datasets
     found = {feature.path.step[0]: feature for feature in dataset.features}
     marks = {name: [stat.name for stat in found[name].custom_stats] for name in ("id", "country")}
     assert marks == {"id": [ESTIMATED], "country": []}
