@@ -8,9 +8,8 @@ reads the row groups between two times only.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import IO
 
 import numpy as np
@@ -33,19 +32,6 @@ GROUP_ROWS = 1 << 14
 _END = b"end_of_logs"
 
 
-@dataclasses.dataclass(frozen=True)
-class KeyedTimes:
-    """Keys and times of some rows of a file.
-
-    Attributes:
-      rows: The columns `key` (as written) and `time` (seconds since 1970, float64).
-      num_read: The number of rows that were read to find them.
-    """
-
-    rows: pa.Table
-    num_read: int
-
-
 def write_open(folder: str, order: tuple[int, ...], rows: pa.Table) -> None:
     """Writes a shard of open impressions into a tail's folder."""
     name = f"{'-'.join(f'{number:05d}' for number in order)}.parquet"
@@ -58,13 +44,10 @@ def open_shards(folder: str) -> list[str]:
     return [os.path.join(shards, name) for name in storage.names(shards) if name.endswith(".parquet")]
 
 
-def shown_times(shards: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Returns the times of the impressions of shards, in seconds since 1970; reads this column only."""
-    times = [np.zeros(0)]
-    for path in shards:
-        with _opened(path) as file:
-            times.append(np.asarray(file.read(["shown"])["shown"]))
-    return np.concatenate(times)
+def shown_times(shard: str) -> npt.NDArray[np.float64]:
+    """Returns the times of a shard's impressions, in seconds since 1970; reads this column only."""
+    with _opened(shard) as file:
+        return np.asarray(file.read(["shown"])["shown"])
 
 
 def read_shard(path: str) -> pa.Table:
@@ -93,16 +76,26 @@ def end_of_logs(path: str) -> float:
         return float(metadata[_END])
 
 
-def times_between(path: str, earliest: float, latest: float) -> KeyedTimes:
-    """Reads the rows of `write_times` whose time is in [`earliest`, `latest`]."""
+def times_between(path: str, earliest: float, latest: float) -> pa.Table:
+    """Reads the rows of `write_times` whose time is in [`earliest`, `latest`]: `key`, and `time` as float64."""
     with _opened(path) as file:
-        column = file.schema_arrow.get_field_index("time")
-        bounds = [file.metadata.row_group(group).column(column).statistics for group in range(file.num_row_groups)]
-        groups = [at for at, of in enumerate(bounds) if of is None or (of.min <= latest and of.max >= earliest)]
+        groups = _groups_between(file, earliest, latest)
         rows = file.read_row_groups(groups) if groups else file.schema_arrow.empty_table()
     time = rows["time"]
-    is_between = pc.and_(pc.greater_equal(time, earliest), pc.less_equal(time, latest))
-    return KeyedTimes(rows.filter(is_between), len(rows))
+    return rows.filter(pc.and_(pc.greater_equal(time, earliest), pc.less_equal(time, latest)))
+
+
+def num_read(path: str, earliest: float, latest: float) -> int:
+    """Returns the number of rows that `times_between` reads; reads the file's metadata only."""
+    with _opened(path) as file:
+        groups = _groups_between(file, earliest, latest)
+        return sum(file.metadata.row_group(group).num_rows for group in groups)
+
+
+def _groups_between(file: pq.ParquetFile, earliest: float, latest: float) -> list[int]:
+    column = file.schema_arrow.get_field_index("time")
+    bounds = [file.metadata.row_group(group).column(column).statistics for group in range(file.num_row_groups)]
+    return [at for at, of in enumerate(bounds) if of is None or (of.min <= latest and of.max >= earliest)]
 
 
 def _write(path: str, rows: pa.Table) -> None:

@@ -3,34 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import tensorflow as tf
 from absl import logging
+from pydantic import TypeAdapter
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
-from tfx.dsl.components.base import base_executor, executor_spec
+from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.types import artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from components import storage
 from components.artifact_types import Artifacts
 from components.artifacts import COMPLETED_BY, LATE, NUM_OPEN, TAIL_OF
+from components.examples.file_work import do_on_files
 from components.examples.writing import write_records
 from components.execution_types import recorded_as
 from components.ingestion.example_rows import ExampleEncoder
 from components.ingestion.stages.tail import encode_pieces
 from components.ingestion.stages.task import ROWS_AT_ONCE
 from components.ingestion.tail import TAIL, open_shards, read_shard, shown_times
-from components.late_labels.completion import Completion, counts_of_shard
+from components.late_labels.completion import Completion, NextSpan, counts_of_shard, next_span
 from components.late_labels.counts import LateCounts
-from components.spec_component import SpecComponent
+from components.spec_component import SpecBeamComponent
 from transform.config.component_settings import IngestionSettings
 
 COMPLETED = "completed"
+
+#: The folder of the counts of shards, which is removed.
+_SCRATCH = ".scratch"
+
+_COUNTS = TypeAdapter(LateCounts)
 
 
 class LateLabelsSpec(ComponentSpec):  # type: ignore[misc]
@@ -44,7 +53,7 @@ class LateLabelsSpec(ComponentSpec):  # type: ignore[misc]
     OUTPUTS = {COMPLETED: ChannelParameter(type=standard_artifacts.Examples)}
 
 
-class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
+class LateLabelsExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     """Writes the examples of the tail of the span before, as far as their labels are known now."""
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
@@ -61,7 +70,9 @@ class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         else:
             logging.info("span %d has no Examples of this config and code: nothing of its tail is completed", span)
         config = IngestionSettings.from_json(exec_properties["config"])
-        counts = complete(config, span, preceding[0].uri if preceding else None, current.uri, completed.uri)
+        on_shards = functools.partial(do_on_files, self)
+        before = preceding[0].uri if preceding else None
+        counts = complete(config, span, before, current.uri, completed.uri, on_shards)
         if preceding:
             lost = preceding[0].get_int_custom_property(NUM_OPEN) - counts.waiting
             counts = dataclasses.replace(counts, lost=lost)
@@ -72,7 +83,59 @@ class LateLabelsExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         logging.info("late labels: %s", counts)
 
 
-def complete(config: IngestionSettings, span: int, preceding: str | None, current: str, completed: str) -> LateCounts:
+@dataclasses.dataclass(frozen=True)
+class ShardTask:
+    """A shard of the tail to complete.
+
+    Attributes:
+      shard: The shard's file.
+      examples: The file of completed examples of each split; its folder exists.
+      counts: The file of the shard's counts; its folder exists.
+    """
+
+    shard: str
+    examples: Mapping[str, str]
+    counts: str
+
+
+@dataclasses.dataclass(frozen=True)
+class CompleteShards:
+    """Completes shards of the tail (`components.examples.file_work.FileWork`).
+
+    Attributes:
+      config: The config, as ingestion has it.
+      span: The span whose tail it is.
+      following: The next span's logs.
+    """
+
+    config: IngestionSettings
+    span: int
+    following: NextSpan
+
+    def begin(self) -> Callable[[ShardTask], None]:
+        """Reads the next span's logs; returns the function that completes a shard."""
+        completion = Completion(self.following)
+        return lambda task: self.complete(completion, task)
+
+    def complete(self, completion: Completion, task: ShardTask) -> None:
+        """Writes a shard's completed examples, and its counts."""
+        encoder = ExampleEncoder(self.config, self.span, late=True)
+        rows = read_shard(task.shard)
+        done = completion.of(rows)
+        for split, of_split in _by_split(done).items():
+            examples = _examples(encoder, list(self.config.sources.tables), of_split)
+            write_records(task.examples[split], examples)
+        storage.write_text(task.counts, _COUNTS.dump_json(counts_of_shard(self.span, rows, done)).decode())
+
+
+def complete(
+    config: IngestionSettings,
+    span: int,
+    preceding: str | None,
+    current: str,
+    completed: str,
+    on_shards: Callable[[CompleteShards, Sequence[ShardTask]], None],
+) -> LateCounts:
     """Completes the tail of a span, and writes its examples in two splits, a file for each shard of the tail.
 
     Args:
@@ -81,30 +144,36 @@ def complete(config: IngestionSettings, span: int, preceding: str | None, curren
       preceding: The folder of its Examples; None if it was not ingested.
       current: The folder of the next span's Examples.
       completed: The folder of the completed Examples.
+      on_shards: Does the work on the shards.
 
     Returns:
       What became of the tail.
     """
     rule = config.sources.installs
     assert rule is not None
-    encoder = ExampleEncoder(config, span, late=True)
-    tables = list(config.sources.tables)
     folders = {split: os.path.join(completed, f"Split-{split}") for split in ("train", "eval")}
-    for folder in folders.values():
+    scratch = os.path.join(completed, _SCRATCH)
+    for folder in (*folders.values(), scratch):
         tf.io.gfile.makedirs(folder)
     shards = [] if preceding is None else open_shards(os.path.join(preceding, TAIL))
     if not shards:
         _write_empty(folders)
-        return LateCounts(span=span, not_ingested=int(preceding is None))
-    completion = Completion(os.path.join(current, TAIL), shown_times(shards), rule)
-    counts = LateCounts(span=span, rows_read=completion.rows_read)
-    for at, shard in enumerate(shards):
-        rows = read_shard(shard)
-        done = completion.of(rows)
-        for split, of_split in _by_split(done).items():
-            path = os.path.join(folders[split], _file_name(at, len(shards)))
-            write_records(path, _examples(encoder, tables, of_split))
-        counts += counts_of_shard(span, rows, done)
+        counts = LateCounts(span=span, not_ingested=int(preceding is None))
+    else:
+        following = next_span(os.path.join(current, TAIL), map(shown_times, shards), rule)
+        tasks = [
+            ShardTask(
+                shard,
+                {split: os.path.join(folder, _file_name(at, len(shards))) for split, folder in folders.items()},
+                os.path.join(scratch, str(at)),
+            )
+            for at, shard in enumerate(shards)
+        ]
+        on_shards(CompleteShards(config, span, following), tasks)
+        counts = LateCounts(span=span, rows_read=following.rows_read())
+        for task in tasks:
+            counts += _COUNTS.validate_json(storage.read_text(task.counts) or "")
+    tf.io.gfile.rmtree(scratch)
     return counts
 
 
@@ -133,7 +202,7 @@ def _examples(encoder: ExampleEncoder, tables: list[str], rows: pa.Table) -> Ite
 
 
 @recorded_as("components.late_labels.component.LateLabels")
-class LateLabels(SpecComponent):
+class LateLabels(SpecBeamComponent):
     """Completes the tail of the span before the run's by the run's installs.
 
     Outputs `completed`: Examples of the span before (`span`) with the custom property `late`, the ids of the Examples
@@ -147,4 +216,4 @@ class LateLabels(SpecComponent):
     """
 
     SPEC_CLASS = LateLabelsSpec
-    EXECUTOR_SPEC = executor_spec.ExecutorClassSpec(LateLabelsExecutor)
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(LateLabelsExecutor)

@@ -11,13 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 import tensorflow as tf
+from tensorflow_data_validation import FeaturePath
 
-# TFDV 1.21.0 has no public names for these: docs/reference/private_uses.md
-from tensorflow_data_validation.statistics.generators import basic_stats_generator
-from tensorflow_data_validation.utils import path, variance_util
-
-# tfx-bsl 1.21.0 has no public name for it.
-from tfx_bsl.cc.tfx_bsl_extension import sketches
+# TFDV 1.21.0 and tfx-bsl 1.21.0 have no public names for these: docs/reference/private_uses.md
+from tensorflow_data_validation.statistics.generators.basic_stats_generator import BasicStatsGenerator
+from tensorflow_data_validation.utils.variance_util import MeanVarAccumulator
+from tfx_bsl.sketches import QuantilesSketch
 
 from components import storage
 from components.statistics.value_counts import CountsState, ValueCounts
@@ -27,7 +26,9 @@ from transform.errors import InputError
 _BASIC, _FEATURE, _SKETCH = b"basic", b"feature", b"sketch"
 
 #: The modules whose classes an accumulator has.
-_MODULES = frozenset(module.__name__ for module in (basic_stats_generator, path, variance_util, sketches))
+_MODULES = frozenset(
+    known.__module__ for known in (BasicStatsGenerator, FeaturePath, MeanVarAccumulator, QuantilesSketch)
+)
 
 #: How numbers of numpy are pickled.
 _NUMBERS = frozenset({("numpy._core.multiarray", "scalar"), ("numpy", "dtype")})
@@ -69,9 +70,7 @@ def write(state: State, file: str) -> None:
         stream.write(content.getvalue().to_pybytes())
 
 
-def read_merged(
-    generator: basic_stats_generator.BasicStatsGenerator, files: Mapping[str, str], max_values: int
-) -> State:
+def read_merged(generator: BasicStatsGenerator, files: Mapping[str, str], max_values: int) -> State:
     """Reads the states of files of examples, and merges them.
 
     Args:

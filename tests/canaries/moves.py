@@ -204,7 +204,8 @@ MOVES: dict[str, list[Move]] = {
         gone(basic_stats_generator, "BasicStatsGenerator"),
         gone(top_k_uniques_stats_util, "make_feature_stats_proto_topk_uniques"),
     ],
-    "check_distinct_sketch": [gone(sketches, "KmvSketch")],
+    "check_distinct_sketch": [gone(sketches, "KmvSketch"), gone(sketches.KmvSketch, "Deserialize")],
+    "check_statistics_state": [now(basic_stats_generator._BasicAcctype, "__module__", "elsewhere")],
     "check_example_validator": [now(example_validator, "DEFAULT_FILE_NAME", "anomalies.pbtxt")],
     "check_transform": [
         now(transform_executor.Executor, "Do", _other_do),

@@ -75,6 +75,7 @@ _OWN_COMPONENT = "a component with an executor of its own: `tfx.v1` has only fun
 _OWN_RUNNER = "nodes are run one by one, with the errors of each; `tfx.v1` runs whole pipelines only"
 _BEAM_OPTIONS = "Beam's options for a node that are no part of the key of TFX's cache, as they change no output"
 _OWN_ANALYSIS = "what tf.Transform defines is computed by vectorized code, with the same results"
+_STATISTICS_STATE = "the classes of TFDV's accumulators, which are stored in files by `pickle` alone"
 _OWN_STATISTICS = "TFDV's statistics without its Beam pipeline, which is its public way to them"
 _ARTIFACTS = "the folders of splits and models are TFX's; `tfx.v1` has the artifacts, not their layout"
 
@@ -86,7 +87,6 @@ PRIVATE_USES = (
         (
             "components/data_validation/component.py",
             "components/infra_validation/component.py",
-            "components/late_labels/component.py",
             "components/push/component.py",
             "components/quality_gate/component.py",
             "components/trainer_component.py",
@@ -102,6 +102,7 @@ PRIVATE_USES = (
             "components/evaluation/component.py",
             "components/evaluation/progressive.py",
             "components/ingestion/component.py",
+            "components/late_labels/component.py",
             "components/stateful_transform.py",
             "components/statistics/component.py",
         ),
@@ -115,7 +116,6 @@ PRIVATE_USES = (
         (
             "components/data_validation/component.py",
             "components/infra_validation/component.py",
-            "components/late_labels/component.py",
             "components/push/component.py",
             "components/quality_gate/component.py",
         ),
@@ -157,7 +157,9 @@ PRIVATE_USES = (
             "benchmarks/scale_statistics.py",
             "benchmarks/scale_transform.py",
             "components/evaluation/executor.py",
+            "components/examples/file_work.py",
             "components/ingestion/component.py",
+            "components/late_labels/component.py",
             "components/statistics/component.py",
             "components/transform_executor/executor.py",
         ),
@@ -320,9 +322,27 @@ PRIVATE_USES = (
         "1.21.0",
         "tensorflow_data_validation.statistics.generators.basic_stats_generator",
         ("BasicStatsGenerator",),
-        ("components/statistics/computing.py",),
+        ("components/statistics/computing.py", "components/statistics/states.py"),
         _OWN_STATISTICS,
         of_tfx.check_basic_statistics,
+    ),
+    PrivateUse(
+        "tensorflow-data-validation",
+        "1.21.0",
+        "tensorflow_data_validation.utils.variance_util",
+        ("MeanVarAccumulator",),
+        ("components/statistics/states.py",),
+        _STATISTICS_STATE,
+        of_tfx.check_statistics_state,
+    ),
+    PrivateUse(
+        "tfx-bsl",
+        "1.21.0",
+        "tfx_bsl.sketches",
+        ("QuantilesSketch",),
+        ("components/statistics/states.py",),
+        _STATISTICS_STATE,
+        of_tfx.check_statistics_state,
     ),
     PrivateUse(
         "tensorflow-data-validation",

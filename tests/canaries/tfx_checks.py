@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,7 @@ from components.evaluation.component import ColumnEvaluator
 from components.evaluation.metrics.calibration import calibration_buckets
 from components.execution_types import recorded_as
 from components.stateful_transform import StatefulTransform
+from components.statistics import states
 from components.trainer_component import RankingTrainer
 from components.uncached import UncachedDriver
 from pipeline import errors, outages
@@ -415,10 +417,29 @@ def check_basic_statistics() -> None:
 
 
 def check_distinct_sketch() -> None:
-    """A sketch estimates the number of distinct values; of a few, it is exact."""
-    sketch = sketches.KmvSketch(16)
+    """A sketch estimates the number of distinct values; of a few, it is exact. Sketches are stored, and merged."""
+    sketch, other = sketches.KmvSketch(16), sketches.KmvSketch(16)
     sketch.AddValues(pa.array([b"a", b"b", b"a"], pa.large_binary()))
+    other.AddValues(pa.array([b"b", b"c"], pa.large_binary()))
     assert sketch.Estimate() == 2
+    sketch.Merge(sketches.KmvSketch.Deserialize(other.Serialize()))
+    assert sketch.Estimate() == 3
+
+
+def check_statistics_state() -> None:
+    """An accumulator of TFDV's is of these modules' classes; as a state, it is that before."""
+    generator = basic_stats_generator.BasicStatsGenerator()
+    columns = {"price": [[1.5], None, [2.0]], "tags": [[b"a", b"b"], [b"c"], None]}
+    batch = pa.record_batch({
+        name: pa.array(values, pa.large_list(pa.float32() if name == "price" else pa.large_binary()))
+        for name, values in columns.items()
+    })  # fmt: skip
+    found = generator.compact(generator.add_input(generator.create_accumulator(), batch))
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "state")
+        states.write(states.State(found, {}), path)
+        merged = states.read_merged(generator, {"examples.gz": path}, max_values=1).basic
+    assert generator.extract_output(merged) == generator.extract_output(found)
 
 
 def check_example_validator() -> None:

@@ -1,4 +1,4 @@
-"""The config's section `beam`: where Beam runs ingestion, Transform and the evaluations."""
+"""The config's section `beam`: where Beam runs the nodes that read rows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ _IN_PROCESS = ("fnapi", "bundlebaseddirect")
 
 @dataclass(frozen=True, config=STRICT)
 class Beam:
-    """Where Beam runs the nodes that use it: `example_gen`, `transform`, `evaluator`, `progressive_validation`.
+    """Where Beam runs the nodes that read all rows.
+
+    These are `example_gen`, `statistics_gen`, `late_labels`, `transform`, `evaluator` and `progressive_validation`.
 
     It changes no result: a node that is done is taken from the cache, whatever stands here by then.
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 
 from components.ingestion import tail
-from components.late_labels.completion import Completion, counts_of_shard
+from components.late_labels.completion import Completion, counts_of_shard, next_span
 from transform.config.sources import Installs
 
 WINDOW, SKEW = 10.0, 2.0
@@ -66,7 +66,7 @@ def test_completion_agrees_with_plain_python(
     written(folder, tail.INSTALLS, installs, end)
     written(folder, tail.EVALUATED, evaluated, end)
     rows = shard_of(shown)
-    completion = Completion(str(folder), np.asarray(rows["shown"]), RULE)
+    completion = Completion(next_span(str(folder), [np.asarray(rows["shown"])], RULE))
     done = completion.of(rows)
 
     closed = [at for at, row in enumerate(shown) if row.time + WINDOW <= end]
@@ -88,7 +88,7 @@ def rows_read(folder: Path, num_seconds: int, shown: list[float]) -> int:
     events = [Event("a", float(at)) for at in range(num_seconds)]
     written(folder, tail.INSTALLS, events, float(num_seconds))
     written(folder, tail.EVALUATED, events, float(num_seconds))
-    return Completion(str(folder), np.array(shown), RULE).rows_read
+    return next_span(str(folder), [np.array([time]) for time in shown], RULE).rows_read()
 
 
 def test_the_rows_read_are_in_proportion_to_the_tail_not_to_the_next_span(
@@ -115,7 +115,7 @@ def test_row_groups_without_statistics_are_read(tmp_path: Path) -> None:
     path = tmp_path / "installs.parquet"
     rows = pa.table({"key": ["a", "b"], "time": [1.0, 50.0]})
     pq.write_table(rows, path, write_statistics=False)
-    assert tail.times_between(str(path), 0.0, 10.0).rows["key"].to_pylist() == ["a"]
+    assert tail.times_between(str(path), 0.0, 10.0)["key"].to_pylist() == ["a"]
 
 
 def test_the_name_of_a_folder_is_no_pattern(tmp_path: Path) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from components.late_labels.component import complete
+from components.examples.file_work import do_on_files
+from components.ingestion import tail
+from components.late_labels.component import CompleteShards, LateLabelsExecutor, complete
+from pipeline.beam_options import make_beam_args
 from tests.components.late_labels.two_days import (
     ENDS,
     WINDOW,
     Day,
     completed,
     config_of,
+    here,
     ingested,
     is_shared,
     label_of,
@@ -21,6 +27,7 @@ from tests.components.late_labels.two_days import (
     random_day,
 )
 from tests.contents import contents
+from transform.config.beam import Beam
 
 
 class TwoDays(NamedTuple):
@@ -124,6 +131,30 @@ def test_a_window_that_the_next_span_s_logs_do_not_close_is_left_out_and_counted
 
 
 def test_without_a_tail_there_are_files_without_examples(two_days: TwoDays, tmp_path: Path) -> None:
-    counts = complete(config_of(), 0, None, str(two_days.folder / "1" / "out" / "examples"), str(tmp_path))
+    counts = complete(config_of(), 0, None, str(two_days.folder / "1" / "out" / "examples"), str(tmp_path), here)
     assert (counts.waiting, counts.completed) == (0, 0)
     assert look_up_examples(tmp_path) == {"train": {}, "eval": {}}
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("a shard was completed in this process")
+
+
+@pytest.mark.slow
+def test_two_workers_write_the_same_bytes_as_one_process(
+    two_days: TwoDays, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examples = shutil.copytree(two_days.folder / "0" / "out" / "examples", tmp_path / "0" / "out" / "examples")
+    (shard,) = tail.open_shards(str(examples / tail.TAIL))
+    rows = tail.read_shard(shard)
+    for at in range(3):  # a shard of many rows, in three; its own is replaced
+        tail.write_open(str(examples / tail.TAIL), (at,), rows.slice(at * 20, 20 if at < 2 else len(rows)))
+    Path(shard).unlink()
+    _, counts = completed(config_of(), tmp_path / "0", two_days.folder / "1", tmp_path / "one")
+    monkeypatch.setattr(CompleteShards, "complete", refuse)
+    options = list(make_beam_args(Beam(num_workers=2)))
+    executor = LateLabelsExecutor(LateLabelsExecutor.Context(options, str(tmp_path / "tmp"), "1"))
+    following = str(two_days.folder / "1" / "out" / "examples")
+    on_shards = functools.partial(do_on_files, executor)
+    assert complete(config_of(), 0, str(examples), following, str(tmp_path / "two"), on_shards) == counts
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from components.late_labels.component import complete
+from components.late_labels.component import CompleteShards, ShardTask, complete
 from components.late_labels.counts import LateCounts
 from tests.components.ingestion.ingested import Ingested, ingest, records
 from tests.components.ingestion.logs import CATALOG, USERS, Row, impression, store_config, write_rows
@@ -79,9 +79,16 @@ def look_up_examples(folder: Path) -> dict[str, dict[str, dict[str, list[Any]]]]
     return found
 
 
+def here(work: CompleteShards, tasks: Sequence[ShardTask]) -> None:
+    """Completes shards in this process, the last one first: their order decides nothing."""
+    complete_shard = work.begin()
+    for task in reversed(tasks):
+        complete_shard(task)
+
+
 def completed(config: Config, first: Path, second: Path, out: Path) -> tuple[dict[str, Any], LateCounts]:
     """Completes the first day's tail by the second day, both ingested; returns the examples by split and the counts."""
-    counts = complete(config, 0, str(first / "out" / "examples"), str(second / "out" / "examples"), str(out))
+    counts = complete(config, 0, str(first / "out" / "examples"), str(second / "out" / "examples"), str(out), here)
     return look_up_examples(out), counts
 
 
