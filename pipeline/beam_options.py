@@ -18,8 +18,8 @@ LOCAL_BEAM_ARGS = (
     "--sdk_container_image=none",
 )
 
-#: Beam's runner in this process with workers of pools, by its class's path, as Beam takes it.
-_POOLS_RUNNER = "pipeline.worker_pools.WorkerPoolsRunner"
+#: Beam's runner in this process with workers of pools, or forked ones, by its class's path, as Beam takes it.
+_POOLS_RUNNER, _FORKED_RUNNER = "pipeline.beam_workers.runner.PoolsRunner", "pipeline.beam_workers.runner.ForkedRunner"
 
 #: Runners without a job server, which could know options that Beam's Python SDK does not.
 _WITHOUT_JOB_SERVER = ("bundlebaseddirect", "dataflow", "fnapi", "testdataflow")
@@ -27,13 +27,13 @@ _WITHOUT_JOB_SERVER = ("bundlebaseddirect", "dataflow", "fnapi", "testdataflow")
 
 def make_beam_args(settings: Beam) -> tuple[str, ...]:
     """Returns the options of Beam's pipelines by a config's section `beam`."""
-    runner, _, _, image = LOCAL_BEAM_ARGS
+    *_, image = LOCAL_BEAM_ARGS
     if settings.workers:
         return (f"--runner={_POOLS_RUNNER}", f"--environment_config={','.join(settings.workers)}", image)
     if settings.args or settings.num_workers == 1:
         return settings.args or LOCAL_BEAM_ARGS
     workers = f"--direct_num_workers={settings.num_workers}"
-    return (runner, "--direct_running_mode=multi_processing", workers, image)
+    return (f"--runner={_FORKED_RUNNER}", "--direct_running_mode=multi_processing", workers, image)
 
 
 def check_beam(settings: Beam) -> None:

@@ -16,14 +16,14 @@ _TRACEBACK = "Traceback (most recent call last):"
 
 
 class LostWorkerError(RuntimeError):
-    """A pool of `beam.workers` is away, or its worker ended: one sentence, with what to do before a retry."""
+    """A pool of workers is away, or a worker ended: one sentence, with what to do before a retry."""
 
 
 class WorkerError(RuntimeError):
-    """An error of the code that a worker of `beam.workers` ran; its text is the worker's report.
+    """An error of the code that a worker of `beam.workers` or `beam.num_workers` ran; its text is the worker's report.
 
     Attributes:
-      address: The address of the worker's pool.
+      address: The address of the worker's pool; the config's key, if it was forked.
     """
 
     def __init__(self, address: str, report: str) -> None:

@@ -82,7 +82,7 @@ LEFT_OUT = (
     LeftOut(r"eval ", "It changes the shell; `tests/pipeline/test_fast_start.py` completes a command."),
     LeftOut(r"docker ", "It needs Docker; `tests/deploy/test_manifests.py` checks Dockerfile and compose file."),
     LeftOut(r"go install ", "It takes minutes; `tests/e2e/test_prism.py` builds Prism by the same name."),
-    LeftOut(r"\$HOME/bin/prism |python -m apache_beam\.",
+    LeftOut(r"\$HOME/bin/prism |python -m pipeline\.beam_workers\.pool ",
             "They run until Ctrl-C; `tests/e2e/test_prism.py` and `test_worker_pools.py` run them."),
     LeftOut(r"kubectl ", "It needs a cluster; `tests/deploy/test_manifests.py` checks the manifests by the schemas."),
     LeftOut(r"airflow ", "It needs Airflow's own environment, in which `tests/soak/airflow.py` runs the DAG."),

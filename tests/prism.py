@@ -62,7 +62,7 @@ class Pool:
 
     Attributes:
       port: Its port.
-      pid: Its process, the parent of its workers.
+      pid: Its process, the parent of the one that forks its workers.
     """
 
     port: int
@@ -70,8 +70,12 @@ class Pool:
 
     def workers(self) -> list[int]:
         """Returns the processes of the workers that it has started and that have not ended."""
-        lists = (task.read_text().split() for task in Path(f"/proc/{self.pid}/task").glob("*/children"))
-        return [int(pid) for pids in lists for pid in pids if not _has_ended(int(pid))]
+        return [worker for process in _children(self.pid) for worker in _children(process)]
+
+
+def _children(parent: int) -> list[int]:
+    lists = (task.read_text().split() for task in Path(f"/proc/{parent}/task").glob("*/children"))
+    return [int(pid) for pids in lists for pid in pids if not _has_ended(int(pid))]
 
 
 @contextlib.contextmanager
@@ -82,9 +86,9 @@ def worker_pool(port: int | None = None) -> Iterator[Pool]:
       port: Its port; if not given, a free one.
     """
     port = free_port() if port is None else port
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # it starts `python`, as in the image
-    command = [sys.executable, "-m", "apache_beam.runners.worker.worker_pool_main", f"--service_port={port}"]
-    with _process(command, {"PATH": path, "PYTHONPATH": str(ROOT)}, port) as process:
+    # The tests' pools have addresses of loopback other than the first.
+    command = [sys.executable, "-m", "pipeline.beam_workers.pool", "--host=0.0.0.0", f"--port={port}"]
+    with _process(command, {"PYTHONPATH": str(ROOT)}, port) as process:
         yield Pool(port, process.pid)
 
 
@@ -113,7 +117,7 @@ def _process(command: Sequence[str | Path], variables: dict[str, str], port: int
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **variables}, start_new_session=True)
     try:
         with grpc.insecure_channel(f"localhost:{port}") as channel:
-            grpc.channel_ready_future(channel).result(timeout=120)
+            grpc.channel_ready_future(channel).result(timeout=180)
         yield process
     finally:
         with contextlib.suppress(ProcessLookupError):  # Prism may have ended itself

@@ -96,7 +96,9 @@ def test_prism_is_of_the_pipeline_s_beam_and_at_the_ports_of_its_section() -> No
     text, args = text_of(README), SECTIONS[2]["args"]
     assert f"{prism.MODULE}@v{locked('apache-beam')}\n" in text
     assert values_of(args, "job_endpoint") == ["localhost:" + re.findall(r"-job_port=(\d+)", text)[-1]]
-    assert values_of(args, "environment_config") == ["localhost:" + re.findall(r"--service_port=(\d+)", text)[-1]]
+    assert values_of(args, "environment_config") == [
+        "localhost:" + re.findall(r"beam_workers\.pool --port (\d+)", text)[-1]
+    ]
     needed = prism.beam_args(8073, 50000, "--job_server_timeout=3600")
     assert tuple(args) == needed  # as in the tests
 
@@ -137,7 +139,7 @@ def test_a_worker_pool_is_the_pipeline_s_image_with_its_user_and_its_volume(kind
     init, end, python, flag, module, port = pool["command"]
     assert [init, end, python, flag] == ["tini", "--", "python", "-m"]
     assert importlib.util.find_spec(module) is not None
-    assert port == f"--service_port={pool['ports'][0]['containerPort']}"
+    assert port == f"--port={pool['ports'][0]['containerPort']}"
     user, group = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1]
     assert (pool["securityContext"]["runAsUser"], pool["securityContext"]["runAsGroup"]) == (int(user), int(group))
     assert worker_pod(kind)["securityContext"] == {"fsGroup": int(group)}

@@ -87,13 +87,13 @@ def test_a_config_s_options() -> None:
     assert make_beam_args(Beam()) == LOCAL_BEAM_ARGS
     assert make_beam_args(Beam(args=CLUSTER)) == CLUSTER
     assert make_beam_args(Beam(num_workers=3)) == (
-        "--runner=FnApiRunner",
+        "--runner=pipeline.beam_workers.runner.ForkedRunner",
         "--direct_running_mode=multi_processing",
         "--direct_num_workers=3",
         "--sdk_container_image=none",
     )
     assert make_beam_args(Beam(workers=("a:1", "b:2"))) == (
-        "--runner=pipeline.worker_pools.WorkerPoolsRunner",
+        "--runner=pipeline.beam_workers.runner.PoolsRunner",
         "--environment_config=a:1,b:2",
         "--sdk_container_image=none",
     )

@@ -15,11 +15,12 @@ import apache_beam as beam
 import psutil
 import pytest
 
-from pipeline import worker_pools
 from pipeline.beam_options import make_beam_args
+from pipeline.beam_workers import pools as pools_module
+from pipeline.beam_workers import runner
+from pipeline.beam_workers.pools import own_host
 from pipeline.errors import LostWorkerError, WorkerError, first_line, sentence
 from pipeline.outages import outage
-from pipeline.worker_pools import own_host
 from pipeline.workspace import Workspace
 from tests.e2e.day_files import wait_until
 from tests.pipeline.work_of_pools import fail_in, note_pool, note_pool_and_wait
@@ -156,7 +157,7 @@ def test_an_error_on_one_worker_ends_the_job(pools: tuple[Pool, Pool], tmp_path:
 def test_a_worker_that_does_not_connect(
     pools: tuple[Pool, Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_pools, "_CONNECT_SECONDS", 0)
+    monkeypatch.setattr(runner, "_CONNECT_SECONDS", 0)
     address, _ = addresses_of(*pools)
     with pytest.raises(LostWorkerError) as raised:
         run([address], note_pool, str(tmp_path))
@@ -167,7 +168,7 @@ def test_a_worker_that_does_not_connect(
 
 @pytest.mark.slow
 def test_a_pool_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_pools, "_CALL_SECONDS", 1)
+    monkeypatch.setattr(pools_module, "_CALL_SECONDS", 1)
     with worker_pool() as pool:
         os.kill(pool.pid, signal.SIGSTOP)
         with pytest.raises(LostWorkerError) as raised:

@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
+
 
 def note_pool(number: int, folder: str) -> None:
-    """Writes down the process that started this worker."""
-    Path(folder, str(number)).write_text(str(os.getppid()))
+    """Writes down the pool's process, the parent of the one that forked this worker."""
+    Path(folder, str(number)).write_text(str(_pool()))
 
 
 def note_pool_and_wait(number: int, folder: str) -> None:
@@ -20,10 +22,14 @@ def note_pool_and_wait(number: int, folder: str) -> None:
 
 def fail_in(number: int, folder: str, pid: int) -> None:
     """Fails in the worker of one pool once another's is at work, which waits."""
-    if os.getppid() != pid:
+    if _pool() != pid:
         note_pool_and_wait(number, folder)
     _wait_until(lambda: os.listdir(folder))
     raise ValueError("a price below 0")
+
+
+def _pool() -> int:
+    return int(psutil.Process(os.getppid()).ppid())
 
 
 def _wait_until(ready: Callable[[], object]) -> None:
