@@ -20,6 +20,16 @@ def note_pool_and_wait(number: int, folder: str) -> None:
     _wait_until(Path(folder, "go").exists)
 
 
+def note_worker_and_wait(number: int, folder: str) -> None:
+    """Writes down the worker's process."""
+    Path(folder, str(number)).write_text(str(os.getpid()))
+    _wait_until(Path(folder, "go").exists)
+
+
+def fail(number: int) -> None:
+    raise ValueError("a price below 0")
+
+
 def fail_in(number: int, folder: str, pid: int) -> None:
     """Fails in the worker of one pool once another's is at work, which waits."""
     if _pool() != pid:
