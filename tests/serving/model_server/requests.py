@@ -35,8 +35,11 @@ class Hold:
 
     file: Path
 
-    def request(self) -> predict_pb2.PredictRequest:
-        return request("held", until=str(self.file))
+    def request(self, num_bytes: int = 1) -> predict_pb2.PredictRequest:
+        """A request that is held; its string has `num_bytes` more than the file's path, as a long list has."""
+        name = self.file.name
+        pattern = f"[{name[0] * num_bytes}]{name[1:]}"  # the signature takes a pattern
+        return request("held", until=str(self.file.with_name(pattern)))
 
     def release(self) -> None:
         self.file.touch()

@@ -86,8 +86,13 @@ class Server:
 
     def wait_for_requests(self, state: str, expected: int) -> None:
         """Waits until so many requests are `waiting` or `running`, as its metrics say."""
-        line = f"wdr_{state}_requests {float(expected)}"
-        wait_for(lambda: line in self.rest.get("/metrics").text.splitlines(), line, self.process)
+        what = f"{expected} {state} requests"
+        wait_for(lambda: self.num_requests(state) == expected, what, self.process)
+
+    def num_requests(self, state: str) -> float:
+        """How many requests are `waiting` or `running`, as its metrics say."""
+        lines = self.rest.get("/metrics").text.splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"wdr_{state}_requests "))
 
     def memory_mb(self) -> float:
         """Its resident memory in MB."""

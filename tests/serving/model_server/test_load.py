@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -10,6 +11,7 @@ import grpc
 import httpx
 import numpy as np
 import pytest
+from tensorflow_serving.apis import prediction_service_pb2_grpc
 
 from tests.serving.model_server.requests import Hold, refusal, request
 from tests.serving.model_server.running import PATIENCE_SECONDS, Server, running, wait_for
@@ -102,6 +104,22 @@ def test_a_waiting_request_s_work_is_its_bytes_too(narrow: Server, hold: Hold) -
     hold.release()
     assert list(images.result().outputs["length"].int_val) == [1_000_000] * 2
     at_work.result()
+
+
+def test_long_lists_leave_a_thread_to_other_clients(models: Path, hold: Hold) -> None:
+    """Two clients send a string of 410,000 bytes each, the work of 1,025 candidates, to a server with two threads."""
+    own = [("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
+    with running("--models", models, "--threads", "2", *LONG) as server, contextlib.ExitStack() as clients:
+        lists = []
+        for _ in range(2):
+            channel = clients.enter_context(grpc.insecure_channel(f"localhost:{server.grpc_port}", own))
+            predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            lists.append(predictions.Predict.future(hold.request(410_000)))
+        wait_for(lambda: server.num_requests("running") + server.num_requests("waiting") == 2, "both lists")
+        assert server.predictions.Predict(x_request([1.0]), timeout=60).outputs["y"].float_val == [3.5]
+        assert (server.num_requests("running"), server.num_requests("waiting")) == (1, 1)
+        hold.release()
+        assert ["checks" in call.result().outputs for call in lists] == [True] * 2
 
 
 def test_over_rest_a_full_queue_is_429(narrow: Server, hold: Hold) -> None:
