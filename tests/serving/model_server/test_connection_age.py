@@ -1,4 +1,4 @@
-"""Tests of `--connection-age-seconds`: the server closes a gRPC connection, so that the client resolves names again."""
+"""Tests of what ends a gRPC connection: its age, so that the client resolves names again, but not a client's pings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 
 import grpc
+import pytest
 
+from tests.serving.model_server.requests import Hold
 from tests.serving.model_server.running import PATIENCE_SECONDS, Server, running
 from tests.serving.model_server.tiny_models import x_request
 
@@ -43,3 +45,22 @@ def test_a_connection_ends_at_its_age_and_no_call_fails(models: Path) -> None:
 def test_by_default_it_stays(models: Path) -> None:
     with running("--models", models) as server:
         assert seconds_connected(server, at_most=3 * _AGE_SECONDS) is None
+
+
+#: A ping each second for as long as a call waits, whether or not data is sent.
+_PINGS = [("grpc.keepalive_time_ms", 1000), ("grpc.http2.max_pings_without_data", 0)]
+
+
+@pytest.mark.slow
+def test_pings_of_a_call_that_waits_do_not_end_it(models: Path, hold: Hold) -> None:
+    """gRPC's own limit, a ping in five minutes, ends the call at the third ping that comes too early."""
+
+    def pinging(port: int) -> grpc.Channel:
+        return grpc.insecure_channel(f"localhost:{port}", _PINGS)
+
+    with running("--models", models, channel=pinging) as server:
+        at_work = server.predictions.Predict.future(hold.request())
+        with pytest.raises(grpc.FutureTimeoutError):
+            at_work.result(timeout=8)
+        hold.release()
+        assert "checks" in at_work.result().outputs
