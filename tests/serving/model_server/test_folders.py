@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,16 @@ def test_a_named_model_at_another_level_is_told_with_the_right_one(workspace: Pa
         with pytest.raises(UserError) as caught:
             named(folder)
         assert str(caught.value) == rule + received
+
+
+def test_a_server_whose_folder_is_at_another_level_ends_with_the_sentence(workspace: Path) -> None:
+    command = [sys.executable, "-m", "serving.model_server", "--grpc-port", "0", "--rest-port", "0"]
+    root = Path(__file__).parents[3]
+    done = subprocess.run(
+        [*command, "--models", str(workspace)], cwd=root, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "Error: `--models` must be a folder of models, each of them a folder of versions. Received: "
+        f"{workspace}, none of whose folders has a version; give `--models {workspace}/serving`"
+    )
