@@ -55,6 +55,20 @@ def test_a_gate_that_stops_the_run_is_recorded(workspace: Workspace) -> None:
     assert 'result="skipped"' in metrics(workspace)
 
 
+def test_a_tracker_that_did_not_get_the_run_is_told_at_its_end(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside a gate's error, and among the places of a run that has done its last node."""
+    monkeypatch.setenv("OPENLINEAGE_URL", "me:secret@host")
+    error = GateError("too few rows")
+    record(workspace, "row_gate", error)
+    (note,) = error.__notes__
+    assert note.startswith("OpenLineage did not get the run: OPENLINEAGE_URL must be SCHEME://")
+    monkeypatch.setattr("pipeline.runner.recorder.read_run_result", lambda *_: run_result(span=7))
+    result, _ = RunRecorder(workspace, workspace.metadata_connection(), "store", RUN, 7).ended({})
+    assert result.places["OpenLineage"].startswith("not sent: OPENLINEAGE_URL must be SCHEME://")
+
+
 def test_a_node_that_fails_is_recorded(workspace: Workspace) -> None:
     """Its metrics are not: a retry may follow, and the alert on a run that does not end is on them."""
     report = record(workspace, "trainer", ValueError("a shape is wrong\nand more"))
