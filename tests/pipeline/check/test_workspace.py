@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sqlite3
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,13 @@ from ml_metadata.proto import metadata_store_pb2
 
 from pipeline.check.workspace import check_workspace
 from pipeline.claim.lock import claimed, node_claimed
+from pipeline.metadata.connection import METADATA_URL
 from pipeline.metadata.handle import Metadata
 from pipeline.metadata.integrity import DamagedMetadataError
 from pipeline.outages import outage
 from pipeline.workspace import Workspace
+from tests.pages import DOCS, shell_lines, text_of
+from tests.soak import postgresql
 from transform.errors import InputError
 
 
@@ -148,3 +152,34 @@ def test_a_copy_of_the_stopped_workspace_is_restored(workspace: Workspace, tmp_p
     )
     with pytest.raises(InputError, match=gone):
         check_workspace(workspace)
+
+
+@pytest.mark.slow  # it may have to install PostgreSQL
+def test_a_dump_of_postgresql_is_restored_by_the_page_s_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: str) -> None:
+        (line,) = (found for found in shell_lines(text_of(DOCS / "how_to" / "operate.md")) if found.startswith(command))
+        subprocess.run(line.replace("/backup/", f"{tmp_path}/"), shell=True, check=True)
+
+    workspace, copy = Workspace.at(tmp_path / "workspace"), tmp_path / "artifacts"
+    with postgresql.running() as server:
+        monkeypatch.setenv(METADATA_URL, server.url)
+        monkeypatch.setenv("PATH", str(server.commands), prepend=":")
+        with claimed(workspace):
+            put(workspace, 2)
+        run("pg_dump ")
+        shutil.copytree(workspace.artifacts, copy)
+        with claimed(workspace):
+            put(workspace, 1)
+        assert check_workspace(workspace) == "the database and the folders agree: 3 artifacts, 0 versions"
+
+        run("pg_restore ")
+        with pytest.raises(InputError, match="does not have the executions 3 to 3, of which there are folders"):
+            check_workspace(workspace)
+        shutil.rmtree(workspace.artifacts)
+        shutil.copytree(copy, workspace.artifacts)
+        assert check_workspace(workspace) == "the database and the folders agree: 2 artifacts, 0 versions"
+        with claimed(workspace):
+            put(workspace, 1)  # ids go on
+        assert check_workspace(workspace) == "the database and the folders agree: 3 artifacts, 0 versions"
