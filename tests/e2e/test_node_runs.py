@@ -23,7 +23,7 @@ from transform.errors import GateError, InputError, UnreadableError
 
 pytestmark = pytest.mark.slow
 
-RUN_ID = "scheduled__2026-01-02T04:00:00+00:00"
+RUN_ID = "scheduled__2026-01-02T04:00:00+00:00~1"
 
 
 @pytest.fixture(scope="module")
