@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 from ml_metadata.proto import metadata_store_pb2
 
+from components.model_store.manifest import Manifest
+from components.model_store.versions import add_version
 from pipeline.check.workspace import check_workspace
 from pipeline.claim.lock import claimed, node_claimed
 from pipeline.metadata.connection import METADATA_URL
@@ -151,6 +153,13 @@ def test_a_copy_of_the_stopped_workspace_is_restored(workspace: Workspace, tmp_p
         f"2 of 402 artifacts in the database have no folder, such as {workspace.artifacts}/trainer/model/401"
     )
     with pytest.raises(InputError, match=gone):
+        check_workspace(workspace)
+
+
+def test_a_version_newer_than_the_database_is_named(workspace: Workspace) -> None:
+    model = f"{workspace.artifacts}/tuner/model/9"
+    add_version(str(workspace.serving("store")), lambda folder: None, Manifest(model_uri=model))
+    with pytest.raises(InputError, match=rf"the database does not have the model of version 1 of store \({model}\)"):
         check_workspace(workspace)
 
 
