@@ -34,9 +34,11 @@ def test_idle_connections_keep_nobody_out(service: str) -> None:
     """The service has 1,000 at most; those that have waited longest for their client make room."""
     host, port = service.removeprefix("http://").split(":")
     with contextlib.ExitStack() as stack:
-        for _ in range(1005):
-            stack.enter_context(socket.create_connection((host, int(port)), timeout=60))
+        address = host, int(port)
+        idle = [stack.enter_context(socket.create_connection(address, timeout=60)) for _ in range(1005)]
         assert httpx.get(f"{service}/health/live", timeout=60).status_code == 200
+        with idle[0].makefile("rb") as first:
+            first.read()  # up to its end
 
 
 @pytest.mark.slow
