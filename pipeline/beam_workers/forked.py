@@ -50,6 +50,10 @@ class ForkedWorker:
         if self._process.is_alive():
             raise subprocess.TimeoutExpired("a worker", timeout or 0)
 
+    def has_ended(self) -> bool:
+        """Returns whether the process has ended."""
+        return not self._process.is_alive()
+
     def stop(self) -> None:
         """Ends the process."""
         self.terminate()

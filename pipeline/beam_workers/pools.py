@@ -61,6 +61,10 @@ class _PoolWorker:
                 f"{AGAIN} ({reason})"
             )
 
+    def has_ended(self) -> bool:
+        """Returns False: a pool does not say."""
+        return False
+
     def stop(self) -> None:
         """Ends the worker's process, which the pool would keep in its table; one that no longer works is killed."""
         request = beam_fn_api_pb2.StopWorkerRequest(worker_id=self._id)

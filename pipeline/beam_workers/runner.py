@@ -32,6 +32,9 @@ _ENVIRONMENT = "wide-deep-ranker:environment:workers:v1"
 #: Time for a worker to import Beam (40 seconds on a machine with too much work) and to connect.
 _CONNECT_SECONDS = 120
 
+#: How often it is looked whether a worker that has not connected has ended.
+_LOOK_SECONDS = 0.2
+
 
 class _WorkersRunner(FnApiRunner):  # type: ignore[misc]
     """Beam's runner in this process, with workers of places.
@@ -116,13 +119,19 @@ class _WorkerHandler(worker_handlers.WorkerHandler):  # type: ignore[misc]
         self._started = time.monotonic()
 
     def wait_until_connected(self) -> None:
-        """Waits for the worker's call; raises `LostWorkerError` if it does not come in time."""
-        left = self._started + _CONNECT_SECONDS - time.monotonic()
-        if not self.control_conn.connected.wait(max(0, left)):
-            raise LostWorkerError(
-                f"{self._place.words} did not connect to {self._url} within {_CONNECT_SECONDS} seconds: it ended, as "
-                f"its log then says, or cannot reach this host; once it can, {AGAIN}"
-            )
+        """Waits for the worker's call; raises `LostWorkerError` if it does not come in time, or no longer can."""
+        assert self._worker is not None
+        end = self._started + _CONNECT_SECONDS
+        while not self.control_conn.connected.wait(_LOOK_SECONDS):
+            if self._worker.has_ended():
+                raise LostWorkerError(
+                    f"{self._place.words} ended before it connected to {self._url}, as its log says; {AGAIN}"
+                )
+            if time.monotonic() >= end:
+                raise LostWorkerError(
+                    f"{self._place.words} did not connect to {self._url} within {_CONNECT_SECONDS} seconds: it ended, "
+                    f"as its log then says, or cannot reach this host; once it can, {AGAIN}"
+                )
 
     def close(self) -> None:
         self.control_conn.close()

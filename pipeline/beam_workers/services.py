@@ -39,6 +39,9 @@ AGAIN = "run the same command again to continue"
 class Worker(Protocol):
     """A worker that was started."""
 
+    def has_ended(self) -> bool:
+        """Returns whether the worker's process is known to have ended."""
+
     def stop(self) -> None:
         """Ends the worker's process; one that no longer works is killed."""
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from concurrent import futures
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import psutil
 import pytest
 
 from pipeline.beam_options import make_beam_args
+from pipeline.beam_workers import forked
 from pipeline.errors import LostWorkerError, WorkerError, first_line
 from tests.e2e.day_files import wait_until
 from tests.pipeline.work_of_pools import fail, note_worker_and_wait
@@ -46,6 +48,21 @@ def test_a_killed_worker_ends_the_job_and_the_other_worker(tmp_path: Path) -> No
         "again to continue"
     )
     assert not psutil.pid_exists(other)
+
+
+@pytest.mark.slow
+def test_a_worker_that_ends_before_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forked, "_work", _end)
+    started = time.monotonic()
+    with pytest.raises(
+        LostWorkerError, match=r"a worker .* ended before it connected to 127\.0\.0\.1:\d+, as its log says"
+    ):
+        run(fail)
+    assert time.monotonic() - started < 60
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(3)
 
 
 @pytest.mark.slow
