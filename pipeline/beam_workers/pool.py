@@ -1,6 +1,6 @@
 """A pool of Beam's workers on this machine: `python -m pipeline.beam_workers.pool --port 50000`.
 
-It starts a worker whenever a runner asks for one, as Beam's own pool does, and forks it
+It starts a worker whenever a runner asks for one, as the pool of Beam 2.77.0 does, and forks it
 (`pipeline.beam_workers.forked`). It has no password and runs what it is sent: only its own machine reaches it, unless
 `--host` says otherwise.
 """

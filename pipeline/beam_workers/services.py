@@ -1,4 +1,7 @@
-"""What a job's workers call, and the places that start them."""
+"""What a job's workers call, and the places that start them.
+
+Its classes extend what Beam 2.77.0 has for its own runner's workers, which is private or undocumented.
+"""
 
 from __future__ import annotations
 

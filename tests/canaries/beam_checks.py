@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 import queue
+import subprocess
 import types
 
 import apache_beam as beam
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability import fn_api_runner
 from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
+from apache_beam.runners.worker import worker_pool_main
 from apache_beam.runners.worker.data_plane import BeamFnDataServicer
 from apache_beam.utils.sentinel import Sentinel
 
@@ -83,3 +85,26 @@ def check_worker_handlers() -> None:
     responses.put(None)
     connection.set_input(iter(responses.get, None))
     assert answer.get(timeout=10).error == "spam"
+
+
+def check_worker_pool() -> None:
+    """A pool ends a worker of its table as it ends a process: `terminate`, `wait`, then `kill`."""
+    calls = []
+
+    class Worker:
+        def terminate(self) -> None:
+            calls.append("terminate")
+
+        def wait(self, timeout: float | None = None) -> None:
+            calls.append("wait")
+            if len(calls) == 2:
+                raise subprocess.TimeoutExpired("a worker", timeout or 0)
+
+        def kill(self) -> None:
+            calls.append("kill")
+
+    pool = worker_pool_main.BeamFnExternalWorkerPoolServicer(use_process=True)
+    pool._worker_processes["1"] = Worker()
+    pool.StopWorker(beam_fn_api_pb2.StopWorkerRequest(worker_id="1"), None)
+    assert calls == ["terminate", "wait", "kill", "wait"]
+    assert not pool._worker_processes

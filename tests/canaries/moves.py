@@ -18,6 +18,7 @@ import tf_keras
 import uvicorn
 from apache_beam.runners.portability import job_server
 from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
+from apache_beam.runners.worker import worker_pool_main
 from kfp import dsl
 from ml_metadata.proto import metadata_store_pb2
 from tensorflow.core.protobuf import saved_model_pb2
@@ -241,6 +242,7 @@ MOVES: dict[str, list[Move]] = {
         gone(worker_handlers, "GrpcStateServicer"),
         now(worker_handlers.WorkerHandler, "close", lambda self: None),
     ],
+    "check_worker_pool": [now(worker_pool_main, "kill_process_gracefully", lambda process: process.kill())],
     "check_job_server_errors": [now(job_server.ExternalJobServer, "start", _no_connection)],
     "check_kubeflow_step": [_one_name_for_all_steps],
     "check_compiler": [_one_context_less],
