@@ -158,6 +158,7 @@ def test_a_worker_that_does_not_connect(
     pools: tuple[Pool, Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_CONNECT_SECONDS", 0)
+    monkeypatch.setattr(runner, "_LOOK_SECONDS", 0)
     address, _ = addresses_of(*pools)
     with pytest.raises(LostWorkerError) as raised:
         run([address], note_pool, str(tmp_path))
