@@ -18,7 +18,7 @@ from pipeline.beam_options import make_beam_args
 from pipeline.beam_workers import forked
 from pipeline.errors import LostWorkerError, WorkerError, first_line
 from tests.e2e.day_files import wait_until
-from tests.pipeline.work_of_pools import fail, note_worker_and_wait
+from tests.pipeline.work_of_pools import fail, note_worker_and_wait, noted
 from transform.config.beam import Beam
 
 ROOT = Path(__file__).parents[2]
@@ -30,16 +30,12 @@ def run(function: object, *arguments: object) -> None:
         _ = pipeline | beam.Create(range(40)) | beam.Reshuffle() | "Work" >> beam.Map(function, *arguments)
 
 
-def workers(folder: Path) -> set[int]:
-    return {int(path.read_text() or 0) for path in folder.iterdir() if path.name != "go"}
-
-
 @pytest.mark.slow
 def test_a_killed_worker_ends_the_job_and_the_other_worker(tmp_path: Path) -> None:
     with futures.ThreadPoolExecutor(1) as executor:
         running = executor.submit(run, note_worker_and_wait, str(tmp_path))
-        wait_until(lambda: running.done() or len(workers(tmp_path)) == 2)
-        lost, other = workers(tmp_path)
+        wait_until(lambda: running.done() or len(noted(tmp_path)) == 2)
+        lost, other = noted(tmp_path)
         os.kill(lost, signal.SIGKILL)
         error = running.exception(timeout=60)
     assert isinstance(error, LostWorkerError)
@@ -76,8 +72,8 @@ def test_an_error_names_the_key_of_the_config() -> None:
 def test_workers_end_with_a_node_that_is_killed(tmp_path: Path) -> None:
     code = f"from tests.pipeline.test_forked_workers import *; run(note_worker_and_wait, {str(tmp_path)!r})"
     with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as node:
-        wait_until(lambda: node.poll() is not None or len(workers(tmp_path)) == 2)
-        started = workers(tmp_path)
+        wait_until(lambda: node.poll() is not None or len(noted(tmp_path)) == 2)
+        started = noted(tmp_path)
         assert len(started) == 2
         node.kill()
     wait_until(lambda: not any(psutil.pid_exists(pid) for pid in started))

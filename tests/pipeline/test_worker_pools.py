@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from pathlib import Path
@@ -23,7 +22,7 @@ from pipeline.errors import LostWorkerError, WorkerError, first_line, sentence
 from pipeline.outages import outage
 from pipeline.workspace import Workspace
 from tests.e2e.day_files import wait_until
-from tests.pipeline.work_of_pools import fail_in, note_pool, note_pool_and_wait
+from tests.pipeline.work_of_pools import fail_in, note_pool, note_pool_and_wait, noted
 from tests.prism import Pool, free_port, worker_pool
 from transform.config.beam import Beam
 
@@ -34,10 +33,6 @@ def run(addresses: Sequence[str], function: Callable[..., Any], *arguments: obje
     """Runs a function of each of 40 numbers, and of arguments, on workers of pools."""
     with beam.Pipeline(argv=list(make_beam_args(Beam(workers=tuple(addresses))))) as pipeline:
         _ = pipeline | beam.Create(range(40)) | beam.Reshuffle() | "Work" >> beam.Map(function, *arguments)
-
-
-def noted(folder: Path) -> Counter[int]:
-    return Counter(int(path.read_text() or 0) for path in folder.iterdir() if path.name != "go")
 
 
 def listening() -> set[tuple[str, int]]:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
 
+def noted(folder: Path) -> Counter[int]:
+    """Returns, by process, how many numbers it noted."""
+    return Counter(int(path.suffix[1:]) for path in folder.iterdir() if path.name != "go")
+
+
 def note_pool(number: int, folder: str) -> None:
     """Writes down the pool's process, the parent of the one that forked this worker."""
-    Path(folder, str(number)).write_text(str(_pool()))
+    _note(number, folder, _pool())
 
 
 def note_pool_and_wait(number: int, folder: str) -> None:
@@ -22,7 +28,7 @@ def note_pool_and_wait(number: int, folder: str) -> None:
 
 def note_worker_and_wait(number: int, folder: str) -> None:
     """Writes down the worker's process."""
-    Path(folder, str(number)).write_text(str(os.getpid()))
+    _note(number, folder, os.getpid())
     _wait_until(Path(folder, "go").exists)
 
 
@@ -36,6 +42,11 @@ def fail_in(number: int, folder: str, pid: int) -> None:
         note_pool_and_wait(number, folder)
     _wait_until(lambda: os.listdir(folder))
     raise ValueError("a price below 0")
+
+
+def _note(number: int, folder: str, pid: int) -> None:
+    # A name is there at once. A file's text is not, and a test that took an empty one for process 0 would kill itself.
+    Path(folder, f"{number}.{pid}").touch()
 
 
 def _pool() -> int:
