@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import shutil
+import uuid
 from collections.abc import Callable
 from typing import IO, Any, NamedTuple
 
@@ -27,12 +28,6 @@ def _gfile() -> Any:
     import tensorflow as tf
 
     return tf.io.gfile
-
-
-def _open_text(path: str, mode: str) -> IO[str]:
-    """Opens a file for reading (`r`) or writing (`w`) text in UTF-8."""
-    file: IO[str] = _gfile().GFile(path, mode) if is_remote(path) else open(path, mode, encoding="utf-8")  # noqa: SIM115
-    return file
 
 
 class _RemoteFile(io.RawIOBase):
@@ -150,19 +145,26 @@ def read_text(path: str) -> str | None:
     if is_remote(path) and not exists(path):
         return None
     try:
-        with _open_text(path, "r") as file:
-            text: str = file.read()
+        with open_bytes(path) as file:
+            return file.read().decode()
     except FileNotFoundError:
         return None
-    return text
 
 
 def write_text(path: str, text: str) -> None:
-    """Writes a file through a rename, so that it appears complete or not at all; a local file survives a power cut."""
-    folder, part = os.path.dirname(path) or ".", f"{path}.part"
+    """Writes a text in UTF-8, as `write_bytes` does."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Writes a file through a rename, so that it appears complete or not at all; a local file survives a power cut.
+
+    Two processes may write the same file at once, as a runner may try a task again while its first attempt goes on.
+    """
+    folder, part = os.path.dirname(path) or ".", f"{path}.{uuid.uuid4().hex}.part"
     make_folder(folder)
-    with _open_text(part, "w") as file:
-        file.write(text)
+    with _gfile().GFile(part, "wb") if is_remote(path) else open(part, "wb") as file:
+        file.write(content)
     if is_remote(path):
         _gfile().rename(part, path, overwrite=True)
     else:

@@ -108,6 +108,10 @@ LEFT_OUT = (
 WITH_HELP = (
     LeftOut(r"python -m benchmarks\.", "A benchmark measures for minutes."),
     LeftOut(r"python -m tests\.soak\.", "A campaign takes up to hours; it has a short form among the slow tests."),
+    LeftOut(
+        r"python -m pipeline\.beam_workers\.pool ",
+        "A pool runs until it is told to end. `tests/pipeline/test_worker_pools.py` starts some.",
+    ),
 )
 
 

@@ -75,7 +75,7 @@ class Pool:
 
 def _children(parent: int) -> list[int]:
     lists = (task.read_text().split() for task in Path(f"/proc/{parent}/task").glob("*/children"))
-    return [int(pid) for pids in lists for pid in pids if not _has_ended(int(pid))]
+    return [int(pid) for pids in lists for pid in pids if not has_ended(int(pid))]
 
 
 @contextlib.contextmanager
@@ -125,7 +125,7 @@ def _process(command: Sequence[str | Path], variables: dict[str, str], port: int
         process.wait()
 
 
-def _has_ended(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     """Returns whether a process is gone, or waits for its parent to notice that it ended."""
     try:
         return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()

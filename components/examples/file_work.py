@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import apache_beam as beam
+import tensorflow as tf
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
 from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
@@ -18,6 +21,18 @@ class FileWork(Protocol):
 
     def begin(self) -> Callable[[Any], None]:
         """Loads what the work on all files needs; returns the function of a file's task."""
+
+
+@contextlib.contextmanager
+def scratch_folder(output: str) -> Iterator[str]:
+    """Yields a new folder below an artifact's, for what tasks leave to the node; it is removed at the end.
+
+    After an error it stays: TFX removes the outputs of a node that fails.
+    """
+    folder = os.path.join(output, ".scratch")
+    tf.io.gfile.makedirs(folder)
+    yield folder
+    tf.io.gfile.rmtree(folder)
 
 
 class _Do(beam.DoFn):  # type: ignore[misc]

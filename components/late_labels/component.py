@@ -22,7 +22,7 @@ from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionP
 from components import storage
 from components.artifact_types import Artifacts
 from components.artifacts import COMPLETED_BY, LATE, NUM_OPEN, TAIL_OF
-from components.examples.file_work import do_on_files
+from components.examples.file_work import do_on_files, scratch_folder
 from components.examples.writing import write_records
 from components.execution_types import recorded_as
 from components.ingestion.example_rows import ExampleEncoder
@@ -35,9 +35,6 @@ from components.spec_component import SpecBeamComponent
 from transform.config.component_settings import IngestionSettings
 
 COMPLETED = "completed"
-
-#: The folder of the counts of shards, which is removed.
-_SCRATCH = ".scratch"
 
 _COUNTS = TypeAdapter(LateCounts)
 
@@ -152,15 +149,14 @@ def complete(
     rule = config.sources.installs
     assert rule is not None
     folders = {split: os.path.join(completed, f"Split-{split}") for split in ("train", "eval")}
-    scratch = os.path.join(completed, _SCRATCH)
-    for folder in (*folders.values(), scratch):
+    for folder in folders.values():
         tf.io.gfile.makedirs(folder)
     shards = [] if preceding is None else open_shards(os.path.join(preceding, TAIL))
     if not shards:
         _write_empty(folders)
-        counts = LateCounts(span=span, not_ingested=int(preceding is None))
-    else:
-        following = next_span(os.path.join(current, TAIL), map(shown_times, shards), rule)
+        return LateCounts(span=span, not_ingested=int(preceding is None))
+    following = next_span(os.path.join(current, TAIL), map(shown_times, shards), rule)
+    with scratch_folder(completed) as scratch:
         tasks = [
             ShardTask(
                 shard,
@@ -172,8 +168,8 @@ def complete(
         on_shards(CompleteShards(config, span, following), tasks)
         counts = LateCounts(span=span, rows_read=following.rows_read())
         for task in tasks:
-            counts += _COUNTS.validate_json(storage.read_text(task.counts) or "")
-    tf.io.gfile.rmtree(scratch)
+            with storage.open_bytes(task.counts) as file:
+                counts += _COUNTS.validate_json(file.read())
     return counts
 
 

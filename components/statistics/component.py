@@ -15,14 +15,11 @@ from tfx.dsl.components.base import base_beam_executor, executor_spec
 from tfx.types import artifact_utils
 
 from components.artifact_types import Artifacts
-from components.examples.file_work import do_on_files
+from components.examples.file_work import do_on_files, scratch_folder
 from components.examples.reading import split_files
 from components.execution_types import recorded_as
 from components.fingerprint import code_fingerprint
 from components.statistics.computing import FileStatistics, StatisticsTask, merged_statistics
-
-#: The folder of the states of files, which is removed.
-_SCRATCH = ".scratch"
 
 
 class ColumnStatisticsExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
@@ -39,23 +36,21 @@ class ColumnStatisticsExecutor(base_beam_executor.BaseBeamExecutor):  # type: ig
         splits = artifact_utils.decode_split_names(examples.split_names)
         statistics.split_names = artifact_utils.encode_split_names(splits)
         statistics.span = examples.span
-        scratch = os.path.join(statistics.uri, _SCRATCH)
-        tf.io.gfile.makedirs(scratch)
-        tasks = {
-            split: [
-                StatisticsTask(file, os.path.join(scratch, f"{number}-{at}"))
-                for at, file in enumerate(split_files(artifact_utils.get_split_uri([examples], split)))
-            ]
-            for number, split in enumerate(splits)
-        }
-        do_on_files(self, FileStatistics(), [task for of_split in tasks.values() for task in of_split])
-        for split, of_split in tasks.items():
-            found = merged_statistics(of_split)
-            folder = artifact_utils.get_split_uri([statistics], split)
-            tf.io.gfile.makedirs(folder)
-            with tf.io.gfile.GFile(os.path.join(folder, DEFAULT_FILE_NAME), "wb") as file:
-                file.write(found.SerializeToString(deterministic=True))
-        tf.io.gfile.rmtree(scratch)
+        with scratch_folder(statistics.uri) as scratch:
+            tasks = {
+                split: [
+                    StatisticsTask(file, os.path.join(scratch, f"{number}-{at}"))
+                    for at, file in enumerate(split_files(artifact_utils.get_split_uri([examples], split)))
+                ]
+                for number, split in enumerate(splits)
+            }
+            do_on_files(self, FileStatistics(), [task for of_split in tasks.values() for task in of_split])
+            for split, of_split in tasks.items():
+                found = merged_statistics(of_split)
+                folder = artifact_utils.get_split_uri([statistics], split)
+                tf.io.gfile.makedirs(folder)
+                with tf.io.gfile.GFile(os.path.join(folder, DEFAULT_FILE_NAME), "wb") as file:
+                    file.write(found.SerializeToString(deterministic=True))
 
 
 @recorded_as("components.statistics.ColumnStatisticsGen")

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
-import tensorflow as tf
 from tensorflow_data_validation import FeaturePath
 
 # TFDV 1.21.0 and tfx-bsl 1.21.0 have no public names for these: docs/reference/private_uses.md
@@ -66,8 +65,7 @@ def write(state: State, file: str) -> None:
             found = counts.state()
             metadata = {_FEATURE: name.encode()} | ({} if found.sketch is None else {_SKETCH: found.sketch})
             writer.write_batch(found.values, custom_metadata=metadata)
-    with tf.io.gfile.GFile(file, "wb") as stream:
-        stream.write(content.getvalue().to_pybytes())
+    storage.write_bytes(file, content.getvalue().to_pybytes())
 
 
 def read_merged(generator: BasicStatsGenerator, files: Mapping[str, str], max_values: int) -> State:

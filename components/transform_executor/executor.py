@@ -20,7 +20,7 @@ from tfx.types import artifact_utils
 
 from components.artifact_types import Artifacts
 from components.artifacts import LATE
-from components.examples.file_work import do_on_files, on_workers, shares_work
+from components.examples.file_work import do_on_files, on_workers, scratch_folder, shares_work
 from components.examples.reading import split_files
 from components.transform_executor.analysis import AnalysisCache, analyze
 from components.transform_executor.file_analysis import AnalysisTask
@@ -33,7 +33,6 @@ from components.transform_executor.workers import AnalyzeFiles, TransformFiles
 from transform.stateful_vocabulary import Memory, uncounted, updated, write_vocabulary_state
 
 _TRAIN = "train"
-_SCRATCH = ".scratch"
 
 
 class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
@@ -61,34 +60,32 @@ class TransformExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[mi
             given.code(),
         )
         folder = artifact_utils.get_single_uri(output_dict["transform_graph"])
-        scratch = os.path.join(folder, _SCRATCH)
-        tf.io.gfile.makedirs(scratch)
         files = {
             artifact_utils.get_split_uri([examples], split): _files(examples, split)
             for examples in input_dict["examples"]
             for split in splits.analyze
         }
-        memory, spec = given.memory(), given.spec()
-        output = self._learn(given, memory, dict(sorted(files.items())), cache, folder, scratch)
-        tasks: list[TransformTask] = []
-        for span, raw, artifact in zip(
-            spans,
-            input_dict["examples"],
-            _outputs_of_spans(input_dict, output_dict, list(splits.transform)),
-            strict=True,
-        ):
-            for split in splits.transform:
-                counted = uncounted(memory, spec, span) if split == _TRAIN else []
-                sources = _files(raw, split)
-                for source, target in zip(sources, _targets(artifact, split, len(sources)), strict=True):
-                    path = os.path.join(scratch, f"tally-{len(tasks)}")
-                    tally = WrittenTally(span, tuple(counted), path) if counted else None
-                    tasks.append(TransformTask(source, target, tally))
-        do_on_files(self, TransformFiles(given, folder), tasks)
-        counts = counts_of_spans([task.tally for task in tasks if task.tally is not None], output)
-        learned = updated(memory, counts, spec, given.span)
-        write_vocabulary_state(learned, artifact_utils.get_single_uri(output_dict["updated_memory"]))
-        tf.io.gfile.rmtree(scratch)
+        with scratch_folder(folder) as scratch:
+            memory, spec = given.memory(), given.spec()
+            output = self._learn(given, memory, dict(sorted(files.items())), cache, folder, scratch)
+            tasks: list[TransformTask] = []
+            for span, raw, artifact in zip(
+                spans,
+                input_dict["examples"],
+                _outputs_of_spans(input_dict, output_dict, list(splits.transform)),
+                strict=True,
+            ):
+                for split in splits.transform:
+                    counted = uncounted(memory, spec, span) if split == _TRAIN else []
+                    sources = _files(raw, split)
+                    for source, target in zip(sources, _targets(artifact, split, len(sources)), strict=True):
+                        path = os.path.join(scratch, f"tally-{len(tasks)}")
+                        tally = WrittenTally(span, tuple(counted), path) if counted else None
+                        tasks.append(TransformTask(source, target, tally))
+            do_on_files(self, TransformFiles(given, folder), tasks)
+            counts = counts_of_spans([task.tally for task in tasks if task.tally is not None], output)
+            learned = updated(memory, counts, spec, given.span)
+            write_vocabulary_state(learned, artifact_utils.get_single_uri(output_dict["updated_memory"]))
 
     def _learn(
         self,

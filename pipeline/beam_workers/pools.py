@@ -10,8 +10,12 @@ from collections.abc import Sequence
 import grpc
 from apache_beam.portability.api import beam_fn_api_pb2, beam_fn_api_pb2_grpc, endpoints_pb2
 
+from components.fingerprint import fingerprint_of_all_code
 from pipeline.beam_workers.services import AGAIN
 from pipeline.errors import LostWorkerError, first_line
+
+#: The parameter of a call that has the fingerprint of the node's code; the pool's code must be the same.
+CODE = "code"
 
 #: Time for a pool to answer a call, and to end its worker, which it kills after 10 seconds.
 _CALL_SECONDS, _STOP_SECONDS = 10, 15
@@ -24,15 +28,15 @@ class PoolPlace:
       address: The pool's address, `HOST:PORT`.
     """
 
-    first = "once the pool runs, "
+    fix_first = "once the pool runs, "
 
     def __init__(self, address: str) -> None:
-        self.address = address
-        self.words = f"the worker of the pool at {address} (`beam.workers`)"
+        self.named_in_errors = address
+        self.description = f"the worker of the pool at {address} (`beam.workers`)"
 
     def start(self, worker_id: str, url: str) -> _PoolWorker:
         """Has the pool start a worker."""
-        worker = _PoolWorker(self.address, worker_id)
+        worker = _PoolWorker(self.named_in_errors, worker_id)
         worker.start(url)
         return worker
 
@@ -46,7 +50,10 @@ class _PoolWorker:
     def start(self, url: str) -> None:
         services = endpoints_pb2.ApiServiceDescriptor(url=url)
         request = beam_fn_api_pb2.StartWorkerRequest(
-            worker_id=self._id, control_endpoint=services, logging_endpoint=services
+            worker_id=self._id,
+            control_endpoint=services,
+            logging_endpoint=services,
+            params={CODE: fingerprint_of_all_code()},
         )
         try:
             response = self._pool.StartWorker(request, timeout=_CALL_SECONDS)

@@ -125,12 +125,12 @@ class _WorkerHandler(worker_handlers.WorkerHandler):  # type: ignore[misc]
         while not self.control_conn.connected.wait(_LOOK_SECONDS):
             if self._worker.has_ended():
                 raise LostWorkerError(
-                    f"{self._place.words} ended before it connected to {self._url}, as its log says; {AGAIN}"
+                    f"{self._place.description} ended before it connected to {self._url}, as its log says; {AGAIN}"
                 )
             if time.monotonic() >= end:
                 raise LostWorkerError(
-                    f"{self._place.words} did not connect to {self._url} within {_CONNECT_SECONDS} seconds: it ended, "
-                    f"as its log then says, or cannot reach this host; once it can, {AGAIN}"
+                    f"{self._place.description} did not connect to {self._url} within {_CONNECT_SECONDS} seconds: it "
+                    f"ended, as its log then says, or cannot reach this host; once it can, {AGAIN}"
                 )
 
     def close(self) -> None:

@@ -53,14 +53,14 @@ class Place(Protocol):
     """Where workers are started, one for a job.
 
     Attributes:
-      address: What an error of the worker's names.
-      words: What a sentence calls the worker, such as `the worker of the pool at beam-a:50000 (`beam.workers`)`.
-      first: What must be done before the same command is run again, such as `once the pool runs, `; may be empty.
+      named_in_errors: Where an error of the worker's was: the pool's address, or the key of the config.
+      description: The worker in a sentence, such as "the worker of the pool at beam-a:50000 (`beam.workers`)".
+      fix_first: What must be done before the same command is run again, such as "once the pool runs, "; may be empty.
     """
 
-    address: str
-    words: str
-    first: str
+    named_in_errors: str
+    description: str
+    fix_first: str
 
     def start(self, worker_id: str, url: str) -> Worker:
         """Starts a worker, which calls an address; raises LostWorkerError if it cannot."""
@@ -93,13 +93,13 @@ class Connection(worker_handlers.ControlConnection):  # type: ignore[misc]
         with contextlib.suppress(grpc.RpcError):
             for response in responses:
                 if response.error:
-                    self._report(WorkerError(self._place.address, response.error))
+                    self._report(WorkerError(self._place.named_in_errors, response.error))
                 yield response
         if not self._closing:
             self._report(
                 LostWorkerError(
-                    f"{self._place.words} ended before its work was done, or its connection broke; "
-                    f"{self._place.first}{AGAIN}"
+                    f"{self._place.description} ended before its work was done, or its connection broke; "
+                    f"{self._place.fix_first}{AGAIN}"
                 )
             )
 

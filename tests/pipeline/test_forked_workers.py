@@ -8,17 +8,18 @@ import subprocess
 import sys
 import time
 from concurrent import futures
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import apache_beam as beam
-import psutil
 import pytest
 
 from pipeline.beam_options import make_beam_args
 from pipeline.beam_workers import forked
 from pipeline.errors import LostWorkerError, WorkerError, first_line
 from tests.e2e.day_files import wait_until
-from tests.pipeline.work_of_pools import fail, note_worker_and_wait, noted
+from tests.pipeline.work_of_pools import fail, note_modules, note_worker_and_wait, noted
+from tests.prism import has_ended
 from transform.config.beam import Beam
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +36,7 @@ def test_a_killed_worker_ends_the_job_and_the_other_worker(tmp_path: Path) -> No
     with futures.ThreadPoolExecutor(1) as executor:
         running = executor.submit(run, note_worker_and_wait, str(tmp_path))
         wait_until(lambda: running.done() or len(noted(tmp_path)) == 2)
+        assert not running.done(), running.exception()
         lost, other = noted(tmp_path)
         os.kill(lost, signal.SIGKILL)
         error = running.exception(timeout=60)
@@ -43,11 +45,12 @@ def test_a_killed_worker_ends_the_job_and_the_other_worker(tmp_path: Path) -> No
         "a worker (`beam.num_workers`) ended before its work was done, or its connection broke; run the same command "
         "again to continue"
     )
-    assert not psutil.pid_exists(other)
+    assert has_ended(other)
 
 
 @pytest.mark.slow
 def test_a_worker_that_ends_before_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked.prepare()
     monkeypatch.setattr(forked, "_work", _end)
     started = time.monotonic()
     with pytest.raises(
@@ -76,4 +79,54 @@ def test_workers_end_with_a_node_that_is_killed(tmp_path: Path) -> None:
         started = noted(tmp_path)
         assert len(started) == 2
         node.kill()
-    wait_until(lambda: not any(psutil.pid_exists(pid) for pid in started))
+    wait_until(lambda: all(has_ended(pid) for pid in started))
+
+
+@pytest.mark.slow
+def test_the_process_that_forks_outlives_a_claim_and_workers_use_the_folder_of_the_next(tmp_path: Path) -> None:
+    """A socket's path has at most 107 bytes: a workspace's may be longer."""
+    roots = [tmp_path / f"{name:_<90}" for name in ("one", "two")]
+    done = subprocess.run(
+        [sys.executable, "-c", _TWO_CLAIMS, *map(str, roots)], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    for root in roots:
+        assert {path.read_text() for path in (root / "noted").iterdir()} == {str(root / "tmp")}
+
+
+_TWO_CLAIMS = """
+import sys
+from pathlib import Path
+from pipeline.claim.lock import claimed
+from pipeline.workspace import Workspace
+from tests.pipeline.test_forked_workers import run
+from tests.pipeline.work_of_pools import note_temporary_folder
+for root in map(Path, sys.argv[1:]):
+    (root / "noted").mkdir(parents=True)
+    with claimed(Workspace.at(root)):
+        run(note_temporary_folder, str(root / "noted"))
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_is_forked_with_all_that_it_imports(tmp_path: Path) -> None:
+    process = forked._context().Process(target=note_modules, args=(str(tmp_path),))
+    process.start()
+    process.join()
+    assert set(forked.IMPORTED) <= set((tmp_path / "modules").read_text().splitlines())
+
+
+def _no_answer(_: object) -> None:
+    raise EOFError("unexpected EOF")
+
+
+def test_a_worker_that_cannot_be_forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`multiprocessing` reads no answer where the process that forks has ended."""
+    monkeypatch.setattr(ForkServerProcess, "_Popen", staticmethod(_no_answer))
+    with pytest.raises(LostWorkerError) as raised:
+        forked.ForkedPlace().start("1", "localhost:1")
+    assert str(raised.value) == (
+        "a worker (`beam.num_workers`) could not be started; once it can, run the same command again to continue "
+        "(OSError: the process that forks ended, as where memory or processes run out)"
+    )

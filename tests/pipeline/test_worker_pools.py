@@ -22,8 +22,8 @@ from pipeline.errors import LostWorkerError, WorkerError, first_line, sentence
 from pipeline.outages import outage
 from pipeline.workspace import Workspace
 from tests.e2e.day_files import wait_until
-from tests.pipeline.work_of_pools import fail_in, note_pool, note_pool_and_wait, noted
-from tests.prism import Pool, free_port, worker_pool
+from tests.pipeline.work_of_pools import fail_in, note_pool, note_pool_and_wait, note_worker_and_wait, noted
+from tests.prism import Pool, free_port, has_ended, worker_pool
 from transform.config.beam import Beam
 
 AGAIN = "run the same command again to continue"
@@ -146,6 +146,36 @@ def test_an_error_on_one_worker_ends_the_job(pools: tuple[Pool, Pool], tmp_path:
     assert time.monotonic() - started < 60
     assert first_line(raised.value) == f"ValueError: a price below 0 (at the worker of {addresses[failing]})"
     assert [pool.workers() for pool in pools] == [[], []]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["told to end", "killed"])
+def test_a_pool_ends_with_its_worker_at_work(tmp_path: Path, number: signal.Signals) -> None:
+    with worker_pool() as pool, futures.ThreadPoolExecutor(1) as executor:
+        running = executor.submit(run, [f"127.0.0.1:{pool.port}"], note_worker_and_wait, str(tmp_path))
+        wait_until(lambda: running.done() or noted(tmp_path))
+        (worker,) = pool.workers()
+        os.kill(pool.pid, number)
+        error = running.exception(timeout=60)
+        wait_until(lambda: has_ended(pool.pid))
+    assert isinstance(error, LostWorkerError)
+    assert str(error).startswith(f"the worker of the pool at 127.0.0.1:{pool.port} (`beam.workers`) ended before")
+    assert has_ended(worker)
+
+
+@pytest.mark.slow
+def test_a_pool_that_has_imported_other_code(
+    pools: tuple[Pool, Pool], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools_module, "fingerprint_of_all_code", lambda: "edited")
+    address, _ = addresses_of(*pools)
+    with pytest.raises(LostWorkerError) as raised:
+        run([address], note_pool, str(tmp_path))
+    assert reported(raised.value, tmp_path) == (
+        f"the pool of workers at {address} (`beam.workers`) could not start a worker; once it can, {AGAIN} (the pool "
+        "has imported other code than the node runs: restart the pool after each update)"
+    )
+    assert pools[0].workers() == []
 
 
 @pytest.mark.slow

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -30,6 +32,16 @@ def note_worker_and_wait(number: int, folder: str) -> None:
     """Writes down the worker's process."""
     _note(number, folder, os.getpid())
     _wait_until(Path(folder, "go").exists)
+
+
+def note_modules(folder: str) -> None:
+    """Writes down the names of all modules that are imported."""
+    Path(folder, "modules").write_text("\n".join(sys.modules))
+
+
+def note_temporary_folder(number: int, folder: str) -> None:
+    """Writes down where a worker's temporary files are."""
+    Path(folder, str(number)).write_text(tempfile.gettempdir())
 
 
 def fail(number: int) -> None:
