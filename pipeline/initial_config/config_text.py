@@ -33,7 +33,7 @@ from pipeline.initial_config.source_lines import (
     with_comment,
     yaml_value,
 )
-from pipeline.initial_config.split import split_lines
+from pipeline.initial_config.split import is_by_time, split_lines
 from pipeline.initial_config.tables import TableGuess, join_tables
 from transform.combinations import USUAL_MIN_COUNT
 from transform.config.config_file import parse_config, parse_yaml
@@ -152,7 +152,7 @@ def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None, t
     runs = flag_runs(sample, left_out | ({label.column} if label is not None else set()), nulls, separator)
     of_installs = guess_installs(installs, max_rows, sample, guesses) if installs is not None else None
     split = [*split_lines(sample, labels, guesses)]
-    combinations = choose(sample, labels, guesses, nulls, separator)
+    combinations = choose(sample, labels, guesses, nulls, separator, by_time=is_by_time(split))
     return _Guessed(
         sample, nulls, separator, label, of_installs, combinations.guesses, runs, tables, split, combinations
     )

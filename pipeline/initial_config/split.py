@@ -20,6 +20,13 @@ _MIN_KNOWN = 0.5
 
 _SECONDS_PER_DAY = 86_400
 
+_BY_TIME = "split_by: time_fraction"
+
+
+def is_by_time(lines: Sequence[str]) -> bool:
+    """Returns whether lines of `split_lines` put the last rows by time into evaluation."""
+    return any(line.startswith(_BY_TIME) for line in lines)
+
 
 def split_lines(sample: Sample, labels: Sequence[int | None], guesses: Sequence[Guess]) -> Iterator[str]:
     """Yields the lines of `ingestion` that split the rows, with their reasons.
@@ -40,7 +47,7 @@ def split_lines(sample: Sample, labels: Sequence[int | None], guesses: Sequence[
         why_not = _why_not_by_time(sample, labels, guesses, time, fraction)
     roles = {guess.role for guess in guesses}
     if why_not == "":
-        yield "split_by: time_fraction  # the last rows by time, as a model is used on later rows than it learned from"
+        yield f"{_BY_TIME}  # the last rows by time, as a model is used on later rows than it learned from"
     elif "request_id" in roles:
         yield "split_by: request_hash  # a request goes whole into training or whole into evaluation"
     elif "impression_id" in roles:
@@ -48,7 +55,7 @@ def split_lines(sample: Sample, labels: Sequence[int | None], guesses: Sequence[
     else:
         yield "split_by: row_hash  # no column is the id of a request or a row"
     if why_not:
-        yield f"# not by time, split_by: time_fraction: {why_not}"
+        yield f"# not by time, {_BY_TIME}: {why_not}"
     yield f"eval_fraction: {fraction}"
 
 

@@ -69,12 +69,20 @@ class Combinations:
 
 
 def choose(
-    sample: Sample, labels: Sequence[int | None], guesses: Sequence[Guess], nulls: Sequence[str], separator: str
+    sample: Sample,
+    labels: Sequence[int | None],
+    guesses: Sequence[Guess],
+    nulls: Sequence[str],
+    separator: str,
+    *,
+    by_time: bool,
 ) -> Combinations:
     """Chooses what the model reads beside the features one by one.
 
     * A count encoding of each categorical feature with more than a hundred values: of ids above all, whose positive
-      share a weight of each learns slowly. Without labels in the log it is offered as a comment.
+      share a weight of each learns slowly. Without labels in the log it is offered as a comment, and so is that of
+      users where the last rows by time are for evaluation: the training's counts of a user are of rows around each row
+      in time, which say more than those before the evaluation rows (`docs/explanation/benchmarks.md`).
     * A cross of two features, at most one of them a list, and a number's single values as categories, by their gain
       beyond all features one by one (`additive_model.AdditiveModel`).
 
@@ -84,12 +92,17 @@ def choose(
       guesses: What its columns are.
       nulls: The texts that mean "no value".
       separator: The separator of lists.
+      by_time: Whether the last rows by time are for evaluation.
     """
     features = [guess for guess in guesses if guess.role == "feature" and "derive" not in guess.rule]
     rows, label, request = labelled_rows(sample, labels, guesses)
     rows, label, request = rows[:_MAX_ROWS], label[:_MAX_ROWS], request[:_MAX_ROWS]
     counts = [
-        Combination((guess.name,), "how many earlier rows had the value, and their positive share", bool(rows))
+        Combination(
+            (guess.name,),
+            "how many earlier rows had the value, and their positive share",
+            bool(rows) and not (by_time and guess.entity == "user"),
+        )
         for guess in features
         if KINDS[guess.kind].column == "string"
         and guess.rule != {"vocabulary": {}}

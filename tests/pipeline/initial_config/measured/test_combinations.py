@@ -18,6 +18,11 @@ def test_ids_get_count_encodings(tmp_path: Path) -> None:
     config, _ = of_csv(tmp_path, log_of(columns))
     assert [count.features for count in config.spec.count_encodings] == [("user_id",), ("item_id",)]
     assert "place" in kinds(config)  # five places are no ids
+    columns["time"] = [1_700_000_000 + 7_200 * i for i in range(1500)]  # 125 days
+    by_time, text = of_csv(tmp_path, log_of(columns))
+    assert by_time.ingestion.split_by == "time_fraction"
+    assert [count.features for count in by_time.spec.count_encodings] == [("item_id",)]
+    assert "  # offered: - {features: [user_id]}  # how many earlier rows" in text
 
 
 def test_a_cross_of_columns_that_tell_nothing_one_by_one(tmp_path: Path) -> None:
