@@ -1,67 +1,62 @@
-"""TFMA's extractor of columns: reads example files, and scores them with all models in large batches."""
+"""Reads example files as columns, and scores them with all models in large batches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import apache_beam as beam
 import numpy as np
 import tensorflow as tf
-import tensorflow_model_analysis as tfma
 
 from components.evaluation.metrics.bootstrap import Array, key_hash, unit_hash
 from components.evaluation.plan import Plan
-from components.evaluation.scoring.columns import Columns, FeatureValues, members_of
+from components.evaluation.ranges.files import write_columns
+from components.evaluation.scoring.columns import Columns, FeatureValues, concatenated, members_of
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer
-from components.examples.reading import example_batches, split_files
+from components.examples.reading import example_batches
 from transform.config.evaluation import split_slice
 from transform.errors import InputError
 
-#: The key of an extract's columns: the place of a batch among all of a run, and its `Columns`.
-COLUMNS = "columns"
 
-#: The name of the extractor's stage.
-SCORED = "ScoreInBatches"
+@dataclasses.dataclass(frozen=True)
+class ScoringTask:
+    """A file of examples that is scored.
 
-#: The key of a file's number among the files, whose path is the extract's input.
-FILE_NUMBER = "file_number"
-
-
-def files_of(folders: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns the extracts that `score_extractor` reads: one for each file of the splits' folders."""
-    paths = [path for folder in folders for path in split_files(folder)]
-    return [{tfma.INPUT_KEY: path.encode(), FILE_NUMBER: number} for number, path in enumerate(paths)]
-
-
-def score_extractor(
-    plan: Plan, dtypes: Mapping[str, tf.DType], saved_models: Sequence[str]
-) -> tfma.extractors.Extractor:
-    """Returns the extractor.
-
-    Args:
-      plan: What is measured.
-      dtypes: The dtypes of the examples' features.
-      saved_models: The SavedModels that score; `Columns.score` has a column for each.
+    Attributes:
+      examples: The file.
+      columns: The file of its columns without scores, which is written; its folder exists.
+      scores: The file of its scores and of the values of its slices, too.
     """
-    parser = Parser(plan, dtypes)
-    return tfma.extractors.Extractor(stage_name=SCORED, ptransform=beam.ParDo(_ScoreFile(parser, saved_models)))
+
+    examples: str
+    columns: str
+    scores: str
 
 
-class _ScoreFile(beam.DoFn):  # type: ignore[misc]
-    """Yields the columns of each batch of a file."""
+@dataclasses.dataclass(frozen=True)
+class ScoreFiles:
+    """Writes the columns of files, and scores them (`components.examples.file_work.FileWork`).
 
-    def __init__(self, parser: Parser, saved_models: Sequence[str]):
-        self._parser = parser
-        self._saved_models = saved_models
+    Attributes:
+      parser: Parses the examples.
+      saved_models: The SavedModels that score; the scores have a column for each.
+    """
 
-    def setup(self) -> None:
-        self._scorers = [Scorer(saved_model) for saved_model in self._saved_models]
+    parser: Parser
+    saved_models: Sequence[str]
 
-    def process(self, extracts: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        path = extracts[tfma.INPUT_KEY].decode()
-        for number, batch in enumerate(example_batches([path], BATCH_SIZE)):
-            yield {COLUMNS: ((extracts[FILE_NUMBER], number), self._parser.columns(batch, self._scorers))}
+    def begin(self) -> Callable[[ScoringTask], None]:
+        """Loads the models; returns the function that scores a file."""
+        scorers = [Scorer(saved_model) for saved_model in self.saved_models]
+        return functools.partial(self._score, scorers)
+
+    def _score(self, scorers: Sequence[Scorer], task: ScoringTask) -> None:
+        batches = example_batches([task.examples], BATCH_SIZE)
+        parts = [self.parser.columns(batch, scorers) for batch in batches]
+        found = concatenated(parts) if parts else self.parser.no_rows(len(scorers))
+        write_columns(found, task.columns, task.scores)
 
 
 class Parser:
@@ -104,6 +99,11 @@ class Parser:
             group={name: _group_hashes(parsed[name], name, num_rows) for name in self._groups},
             slices={name: members_of(parsed[feature], name) for name, feature in self._slices.items()},
         )
+
+    def no_rows(self, num_models: int) -> Columns:
+        """Returns the columns of no examples, with the scores of some models."""
+        none = self.columns(tf.constant([], tf.string), [])
+        return dataclasses.replace(none, score=np.zeros((0, num_models), np.float32))
 
     def _units(self, parsed: Mapping[str, FeatureValues], examples: tf.Tensor) -> Array:
         """Returns the hash of each row's unit: of the first key's value that it has, else of the example itself."""

@@ -7,7 +7,6 @@ import json
 import os
 from typing import Any
 
-import apache_beam as beam
 import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from absl import logging
@@ -23,14 +22,19 @@ from tfx.utils import path_utils
 
 from components import storage
 from components.artifact_types import Artifacts
-from components.evaluation.column_evaluator import column_evaluator
-from components.evaluation.column_extractor import files_of, score_extractor
+from components.evaluation.column_extractor import Parser, ScoreFiles, ScoringTask
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.plan import Plan, make_plan
+from components.evaluation.ranges.measure import measure
 from components.evaluation.results import BASELINE, MODEL, write_measured
 from components.evaluation.scoring.kept_scores import ModelScores
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer, ScoringError
-from components.examples.reading import example_batches
+from components.evaluation.tfma_output import write_results
+from components.examples.file_work import do_on_files
+from components.examples.reading import example_batches, split_files
+
+#: The folder of the files of columns and ranges, which is removed.
+_SCRATCH = ".scratch"
 
 _DTYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
@@ -38,8 +42,8 @@ _DTYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLO
 class ColumnExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     """Does what TFX's executor of the Evaluator does, at a fraction of its cost.
 
-    It keeps a few numbers of each example, in place of TFMA's extracts, and measures all of them at once. What is
-    written is TFMA's.
+    It keeps a few numbers of each example, in place of TFMA's extracts: a file of them for each file of examples, which
+    are measured together, or by ranges (`components.evaluation.ranges`). What is written is TFMA's.
     """
 
     def Do(self, input_dict: Artifacts, output_dict: Artifacts, exec_properties: dict[str, Any]) -> None:
@@ -70,10 +74,20 @@ class ColumnExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     def _evaluate(
         self, plan: Plan, scores: ModelScores, input_dict: Artifacts, evaluation: str, exec_properties: dict[str, Any]
     ) -> None:
-        folders = _folders(input_dict, exec_properties)
-        dtypes = _dtypes(artifact_utils.get_single_uri(input_dict["schema"]))
-        with self._make_beam_pipeline() as pipeline:
-            evaluate(pipeline, plan, folders, dtypes, _saved_models(plan, input_dict), scores, evaluation)
+        paths = [path for folder in _folders(input_dict, exec_properties) for path in split_files(folder)]
+        scratch = os.path.join(evaluation, _SCRATCH)
+        tasks = [
+            ScoringTask(path, os.path.join(scratch, f"columns-{at}"), os.path.join(scratch, f"scores-{at}"))
+            for at, path in enumerate(paths)
+        ]
+        parser = Parser(plan, _dtypes(artifact_utils.get_single_uri(input_dict["schema"])))
+        tf.io.gfile.makedirs(scratch)
+        try:
+            do_on_files(self, ScoreFiles(parser, scores.to_score), tasks)
+            measured = measure(tasks, plan, scores, evaluation, scratch, functools.partial(do_on_files, self))
+        finally:
+            tf.io.gfile.rmtree(scratch)
+        write_results(measured, plan, _saved_models(plan, input_dict), evaluation)
 
 
 def _model_scores(plan: Plan, input_dict: Artifacts, exec_properties: dict[str, Any]) -> ModelScores:
@@ -103,7 +117,7 @@ def _folders(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str
 
 def find_problem(model: list[types.Artifact], input_dict: Artifacts, exec_properties: dict[str, Any]) -> str:
     """Returns why a model cannot score the evaluated examples, as a sentence; empty if it can."""
-    files = [one[tfma.INPUT_KEY].decode() for one in files_of(_folders(input_dict, exec_properties))]
+    files = [path for folder in _folders(input_dict, exec_properties) for path in split_files(folder)]
     try:
         scorer = Scorer(_saved_model(model))
         for batch in example_batches(files, BATCH_SIZE):
@@ -111,49 +125,6 @@ def find_problem(model: list[types.Artifact], input_dict: Artifacts, exec_proper
     except ScoringError as error:
         return str(error)
     return ""
-
-
-def evaluate(
-    pipeline: beam.Pipeline,
-    plan: Plan,
-    folders: list[str],
-    dtypes: dict[str, tf.DType],
-    saved_models: dict[str, str],
-    scores: ModelScores,
-    output: str,
-) -> None:
-    """Adds an evaluation to a Beam pipeline.
-
-    Args:
-      pipeline: The pipeline.
-      plan: What is measured.
-      folders: The folders of the examples' files.
-      dtypes: The dtypes of the examples' features.
-      saved_models: The models' SavedModels by name.
-      scores: Which of these models score the examples, and the scores of the others.
-      output: The folder for TFMA's results and the models' scores.
-    """
-    shared_models = [
-        # `tfma.default_eval_shared_model` loads a model to find out whether it is Keras'.
-        tfma.EvalSharedModel(
-            model_name=spec.name,
-            model_type=tfma.TF_GENERIC,
-            model_path=saved_models[spec.name],
-            is_baseline=spec.is_baseline,
-        )
-        for spec in plan.eval_config.model_specs
-    ]
-    _ = (
-        pipeline
-        | "Files" >> beam.Create(files_of(folders))  # it reshuffles, so that each worker reads some
-        | tfma.ExtractEvaluateAndWriteResults(
-            eval_shared_model=shared_models,
-            eval_config=plan.eval_config,
-            extractors=[score_extractor(plan, dtypes, scores.to_score)],
-            evaluators=[column_evaluator(plan, functools.partial(scores.with_kept, output))],
-            output_path=output,
-        )
-    )
 
 
 def _eval_config(text: str, has_baseline: bool) -> config_pb2.EvalConfig:

@@ -30,8 +30,8 @@ def change_error_name(metric: str) -> str:
 
 
 def not_by_tfma() -> list[Any]:
-    """TFMA's evaluator would call it; `column_evaluator` measures in its place."""
-    raise NotImplementedError("the project's metrics are measured by `components.evaluation.column_evaluator`")
+    """TFMA's evaluator would call it; `measuring` measures in its place."""
+    raise NotImplementedError("the project's metrics are measured by `components.evaluation.measuring`")
 
 
 class RowMetrics(tfma.metrics.Metric):  # type: ignore[misc]
@@ -57,16 +57,11 @@ class RowMetrics(tfma.metrics.Metric):  # type: ignore[misc]
         super().__init__(not_by_tfma, unit_keys=unit_keys, accuracy_threshold=accuracy_threshold, name=name)
 
 
-def measured(
-    keys: Keys, units: Array, labels: Array, weights: Array, scores: Array, accuracy_threshold: float
-) -> dict[MetricKey, float]:
-    """Returns all metrics of rows; the arguments are those of `components.evaluation.metrics.replicates.of_rows`."""
+def counts_of(labels: Array, weights: Array, units: Array) -> Array:
+    """Returns the numbers `COUNTS` of rows, float64 `[4]`: those of parts add up if a unit's rows are in one part."""
     weighted = labels[weights > 0]
     counts = (len(labels), int((weighted > 0).sum()), int((weighted == 0).sum()), len(np.unique(units)))
-    return {
-        **keys.values(replicates.of_rows(units, labels, weights, scores, accuracy_threshold)),
-        **dict(zip(keys.count_keys(), map(float, counts), strict=True)),
-    }
+    return np.array(counts, np.float64)
 
 
 class Keys:
@@ -94,9 +89,10 @@ class Keys:
     def _candidate(self) -> int:
         return 0 if self._pair is None else self._pair[0]
 
-    def count_keys(self) -> list[MetricKey]:
-        """Returns the keys of `COUNTS`, which are the same for every model."""
-        return [self._key(name, self._candidate) for name in COUNTS]
+    def counts(self, found: Array) -> dict[MetricKey, float]:
+        """Returns the values of `COUNTS`, which are the same for every model, from those of `counts_of`."""
+        keys = [self._key(name, self._candidate) for name in COUNTS]
+        return dict(zip(keys, map(float, found), strict=True))
 
     def _of_metric(self, name: str) -> list[MetricKey]:
         models = range(len(self._model_names))

@@ -664,7 +664,7 @@ PRIVATE_USES = (
         *TFMA,
         "tensorflow_model_analysis.evaluators.metrics_validator",
         ("validate_metrics",),
-        ("components/evaluation/column_evaluator.py",),
+        ("components/evaluation/tfma_output.py",),
         "the validation's result stays TFMA's; TFMA makes it only behind its own evaluator",
         of_tfx.check_metrics_validator,
     ),

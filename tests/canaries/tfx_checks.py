@@ -46,7 +46,7 @@ from tfx_bsl import sketches
 
 from components.artifact_types import Catalog, VocabularyMemory
 from components.evaluation.component import ColumnEvaluator
-from components.evaluation.metrics.calibration import calibration_buckets
+from components.evaluation.metrics.calibration import calibration_buckets, calibration_sums
 from components.execution_types import recorded_as
 from components.stateful_transform import StatefulTransform
 from components.statistics import states
@@ -357,7 +357,8 @@ def check_evaluator_spec() -> None:
 
 def check_calibration_plot() -> None:
     """A calibration plot is a list of buckets with their bounds and sums, of the rows whose weight is above 0."""
-    buckets = calibration_buckets(np.array([1.0, 0.0, 1.0]), np.array([2.0, 1.0, 0.0]), np.array([0.25, 1.0, 0.5]))
+    sums = calibration_sums(np.array([1.0, 0.0, 1.0]), np.array([2.0, 1.0, 0.0]), np.array([0.25, 1.0, 0.5]))
+    buckets = calibration_buckets(sums)
     found = [bucket for bucket in buckets.buckets if bucket.num_weighted_examples.value]
     assert type(buckets) is metrics_for_slice_pb2.CalibrationHistogramBuckets
     assert [(b.lower_threshold_inclusive, b.total_weighted_label.value) for b in found] == [(0.25, 2.0), (1.0, 0.0)]

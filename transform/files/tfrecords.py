@@ -33,7 +33,11 @@ MASK_DELTA = 0xA282EAD8
 
 def masked_checksum(data: bytes) -> bytes:
     """Returns the checksum of the TFRecord format, 4 bytes: CRC-32C, rotated right by 15 bits, plus a constant."""
-    checksum: int = google_crc32c.value(data)
+    return masked(google_crc32c.value(data))
+
+
+def masked(checksum: int) -> bytes:
+    """Returns a CRC-32C as `masked_checksum` does."""
     return ((((checksum >> 15) | (checksum << 17)) + MASK_DELTA) & 0xFFFFFFFF).to_bytes(4, "little")
 
 

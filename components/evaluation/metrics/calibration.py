@@ -16,15 +16,16 @@ _FINE_BUCKETS, _BUCKETS = 10_000, 1_000
 _LOWER = np.concatenate([[-np.inf], np.arange(_BUCKETS + 1) * 1.0 / _BUCKETS])
 
 
-def calibration_buckets(
-    labels: Array, weights: Array, scores: Array
-) -> metrics_for_slice_pb2.CalibrationHistogramBuckets:
-    """Returns what TFMA's `CalibrationPlot` does for the same rows; a row whose score is NaN is in no bucket.
+def calibration_sums(labels: Array, weights: Array, scores: Array) -> Array:
+    """Returns the sums of the plot's buckets; those of parts of the rows add up.
 
     Args:
       labels: 0 or 1, float64 `[num_rows]`.
       weights: float64 `[num_rows]`.
-      scores: A model's scores, float64 `[num_rows]`.
+      scores: A model's scores, float64 `[num_rows]`; a row whose score is NaN is in no bucket.
+
+    Returns:
+      float64 `[3, num_buckets]`: of the weighted labels, of the weighted scores, and of the weights.
     """
     fine = np.arange(_FINE_BUCKETS + 2)
     lower = np.where(fine == 0, -np.inf, np.where(fine > _FINE_BUCKETS, np.inf, (fine - 1) / _FINE_BUCKETS))
@@ -33,10 +34,14 @@ def calibration_buckets(
     labels, weights, scores = labels[is_number], weights[is_number], scores[is_number]
     # TFMA cuts a negative number below 1 off to 0, too.
     bucket = coarse[np.clip(scores * _FINE_BUCKETS + 1, 0, _FINE_BUCKETS + 1).astype(np.int64)]
-    sums = [np.bincount(bucket, weights * x, len(_LOWER)).tolist() for x in (labels, scores, 1.0)]
+    return np.stack([np.bincount(bucket, weights * x, len(_LOWER)) for x in (labels, scores, 1.0)])
+
+
+def calibration_buckets(sums: Array) -> metrics_for_slice_pb2.CalibrationHistogramBuckets:
+    """Returns what TFMA's `CalibrationPlot` does, of `calibration_sums` of all rows."""
     found = metrics_for_slice_pb2.CalibrationHistogramBuckets()
     ends = [*_LOWER[1:].tolist(), np.inf]
-    for low, high, positive, predicted, weight in zip(_LOWER.tolist(), ends, *sums, strict=True):
+    for low, high, positive, predicted, weight in zip(_LOWER.tolist(), ends, *sums.tolist(), strict=True):
         found.buckets.add(
             lower_threshold_inclusive=low,
             upper_threshold_exclusive=high,

@@ -1,20 +1,24 @@
 """Exact metrics of the data and of each of its bootstrap replicates, from columns of rows.
 
 A replicate is a weight per unit, so a metric made of sums over units is computed as the product of those sums and the
-weights. The replicates are computed in blocks with at most `_BLOCK_ENTRIES` row weights each, but at least one
-replicate. So the memory beyond the columns themselves grows with the rows, not with the replicates. In bytes a row: 32
-for each model's ranking and calibration bins, 48 if most rows are positives with different scores; about 100 while one
+weights. What does not add up comes last (`metrics_of`, `means_of`): until then rows are measured in parts, by ranges of
+their scores (`of_range`), or groups by any ranges (`sums_of_groups`).
+
+The replicates are computed in blocks with at most `_BLOCK_ENTRIES` row weights each, but at least one replicate. So the
+memory beyond the columns themselves grows with the rows of a range, not with the replicates. In bytes a row: 32 for
+each model's ranking and calibration bins, 48 if most rows are positives with different scores; about 100 while one
 model's are made; and 16 for a block, from `_BLOCK_ENTRIES` rows on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from components.evaluation.metrics import bootstrap
+from components.evaluation.metrics.areas import NUM_AREAS, Areas, Around
 from components.evaluation.metrics.bootstrap import Array
 from components.evaluation.metrics.paired import log_losses
 
@@ -30,8 +34,11 @@ ROW_METRICS = (
 #: A score from this one on predicts label 1, unless the config says otherwise.
 ACCURACY_THRESHOLD = 0.5
 
-#: The number of bins of the calibration error.
-NUM_CALIBRATION_BINS = 20
+#: The names of the sums of a range.
+TOTALS, AREAS = "totals", "areas"
+
+#: The number of sums of which the metrics that are ratios are made.
+NUM_TOTALS = 5
 
 
 def _blocks(hashes: Array, num_rows: int) -> Iterator[tuple[slice, Array]]:
@@ -46,8 +53,8 @@ def _blocks(hashes: Array, num_rows: int) -> Iterator[tuple[slice, Array]]:
         yield slice(some.start, some.stop), bootstrap.replicate_weights(hashes, some).astype(np.uint8)
 
 
-def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
-    """Computes weighted means over groups, such as of the requests' NDCG.
+def sums_of_groups(units: Array, values: Array, weights: Array) -> Array:
+    """Computes the sums of which weighted means over groups are made, such as of the requests' NDCG.
 
     Args:
       units: The hash of the unit that each group belongs to, shape `[num_groups]`.
@@ -55,7 +62,7 @@ def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
       weights: The weight of each value in its mean, of the same shape.
 
     Returns:
-      float64 `[1 + NUM_REPLICATES, ...]`; NaN where the total weight is 0.
+      float64 `[2, 1 + NUM_REPLICATES, ...]`: of weighted values, and of weights. Those of parts of the groups add up.
     """
     hashes, unit = np.unique(units, return_inverse=True)
     flat = (len(units), -1)
@@ -64,10 +71,64 @@ def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
     np.add.at(sums, unit, columns)
     blocks = (of_units for _, of_units in _blocks(hashes, len(hashes)))
     of_replicates = np.concatenate([_product_on_one_thread(of_units.T, sums) for of_units in blocks])
-    numerators, denominators = np.split(of_replicates, 2, axis=1)
+    found: Array = np.stack(np.split(of_replicates, 2, axis=1)).reshape(2, -1, *values.shape[1:])
+    return found
+
+
+def means_of(sums: Array) -> Array:
+    """Returns the means, float64 `[1 + NUM_REPLICATES, ...]`, of `sums_of_groups`; NaN where the total weight is 0."""
     with np.errstate(invalid="ignore"):
-        means: Array = (numerators / denominators).reshape(-1, *values.shape[1:])
+        means: Array = sums[0] / sums[1]
     return means
+
+
+def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
+    """Returns `means_of` all groups; the arguments are those of `sums_of_groups`."""
+    return means_of(sums_of_groups(units, values, weights))
+
+
+def of_range(
+    units: Array,
+    labels: Array,
+    weights: Array,
+    scores: Array,
+    accuracy_threshold: float | None,
+    around: Sequence[Around] | None,
+) -> list[dict[str, Array]]:
+    """Computes sums over rows of a range of scores, or over all rows; those of all ranges add up.
+
+    Args:
+      units: The hash of the unit that each row belongs to, `[num_rows]`.
+      labels: 0 or 1, float64 `[num_rows]`.
+      weights: At least 0, float64 `[num_rows]`.
+      scores: float64 `[num_rows, num_models]`.
+      accuracy_threshold: A score from this one on predicts label 1; None if `TOTALS` are not asked for.
+      around: For each model, what the rows outside of the range sum up to; None if `AREAS` are not asked for.
+
+    Returns:
+      For each model: as `TOTALS`, the sums of the weights of positives and of negatives, and of the weighted losses,
+      hits and scores, float64 `[5, 1 + NUM_REPLICATES]`, NaN if a score is; as `AREAS`, the sums of
+      `components.evaluation.metrics.areas.Areas`, 0 if a score in the range or around it is NaN.
+    """
+    hashes, unit = np.unique(units, return_inverse=True)
+    found: list[dict[str, Array]] = [{} for _ in scores.T]
+    parts: list[tuple[Array, Callable[[slice, Array], Array]]] = []
+    for model, of_model in enumerate(scores.T):
+        has_nan = bool(np.isnan(of_model).any())
+        if accuracy_threshold is not None:
+            totals = found[model][TOTALS] = np.full((NUM_TOTALS, 1 + bootstrap.NUM_REPLICATES), np.nan)
+            if not has_nan:
+                sums = _sums_of_units(unit, len(hashes), labels, weights, of_model, accuracy_threshold)
+                parts.append((totals, functools.partial(_product_of_units, sums)))
+        if around is not None:
+            areas = found[model][AREAS] = np.zeros((NUM_AREAS, 1 + bootstrap.NUM_REPLICATES))
+            if not has_nan and not np.isnan(around[model].weight):
+                parts.append((areas, Areas(unit, labels, weights, of_model, around[model])))
+    if parts:
+        for place, of_units in _blocks(hashes, len(units)):
+            for target, part in parts:
+                target[:, place] = part(place, of_units)
+    return found
 
 
 def of_rows(
@@ -85,26 +146,31 @@ def of_rows(
     Returns:
       By metric, float64 `[1 + NUM_REPLICATES, num_models]`; NaN where the metric is undefined.
     """
-    hashes, unit = np.unique(units, return_inverse=True)
-    found = {name: np.full((1 + bootstrap.NUM_REPLICATES, scores.shape[1]), np.nan) for name in ROW_METRICS}
-    models = {
-        model: (
-            _ranking(unit, labels, weights, of_model),
-            _calibration_bins(unit, labels, weights, of_model),
-            _sums_of_units(unit, len(hashes), labels, weights, of_model, accuracy_threshold),
-        )
-        for model, of_model in enumerate(scores.T)
-        if not np.isnan(of_model).any()
-    }
-    for place, of_units in _blocks(hashes, len(units)):
-        for model, (ranking, bins, sums) in models.items():
-            of_sums = _product_on_one_thread(sums, of_units)
-            with np.errstate(invalid="ignore"):
-                calibration_error = bins.absolute_residuals(of_units) / of_sums[0]
-            values = {**ranking.areas(of_units), **_ratios(of_sums), "calibration_error": calibration_error}
-            for name, of_replicates in values.items():
-                found[name][place, model] = of_replicates
-    return found
+    alone = [Around.nothing(float(weights.sum()))] * scores.shape[1]
+    return metrics_of(of_range(units, labels, weights, scores, accuracy_threshold, alone))
+
+
+def metrics_of(models: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """Returns the metrics, as `of_rows` does, of each model's sums over all rows, `TOTALS` and `AREAS`."""
+    found = []
+    for of_model in models:
+        positive, negative, loss, hits, predicted = of_model[TOTALS]
+        auc, auc_pr, bins = of_model[AREAS][0], of_model[AREAS][1], of_model[AREAS][2:]
+        weight = positive + negative
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found.append(
+                {
+                    "auc": auc / (positive * negative),
+                    "auc_pr": np.where(negative > 0, auc_pr / positive, np.nan),
+                    "logloss": loss / weight,
+                    "accuracy": hits / weight,
+                    "calibration": np.where(positive > 0, predicted / positive, np.nan),
+                    "calibration_error": np.abs(bins).sum(axis=0) / weight,
+                    "mean_prediction": predicted / weight,
+                    "mean_label": positive / weight,
+                }
+            )
+    return {name: np.stack([of_model[name] for of_model in found], axis=1) for name in ROW_METRICS}
 
 
 def _product_on_one_thread(left: Array, right: Array) -> Array:
@@ -116,134 +182,12 @@ def _product_on_one_thread(left: Array, right: Array) -> Array:
 def _sums_of_units(
     unit: Array, num_units: int, labels: Array, weights: Array, scores: Array, accuracy_threshold: float
 ) -> Array:
-    """Returns, by unit, the sums of weights, and of weighted losses, hits, scores and labels: `[5, num_units]`."""
+    """Returns, by unit, the sums of which `TOTALS` are made, `[NUM_TOTALS, num_units]`."""
     losses = log_losses(labels, scores)
     hits = (scores >= accuracy_threshold) == (labels == 1)
-    return np.stack([np.bincount(unit, weights * x, num_units) for x in (1.0, losses, hits, scores, labels)])
+    return np.stack([np.bincount(unit, weights * x, num_units) for x in (labels, 1 - labels, losses, hits, scores)])
 
 
-def _ratios(sums: Array) -> dict[str, Array]:
-    """Computes the metrics that are ratios of sums `[5, num_replicates]`, in the order of `_sums_of_units`."""
-    weight, loss, hits, predicted, positive = sums
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            "logloss": loss / weight,
-            "accuracy": hits / weight,
-            "calibration": np.where(positive > 0, predicted / positive, np.nan),
-            "mean_prediction": predicted / weight,
-            "mean_label": positive / weight,
-        }
-
-
-class _CalibrationBins(NamedTuple):
-    """Rows by ascending score, in bins of about the same total weight; rows of one score are in one bin.
-
-    Attributes:
-      units: The rows' units.
-      residuals: The rows' weights times the difference of score and label.
-      starts: The position at which each bin with rows begins.
-      numbers: The numbers of these bins, from 0 to `NUM_CALIBRATION_BINS` - 1.
-    """
-
-    units: Array
-    residuals: Array
-    starts: Array
-    numbers: Array
-
-    def absolute_residuals(self, of_units: Array) -> Array:
-        """Returns the sum over the bins of |sum of residuals|, float64 `[num_replicates]`."""
-        sums: Array = np.abs(_sums(of_units, *self, NUM_CALIBRATION_BINS)).sum(axis=0)
-        return sums
-
-
-def _calibration_bins(unit: Array, labels: Array, weights: Array, scores: Array) -> _CalibrationBins:
-    """Puts a row into bin floor(B · w / W): w is the weight of the rows with lower scores, W that of all, B bins."""
-    order = np.argsort(scores, kind="stable")
-    unit, labels, weights, scores = unit[order], labels[order], weights[order], scores[order]
-    total = weights.sum()
-    if total == 0:
-        return _CalibrationBins(*(np.empty(0, np.int64) for _ in range(4)))
-    _, first, tied = np.unique(scores, return_index=True, return_inverse=True)
-    below = (np.cumsum(weights) - weights)[first][tied] / total
-    bins = np.minimum((below * NUM_CALIBRATION_BINS).astype(np.int64), NUM_CALIBRATION_BINS - 1)
-    numbers, starts = np.unique(bins, return_index=True)
-    return _CalibrationBins(unit, weights * (scores - labels), starts, numbers)
-
-
-class _Ranking(NamedTuple):
-    """Rows by ascending score, in segments: each distinct score that a positive has, and the negatives between two.
-
-    The scores of negatives between two such scores need not be distinguished: neither of the two areas depends on their
-    order. With P distinct scores of positives there are 2 P + 1 segments; the p-th such score, from 0, is segment
-    2 p + 1.
-
-    Attributes:
-      num_scores: P.
-      positives: The positive rows' units and weights, the position at which each segment with such rows begins, and the
-        index, from 0 to P - 1, of that segment's score.
-      negatives: The same of the negative rows, but with the index of the segment, from 0 to 2 P.
-    """
-
-    num_scores: int
-    positives: tuple[Array, Array, Array, Array]
-    negatives: tuple[Array, Array, Array, Array]
-
-    def areas(self, of_units: Array) -> dict[str, Array]:
-        """Computes `auc` and `auc_pr`, float64 `[num_replicates]`, from unit weights `[num_units, num_replicates]`."""
-        rise = _sums(of_units, *self.positives, self.num_scores)
-        negatives = _sums(of_units, *self.negatives, 2 * self.num_scores + 1)
-        tied, all_negatives = negatives[1::2], negatives.sum(axis=0)
-        below = np.cumsum(negatives, axis=0)[:-1:2]
-        all_positives = rise.sum(axis=0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            auc = (rise * (below + tied / 2)).sum(axis=0) / (all_positives * all_negatives)
-            auc_pr = _auc_pr(rise, rise + tied, all_negatives - below) / all_positives
-        return {"auc": auc, "auc_pr": np.where(all_negatives > 0, auc_pr, np.nan)}
-
-
-def _auc_pr(rise: Array, step: Array, negatives: Array) -> Array:
-    """Returns the area under the precision-recall curve, times the number of positives (Davis and Goadrich, 2006).
-
-    From one score to the next lower one, the true positives rise linearly with the predicted positives p, from t0 at p0
-    with the slope s: the area between is s · (Δt + (t0 - s · p0) · ln(p1 / p0)).
-
-    Args:
-      rise: The positives of each score that a positive has, by ascending score, `[num_scores, num_replicates]`.
-      step: All rows of the score, of the same shape.
-      negatives: All negatives of this score and higher ones, of the same shape.
-    """
-    true_positives = np.cumsum(rise[::-1], axis=0)[::-1]
-    predicted = true_positives + negatives
-    slope = np.divide(rise, step, out=np.zeros_like(rise), where=step > 0)
-    intercept = true_positives - slope * predicted
-    before = predicted - step
-    ratio = np.divide(predicted, before, out=np.ones_like(rise), where=before > 0)
-    area: Array = (slope * (rise + intercept * np.log(ratio))).sum(axis=0)
-    return area
-
-
-def _ranking(unit: Array, labels: Array, weights: Array, scores: Array) -> _Ranking:
-    order = np.argsort(scores, kind="stable")
-    unit, positive, weights, scores = unit[order], labels[order] == 1, weights[order], scores[order]
-    starts = np.flatnonzero(np.append(True, scores[1:] != scores[:-1])[: len(scores)])
-    has_positive = np.add.reduceat(positive, starts) > 0 if len(starts) else np.zeros(0, bool)
-    before = np.cumsum(has_positive) - has_positive
-    segment = np.repeat(2 * before + has_positive, np.diff(np.append(starts, len(scores))))
-    return _Ranking(
-        int(has_positive.sum()),
-        _segments(unit[positive], weights[positive], segment[positive] // 2),
-        _segments(unit[~positive], weights[~positive], segment[~positive]),
-    )
-
-
-def _segments(unit: Array, weights: Array, segment: Array) -> tuple[Array, Array, Array, Array]:
-    numbers, starts = np.unique(segment, return_index=True)
-    return unit, weights, starts, numbers
-
-
-def _sums(of_units: Array, unit: Array, weights: Array, starts: Array, numbers: Array, num_segments: int) -> Array:
-    """Returns the rows' weights summed by segment, `[num_segments, num_replicates]`."""
-    sums = np.zeros((num_segments, of_units.shape[1]))
-    if len(unit):
-        sums[numbers] = np.add.reduceat(np.take(of_units, unit, axis=0) * weights[:, None], starts, axis=0)
-    return sums
+def _product_of_units(sums: Array, place: slice, of_units: Array) -> Array:
+    del place
+    return _product_on_one_thread(sums, of_units)

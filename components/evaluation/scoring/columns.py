@@ -40,6 +40,19 @@ class Members:
             if len(rows):
                 yield value, rows
 
+    def ordered(self, order: Array) -> Members:
+        """Returns the members of the rows in another order, a permutation `[num_rows]`; `row` ascends."""
+        place = np.empty(len(order), np.int32)
+        place[order] = np.arange(len(order), dtype=np.int32)
+        row = place[self.row]
+        by_row = np.argsort(row, kind="stable")
+        return Members(self.values, row[by_row], self.value[by_row])
+
+    def part(self, start: int, stop: int) -> Members:
+        """Returns the members of the rows from one on, and before another; `row` must ascend."""
+        first, last = np.searchsorted(self.row, [start, stop])
+        return Members(self.values, self.row[first:last] - np.int32(start), self.value[first:last])
+
 
 @dataclasses.dataclass(frozen=True)
 class Columns:
@@ -65,6 +78,35 @@ class Columns:
     def num_rows(self) -> int:
         """The number of rows."""
         return len(self.label)
+
+    def split(self, numbers: Array, num_parts: int) -> list[Columns]:
+        """Returns the rows of each part, in their order.
+
+        Args:
+          numbers: The number of each row's part, from 0, `[num_rows]`.
+          num_parts: The number of parts.
+        """
+        order = np.argsort(numbers, kind="stable")
+        ends = np.cumsum(np.bincount(numbers, minlength=num_parts)).tolist()
+        ordered = Columns(
+            unit=self.unit[order],
+            label=self.label[order],
+            weight=self.weight[order],
+            score=self.score[order],
+            group={name: hashes[order] for name, hashes in self.group.items()},
+            slices={name: members.ordered(order) for name, members in self.slices.items()},
+        )
+        return [ordered._part(start, stop) for start, stop in itertools.pairwise([0, *ends])]
+
+    def _part(self, start: int, stop: int) -> Columns:
+        return Columns(
+            unit=self.unit[start:stop],
+            label=self.label[start:stop],
+            weight=self.weight[start:stop],
+            score=self.score[start:stop],
+            group={name: hashes[start:stop] for name, hashes in self.group.items()},
+            slices={name: members.part(start, stop) for name, members in self.slices.items()},
+        )
 
 
 def concatenated(parts: Sequence[Columns]) -> Columns:

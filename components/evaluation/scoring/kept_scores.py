@@ -6,21 +6,24 @@ into each SavedModel, as another model may take a model's place. A file has a ch
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
+import google_crc32c
 import numpy as np
 import tensorflow as tf
 from absl import logging
 
 from components.evaluation.metrics.bootstrap import Array
-from components.evaluation.scoring.columns import Columns
 from transform.errors import InputError
-from transform.files.tfrecords import masked_checksum
+from transform.files.tfrecords import masked
 
-_CHECKSUM_BYTES = 4
+_CHECKSUM_BYTES, _SCORE_BYTES = 4, 4
+
+#: The bytes of a file that are read at once.
+_BLOCK_BYTES = 1 << 20
 
 
 def _path(evaluation_uri: str, saved_model: str, folders: Sequence[str]) -> str:
@@ -32,31 +35,57 @@ def _path(evaluation_uri: str, saved_model: str, folders: Sequence[str]) -> str:
     return os.path.join(evaluation_uri, f"scores-{digest.hexdigest()[:32]}.float32")
 
 
-def keep_scores(evaluation_uri: str, saved_model: str, folders: Sequence[str], scores: Array) -> None:
-    """Writes a model's scores.
+def keep_scores(
+    evaluation_uri: str, saved_model: str, folders: Sequence[str], parts: Callable[[], Iterable[Array]]
+) -> str:
+    """Writes a model's scores, part by part.
 
     Args:
       evaluation_uri: The folder of the evaluation's results.
       saved_model: The SavedModel's folder.
       folders: The folders of the examples' files.
-      scores: float32 `[num_rows]`, in the order of the files, sorted by name.
+      parts: Reads the scores, float32 `[some]` each, in the order of the files, sorted by name. It is called twice:
+        the checksum comes first.
+
+    Returns:
+      The path of the file.
     """
-    content = scores.astype("<f4").tobytes()
-    with tf.io.gfile.GFile(_path(evaluation_uri, saved_model, folders), "wb") as file:
-        file.write(masked_checksum(content) + content)
+    path, checksum = _path(evaluation_uri, saved_model, folders), 0
+    for part in parts():
+        checksum = google_crc32c.extend(checksum, part.astype("<f4").tobytes())
+    with tf.io.gfile.GFile(path, "wb") as file:
+        file.write(masked(checksum))
+        for part in parts():
+            file.write(part.astype("<f4").tobytes())
+    return path
 
 
 def kept_scores(evaluation_uri: str, saved_model: str, folders: Sequence[str]) -> Array | None:
     """Returns what `keep_scores` wrote; None if it is damaged, or was not written, as by an earlier release."""
     path = _path(evaluation_uri, saved_model, folders)
+    number = _number_of_scores(path)
+    return None if number is None else read_scores(path, 0, number)
+
+
+def _number_of_scores(path: str) -> int | None:
+    """Returns the number of scores in a file; None if it is missing or damaged."""
     if not tf.io.gfile.exists(path):
         return None
     with tf.io.gfile.GFile(path, "rb") as file:
-        checksum, content = file.read(_CHECKSUM_BYTES), file.read()
-    if checksum != masked_checksum(content):
+        expected, checksum, size = file.read(_CHECKSUM_BYTES), 0, 0
+        while block := file.read(_BLOCK_BYTES):
+            checksum, size = google_crc32c.extend(checksum, block), size + len(block)
+    if expected != masked(checksum):
         logging.warning("a model's scores are computed again, since those that were kept are damaged (%s)", path)
         return None
-    return np.frombuffer(content, "<f4")
+    return size // _SCORE_BYTES
+
+
+def read_scores(path: str, start: int, stop: int) -> Array:
+    """Returns the scores of a file of `keep_scores` from one row on, and before another: float32 `[stop - start]`."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        file.seek(_CHECKSUM_BYTES + start * _SCORE_BYTES)
+        return np.frombuffer(file.read((stop - start) * _SCORE_BYTES), "<f4")
 
 
 class ModelScores:
@@ -74,37 +103,44 @@ class ModelScores:
           folders: The folders of the examples' files.
           earlier: The folder of the earlier evaluation; None if there is none.
         """
-        self._saved_models, self._folders, self._earlier = saved_models, folders, earlier
-        self.to_score = [model for model in saved_models if self._kept(model) is None]
-        for model in saved_models:
-            if model not in self.to_score:
-                logging.info("the scores of %s are those of an earlier evaluation (%s)", model, earlier)
+        self._saved_models, self._folders = saved_models, folders
+        paths = {} if earlier is None else {model: _path(earlier, model, folders) for model in saved_models}
+        found = {model: (path, _number_of_scores(path)) for model, path in paths.items()}
+        self._kept = {model: (path, number) for model, (path, number) in found.items() if number is not None}
+        self.to_score = [model for model in saved_models if model not in self._kept]
+        for model in self._kept:
+            logging.info("the scores of %s are those of an earlier evaluation (%s)", model, earlier)
 
-    def _kept(self, saved_model: str) -> Array | None:
-        return None if self._earlier is None else kept_scores(self._earlier, saved_model, self._folders)
-
-    def with_kept(self, evaluation_uri: str, columns: Columns) -> Columns:
-        """Adds the kept scores to columns, and keeps all scores, for later nodes, in an evaluation.
+    def keep(self, evaluation_uri: str, num_rows: int, computed: Callable[[], Iterable[Array]]) -> list[str]:
+        """Keeps the scores of all models, for later nodes, in an evaluation.
 
         Args:
           evaluation_uri: The folder of this evaluation's results.
-          columns: The columns of all examples, with the scores of `to_score`.
+          num_rows: The number of examples.
+          computed: Reads the scores of `to_score`, float32 `[some, num_models]` each, in the order of the examples.
 
         Returns:
-          The columns with the scores of all models.
+          The path of each model's scores, for `read_scores`.
 
         Raises:
           InputError: If kept scores are not one for each example.
         """
-        computed = dict(zip(self.to_score, columns.score.T, strict=True))
-        scores = []
+        paths = []
         for model in self._saved_models:
-            of_model = computed[model] if model in computed else self._kept(model)
-            if of_model is None or len(of_model) != columns.num_rows:
-                rule = f"an evaluation must have kept a score for each of {columns.num_rows:,} examples"
-                received = 0 if of_model is None else len(of_model)
-                path = None if self._earlier is None else _path(self._earlier, model, self._folders)
-                raise InputError(f"{rule}; without the file, they are scored again. Received: {received:,} ({path})")
-            keep_scores(evaluation_uri, model, self._folders, of_model)
-            scores.append(of_model)
-        return dataclasses.replace(columns, score=np.stack(scores, axis=1))
+            if model in self._kept:
+                path, number = self._kept[model]
+                if number != num_rows:
+                    rule = f"an evaluation must have kept a score for each of {num_rows:,} examples"
+                    advice = "without the file, they are scored again"
+                    raise InputError(f"{rule}; {advice}. Received: {number:,} ({path})")
+                paths.append(_path(evaluation_uri, model, self._folders))
+                tf.io.gfile.copy(path, paths[-1], overwrite=True)
+            else:
+                column = self.to_score.index(model)
+                parts = functools.partial(_columns_of, computed, column)
+                paths.append(keep_scores(evaluation_uri, model, self._folders, parts))
+        return paths
+
+
+def _columns_of(parts: Callable[[], Iterable[Array]], column: int) -> Iterable[Array]:
+    return (part[:, column] for part in parts())

@@ -64,7 +64,9 @@ def _row_metrics(
     keys = row_metrics.Keys(eval_config, model_names, example_weighted)
 
     def measure(rows: Array) -> dict[Any, float]:
-        return row_metrics.measured(keys, rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:], accuracy_threshold)
+        units, labels, weights, scores = rows[:, 0], rows[:, 1], rows[:, 2], rows[:, 3:]
+        found = replicates.of_rows(units, labels, weights, scores, accuracy_threshold)
+        return {**keys.values(found), **keys.counts(row_metrics.counts_of(labels, weights, units))}
 
     return [
         tfma.metrics.MetricComputation(

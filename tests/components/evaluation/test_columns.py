@@ -13,7 +13,7 @@ from tensorflow_model_analysis.proto import config_pb2
 
 from components.evaluation.column_extractor import Parser
 from components.evaluation.metrics.bootstrap import key_hash, unit_hash
-from components.evaluation.metrics.calibration import calibration_buckets
+from components.evaluation.metrics.calibration import calibration_buckets, calibration_sums
 from components.evaluation.plan import Plan, make_plan
 from components.evaluation.scoring.columns import Columns, FeatureValues, concatenated, members_of
 from components.evaluation.tfma_config import eval_config
@@ -132,7 +132,7 @@ def test_all_that_a_config_asks_for_is_measured(has_baseline: bool, has_requests
 def test_the_buckets_of_a_calibration_plot() -> None:
     scores = np.array([-0.1, 0.0, 0.0015, 0.9999, 1.0, 1.5, np.nan])
     labels, weights = np.array([1.0, 0, 1, 1, 1, 0, 1]), np.array([1.0, 2, 3, 4, 5, 6, 7])
-    buckets = calibration_buckets(labels, weights, scores).buckets
+    buckets = calibration_buckets(calibration_sums(labels, weights, scores)).buckets
     assert len(buckets) == 1002
     found = {
         (b.lower_threshold_inclusive, b.upper_threshold_exclusive): (

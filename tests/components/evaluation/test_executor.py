@@ -170,7 +170,7 @@ def test_kept_scores_that_are_not_those_of_the_examples(tmp_path: Path) -> None:
     earlier = inputs.evaluate(ProgressiveExecutor, config, "earlier")
     split = artifact_utils.get_split_uri(inputs.artifacts["examples"], "eval")
     model = f"{inputs.artifacts['model'][0].uri}/Format-Serving"
-    keep_scores(str(earlier), model, [split], np.zeros(99, np.float32))
+    keep_scores(str(earlier), model, [split], lambda: [np.zeros(99, np.float32)])
     inputs.artifacts["earlier_evaluation"] = [evaluation_in(earlier)]
     (kept,) = earlier.glob("scores-*")
     rule = "kept a score for each of 100 examples; without the file, they are scored again"

@@ -132,7 +132,7 @@ def test_a_model_is_scored_beside_the_anchor_on_the_evaluation_rows(gate: Gate) 
 def keep(gate: Gate, model: Any, scores: np.ndarray) -> None:
     """Keeps scores of the gate's rows by a model in its evaluation, as the Evaluator does."""
     split = f"{gate.examples.uri}/Split-eval"
-    keep_scores(str(gate.evaluation), f"{model.uri}/Format-Serving", [split], scores)
+    keep_scores(str(gate.evaluation), f"{model.uri}/Format-Serving", [split], lambda: [scores])
 
 
 def test_scores_that_the_evaluation_kept_are_used_in_place_of_the_models(gate: Gate) -> None:

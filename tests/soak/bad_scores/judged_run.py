@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -136,7 +137,7 @@ class JudgedRun:
         with tempfile.TemporaryDirectory() as folder:
             for model, of_model in ((self.model, scores), (served, serving)):
                 saved_model = path_utils.serving_model_path(model.uri)
-                keep_scores(folder, saved_model, [self._split], of_model.astype(np.float32))
+                keep_scores(folder, saved_model, [self._split], functools.partial(list, [of_model.astype(np.float32)]))
             return self._judged(self.model, folder)
 
     def judged_model(self, model_uri: str) -> tuple[Finding, ...]:
