@@ -30,11 +30,8 @@ from components.evaluation.results import BASELINE, MODEL, write_measured
 from components.evaluation.scoring.kept_scores import ModelScores
 from components.evaluation.scoring.scores import BATCH_SIZE, Scorer, ScoringError
 from components.evaluation.tfma_output import write_results
-from components.examples.file_work import do_on_files
+from components.examples.file_work import do_on_files, scratch_folder
 from components.examples.reading import example_batches, split_files
-
-#: The folder of the files of columns and ranges, which is removed.
-_SCRATCH = ".scratch"
 
 _DTYPES = {schema_pb2.BYTES: tf.string, schema_pb2.INT: tf.int64, schema_pb2.FLOAT: tf.float32}
 
@@ -75,18 +72,14 @@ class ColumnExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
         self, plan: Plan, scores: ModelScores, input_dict: Artifacts, evaluation: str, exec_properties: dict[str, Any]
     ) -> None:
         paths = [path for folder in _folders(input_dict, exec_properties) for path in split_files(folder)]
-        scratch = os.path.join(evaluation, _SCRATCH)
-        tasks = [
-            ScoringTask(path, os.path.join(scratch, f"columns-{at}"), os.path.join(scratch, f"scores-{at}"))
-            for at, path in enumerate(paths)
-        ]
         parser = Parser(plan, _dtypes(artifact_utils.get_single_uri(input_dict["schema"])))
-        tf.io.gfile.makedirs(scratch)
-        try:
+        with scratch_folder(evaluation) as scratch:
+            tasks = [
+                ScoringTask(path, os.path.join(scratch, f"columns-{at}"), os.path.join(scratch, f"scores-{at}"))
+                for at, path in enumerate(paths)
+            ]
             do_on_files(self, ScoreFiles(parser, scores.to_score), tasks)
             measured = measure(tasks, plan, scores, evaluation, scratch, functools.partial(do_on_files, self))
-        finally:
-            tf.io.gfile.rmtree(scratch)
         write_results(measured, plan, _saved_models(plan, input_dict), evaluation)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from components import storage
 from components.evaluation.measuring import State
 from components.evaluation.metrics.bootstrap import Array
 from components.evaluation.plan import Plan
@@ -56,9 +57,9 @@ class ColumnsFile:
 def write_columns(columns: Columns, path: str, scores: str) -> None:
     """Writes columns: all but the scores to one file, the scores and the slices' values to another."""
     arrays = _arrays(columns)
-    _write(path, _dump({name: array for name, array in arrays.items() if name != _SCORE}))
+    storage.write_bytes(path, _dump({name: array for name, array in arrays.items() if name != _SCORE}))
     values = {f"{_VALUES}{at}": _packed(members.values) for at, members in enumerate(columns.slices.values())}
-    _write(scores, _dump({_SCORE: columns.score, **values}))
+    storage.write_bytes(scores, _dump({_SCORE: columns.score, **values}))
 
 
 def read_file_scores(path: str, plan: Plan) -> tuple[Array, dict[str, list[Any]]]:
@@ -76,7 +77,7 @@ def write_pieces(pieces: Iterator[Columns], path: str) -> None:
             content = _dump({**_arrays(piece), **values}) if piece.num_rows else b""
             file.write(content)
             places.append(places[-1] + len(content))
-    _write(_index(path), np.array(places, "<i8").tobytes())
+    storage.write_bytes(_index(path), np.array(places, "<i8").tobytes())
 
 
 def read_piece(path: str, number: int, plan: Plan) -> Columns | None:
@@ -91,7 +92,7 @@ def write_state(state: State, path: str, plan: Plan) -> None:
     for key, sums in state.items():
         place = "|".join(f"{plan.slices.index(name)}.{value}" for name, value in key)
         arrays |= {f"{place}|{name}": array for name, array in sums.items()}
-    _write(path, _dump(arrays))
+    storage.write_bytes(path, _dump(arrays))
 
 
 def read_state(path: str, plan: Plan) -> State:
@@ -152,11 +153,6 @@ def _dump(arrays: Mapping[str, Array]) -> bytes:
 def _load(content: bytes) -> dict[str, Array]:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return dict(arrays)
-
-
-def _write(path: str, content: bytes) -> None:
-    with tf.io.gfile.GFile(path, "wb") as file:
-        file.write(content)
 
 
 def _read(path: str, start: int = 0, size: int = -1) -> bytes:
