@@ -82,8 +82,7 @@ LEFT_OUT = (
     LeftOut(r"eval ", "It changes the shell; `tests/pipeline/test_fast_start.py` completes a command."),
     LeftOut(r"docker ", "It needs Docker; `tests/deploy/test_manifests.py` checks Dockerfile and compose file."),
     LeftOut(r"go install ", "It takes minutes; `tests/e2e/test_prism.py` builds Prism by the same name."),
-    LeftOut(r"\$HOME/bin/prism |python -m pipeline\.beam_workers\.pool ",
-            "They run until Ctrl-C; `tests/e2e/test_prism.py` and `test_worker_pools.py` run them."),
+    LeftOut(r"\$HOME/bin/prism ", "It runs until Ctrl-C; `tests/e2e/test_prism.py` runs it."),
     LeftOut(r"kubectl ", "It needs a cluster; `tests/deploy/test_manifests.py` checks the manifests by the schemas."),
     LeftOut(r"airflow ", "It needs Airflow's own environment, in which `tests/soak/airflow.py` runs the DAG."),
     LeftOut(r"python deploy/kubeflow/upload.py ", "It needs Kubeflow's server; `tests/deploy/test_upload.py` has one."),
@@ -110,7 +109,7 @@ WITH_HELP = (
     LeftOut(r"python -m tests\.soak\.", "A campaign takes up to hours; it has a short form among the slow tests."),
     LeftOut(
         r"python -m pipeline\.beam_workers\.pool ",
-        "A pool runs until it is told to end. `tests/pipeline/test_worker_pools.py` starts some.",
+        "A pool runs until it is told to end; `tests/pipeline/test_worker_pools.py` runs some.",
     ),
 )
 
