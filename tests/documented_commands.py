@@ -108,7 +108,7 @@ WITH_HELP = (
     LeftOut(r"python -m benchmarks\.", "A benchmark measures for minutes."),
     LeftOut(r"python -m tests\.soak\.", "A campaign takes up to hours; it has a short form among the slow tests."),
     LeftOut(
-        r"python -m pipeline\.beam_workers\.pool ",
+        r"python -m pipeline\.beam_workers\.pool\b",
         "A pool runs until it is told to end; `tests/pipeline/test_worker_pools.py` runs some.",
     ),
 )
