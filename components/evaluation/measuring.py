@@ -14,6 +14,7 @@ from components.evaluation.metrics import ranking, replicates
 from components.evaluation.metrics.areas import Around
 from components.evaluation.metrics.bootstrap import HASH_BITS, Array
 from components.evaluation.metrics.calibration import calibration_buckets, calibration_sums
+from components.evaluation.metrics.replicates import Drawn
 from components.evaluation.plan import PLOT, Plan, Ranking
 from components.evaluation.row_metrics import counts_of
 from components.evaluation.scoring.columns import Columns
@@ -64,6 +65,7 @@ def sum_rows(
     plan: Plan,
     models: Sequence[int],
     around: Callable[[SliceKey, Array], Sequence[Around]] | None,
+    drawn: Drawn,
     *,
     totals: bool = True,
 ) -> State:
@@ -75,6 +77,7 @@ def sum_rows(
       models: The numbers of models. If there are several, the rows are all rows.
       around: Returns, for a slice's key and its rows' weights, what is around the rows for each model; None if
         `replicates.AREAS` are not asked for.
+      drawn: How often the rows' units occur.
       totals: Whether all other sums are asked for.
     """
     threshold = plan.accuracy_threshold if totals else None
@@ -84,7 +87,7 @@ def sum_rows(
             array[rows].astype(np.float64) for array in (columns.label, columns.weight, columns.score)
         )
         outside = None if around is None else around(key, weights)
-        found = replicates.of_range(columns.unit[rows], labels, weights, scores, threshold, outside)
+        found = replicates.of_range(columns.unit[rows], labels, weights, scores, threshold, outside, drawn)
         state[key] = {of_model(name, model): sums for model, all_sums in zip(models, found, strict=True)
                       for name, sums in all_sums.items()}  # fmt: skip
         if totals:
@@ -93,12 +96,12 @@ def sum_rows(
     return state
 
 
-def sum_groups(columns: Columns, plan: Plan, feature: str) -> State:
+def sum_groups(columns: Columns, plan: Plan, feature: str, drawn: Drawn) -> State:
     """Returns the sums over the groups of a feature, such as the requests. A group must be in one part of all rows.
 
     A slice has the complete groups that have a row in it.
     """
-    groups = _Groups(columns, feature, plan.rankings[feature])
+    groups = _Groups(columns, feature, plan.rankings[feature], drawn)
     return {key: {f"{_GROUPS}-{feature}": groups.sums(rows)} for key, rows in _slices(columns)}
 
 
@@ -109,23 +112,26 @@ def sum_all(columns: Columns, plan: Plan) -> State:
         del key
         return [Around.nothing(float(weights.sum()))] * len(plan.model_names)
 
-    state = sum_rows(columns, plan, range(len(plan.model_names)), nothing)
+    drawn = Drawn(columns.unit)
+    state = sum_rows(columns, plan, range(len(plan.model_names)), nothing, drawn)
     add(state, count_rows(columns))
     for feature in plan.rankings:
-        add(state, sum_groups(columns, plan, feature))
+        add(state, sum_groups(columns, plan, feature, drawn))
     return state
 
 
 class _Groups:
     """The groups of one feature, and each group's values."""
 
-    def __init__(self, columns: Columns, feature: str, settings: Ranking):
+    def __init__(self, columns: Columns, feature: str, settings: Ranking, drawn: Drawn):
         hashes, self._of_row = np.unique(columns.group[feature], return_inverse=True)
         if settings.by_group:
             self._unit = hashes >> np.uint64(64 - HASH_BITS)
+            drawn = Drawn(self._unit)
         else:  # if a group has several units, the smallest hash, independent of the order of its rows
             self._unit = np.full(len(hashes), np.iinfo(np.uint64).max)
             np.minimum.at(self._unit, self._of_row, columns.unit)
+        self._drawn = drawn
         labels, weights = columns.label.astype(np.float64), columns.weight.astype(np.float64)
         of_models = [
             ranking.measure_groups(
@@ -138,7 +144,7 @@ class _Groups:
     def sums(self, rows: Any) -> Array:
         """Returns the sums over the groups of some rows, `[2, 1 + NUM_REPLICATES, num_models, num_measures]`."""
         some = rows if isinstance(rows, slice) else np.unique(self._of_row[rows])
-        return replicates.sums_of_groups(self._unit[some], self._values[some], self._weights[some])
+        return replicates.sums_of_groups(self._unit[some], self._values[some], self._weights[some], self._drawn)
 
 
 def results(sums: Mapping[str, Array], plan: Plan) -> dict[Any, Any]:

@@ -41,25 +41,49 @@ TOTALS, AREAS = "totals", "areas"
 NUM_TOTALS = 5
 
 
-def _blocks(hashes: Array, num_rows: int) -> Iterator[tuple[slice, Array]]:
+class Drawn:
+    """How often units occur in all replicates, once for all slices of their rows: 201 bytes a unit.
+
+    Args:
+      units: The units' hashes; some may be equal.
+    """
+
+    def __init__(self, units: Array):
+        self._hashes = np.unique(units)
+        blocks = (of_units for _, of_units in _blocks(self._hashes, len(self._hashes)))
+        self._of_units = np.concatenate(list(blocks), axis=1)
+
+    def of(self, hashes: Array) -> Array:
+        """Returns how often some of the units occur, uint8 `[len(hashes), 1 + NUM_REPLICATES]`."""
+        found: Array = self._of_units[np.searchsorted(self._hashes, hashes)]
+        return found
+
+
+def _blocks(hashes: Array, num_rows: int, drawn: Drawn | None = None) -> Iterator[tuple[slice, Array]]:
     """Yields blocks of replicates 0 to `NUM_REPLICATES`: their slice, and the units' weights.
 
     The weights, `[num_units, some]`, are whole numbers below 19, uint8: those of a million units fit into a processor's
     cache, from which the rows then take them.
     """
+    known = None if drawn is None else drawn.of(hashes)
     at_once = max(1, _BLOCK_ENTRIES // max(num_rows, 1))
     for first in range(0, 1 + bootstrap.NUM_REPLICATES, at_once):
         some = range(first, min(first + at_once, 1 + bootstrap.NUM_REPLICATES))
-        yield slice(some.start, some.stop), bootstrap.replicate_weights(hashes, some).astype(np.uint8)
+        place = slice(some.start, some.stop)
+        if known is None:
+            yield place, bootstrap.replicate_weights(hashes, some).astype(np.uint8)
+        else:
+            yield place, np.ascontiguousarray(known[:, place])
 
 
-def sums_of_groups(units: Array, values: Array, weights: Array) -> Array:
+def sums_of_groups(units: Array, values: Array, weights: Array, drawn: Drawn | None = None) -> Array:
     """Computes the sums of which weighted means over groups are made, such as of the requests' NDCG.
 
     Args:
       units: The hash of the unit that each group belongs to, shape `[num_groups]`.
       values: float64 `[num_groups, ...]`; several columns for several means.
       weights: The weight of each value in its mean, of the same shape.
+      drawn: How often the units occur, if that is known.
 
     Returns:
       float64 `[2, 1 + NUM_REPLICATES, ...]`: of weighted values, and of weights. Those of parts of the groups add up.
@@ -69,7 +93,7 @@ def sums_of_groups(units: Array, values: Array, weights: Array) -> Array:
     columns = np.concatenate([(values * weights).reshape(flat), weights.reshape(flat)], axis=1)
     sums = np.zeros((len(hashes), columns.shape[1]))
     np.add.at(sums, unit, columns)
-    blocks = (of_units for _, of_units in _blocks(hashes, len(hashes)))
+    blocks = (of_units for _, of_units in _blocks(hashes, len(hashes), drawn))
     of_replicates = np.concatenate([_product_on_one_thread(of_units.T, sums) for of_units in blocks])
     found: Array = np.stack(np.split(of_replicates, 2, axis=1)).reshape(2, -1, *values.shape[1:])
     return found
@@ -94,6 +118,7 @@ def of_range(
     scores: Array,
     accuracy_threshold: float | None,
     around: Sequence[Around] | None,
+    drawn: Drawn | None = None,
 ) -> list[dict[str, Array]]:
     """Computes sums over rows of a range of scores, or over all rows; those of all ranges add up.
 
@@ -104,6 +129,7 @@ def of_range(
       scores: float64 `[num_rows, num_models]`.
       accuracy_threshold: A score from this one on predicts label 1; None if `TOTALS` are not asked for.
       around: For each model, what the rows outside of the range sum up to; None if `AREAS` are not asked for.
+      drawn: How often the units occur, if that is known.
 
     Returns:
       For each model: as `TOTALS`, the sums of the weights of positives and of negatives, and of the weighted losses,
@@ -125,7 +151,7 @@ def of_range(
             if not has_nan and not np.isnan(around[model].weight):
                 parts.append((areas, Areas(unit, labels, weights, of_model, around[model])))
     if parts:
-        for place, of_units in _blocks(hashes, len(units)):
+        for place, of_units in _blocks(hashes, len(units), drawn):
             for target, part in parts:
                 target[:, place] = part(place, of_units)
     return found

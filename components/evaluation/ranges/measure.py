@@ -38,8 +38,8 @@ def measure(
 ) -> list[Measured]:
     """Keeps the scores of files of examples, and measures all examples.
 
-    Memory grows with `rows_per_range` and with a file's rows, by about 200 bytes a row; with the slices' values, by
-    55 KB for each model of one; and, 8 bytes, with a file's ranges.
+    Memory grows with `rows_per_range` and with a file's rows, by about 400 bytes a row; with the slices' values, by
+    70 KB for each model of one; and, 8 bytes, with a file's ranges.
 
     Args:
       scored: The files, in their order, which are done.

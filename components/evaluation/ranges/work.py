@@ -11,7 +11,7 @@ from components.evaluation import measuring
 from components.evaluation.measuring import SliceKey, State
 from components.evaluation.metrics.areas import Around
 from components.evaluation.metrics.bootstrap import Array
-from components.evaluation.metrics.replicates import TOTALS
+from components.evaluation.metrics.replicates import TOTALS, Drawn
 from components.evaluation.plan import Plan
 from components.evaluation.ranges import cuts, files
 from components.evaluation.ranges.files import ColumnsFile
@@ -120,12 +120,13 @@ class MeasureRanges:
     def _sums(self, columns: Columns, task: RangeTask) -> State:
         if task.of is None:
             return measuring.count_rows(columns)
+        drawn = Drawn(columns.unit)
         if isinstance(task.of, str):
-            return measuring.sum_groups(columns, self.plan, task.of)
+            return measuring.sum_groups(columns, self.plan, task.of, drawn)
         if task.around is None:
-            return measuring.sum_rows(columns, self.plan, [task.of], None)
+            return measuring.sum_rows(columns, self.plan, [task.of], None, drawn)
         around = _read_around(task.around, self.plan)
-        return measuring.sum_rows(columns, self.plan, [task.of], lambda key, _: [around[key]], totals=False)
+        return measuring.sum_rows(columns, self.plan, [task.of], lambda key, _: [around[key]], drawn, totals=False)
 
 
 def write_arounds(states: Sequence[str], arounds: Sequence[str], plan: Plan, model: int) -> State:

@@ -110,11 +110,17 @@ class Inputs:
         artifact.uri = str(self._folder / name)
         return artifact
 
-    def evaluate(self, executor: Any, eval_config: config_pb2.EvalConfig, output: str) -> Path:
+    def evaluate(
+        self,
+        executor: Any,
+        eval_config: config_pb2.EvalConfig,
+        output: str,
+        beam_args: Sequence[str] = LOCAL_BEAM_ARGS,
+    ) -> Path:
         """Runs an executor, and returns the folder with its results."""
         evaluation = self._artifact(standard_artifacts.ModelEvaluation, output)
         blessing = self._artifact(standard_artifacts.ModelBlessing, f"{output}_blessing")
-        context = executor.Context(beam_pipeline_args=list(LOCAL_BEAM_ARGS), tmp_dir=str(self._folder), unique_id="1")
+        context = executor.Context(beam_pipeline_args=list(beam_args), tmp_dir=str(self._folder), unique_id="1")
         executor(context).Do(
             self.artifacts,
             {"evaluation": [evaluation], "blessing": [blessing]},

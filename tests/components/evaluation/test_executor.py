@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import random
 import re
 import shutil
@@ -16,14 +17,18 @@ from tensorflow_model_analysis.metrics.metric_types import MetricKey
 from tfx.components.evaluator.executor import Executor
 from tfx.types import artifact_utils
 
+from components.evaluation import executor
 from components.evaluation.executor import ColumnExecutor
 from components.evaluation.metrics_files import read_measured
 from components.evaluation.progressive import ProgressiveExecutor
+from components.evaluation.ranges.measure import measure
 from components.evaluation.results import read_written
 from components.evaluation.scoring.kept_scores import keep_scores, kept_scores
 from components.evaluation.tfma_config import eval_config
+from pipeline.beam_options import make_beam_args
 from tests.components.evaluation.executor_runs import Inputs, Row, evaluation_in
 from tests.components.evaluation.stock_metrics import with_oracle
+from transform.config.beam import Beam
 from transform.config.evaluation import Evaluation, Threshold
 from transform.errors import InputError
 
@@ -121,6 +126,27 @@ def test_the_results_are_those_of_tfx(models: tuple[str, ...], weighted: bool, t
         results = tfma.load_eval_result(str(ours), model_name=name)
         assert len(results.slicing_metrics) == len(results.plots) == 8
     assert list((tmp_path / "ours_blessing").iterdir()) == list((tmp_path / "theirs_blessing").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_two_workers_write_by_ranges_what_one_process_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = Inputs(tmp_path, rows(400))
+    config = eval_config(EVALUATION, weighted=True, has_requests=True, user="user_id")
+    whole = inputs.evaluate(ColumnExecutor, config, "whole")
+    monkeypatch.setattr(executor, "measure", functools.partial(measure, rows_per_range=50))
+    alone = inputs.evaluate(ColumnExecutor, config, "alone")
+    shared = inputs.evaluate(ColumnExecutor, config, "shared", make_beam_args(Beam(num_workers=2)))
+
+    def contents(folder: Path) -> dict[str, bytes]:
+        return {path.name: path.read_bytes().replace(str(folder).encode(), b"") for path in folder.iterdir()}
+
+    assert contents(shared) == contents(alone)
+    assert {path.name for path in alone.iterdir()} == {path.name for path in whole.iterdir()}
+    expected, found = metrics(whole), metrics(alone)
+    assert list(found) == list(expected)
+    for key, values in expected.items():
+        assert found[key] == pytest.approx(values, rel=1e-9, abs=1e-9, nan_ok=True)
+    assert flat(plots(alone)) == pytest.approx(flat(plots(whole)), abs=1e-9)
 
 
 @pytest.mark.slow
