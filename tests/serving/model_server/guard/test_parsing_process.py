@@ -277,7 +277,7 @@ def test_bodies_of_lists_in_each_other_are_bounded_by_memory(models: Path) -> No
         answers = list(pool.map(lambda _: server.rest.post(path, content=content), range(3)))
         good = server.rest.post(path, content=json.dumps({"instances": ROWS}))
         assert parser_of(server) == parser
-        assert peak_mb(parser) < before + 256 + 20
+        assert peak_mb(parser) < before + 256 + 64  # without the bound 900 each; the process itself needs some
     assert [answer.status_code for answer in answers] == [429] * 3
     rule = "a large body must be parsed within 268435456 bytes of memory. Received: one of {} bytes that takes more"
     assert answers[0].json() == {"error": rule.format(len(content))}
