@@ -33,7 +33,7 @@ from pipeline.initial_config.source_lines import (
     with_comment,
     yaml_value,
 )
-from pipeline.initial_config.split import is_by_time, split_lines
+from pipeline.initial_config.split import Split, choose_split
 from pipeline.initial_config.tables import TableGuess, join_tables
 from transform.combinations import USUAL_MIN_COUNT
 from transform.config.config_file import parse_config, parse_yaml
@@ -118,7 +118,7 @@ class _Guessed:
     guesses: Sequence[Guess]
     runs: Sequence[Sequence[str]]
     tables: Sequence[TableGuess]
-    split: Sequence[str]
+    split: Split
     combinations: Combinations
 
 
@@ -151,8 +151,8 @@ def _guess(data: Path, name: str | None, max_rows: int, installs: Path | None, t
         raise InputError(f"a config needs a column to learn from{beside}{''.join(reasons[:3])} ({data})")
     runs = flag_runs(sample, left_out | ({label.column} if label is not None else set()), nulls, separator)
     of_installs = guess_installs(installs, max_rows, sample, guesses) if installs is not None else None
-    split = [*split_lines(sample, labels, guesses)]
-    combinations = choose(sample, labels, guesses, nulls, separator, by_time=is_by_time(split))
+    split = choose_split(sample, labels, guesses)
+    combinations = choose(sample, labels, guesses, nulls, separator, by_time=split.is_by_time)
     return _Guessed(
         sample, nulls, separator, label, of_installs, combinations.guesses, runs, tables, split, combinations
     )
@@ -195,7 +195,7 @@ def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
         yield from (f"    {line}" for table in guessed.tables for line in table_lines(table, root))
     yield ""
     yield "ingestion:"
-    yield from (f"  {line}" for line in guessed.split)
+    yield from (f"  {line}" for line in guessed.split.lines())
     yield ""
     all_guesses = itertools.chain(guesses, *(table.guesses for table in guessed.tables))
     if any(guess.role == "feature" and guess.side == "item" for guess in all_guesses):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,16 +21,38 @@ _MIN_KNOWN = 0.5
 
 _SECONDS_PER_DAY = 86_400
 
-_BY_TIME = "split_by: time_fraction"
+_BY_TIME = "time_fraction"
 
 
-def is_by_time(lines: Sequence[str]) -> bool:
-    """Returns whether lines of `split_lines` put the last rows by time into evaluation."""
-    return any(line.startswith(_BY_TIME) for line in lines)
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """How the rows are split.
+
+    Attributes:
+      split_by: The key of that name in the section `ingestion`.
+      reason: Why, as a comment.
+      why_not_by_time: Why it is not by time; empty if it is, or if there are no times.
+    """
+
+    split_by: str
+    reason: str
+    why_not_by_time: str
+
+    @property
+    def is_by_time(self) -> bool:
+        """Whether the last rows by time are for evaluation."""
+        return self.split_by == _BY_TIME
+
+    def lines(self) -> Iterator[str]:
+        """Yields the lines of `ingestion` that split the rows, with their reasons."""
+        yield f"split_by: {self.split_by}  # {self.reason}"
+        if self.why_not_by_time:
+            yield f"# not by time, split_by: {_BY_TIME}: {self.why_not_by_time}"
+        yield f"eval_fraction: {Ingestion().eval_fraction}"
 
 
-def split_lines(sample: Sample, labels: Sequence[int | None], guesses: Sequence[Guess]) -> Iterator[str]:
-    """Yields the lines of `ingestion` that split the rows, with their reasons.
+def choose_split(sample: Sample, labels: Sequence[int | None], guesses: Sequence[Guess]) -> Split:
+    """Decides how the rows are split.
 
     With a time, the last rows by time are for evaluation, as a model is used on later rows than it learned from; but
     only if the rows before them cover a week, half of the last rows have a user and an item that earlier rows have, and
@@ -47,16 +70,12 @@ def split_lines(sample: Sample, labels: Sequence[int | None], guesses: Sequence[
         why_not = _why_not_by_time(sample, labels, guesses, time, fraction)
     roles = {guess.role for guess in guesses}
     if why_not == "":
-        yield f"{_BY_TIME}  # the last rows by time, as a model is used on later rows than it learned from"
-    elif "request_id" in roles:
-        yield "split_by: request_hash  # a request goes whole into training or whole into evaluation"
-    elif "impression_id" in roles:
-        yield "split_by: impression_hash  # no column is the id of a request"
-    else:
-        yield "split_by: row_hash  # no column is the id of a request or a row"
-    if why_not:
-        yield f"# not by time, {_BY_TIME}: {why_not}"
-    yield f"eval_fraction: {fraction}"
+        return Split(_BY_TIME, "the last rows by time, as a model is used on later rows than it learned from", "")
+    if "request_id" in roles:
+        return Split("request_hash", "a request goes whole into training or whole into evaluation", why_not or "")
+    if "impression_id" in roles:
+        return Split("impression_hash", "no column is the id of a request", why_not or "")
+    return Split("row_hash", "no column is the id of a request or a row", why_not or "")
 
 
 def _why_not_by_time(
