@@ -86,7 +86,7 @@ def changes(pair: Pair) -> dict[tuple[str, str], tuple[float, float]]:
     for unit, hashes in UNITS.items():
         of_rows, of_requests = hashes(pair)
         found = replicates.of_rows(of_rows, labels, weights, scores)
-        means = replicates.mean_of_groups(of_requests, values, of_values)
+        means = replicates.means_of(replicates.sums_of_groups(of_requests, values, of_values))
         found |= {measure.name: means[..., number] for number, measure in enumerate(_MEASURES)}
         for name in METRICS:
             difference = found[name][:, 0] - found[name][:, 1]

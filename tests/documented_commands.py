@@ -109,7 +109,7 @@ WITH_HELP = (
     LeftOut(r"python -m tests\.soak\.", "A campaign takes up to hours; it has a short form among the slow tests."),
     LeftOut(
         r"python -m pipeline\.beam_workers\.pool\b",
-        "A pool runs until it is told to end; `tests/pipeline/test_worker_pools.py` runs some.",
+        "A pool runs until SIGTERM or Ctrl-C; `tests/pipeline/test_worker_pools.py` starts two.",
     ),
 )
 

@@ -71,7 +71,7 @@ class ColumnExecutor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
     def _evaluate(
         self, plan: Plan, scores: ModelScores, input_dict: Artifacts, evaluation: str, exec_properties: dict[str, Any]
     ) -> None:
-        paths = [path for folder in _folders(input_dict, exec_properties) for path in split_files(folder)]
+        paths = _files(input_dict, exec_properties)
         parser = Parser(plan, _dtypes(artifact_utils.get_single_uri(input_dict["schema"])))
         with scratch_folder(evaluation) as scratch:
             tasks = [
@@ -108,9 +108,14 @@ def _folders(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str
     return [uri for split in splits for uri in artifact_utils.get_split_uris(input_dict["examples"], split)]
 
 
+def _files(input_dict: Artifacts, exec_properties: dict[str, Any]) -> list[str]:
+    """Returns the files of the evaluated splits, in their order."""
+    return [path for folder in _folders(input_dict, exec_properties) for path in split_files(folder)]
+
+
 def find_problem(model: list[types.Artifact], input_dict: Artifacts, exec_properties: dict[str, Any]) -> str:
     """Returns why a model cannot score the evaluated examples, as a sentence; empty if it can."""
-    files = [path for folder in _folders(input_dict, exec_properties) for path in split_files(folder)]
+    files = _files(input_dict, exec_properties)
     try:
         scorer = Scorer(_saved_model(model))
         for batch in example_batches(files, BATCH_SIZE):

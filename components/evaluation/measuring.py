@@ -88,8 +88,11 @@ def sum_rows(
         )
         outside = None if around is None else around(key, weights)
         found = replicates.of_range(columns.unit[rows], labels, weights, scores, threshold, outside, drawn)
-        state[key] = {of_model(name, model): sums for model, all_sums in zip(models, found, strict=True)
-                      for name, sums in all_sums.items()}  # fmt: skip
+        state[key] = {
+            of_model(name, model): sums
+            for model, all_sums in zip(models, found, strict=True)
+            for name, sums in all_sums.items()
+        }
         if totals:
             for model, column in zip(models, scores.T, strict=True):
                 state[key][of_model(_PLOT, model)] = calibration_sums(labels, weights, column)

@@ -106,11 +106,6 @@ def means_of(sums: Array) -> Array:
     return means
 
 
-def mean_of_groups(units: Array, values: Array, weights: Array) -> Array:
-    """Returns `means_of` all groups; the arguments are those of `sums_of_groups`."""
-    return means_of(sums_of_groups(units, values, weights))
-
-
 def of_range(
     units: Array,
     labels: Array,

@@ -6,10 +6,10 @@ import numpy as np
 
 from components.evaluation.metrics.bootstrap import HASH_BITS, Array
 
-#: Scores are told apart by so many first bits: the sign, the exponent, and 11 bits of the mantissa.
+#: The scores of a bucket agree in so many first bits: the sign, the exponent, and 11 bits of the mantissa.
 _SCORE_BITS = 20
 
-#: Hashes are, too. It is the largest number of ranges of a hash.
+#: Ranges of hashes are cut by so many first bits of a hash.
 _RANGE_BITS = 32
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from components import storage
-from components.evaluation.measuring import State
+from components.evaluation.measuring import State, add
 from components.evaluation.metrics.bootstrap import Array
 from components.evaluation.plan import Plan
 from components.evaluation.scoring.columns import Columns, Members
@@ -103,6 +103,14 @@ def read_state(path: str, plan: Plan) -> State:
         at, _, value = place.partition(".")
         state.setdefault(((plan.slices[int(at)], int(value)),) if place else (), {})[name] = array
     return state
+
+
+def read_sum(paths: Sequence[str], plan: Plan) -> State:
+    """Returns the sum of the states of files, added in their order."""
+    total: State = {}
+    for path in paths:
+        add(total, read_state(path, plan))
+    return total
 
 
 def _arrays(columns: Columns) -> dict[str, Array]:

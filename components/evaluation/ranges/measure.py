@@ -146,12 +146,7 @@ def _sum_ranges(
                 for task, around in zip(of_division, arounds, strict=True)
             ]
         else:
-            _add_files(state, states, plan)
+            measuring.add(state, files.read_sum(states, plan))
     do(work, areas)
-    _add_files(state, [task.state for task in areas], plan)
+    measuring.add(state, files.read_sum([task.state for task in areas], plan))
     return state
-
-
-def _add_files(state: State, paths: Sequence[str], plan: Plan) -> None:
-    for path in paths:
-        measuring.add(state, files.read_state(path, plan))

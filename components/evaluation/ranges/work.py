@@ -141,9 +141,7 @@ def write_arounds(states: Sequence[str], arounds: Sequence[str], plan: Plan, mod
     Returns:
       The sums of all ranges.
     """
-    total: State = {}
-    for path in states:
-        measuring.add(total, files.read_state(path, plan))
+    total = files.read_sum(states, plan)
     name = measuring.of_model(TOTALS, model)
     above: dict[SliceKey, Array] = {}
     for state, path in reversed(list(zip(states, arounds, strict=True))):

@@ -88,25 +88,17 @@ class Columns:
         """
         order = np.argsort(numbers, kind="stable")
         ends = np.cumsum(np.bincount(numbers, minlength=num_parts)).tolist()
-        ordered = Columns(
-            unit=self.unit[order],
-            label=self.label[order],
-            weight=self.weight[order],
-            score=self.score[order],
-            group={name: hashes[order] for name, hashes in self.group.items()},
-            slices={name: members.ordered(order) for name, members in self.slices.items()},
-        )
+        ordered = self._rows(order, {name: members.ordered(order) for name, members in self.slices.items()})
         return [ordered._part(start, stop) for start, stop in itertools.pairwise([0, *ends])]
 
     def _part(self, start: int, stop: int) -> Columns:
-        return Columns(
-            unit=self.unit[start:stop],
-            label=self.label[start:stop],
-            weight=self.weight[start:stop],
-            score=self.score[start:stop],
-            group={name: hashes[start:stop] for name, hashes in self.group.items()},
-            slices={name: members.part(start, stop) for name, members in self.slices.items()},
-        )
+        slices = {name: members.part(start, stop) for name, members in self.slices.items()}
+        return self._rows(slice(start, stop), slices)
+
+    def _rows(self, rows: Array | slice, slices: Mapping[str, Members]) -> Columns:
+        """Returns some rows, given their slices."""
+        group = {name: hashes[rows] for name, hashes in self.group.items()}
+        return Columns(self.unit[rows], self.label[rows], self.weight[rows], self.score[rows], group, slices)
 
 
 def concatenated(parts: Sequence[Columns]) -> Columns:

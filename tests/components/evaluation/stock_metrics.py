@@ -92,7 +92,7 @@ def _ranking_metrics(
 
     def measure(rows: Array) -> dict[Any, float]:
         pairs = rows[:, 1:].reshape(len(rows), -1, len(of_groups), 2)
-        means = replicates.mean_of_groups(rows[:, 0], pairs[..., 0], pairs[..., 1])
+        means = replicates.means_of(replicates.sums_of_groups(rows[:, 0], pairs[..., 0], pairs[..., 1]))
         return keys.values({one.name: means[:, :, number] for number, one in enumerate(of_groups)})
 
     num_columns = 1 + 2 * len(of_groups) * len(model_names)

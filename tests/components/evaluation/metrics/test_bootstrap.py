@@ -154,9 +154,9 @@ def test_the_metrics_do_not_depend_on_how_many_replicates_are_computed_at_once(
 ) -> None:
     found = columns(rows(300, seed=2))
     groups = np.random.default_rng(0).random((2, 300, 3))
-    at_once = replicates.of_rows(*found), replicates.mean_of_groups(found[0], *groups)
+    at_once = replicates.of_rows(*found), replicates.means_of(replicates.sums_of_groups(found[0], *groups))
     monkeypatch.setattr(replicates, "_BLOCK_ENTRIES", 900)  # three replicates of 300 rows
-    in_blocks = replicates.of_rows(*found), replicates.mean_of_groups(found[0], *groups)
+    in_blocks = replicates.of_rows(*found), replicates.means_of(replicates.sums_of_groups(found[0], *groups))
     for name, values in at_once[0].items():
         np.testing.assert_allclose(in_blocks[0][name], values, rtol=1e-12)
     np.testing.assert_allclose(in_blocks[1], at_once[1], rtol=1e-12)
@@ -165,7 +165,7 @@ def test_the_metrics_do_not_depend_on_how_many_replicates_are_computed_at_once(
 def test_the_mean_of_groups_draws_all_groups_of_a_unit_together() -> None:
     units = np.array([5.0, 5.0, 9.0])
     values, weights = np.array([0.2, 0.6, 1.0]), np.array([1.0, 3.0, 2.0])
-    found = replicates.mean_of_groups(units, values, weights)
+    found = replicates.means_of(replicates.sums_of_groups(units, values, weights))
     drawn = replicate_weights(np.array([5, 9]), range(1 + NUM_REPLICATES))
     for replicate in range(1 + NUM_REPLICATES):
         first, second = drawn[:, replicate]

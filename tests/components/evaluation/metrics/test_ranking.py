@@ -48,7 +48,7 @@ def test_the_metrics_are_those_of_plain_python(weighted: bool) -> None:
     group, labels, weights, scores = to_columns(requests)
     for number, model in enumerate(MODELS):
         values, of_values = measure_groups(MEASURES, group, len(requests), labels, scores[:, number], weights)
-        found = replicates.mean_of_groups(np.arange(len(requests)), values, of_values)[0]
+        found = replicates.means_of(replicates.sums_of_groups(np.arange(len(requests)), values, of_values))[0]
         np.testing.assert_allclose(found, [expected(m, requests, model) for m in MEASURES], rtol=1e-12)
 
 
