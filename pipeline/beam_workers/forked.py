@@ -23,8 +23,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pipeline.beam_workers.services import AGAIN
 from pipeline.errors import LostWorkerError, first_line
 
-#: What workers import: the code of all nodes that read rows.
+#: What workers import: the code of all nodes that read rows; and what removes the folder of the socket.
 IMPORTED = (
+    "pipeline.beam_workers.socket_folder",
     "apache_beam.runners.worker.sdk_worker",
     "components.evaluation.executor",
     "components.ingestion.component",
@@ -122,7 +123,8 @@ def _context() -> ForkServerContext:
     context.set_forkserver_preload(list(IMPORTED))
     saved, tempfile.tempdir = tempfile.tempdir, _SOCKETS if os.access(_SOCKETS, os.W_OK) else tempfile.tempdir
     try:
-        util.get_temp_dir()  # made once for a process, as of Python 3.11, which does not document it
+        # Made once for a process, as of Python 3.11, which does not document it.
+        os.environ["WDR_SOCKET_FOLDER"] = util.get_temp_dir()
     finally:
         tempfile.tempdir = saved
     return context

@@ -73,13 +73,23 @@ def test_an_error_names_the_key_of_the_config() -> None:
 
 @pytest.mark.slow
 def test_workers_end_with_a_node_that_is_killed(tmp_path: Path) -> None:
-    code = f"from tests.pipeline.test_forked_workers import *; run(note_worker_and_wait, {str(tmp_path)!r})"
-    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as node:
+    code = f"""
+from multiprocessing import util
+from tests.pipeline.test_forked_workers import *
+forked.prepare()
+print(util.get_temp_dir(), flush=True)
+run(note_worker_and_wait, {str(tmp_path)!r})
+"""
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True) as node:
+        assert node.stdout is not None
+        folder = Path(node.stdout.readline().strip())
+        assert list(folder.glob("listener-*"))
         wait_until(lambda: node.poll() is not None or len(noted(tmp_path)) == 2)
         started = noted(tmp_path)
         assert len(started) == 2
         node.kill()
     wait_until(lambda: all(has_ended(pid) for pid in started))
+    wait_until(lambda: not folder.exists())
 
 
 @pytest.mark.slow
