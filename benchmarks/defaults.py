@@ -100,6 +100,8 @@ class Result:
       to_simple: The defaults' AUC minus that of the best reference model but the trees.
       to_trees: The defaults' AUC minus that of the trees; None where they could not be fitted.
       calibration: The defaults' mean score ÷ the share of positives.
+      simple_calibration: That of the reference model of `to_simple`. Where it misses 1 too, the share of
+        positives differs between training and evaluation rows in a way that the features do not tell.
       num_epochs: The mean number of epochs.
       num_steps: The mean number of steps.
       seconds: The mean time of a training, in seconds.
@@ -110,6 +112,7 @@ class Result:
     to_simple: Interval
     to_trees: Interval | None
     calibration: Interval
+    simple_calibration: Interval
     num_epochs: float
     num_steps: float
     seconds: float
@@ -228,13 +231,18 @@ def measured(prepared: Prepared, num_seeds: int, root: Path) -> Result:
 
         return interval(trainings, of_rows)
 
+    def calibration(ours: Scores, at: Places) -> float:
+        return float(ours[at].mean() / labels[at].mean())
+
     trees = others.pop(GRADIENT_BOOSTING, None)
+    simple = others[max(others, key=lambda name: aucs[name])]
     return Result(
         prepared.name,
         aucs,
-        difference(others[max(others, key=lambda name: aucs[name])]),
+        difference(simple),
         None if trees is None else difference(trees),
-        interval(trainings, lambda ours, at: float(ours[at].mean() / labels[at].mean())),
+        interval(trainings, calibration),
+        interval([trainings[0]._replace(scores=simple)], calibration),
         *np.mean([(t.num_epochs, t.num_steps, t.seconds) for t in trainings], axis=0).tolist(),
     )
 
@@ -248,6 +256,7 @@ def show(console: Console, results: Sequence[Result]) -> None:
         "minus the best simple one",
         "minus the trees",
         "calibration",
+        "that of the simple one",
         "no worse",
         "epochs",
         "steps",
@@ -262,6 +271,7 @@ def show(console: Console, results: Sequence[Result]) -> None:
             result.to_simple.words("+.4f"),
             result.to_trees.words("+.4f") if result.to_trees else "–",
             result.calibration.words(".3f"),
+            result.simple_calibration.words(".3f"),
             "yes" if result.is_no_worse else "no",
             *(f"{number:.0f}" for number in (result.num_epochs, result.num_steps, result.seconds)),
         )
