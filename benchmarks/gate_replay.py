@@ -1,7 +1,7 @@
 """Good days that the gate on quality refuses, and declines that it stops: `python -m benchmarks.gate_replay`.
 
 Draws each day's inputs as the pipeline would record them, and applies the gate's own functions with the default bounds;
-after a refusal, the serving model, the anchor and the pool are those of a real run. Differences between two models have
+after a refusal, the baseline, the anchor and the pool are those of a real run. Differences between two models have
 the standard errors that this number of rows gives: on 20,000 evaluation rows of the simulated store, the 95 % intervals
 of AUC were ± 0.0065. On a good day the model is as good as the anchor, apart from the randomness of training. In a
 decline, each day's model is worse than the previous day's by a fixed AUC; the largest loss that served is reported.
@@ -84,7 +84,7 @@ def _sigmoid(logit: Array) -> Array:
 
 @dataclasses.dataclass(frozen=True)
 class Day:
-    """One day: whether its model was refused, and the AUC that the then serving model has lost since the first day."""
+    """One day: whether its model was refused, and the AUC that the then baseline has lost since the first day."""
 
     refused: bool
     lost: float

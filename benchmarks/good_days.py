@@ -1,7 +1,7 @@
 """False alarms of the gate on data: `python -m benchmarks.good_days --rows 4000 --days 250 --stores 4`.
 
 Draws good days of the simulator in memory, and adds variation that its stores lack: weekends with more impressions,
-other hours and another share of installs; a growing store; and a serving model whose small errors vary by day. Measures
+other hours and another share of installs; a growing store; and a baseline whose small errors vary by day. Measures
 each day and decides on it as the pipeline does, with the earlier days that passed as references; but with the default
 bounds of drift, without the `drift.max_divergence` of configs/app_store.yaml. Prints the stopped days by rule, and
 their total share with its 95 % interval.
@@ -52,7 +52,7 @@ class Day:
       number: The day's number, from 1.
       log: The impressions, with their labels.
       users, catalog: The joined tables, by key.
-      scores: float64 [n], of the serving model.
+      scores: float64 [n], of the baseline.
       installs: The installs of the day; None if all but one in a hundred rows' follow an impression.
     """
 

@@ -1,4 +1,4 @@
-"""Resolvers of a run's inputs: the window of spans, the analyzer cache, the pushed model and the serving model.
+"""Resolvers of a run's inputs: the window of spans, the analyzer cache, the pushed model and the baseline.
 
 The resolvers follow lineage instead of taking the latest artifact: they ignore what was made from the run's own
 examples or from a later span. The serving folder says what was pushed; for a model that is a version already, only the

@@ -41,7 +41,7 @@ def raw_schema(config: DataSettings) -> schema_pb2.Schema:
         weight.shape.dim.add(size=1)
     for feature in config.spec.features:
         _add_feature(schema, feature)
-        if feature.renamed_from is not None:  # for a serving model that reads the old name; requests do not have it
+        if feature.renamed_from is not None:  # for a baseline that reads the old name; requests do not have it
             schema.feature.add(name=feature.renamed_from, type=_feature_type(feature), not_in_environment=[SERVING])
     log = config.sources.impressions
     for name, column, kind in (  # those without a column in the log are left out

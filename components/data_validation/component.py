@@ -81,8 +81,8 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
         current = dataclasses.replace(current, label_anchor=label_anchor(current, earlier, settings))
         found = decide(current, earlier, settings)
         if not_compared:
-            sentence = f"the serving model's scores of the span are not measured: {not_compared}"
-            found.append(Finding(GATE, "drift", "cannot_judge", "serving model", None, None, len(serialized), sentence))
+            sentence = f"the baseline's scores of the span are not measured: {not_compared}"
+            found.append(Finding(GATE, "drift", "cannot_judge", "baseline", None, None, len(serialized), sentence))
         write_record(output.uri, Record(GATE, current.span, current.to_inputs(), tuple(found)))
         output.set_string_custom_property(GATE_PROPERTY, GATE)
         output.set_int_custom_property(SPAN, current.span)

@@ -26,7 +26,7 @@ SKETCH_ROWS = 500
 
 @dataclass(frozen=True, config=_STRICT)
 class Labelled:
-    """The number of examples and of label 1 among them, and the sum of the serving model's scores if it scored them."""
+    """The number of examples and of label 1 among them, and the sum of the baseline's scores if it scored them."""
 
     rows: int
     positives: int
@@ -39,7 +39,7 @@ class Labelled:
 
 @dataclass(frozen=True, config=_STRICT)
 class ModelEvidence:
-    """Results of the serving model, which was not trained on the span, on its examples.
+    """Results of the baseline, which was not trained on the span, on its examples.
 
     Attributes:
       whole: All examples that were scored.
@@ -69,7 +69,7 @@ class SpanEvidence:
       sample: The measured examples, at most MAX_EXAMPLES; None in the record of an earlier release.
       label_anchor: The share of label 1 from which the level of the last spans is measured (`label_rules.shares`); None
         before there are enough spans, and in the record of an earlier release.
-      model: The serving model's results; None without a serving model, or if it could not score the span.
+      model: The baseline's results; None without a baseline, or if it could not score the span.
     """
 
     ingested: Evidence

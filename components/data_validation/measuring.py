@@ -1,4 +1,4 @@
-"""Measures a span's evidence from its examples, ingestion's evidence, and the serving model's scores."""
+"""Measures a span's evidence from its examples, ingestion's evidence, and the baseline's scores."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
 
     Args:
       columns: The span's examples, or a random sample of them.
-      scores: float64 [n], the serving model's scores; NaN for an example that was not scored; None without a model.
+      scores: float64 [n], the baseline's scores; NaN for an example that was not scored; None without a model.
       ingested: The evidence that ingestion wrote.
       config: The config.
     """

@@ -1,4 +1,4 @@
-"""Reads a span's examples into columns, and scores them with the serving model."""
+"""Reads a span's examples into columns, and scores them with the baseline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from transform.files.records import iterate_records
 from transform.graph.derived_times import derived
 from transform.schema import raw_schema
 
-#: The largest number of them that the serving model scores. With 5 % of label 1, the 2,500 positives determine its
+#: The largest number of them that the baseline scores. With 5 % of label 1, the 2,500 positives determine its
 #: calibration to 3 %.
 MAX_SCORED = 50_000
 
@@ -77,7 +77,7 @@ def _tokens(values: pa.ChunkedArray, feature: Feature) -> Tokens:
 
 
 def score(examples: list[bytes], saved_model: str) -> Floats:
-    """Returns the serving model's scores: float64 [n] with at most MAX_SCORED scores, NaN for the other examples.
+    """Returns the baseline's scores: float64 [n] with at most MAX_SCORED scores, NaN for the other examples.
 
     Raises:
       ScoringError: If the model cannot score them, as after a change of the features.

@@ -28,7 +28,7 @@ class PreviousModels(resolver.ResolverStrategy):  # type: ignore[misc]
 
     Of several models of that span, the last one is taken. It is used whether it was pushed or not: the next span shows
     whether the gates were right. But infra validation must have blessed it, since it runs in this process. The one
-    before it is the model that its training started from, the serving model of that time.
+    before it is the model that its training started from, the baseline of that time.
 
     A model that reads a feature which the examples lack is left out: it would score them worse than it serves.
 

@@ -1,4 +1,4 @@
-"""The serving model in a process of its own, measured beside the candidate model."""
+"""The baseline in a process of its own, measured beside the candidate model."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TimedRequest:
 
 
 class _Scores(NamedTuple):
-    """The serving model's scores.
+    """The baseline's scores.
 
     Attributes:
       requests: Of the requests, float32 `[requests]`.
@@ -60,7 +60,7 @@ class _Scores(NamedTuple):
 
 
 class Baseline:
-    """The serving model; that there is none, or that it cannot be run, refuses no candidate model.
+    """The baseline; that there is none, or that it cannot be run, refuses no candidate model.
 
     Attributes:
       problem: Why it could not be run; empty if it could, or if there is none.

@@ -34,7 +34,7 @@ def missed_budgets(
 ) -> Iterator[MissedBudget]:
     """Yields each budget that the candidate model exceeds.
 
-    Budgets relative to the serving model need its costs, measured in the same run.
+    Budgets relative to the baseline need its costs, measured in the same run.
     """
     best = candidate.best_latency
     way = f" at {best.threads} × {best.batch_size}"
@@ -57,7 +57,7 @@ def missed_budgets(
         (size, "MB", settings.max_size_ratio, (candidate.size_mb, baseline.size_mb)),
     ):
         if ratio is not None and value > ratio * before:
-            rule = f"{what} must be at most {ratio:g} times the serving model's"
+            rule = f"{what} must be at most {ratio:g} times the baseline's"
             sentence = f"{rule}. Received: {value:.4g} {unit} after {before:.4g} {unit}"
             yield MissedBudget(f"{what}, relative", sentence, value / max(ratio * before, 1e-9), what != size)
 

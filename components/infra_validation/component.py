@@ -70,7 +70,7 @@ class InfraValidator(SpecComponent):
 
     Args:
       model: The trained model.
-      baseline_model: The serving model, which is measured in the same run; none on a first run.
+      baseline_model: The baseline, which is measured in the same run; none on a first run.
       examples: The window of raw examples that the model was trained and evaluated on.
       catalog: The catalog snapshot that the model was exported with.
       config: Its sections of the config, as JSON.

@@ -42,7 +42,7 @@ def validate(
     Args:
       config: The measurements and budgets, and what determines the ranking.
       model_uri: The model artifact's folder, with the SavedModel and the trainer's own scores in it.
-      baseline_uri: The serving model artifact's folder; None on a first run.
+      baseline_uri: The baseline artifact's folder; None on a first run.
       catalog_uri: The catalog snapshot that the model must have.
       requests: Recorded raw tf.Examples, serialized, which the model must score.
       eval_rows: Reads all raw evaluation examples of the run's own span, on which the trainer evaluated, in any order.
@@ -101,13 +101,13 @@ def _run(
     own: TrainerPredictions,
     eval_rows: Iterable[bytes],
 ) -> Verdict:
-    """Runs the candidate model beside the serving model; raises DryRunError for what ends the candidate's dry run."""
+    """Runs the candidate model beside the baseline; raises DryRunError for what ends the candidate's dry run."""
     ranking = None
     if RANK_SIGNATURE not in absent_signatures(config):
         ranking = ranking_requests(config, catalog_uri, requests)
     timed = TimedRequest.of(requests, config.item_id.name if config.item_id else None)
     candidate.load()
-    # The serving model loads after the candidate model, whose time to load counts, and runs beside its checks.
+    # The baseline loads after the candidate model, whose time to load counts, and runs beside its checks.
     baseline.start(pool, requests, ranking, timed)
     check_signatures(candidate, config)
     check_scores(candidate.scores(requests), candidate)
@@ -130,7 +130,7 @@ def _run(
 def _measure(
     num_measurements: int, candidate: ModelProcess, baseline: Baseline, timed: TimedRequest
 ) -> tuple[Measurements, Measurements | None]:
-    """Measures the candidate model and, in turns with it, the serving model, each by the signature that serves."""
+    """Measures the candidate model and, in turns with it, the baseline, each by the signature that serves."""
     turns = range(0, num_measurements, _REQUESTS_PER_TURN)
     for done, batch_size in itertools.product(turns, CANDIDATE_COUNTS):
         number = min(_REQUESTS_PER_TURN, num_measurements - done)

@@ -87,8 +87,8 @@ class Verdict:
     Attributes:
       problems: Why the model must not be pushed, one sentence each.
       candidate: The candidate model's costs; None if they were not measured.
-      baseline: The serving model's costs; None without a serving model, or if it could not be run.
-      baseline_problem: Why the serving model could not be run; else empty.
+      baseline: The baseline's costs; None without a baseline, or if it could not be run.
+      baseline_problem: Why the baseline could not be run; else empty.
       row_skew: The comparison with the trainer's own scores, row by row.
       rank_skew: The same comparison for the scores of the rows' items by `rank_items`, given their features.
       eval_skew: The comparison over all evaluation examples.
@@ -96,7 +96,7 @@ class Verdict:
         `serving_default`'s of whole examples made from the run's catalog; empty for a model without `rank`.
       num_catalog_items: The number of items of the catalog ranked for `catalog_skew`.
       largest_change: The largest relative difference of the scores of the requests, and of those of `rank`, from the
-        serving model's; None without a serving model, or if it did not score them.
+        baseline's; None without a baseline, or if it did not score them.
       machine: What other processes did while the costs were measured; empty if they were not measured.
       tries: Why each earlier try of the dry run was not the last one, one sentence each.
       may_change: Whether the model is refused for its time or memory alone, on which a quieter machine may decide

@@ -158,7 +158,7 @@ def same_as_serving(largest_change: float | None) -> str:
     if largest_change is None or largest_change > SAME_SCORES:
         return ""
     return (
-        f"a new version's scores must differ from the serving model's by more than {SAME_SCORES:g} of their value. "
+        f"a new version's scores must differ from the baseline's by more than {SAME_SCORES:g} of their value. "
         f"Received: {largest_change:.1e} at most. `push.unchanged: true`, or `wdr run --force-push --reason TEXT`, "
         "pushes it anyway"
     )

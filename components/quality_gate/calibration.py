@@ -23,7 +23,7 @@ _MAX_LOGIT_FACTOR = 1.25
 def miscalibration(case: Case) -> Iterator[Finding]:
     """Refuses a model whose calibration is beyond `evaluation.max_miscalibration` with its whole 95 % interval.
 
-    One that is nearer to 1 than the serving model's, beyond chance, only causes a warning: the share of label 1 is then
+    One that is nearer to 1 than the baseline's, beyond chance, only causes a warning: the share of label 1 is then
     another one than on the days before, as on a day of a sale, and a refusal would keep the worse model.
     """
     bound, whole = case.evaluation.max_miscalibration, case.current.whole
@@ -65,13 +65,13 @@ def _judged(whole: EvaluationResult, received: Estimate, bound: float) -> tuple[
 
 
 def _cause(whole: EvaluationResult, bound: float) -> str:
-    """Returns what the serving model's calibration on the same rows says of the cause; empty without one."""
+    """Returns what the baseline's calibration on the same rows says of the cause; empty without one."""
     serving = whole.baseline.get("calibration", math.nan)
     if math.isnan(serving):
         return ""
     if _is_within(serving, bound):
-        return f", and {serving:.4f} by the serving model: the cause lies in the model, not in the labels"
-    return f", and {serving:.4f} by the serving model: the cause may lie in the examples or their labels"
+        return f", and {serving:.4f} by the baseline: the cause lies in the model, not in the labels"
+    return f", and {serving:.4f} by the baseline: the cause may lie in the examples or their labels"
 
 
 def _slope_words(slope: Estimate | None) -> str:

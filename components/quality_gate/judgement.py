@@ -108,7 +108,7 @@ def _judge_whole(whole: EvaluationResult, evaluation: Evaluation, not_compared: 
     compared = [name for name, rule in evaluation.all_thresholds if rule.max_worsening is not None]
     if compared and not whole.baseline:
         rules = f"`max_worsening` of {', '.join(dict.fromkeys(compared))}"
-        sentence = f"there is no serving model to compare with: {rules} applies from the first push on"
+        sentence = f"there is no baseline to compare with: {rules} applies from the first push on"
         if not_compared:
             sentence = f"{rules} cannot be judged, only `min` and `max`: {not_compared}"
         key = f"{_KEY}.thresholds"
@@ -198,13 +198,13 @@ def _out_of_bounds(
 
 
 def _serving_misses(subject: _Subject, lowest: float) -> str:
-    """Returns a remark if the serving model misses the bound too: the candidate model may not be the cause."""
+    """Returns a remark if the baseline misses the bound too: the candidate model may not be the cause."""
     if subject.metric not in subject.measured.baseline or not HIGHER_IS_BETTER[kind_of(subject.metric)]:
         return ""
     serving = subject.measured.serving(subject.metric)
     if not serving.high < lowest:
         return ""
-    return f", and {serving.value:.4f} by the serving model: the cause may lie in the examples or their labels"
+    return f", and {serving.value:.4f} by the baseline: the cause may lie in the examples or their labels"
 
 
 def _worsening(subject: _Subject) -> Iterator[Finding]:
@@ -215,7 +215,7 @@ def _worsening(subject: _Subject) -> Iterator[Finding]:
     serving = subject.measured.baseline[subject.metric]
     worse = -change.value if HIGHER_IS_BETTER[kind_of(subject.metric)] else change.value
     start = (
-        f"{subject.name} may be worse than the serving model's by at most {margin:g}, beyond chance. Received: "
+        f"{subject.name} may be worse than the baseline's by at most {margin:g}, beyond chance. Received: "
         f"{subject.measured.metrics[subject.metric]:.4f} after {serving:.4f}"
     )
     if not math.isfinite(change.half_width):

@@ -66,7 +66,7 @@ def against_serving(case: Case) -> Iterator[Finding]:
             key = f"evaluation.{'slice_' if place else ''}thresholds.{metric}.max_worsening"
             subject = f"{metric} where {place}" if place else metric
             most = f"at most {rule.max_worsening:g} in the mean of spans"
-            words = f"{subject} may be worse than the serving model's by {most}"
+            words = f"{subject} may be worse than the baseline's by {most}"
             before = [
                 _change(of_place, metric)
                 for e in _counted(case)

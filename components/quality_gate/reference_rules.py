@@ -1,6 +1,6 @@
 """The rule on the reference models by slice: a simple model that is better in a slice shows what a lead hides.
 
-A candidate model that is better than an old serving model, over all examples and in each slice, may still be wrong in
+A candidate model that is better than an old baseline, over all examples and in each slice, may still be wrong in
 one: the reference models are fitted on the same days as the candidate model.
 """
 
@@ -55,7 +55,7 @@ def against_references(case: Case) -> Iterator[Finding]:
         )
         if metric in measured.changes:
             own, serving = measured.metrics[metric], measured.baseline[metric]
-            sentence += f"; this model has {own:.4f}, the serving model {serving:.4f}"
+            sentence += f"; this model has {own:.4f}, the baseline {serving:.4f}"
         if others:
             left = f" and {len(others) - _MAX_NAMED} others" if len(others) > _MAX_NAMED else ""
             sentence += f"; likewise where {', '.join(loss.place for loss in others[:_MAX_NAMED])}{left}"

@@ -17,7 +17,7 @@ from components.quality_gate.judgement import GATE
 #: The config's key of the finding on scores that coincide: no metric has to be worse.
 THRESHOLDS = "evaluation.thresholds"
 
-#: The share of pairs with the same score that is always allowed, and how many times the serving model's is. Of 100
+#: The share of pairs with the same score that is always allowed, and how many times the baseline's is. Of 100
 #: equally frequent scores, 1 % coincide, and the AUC is lower by less than 0.0001.
 _TIED, _TIMES_SERVING = 0.01, 10.0
 
@@ -33,7 +33,7 @@ def coinciding_scores(case: Case) -> Iterator[Finding]:
     bound = max(_TIED, _TIMES_SERVING * serving)
     if values.tied > bound:
         sentence = (
-            f"two examples may have the same score in at most {bound:.1%} of all pairs, while the serving model's have "
+            f"two examples may have the same score in at most {bound:.1%} of all pairs, while the baseline's have "
             f"in {serving:.2%} ({THRESHOLDS}). Received: {values.tied:.1%}: few distinct scores, as by an export "
             "of low precision or by a part of the model that has lost its inputs; what has one score has no order"
         )

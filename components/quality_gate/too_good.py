@@ -64,7 +64,7 @@ def _rises(case: Case) -> Iterator[Finding]:
     if usual_rise(alike) is None and (difference is None or usual_rise(others) is None):
         sentence = (
             f"whether auc rises by more than is usual cannot be judged: it takes {_MIN_RISES} of the last spans "
-            f"that had a serving model; only a rise of more than {case.settings.max_auc_rise:g} is refused "
+            f"that had a baseline; only a rise of more than {case.settings.max_auc_rise:g} is refused "
             f"({MAX_AUC_RISE})"
         )
         yield Finding(GATE, MAX_AUC_RISE, "cannot_judge", "auc", None, None, whole.num_examples, sentence)
@@ -142,7 +142,7 @@ def _unusual(
 ) -> Iterator[Finding]:
     """Yields the finding of an AUC that is above what is usual, on the same rows and against the earlier spans.
 
-    Both are required: after a loss of the serving model, as by new ids, the rise is large and the AUC is as before.
+    Both are required: after a loss of the baseline, as by new ids, the rise is large and the AUC is as before.
 
     Args:
       current: The inputs of this span.
@@ -165,7 +165,7 @@ def _unusual(
         )
     else:
         sentence = (
-            f"auc may be higher than the serving model's by at most {bound:.4f} beyond chance, by the last spans with "
+            f"auc may be higher than the baseline's by at most {bound:.4f} beyond chance, by the last spans with "
             f"the same config and code ({MAX_AUC_RISE}). Received: {received}: too good to be true, as if a feature "
             "contained the label. `wdr run --force-push --reason TEXT` pushes it anyway"
         )
@@ -205,7 +205,7 @@ def too_good(auc: float, examples: Labelled, before: Sequence[float], max_rise: 
         auc,
         bound,
         examples.rows,
-        f"auc may be higher than those of the serving model and of the last spans' models, {highest:.4f}, by at "
+        f"auc may be higher than those of the baseline and of the last spans' models, {highest:.4f}, by at "
         f"most {max_rise:g} beyond chance (quality.max_auc_rise). Received: {auc:.4f}: too good to be true, as if a "
         "feature contained the label",
     )

@@ -219,7 +219,7 @@ def _lines(guessed: _Guessed, root: Path, out: Path) -> Iterator[str]:
     of_tables = (name for table in guessed.tables for name in item_slices(table.joined, table.guesses, ()))
     if slices := [*item_slices(sample, guesses, guessed.nulls), *of_tables]:
         yield f"  slices: {yaml_value(slices)}  # by their names: a model may be wrong for some items alone"
-        yield "  slice_thresholds:  # by how much a slice may be worse than by the serving model, beyond chance"
+        yield "  slice_thresholds:  # by how much a slice may be worse than by the baseline, beyond chance"
         yield "    auc: {max_worsening: 0.05}"
         yield "    logloss: {max_worsening: 0.02}"
 

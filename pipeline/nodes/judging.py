@@ -62,7 +62,7 @@ def model_gates_and_push(
 ) -> list[BaseNode]:
     """Returns the nodes that decide whether the candidate model may serve, and the one that pushes it.
 
-    The serving model's scores are those of `earlier_evaluation`, where it has them.
+    The baseline's scores are those of `earlier_evaluation`, where it has them.
     """
     serving_model = Resolver(
         strategy_class=ServingModel,

@@ -57,8 +57,8 @@ class RunReport:
       training: The trainer's report.
       metrics: The candidate model's metrics, by name; empty if infra validation refused it, since it is not evaluated
         then.
-      baseline: The serving model's metrics on the same examples; empty on a first run.
-      changes: By metric, the 95 % interval of the candidate's value minus the serving model's; empty on a first run.
+      baseline: The baseline's metrics on the same examples; empty on a first run.
+      changes: By metric, the 95 % interval of the candidate's value minus the baseline's; empty on a first run.
       intervals: By metric, the 95 % interval of the candidate's value; empty in a report of an earlier release.
       num_eval_examples: Number of examples on which they were measured.
       slices: By the slice's name, what was measured in it.

@@ -173,7 +173,7 @@ def test_a_forced_push_keeps_its_reason_and_what_was_refused(execute: Any, local
         reason="the threshold is wrong",
         refusals=(
             "auc must be at least 0.75. Received: 0.7000 on 1,000 examples, 300 of them positive",
-            "auc may be worse than the serving model's by at most 0.05, beyond chance. Received: 0.7000 after 0.8000, "
+            "auc may be worse than the baseline's by at most 0.05, beyond chance. Received: 0.7000 after 0.8000, "
             "a change of -0.1196 to -0.0804, on 1,000 examples, 300 of them positive",
         ),
     )
@@ -292,7 +292,7 @@ def test_a_model_that_scores_as_the_serving_one_is_no_new_version(
     pushed = execute(baseline="m1", largest_change=3e-7)
     assert pushed.get_int_custom_property("pushed") == 0
     refusal = pushed.get_string_custom_property("refusal")
-    assert refusal.startswith("a new version's scores must differ from the serving model's by more than 1e-05")
+    assert refusal.startswith("a new version's scores must differ from the baseline's by more than 1e-05")
     assert "Received: 3.0e-07 at most" in refusal
     assert versions(str(local_root)) == [1]
 

@@ -213,7 +213,7 @@ BAD_DATA = [
         "shuffled labels",
         _shuffle_the_labels,
         "quality_gate",
-        "by the serving model: the cause may lie in the examples or their labels",
+        "by the baseline: the cause may lie in the examples or their labels",
         in_suite=False,
     ),
     BadData(

@@ -256,13 +256,13 @@ BAD_MODELS = [
     ),
     _infra(
         "several times slower",
-        "the median time for 200 candidates must be at most 4 times the serving model's. Received: ",
+        "the median time for 200 candidates must be at most 4 times the baseline's. Received: ",
         damages=_wrap(_slow),
         in_suite=False,
     ),
     _infra(
         "2 × memory",
-        "the memory that the model adds must be at most 1.5 times the serving model's. Received: ",
+        "the memory that the model adds must be at most 1.5 times the baseline's. Received: ",
         damages=_wrap(lambda scores, _: scores, more_numbers=20_000_000),
         in_suite=False,
     ),
@@ -316,7 +316,7 @@ BAD_MODELS = [
     BadModel(
         "one slice worse",
         "quality_gate",
-        ("auc where device = large_tablet may be worse than the serving model's by at most 0.05, beyond chance. ",),
+        ("auc where device = large_tablet may be worse than the baseline's by at most 0.05, beyond chance. ",),
         damages=_wrap(_one_device_reversed, as_trained=True),
         in_suite=False,
     ),
@@ -324,8 +324,8 @@ BAD_MODELS = [
         "worse than what serves",
         "quality_gate",
         (
-            "auc may be worse than the serving model's by at most 0.02 in the mean of spans",
-            "logloss may be worse than the serving model's by at most 0.01, beyond chance. Received: ",
+            "auc may be worse than the baseline's by at most 0.02 in the mean of spans",
+            "logloss may be worse than the baseline's by at most 0.01, beyond chance. Received: ",
         ),
         damages=_wrap(_apps_reversed, as_trained=True),
     ),
@@ -340,7 +340,7 @@ BAD_MODELS = [
     BadModel(
         "scores of one digit",
         "quality_gate",
-        ("logloss may be worse than the serving model's by at most 0.01, beyond chance. Received: ",),
+        ("logloss may be worse than the baseline's by at most 0.01, beyond chance. Received: ",),
         damages=_wrap(_one_digit, as_trained=True),
         in_suite=False,
     ),

@@ -105,7 +105,7 @@ def test_the_next_day_builds_on_it_and_an_earlier_version_can_serve_again(folder
         "land cannot be judged, neither its values nor how well it predicts the label: no earlier span has the feature"
     )
     assert found["land"]["sentence"] == unknown
-    assert found.keys() & {"installed_apps", "app_id", "rating", "serving model", "auc of the serving model"} == set()
+    assert found.keys() & {"installed_apps", "app_id", "rating", "baseline", "auc of the baseline"} == set()
     # The memory of the old name ends; tokens of other features that only the first two spans had are remembered.
     last_spans = {name: {seen.last_span for seen in tokens.values()} for name, tokens in memory(workspace).items()}
     assert "country" not in last_spans

@@ -36,7 +36,7 @@ class Retraining:
     Attributes:
       seed: The training's seed.
       auc: The retrained model's AUC.
-      baseline_auc: The serving model's AUC on the same examples.
+      baseline_auc: The baseline's AUC on the same examples.
       change: The 95 % interval of the difference.
       refusals: Why it was refused, one sentence each; empty if it was pushed.
     """
@@ -75,7 +75,7 @@ def retrain(prepared: PreparedStore, seed: int, folder: Path) -> Retraining:
 def results(retrainings: Sequence[Retraining]) -> Table:
     """One row per retraining."""
     table = Table()
-    for header in ("seed", "AUC", "serving model", "change, 95 %", "pushed"):
+    for header in ("seed", "AUC", "baseline", "change, 95 %", "pushed"):
         table.add_column(header)
     for r in retrainings:
         low, high = r.change

@@ -11,7 +11,7 @@ its scores so different that a day's interval is three times as wide; and uncali
 log loss before the AUC shows the noise.) The state from which the next day's training starts is left as trained. A day
 has some 11,000 evaluation rows by default: with the 3,000 in the other tests' store, a loss of 0.02 would be within
 chance. Reports the result of each day, and repeats the gates' decisions on the series' records, as `wdr gates replay`
-does. Exits with code 1 if a day without a loss is stopped or refused, if a serving model has lost 0.02 or more, or if a
+does. Exits with code 1 if a day without a loss is stopped or refused, if a baseline has lost 0.02 or more, or if a
 replay decides differently from the run. The last day's model must have lost 0.02, or its series could not fail.
 """
 

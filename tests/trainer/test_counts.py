@@ -77,7 +77,7 @@ def test_a_row_of_a_later_span_sees_the_spans_before_it_and_nothing_of_its_own()
     assert read(counts, 9, span=5) == read(counts, 9, span=6) == bucket_of(4 + 2 + 8)
     assert read(counts, 11, span=6) == 0
     assert read(counts, 7, span=6) == bucket_of(5)  # including the first span's evaluation row
-    assert read(counts, 9, span=7) == read(counts, 9)  # a serving model's counts on the next span
+    assert read(counts, 9, span=7) == read(counts, 9)  # a baseline's counts on the next span
     assert read(counts, 9, span=2) == 0
 
 

@@ -45,7 +45,7 @@ class Drift:
       max_label_loss: By how much the level of the share of label 1, its median over this span and the 6 before it, and
         the span's own share may be below their anchor: the highest level that has lasted, kept until a person lets a
         span below it through. So labels that go a little each day are found. 1 allows any loss.
-      max_miscalibration: If the serving model predicts more than this times the labels that the span has, against what
+      max_miscalibration: If the baseline predicts more than this times the labels that the span has, against what
         it usually predicts, and other evidence says that labels are missing, the run stops. Alone it warns.
       max_unmatched_increase: By how much the share of impressions whose key a table does not have may be larger than
         in any reference span.
@@ -53,7 +53,7 @@ class Drift:
         reference span's, 0 if values are drawn anew and 1 if all are the same, must be at least this times what it
         usually is.
       max_repeated_rows: The largest share of a span's rows that may be those of a reference span, ids and times aside.
-      max_auc_loss: The serving model's AUC on the span may be lower than the median of the reference spans' by at most
+      max_auc_loss: The baseline's AUC on the span may be lower than the median of the reference spans' by at most
         this, beyond chance. A smaller loss that is unusual warns.
       max_label_auc_increase: By how much a single feature may predict the label better than in any reference span, as
         AUC: by more, the feature knows the label.

@@ -73,7 +73,7 @@ class SliceThreshold:
       min: The lowest value allowed. In a slice, and on fewer than `min_positives`, a model is refused only if the
         metric's whole 95 % interval is lower.
       max: The highest value allowed, in the same way.
-      max_worsening: By how much it may be worse than the serving model's, beyond what may be chance. With m this number
+      max_worsening: By how much it may be worse than the baseline's, beyond what may be chance. With m this number
         and h half the width of the change's 95 % interval, a model is refused if the metric is worse by more than m + h
         and by more than 2 h. Not used on a first run.
     """
@@ -113,7 +113,7 @@ class Evaluation:
         `mean_prediction`; and those of a ranking: `gauc` (the mean AUC of the groups, weighted by their impressions),
         `ndcg@K`, `map@K` and `recall@K` (means over the requests), such as `ndcg@10`.
       max_miscalibration: By how much `calibration` may differ from 1. A model is refused if the whole 95 % interval
-        does, unless it is nearer to 1 than the serving model, beyond chance. Null switches the bound off, and the
+        does, unless it is nearer to 1 than the baseline, beyond chance. Null switches the bound off, and the
         warning of logits that are too large or too small by a factor.
       slices: Features by whose values the metrics are also measured, such as `country`; and bounds of numeric features,
         such as `age_days < 7`, by which the examples below and the others are.

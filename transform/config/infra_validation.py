@@ -22,12 +22,12 @@ class InfraValidation:
       timeout_seconds: A model that takes longer to load, or for an answer, twice, is refused.
       num_measurements: How often it scores 200 candidates, each in one batch, in two and in four, one thread a batch.
       max_latency_ms: The highest 95th percentile allowed of the time for 200 candidates, in the best of these ways.
-      max_latency_ratio: How many times the serving model's median time it may take, each in its best way.
+      max_latency_ratio: How many times the baseline's median time it may take, each in its best way.
       max_memory_mb: The highest memory allowed of its process.
-      max_memory_ratio: How many times the memory that the serving model adds to a process it may add.
+      max_memory_ratio: How many times the memory that the baseline adds to a process it may add.
       max_load_seconds: The longest time allowed to load it.
       max_size_mb: The largest size allowed of its files.
-      max_size_ratio: How many times the size of the serving model's files its own may have.
+      max_size_ratio: How many times the size of the baseline's files its own may have.
     """
 
     num_requests: Annotated[int, Field(ge=2, le=100_000)] = 200

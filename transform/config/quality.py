@@ -25,7 +25,7 @@ class Quality:
       max_unseen_calibration_loss: How much further from 1 the calibration of a model may be on the first span that it
         has not seen than on its own, in the mean over models of the same config and code; 0.15 is about 15 %.
       max_unseen_logloss_rise: How much higher the log loss may be there, as a share of the entropy of the label.
-      max_auc_rise: By how much the AUC may be higher than the serving model's, and than that of any model of the last
+      max_auc_rise: By how much the AUC may be higher than the baseline's, and than that of any model of the last
         spans on its own span, beyond chance. More is too good to be true: a feature knows the label. Where neither the
         config nor the code has changed, the rise may not exceed that of the last spans either, beyond chance. A first
         model that leads the reference models by more is a warning if one feature carries the lead.

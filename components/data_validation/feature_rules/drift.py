@@ -193,7 +193,7 @@ def _measure_feature(
         note = f"; the cause is {', '.join(new)}, which no span before has, or hardly any: this only warns"
     elif is_foreseen and _all_have_the_usual_value(current, reference):
         severity = "warn"
-        note = "; all examples have the value that most had before, as in a sale, and the serving model foresees it"
+        note = "; all examples have the value that most had before, as in a sale, and the baseline foresees it"
     elif name not in settings.max_divergence and all(d.is_constant for d in (current, *reference)):
         severity, note = "warn", "; it is constant within a span, which only warns"
     value, share, before = largest_change(current, reference[place])

@@ -1,1 +1,1 @@
-"""Rules on labels: lost ones, their share and its level, the serving model's scores, and leaks."""
+"""Rules on labels: lost ones, their share and its level, the baseline's scores, and leaks."""

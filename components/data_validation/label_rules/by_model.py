@@ -1,4 +1,4 @@
-"""Rules by the scores of the serving model, which was not trained on the span."""
+"""Rules by the scores of the baseline, which was not trained on the span."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _calibration(model: ModelEvidence) -> float | None:
 
 
 def miscalibration(current: SpanEvidence, alike: Reference, settings: Drift) -> Finding | None:
-    """Finds an unusual ratio of predicted to actual label 1 of the serving model; alone, the finding only warns."""
+    """Finds an unusual ratio of predicted to actual label 1 of the baseline; alone, the finding only warns."""
     if current.model is None or (now := _calibration(current.model)) is None:
         return None
     before = [c for e in alike if e.model is not None and (c := _calibration(e.model)) is not None]
@@ -40,8 +40,8 @@ def miscalibration(current: SpanEvidence, alike: Reference, settings: Drift) -> 
     return finding(
         "max_miscalibration",
         "warn",
-        "calibration of the serving model",
-        f"the serving model predicts {now:.2f} times the label 1 that the span has, usually {usual:.2f} times "
+        "calibration of the baseline",
+        f"the baseline predicts {now:.2f} times the label 1 that the span has, usually {usual:.2f} times "
         f"(drift.max_miscalibration: {settings.max_miscalibration:g})",
         value=ratio,
         bound=settings.max_miscalibration,
@@ -50,18 +50,18 @@ def miscalibration(current: SpanEvidence, alike: Reference, settings: Drift) -> 
 
 
 def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -> Iterator[Finding]:
-    """Finds that the serving model ranks the span far worse than usual, as if labels were joined to the wrong rows."""
+    """Finds that the baseline ranks the span far worse than usual, as if labels were joined to the wrong rows."""
     if current.model is None or current.model.auc is None:
         why = (
-            "no serving model has scored the span"
+            "no baseline has scored the span"
             if current.model is None
-            else f"the {current.model.whole.rows:,} examples that the serving model has scored have one label"
+            else f"the {current.model.whole.rows:,} examples that the baseline has scored have one label"
         )
         if earlier:
             yield finding(
                 "max_auc_loss",
                 "cannot_judge",
-                "serving model",
+                "baseline",
                 f"{why}: lost labels, and features of other rows, are judged by the data alone",
             )
         return
@@ -71,8 +71,8 @@ def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
         yield finding(
             "max_auc_loss",
             "cannot_judge",
-            "auc of the serving model",
-            "a loss of the serving model's AUC cannot be judged: no earlier span has one",
+            "auc of the baseline",
+            "a loss of the baseline's AUC cannot be judged: no earlier span has one",
         )
         return
     assert now.auc is not None
@@ -86,8 +86,8 @@ def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
         yield finding(
             "max_auc_loss",
             "stop" if is_stopped else "warn",
-            "auc of the serving model",
-            f"the serving model's AUC on the span may be lower than usual by at most {settings.max_auc_loss:g} "
+            "auc of the baseline",
+            f"the baseline's AUC on the span may be lower than usual by at most {settings.max_auc_loss:g} "
             f"(drift.max_auc_loss), beyond chance at least {bound:.4f}. Received: {now.auc:.4f}, usually {usual:.4f}: "
             f"features or labels{'' if is_stopped else ' of some rows'} may be joined to the wrong rows",
             value=now.auc,
@@ -100,7 +100,7 @@ def model_findings(current: SpanEvidence, earlier: Reference, settings: Drift) -
 
 
 def _slices_at_random(current: SpanEvidence, earlier: Reference) -> Iterator[Finding]:
-    """Finds slices in which the serving model's lead over chance is gone; all of them are one finding.
+    """Finds slices in which the baseline's lead over chance is gone; all of them are one finding.
 
     With fewer than `ENOUGH_SPANS` it warns: how much a slice of few users differs from span to span is not known yet.
     """
@@ -130,7 +130,7 @@ def _slices_at_random(current: SpanEvidence, earlier: Reference) -> Iterator[Fin
         "max_auc_loss",
         "stop" if any(num_spans >= ENOUGH_SPANS for *_, num_spans in found) else "warn",
         f"auc where {name}",
-        f"where {name}, the serving model's AUC is {now:.3f}, usually {usual:.3f}{also}: labels or features there may "
+        f"where {name}, the baseline's AUC is {now:.3f}, usually {usual:.3f}{also}: labels or features there may "
         "be joined to the wrong rows",
         value=now,
         bound=usual - _MOST_OF_LEAD * (usual - 0.5),

@@ -1,7 +1,7 @@
 """Rules on labels: no labels are lost, and they are made as before.
 
-Lost labels look like unattractive items: the share of label 1 falls, and the serving model predicts more of label 1
-than there is. So a span is stopped if the serving model's evidence and the data's evidence agree, or if one kind is
+Lost labels look like unattractive items: the share of label 1 falls, and the baseline predicts more of label 1
+than there is. So a span is stopped if the baseline's evidence and the data's evidence agree, or if one kind is
 beyond doubt: hours without any label 1, a slice that has lost nearly all of it, or a share far below the usual one.
 """
 

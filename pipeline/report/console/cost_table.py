@@ -1,4 +1,4 @@
-"""Formats the result of infra validation: the model's cost next to the serving model's, and its skew."""
+"""Formats the result of infra validation: the model's cost next to the baseline's, and its skew."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.infra_validation.verdict import Measurements, Verdict
 
 def infra_rows(verdict: Verdict) -> Iterator[tuple[str, RenderableType]]:
     """Yields the rows (what, how much) of a verdict."""
-    measured = {"candidate": verdict.candidate, "serving model": verdict.baseline}
+    measured = {"candidate": verdict.candidate, "baseline": verdict.baseline}
     costs = {name: cost for name, cost in measured.items() if cost is not None}
     if costs:
         yield "200 candidates", _latency(costs)
@@ -21,7 +21,7 @@ def infra_rows(verdict: Verdict) -> Iterator[tuple[str, RenderableType]]:
     if verdict.machine:
         yield "  meanwhile", verdict.machine
     if why := verdict.baseline_problem:
-        yield "  not measured", escape(f"the serving model: {why}")
+        yield "  not measured", escape(f"the baseline: {why}")
     skews = {
         "logged and changed rows": verdict.row_skew,
         "ranked ones": verdict.rank_skew,

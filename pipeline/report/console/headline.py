@@ -98,7 +98,7 @@ def _numbers(run_result: RunResult) -> Iterator[tuple[str, str]]:
     verdict = run_result.infra
     if verdict.candidate is not None and verdict.candidate.latency:
         serving = verdict.baseline.best_latency if verdict.baseline and verdict.baseline.latency else None
-        before = f" (serving model {serving.p95_ms:.1f} ms)" if serving else ""
+        before = f" (baseline {serving.p95_ms:.1f} ms)" if serving else ""
         yield "latency", f"{latency_words(verdict.candidate)}{before}"
     skews = [skew for skew in (verdict.row_skew, verdict.rank_skew, verdict.eval_skew) if skew is not None]
     if skews:
@@ -125,7 +125,7 @@ def warnings(run_result: RunResult) -> Iterator[str]:
             yield f"the training started cold: {reason}"
     yield from references.warnings(run_result)
     if run_result.infra.baseline_problem:
-        yield f"the serving model's cost is not measured: {run_result.infra.baseline_problem}"
+        yield f"the baseline's cost is not measured: {run_result.infra.baseline_problem}"
     for sentence in run_result.infra.tries:
         yield f"the dry run was tried again: {sentence}"
     if run_result.infra.may_change:

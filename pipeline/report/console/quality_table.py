@@ -36,10 +36,10 @@ def quality_rows(run_result: RunResult) -> Iterator[tuple[str, RenderableType]]:
 
 
 def against(run_result: RunResult, metric: str) -> str:
-    """Compares a metric with the serving model's: its value, and the confidence interval of the change."""
+    """Compares a metric with the baseline's: its value, and the confidence interval of the change."""
     if metric not in run_result.baseline:
         return "no baseline"
-    against = f"serving model {run_result.baseline[metric]:.4f}"
+    against = f"baseline {run_result.baseline[metric]:.4f}"
     if metric not in run_result.changes:
         return against
     low, high = run_result.changes[metric]

@@ -54,6 +54,6 @@ def write_run_metrics(workspace: Workspace, run: Run, *, num_page_problems: int)
 
 
 def _first_pushed(manifests: Sequence[Manifest]) -> float | None:
-    """Returns when the serving model was first pushed, in seconds since 1970; None if no manifest has the time."""
+    """Returns when the baseline was first pushed, in seconds since 1970; None if no manifest has the time."""
     pushes = [m.pushed_at for m in manifests if is_same_model(m, manifests[-1]) and m.pushed_at is not None]
     return min((datetime.datetime.fromisoformat(at).timestamp() for at in pushes), default=None)

@@ -179,7 +179,7 @@ def _baseline_fields(
     candidate: metadata_store_pb2.Artifact,
     resolved: Sequence[metadata_store_pb2.Artifact],
 ) -> dict[str, Any]:
-    """Returns the report's fields on the baseline; `resolved` is the output of the resolver of the serving model."""
+    """Returns the report's fields on the baseline; `resolved` is the output of the resolver of the baseline."""
     root = push.custom_properties["serving_root"].string_value
     found = next((artifact for artifact in resolved if artifact.type == "Model"), None)
     words = baseline_words(

@@ -127,7 +127,7 @@ BAD_DAYS = [
         lose_labels(lambda day: generator().random(len(day.log)) < 0.3),
         "max_miscalibration",
         "label",
-        "labels are missing: the serving model predicts ",
+        "labels are missing: the baseline predicts ",
     ),
     BadDay(
         "14: the installs' log ends at 18 h",
@@ -272,7 +272,7 @@ INVENTED = [
         "labels of other rows",
         change_log(label=lambda day: generator().permutation(np.asarray(day.log["label"]))),
         "max_auc_loss",
-        "auc of the serving model",
+        "auc of the baseline",
     ),
     BadDay(
         "every impression of a page after the first three is installed",
@@ -285,7 +285,7 @@ INVENTED = [
         "a sale: a third more installs",
         _sale,
         "max_miscalibration",
-        "calibration of the serving model",
+        "calibration of the baseline",
         severity="warn",
     ),
 ]

@@ -30,7 +30,7 @@ def span(
     orphans: int = 100,
     **more: Any,
 ) -> SpanEvidence:
-    """Returns a day's evidence; without `predicted`, the serving model predicts a share of label 1 of 7 %."""
+    """Returns a day's evidence; without `predicted`, the baseline predicts a share of label 1 of 7 %."""
     ingested: dict[str, Any] = {
         "files": (File("impressions", f"day-{number}.csv", f"sum {number}", rows),),
         "logs": {"impressions": Log(sketch_of(number), tuple(DAY * (number + q) for q in (0.01, 0.5, 0.99)))},

@@ -143,7 +143,7 @@ def test_a_slice_that_the_serving_model_ranks_at_random_stops() -> None:
     (found,) = model_findings(with_slices(span(9), slices, de=0.7, fr=0.5), days, Drift())
     assert (found.severity, found.subject, found.rows) == ("stop", "auc where country = fr", 2000)
     assert found.sentence == (
-        "where country = fr, the serving model's AUC is 0.500, usually 0.700: labels or features there may be joined "
+        "where country = fr, the baseline's AUC is 0.500, usually 0.700: labels or features there may be joined "
         "to the wrong rows"
     )
     (of_first_days,) = model_findings(with_slices(span(9), slices, de=0.7, fr=0.5), days[:6], Drift())

@@ -130,7 +130,7 @@ def test_a_serving_model_that_reads_what_the_examples_lack_does_not_score_the_sp
     add_version(spans.serving_root, fill, Manifest(model_uri=model.uri))
     record = read_record(spans.validate(1, germans=80, serving=model).uri)
     assert SpanEvidence.from_inputs(record.inputs).model is None
-    sentence = "the serving model's scores of the span are not measured: version 1 reads gone, which the examples"
+    sentence = "the baseline's scores of the span are not measured: version 1 reads gone, which the examples"
     assert any(f.sentence.startswith(sentence) for f in record.of_severity("cannot_judge"))
 
 
@@ -140,7 +140,7 @@ def test_a_serving_model_that_cannot_score_the_span_is_said_with_the_reason(tmp_
     model.uri = str(export("other input", tmp_path / "model"))
     record = read_record(spans.validate(1, germans=80, serving=model).uri)
     assert SpanEvidence.from_inputs(record.inputs).model is None
-    sentence = "the serving model's scores of the span are not measured: the model cannot score the rows: "
+    sentence = "the baseline's scores of the span are not measured: the model cannot score the rows: "
     assert any(f.sentence.startswith(sentence) for f in record.of_severity("cannot_judge"))
 
 

@@ -34,7 +34,7 @@ def simulated(
 ) -> list[SpanEvidence]:
     """Returns days with a share of label 1 of 7 %, times that of the weekday, 4 % of noise, chance, and `level`.
 
-    The serving model was trained on the day before: it knows the weekday and the level of that day; or of its own day,
+    The baseline was trained on the day before: it knows the weekday and the level of that day; or of its own day,
     as of a holiday that is a feature, if `is_foreseen`.
     """
     rng = random.Random(seed)

@@ -1,4 +1,4 @@
-"""The serving model's scores of a span's examples."""
+"""The baseline's scores of a span's examples."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_a_third_of_the_labels_lost_stops_where_the_serving_model_says_so_too() 
     lost = span(9, positives=490)
     assert stops(lost, good(8)) == ["drift.max_miscalibration"]
     assert decide(lost, good(8), Drift())[0].sentence == (
-        "labels are missing: the serving model predicts 1.43 times the label 1 that the span has, usually 1.00 times "
+        "labels are missing: the baseline predicts 1.43 times the label 1 that the span has, usually 1.00 times "
         "(drift.max_miscalibration: 1.15); and the share of label 1 is 0.0490, 0.70 times the usual 0.0700 "
         "(allowed: 0.6 to 2.5 times the median of the 8 spans before it; drift.min_label_ratio)"
     )
@@ -113,7 +113,7 @@ def test_labels_that_halve_are_one_finding_with_what_the_model_predicts() -> Non
     (found,) = decide(span(9, positives=350, orphans=50), good(8), Drift())
     assert (found.severity, found.rule) == ("stop", "drift.min_label_ratio")
     assert found.sentence.endswith(
-        "drift.min_label_ratio); the serving model predicts 2.00 times the label 1 that the span has, usually 1.00 "
+        "drift.min_label_ratio); the baseline predicts 2.00 times the label 1 that the span has, usually 1.00 "
         "times (drift.max_miscalibration: 1.15)"
     )
 
@@ -271,11 +271,11 @@ def test_a_serving_model_that_ranks_at_random_stops_and_one_that_is_a_little_wor
 def test_a_span_that_no_serving_model_has_scored_says_so() -> None:
     one_label = ModelEvidence(Labelled(50, 0, 3.5), None)
     for model, why in (
-        (None, "no serving model has scored the span"),
-        (one_label, "the 50 examples that the serving model has scored have one label"),
+        (None, "no baseline has scored the span"),
+        (one_label, "the 50 examples that the baseline has scored have one label"),
     ):
         (found,) = decide(span(9, model=model), good(8), Drift())
-        assert (found.severity, found.subject) == ("cannot_judge", "serving model")
+        assert (found.severity, found.subject) == ("cannot_judge", "baseline")
         assert found.sentence.startswith(f"{why}: lost labels, ")
 
 

@@ -1,4 +1,4 @@
-"""Budgets: a sentence for each exceeded one, with the rule, the value received, and the serving model's."""
+"""Budgets: a sentence for each exceeded one, with the rule, the value received, and the baseline's."""
 
 from __future__ import annotations
 
@@ -54,17 +54,17 @@ def missed(baseline: Measurements | None = BASELINE, **budgets: Any) -> list[str
         ("max_size_mb", 80.0, 79.5, "the size of the model's files must be at most 79.5 MB. Received: 80 MB"),
         (
             "max_latency_ratio", 2.0, 1.9,
-            "the median time for 200 candidates must be at most 1.9 times the serving model's. "
+            "the median time for 200 candidates must be at most 1.9 times the baseline's. "
             "Received: 20 ms after 10 ms",
         ),
         (
             "max_memory_ratio", 1.5, 1.4,
-            "the memory that the model adds must be at most 1.4 times the serving model's. "
+            "the memory that the model adds must be at most 1.4 times the baseline's. "
             "Received: 240 MB after 160 MB",
         ),
         (
             "max_size_ratio", 4.0, 3.9,
-            "the size of the model's files must be at most 3.9 times the serving model's. Received: 80 MB after 20 MB",
+            "the size of the model's files must be at most 3.9 times the baseline's. Received: 80 MB after 20 MB",
         ),
     ],
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Models that cost too much compared with the serving model, each measured in a separate process."""
+"""Models that cost too much compared with the baseline, each measured in a separate process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from transform.config.infra_validation import InfraValidation
             "slow",
             "works",
             InfraValidation(num_measurements=20, max_latency_ms=None, max_latency_ratio=2.0),
-            "the median time for 200 candidates must be at most 2 times the serving model's. Received: ",
+            "the median time for 200 candidates must be at most 2 times the baseline's. Received: ",
         ),
         (
             "twice as large",
             "large",
             InfraValidation(num_measurements=20, max_latency_ms=None, max_memory_ratio=1.5),
-            "the memory that the model adds must be at most 1.5 times the serving model's. Received: ",
+            "the memory that the model adds must be at most 1.5 times the baseline's. Received: ",
         ),
     ],
 )

@@ -37,7 +37,7 @@ ON_THREADS = frozenset({"nan weight", "hidden nan", "constant", "truncated"})
 
 @pytest.fixture(scope="module")
 def verdicts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Verdict]:
-    """The verdicts by kind of model, and on models with a serving model that cannot be loaded, or that hangs."""
+    """The verdicts by kind of model, and on models with a baseline that cannot be loaded, or that hangs."""
     folder = tmp_path_factory.mktemp("models")
     window = [examples_artifact(folder / "examples", train=[], eval=[example(x, label=x % 2) for x in range(8)])]
     models = {kind: export(kind, folder / kind) for kind in ("good", "hangs", *PROBLEMS)}
@@ -98,7 +98,7 @@ def test_a_serving_model_that_cannot_be_run_stops_no_other(verdicts: dict[str, V
 
 
 def test_a_refused_model_does_not_wait_for_the_serving_model(verdicts: dict[str, Verdict]) -> None:
-    """The serving model would answer after an hour."""
+    """The baseline would answer after an hour."""
     assert verdicts["hanging baseline"]["problems"] == verdicts["constant"]["problems"]
     assert verdicts["hanging baseline"]["blessed"] == 0
 

@@ -1,4 +1,4 @@
-"""A serving model that fails after it was loaded and has scored the requests."""
+"""A baseline that fails after it was loaded and has scored the requests."""
 
 from __future__ import annotations
 

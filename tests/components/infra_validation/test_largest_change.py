@@ -1,4 +1,4 @@
-"""The largest relative difference between a model's scores and the serving model's."""
+"""The largest relative difference between a model's scores and the baseline's."""
 
 from __future__ import annotations
 

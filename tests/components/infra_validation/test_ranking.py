@@ -54,7 +54,7 @@ PROBLEMS = {
     "damaged catalog": [
         "every value of the model's variables must be finite. Received: others in ranker/catalog/first_sum"
     ],
-    "slow rank": ["the median time for 200 candidates must be at most 4 times the serving model's. Received: "],
+    "slow rank": ["the median time for 200 candidates must be at most 4 times the baseline's. Received: "],
     "no rank": ["the model must have the signature 'rank'. Received: ["],
 }
 

@@ -25,7 +25,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 
 def rows(noise: float, noise_in_b: float | None = None) -> list[dict[str, Any]]:
-    """Requests from countries a and b; the serving model's error has deviation 0.5, the candidate model's `noise`."""
+    """Requests from countries a and b; the baseline's error has deviation 0.5, the candidate model's `noise`."""
     draw = np.random.default_rng(5)
     found = []
     for request in range(NUM_REQUESTS):
@@ -84,7 +84,7 @@ def test_a_model_that_errs_otherwise_but_no_more_is_blessed(tmp_path: Path) -> N
 
 def test_a_model_that_is_worse_beyond_chance_is_refused_by_every_metric(tmp_path: Path) -> None:
     sentences, _ = evaluated(rows(noise=3.0), tmp_path)
-    assert [s.split(" may be worse than the serving model's by at most 0, beyond chance.")[0] for s in sentences] == [
+    assert [s.split(" may be worse than the baseline's by at most 0, beyond chance.")[0] for s in sentences] == [
         *NO_WORSE
     ]
 

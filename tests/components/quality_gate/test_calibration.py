@@ -25,7 +25,7 @@ OF_LABELS = "the cause may lie in the examples or their labels"
 def measured(
     calibration: float, *, error: float = ERROR, serving: float | None = None, positives: int = 1400
 ) -> EvaluationResult:
-    """A model's calibration, with a change from the serving model's whose interval is ± 0.0196."""
+    """A model's calibration, with a change from the baseline's whose interval is ± 0.0196."""
     return EvaluationResult(
         num_examples=20_000,
         num_positives=positives,
@@ -92,12 +92,12 @@ def test_without_a_reliable_interval_it_cannot_be_judged(positives: int, error: 
 @pytest.mark.parametrize(
     ("calibration", "serving", "severity", "cause"),
     [
-        (1.3, 1.02, "refuse", f"1.0200 by the serving model: {OF_MODEL}"),
-        (0.75, 1.0, "refuse", f"1.0000 by the serving model: {OF_MODEL}"),
+        (1.3, 1.02, "refuse", f"1.0200 by the baseline: {OF_MODEL}"),
+        (0.75, 1.0, "refuse", f"1.0000 by the baseline: {OF_MODEL}"),
         # A day of a sale has more of label 1 than the window: what serves predicts still less of it.
-        (0.78, 0.67, "warn", f"0.6700 by the serving model: {OF_LABELS}; that is nearer to 1 than what serves, so"),
-        (0.67, 0.78, "refuse", f"0.7800 by the serving model: {OF_LABELS}"),
-        (1.3, 1.31, "refuse", f"1.3100 by the serving model: {OF_LABELS}"),  # nearer by 0.01: chance, ± 0.0196
+        (0.78, 0.67, "warn", f"0.6700 by the baseline: {OF_LABELS}; that is nearer to 1 than what serves, so"),
+        (0.67, 0.78, "refuse", f"0.7800 by the baseline: {OF_LABELS}"),
+        (1.3, 1.31, "refuse", f"1.3100 by the baseline: {OF_LABELS}"),  # nearer by 0.01: chance, ± 0.0196
     ],
 )
 def test_the_serving_model_tells_whether_the_labels_are_the_cause(

@@ -318,7 +318,7 @@ def test_the_features_of_a_first_models_lead_are_measured_and_the_carrier_is_nam
 
 
 def test_the_features_of_a_rise_are_measured_beside_the_anchors(gate: Gate) -> None:
-    """The serving model has an AUC of 0.6 and this one 0.95, which is refused; the anchor's scores are constant."""
+    """The baseline has an AUC of 0.6 and this one 0.95, which is refused; the anchor's scores are constant."""
     x = {"name": "x", "side": "context", "kind": "numeric", "num_quantiles": 4}
     config = for_quality_gate(small_config(("features.2", x), ("sources.tables", {})))
     (gate.evaluation / "metrics-00000-of-00001.tfrecord").unlink()

@@ -28,7 +28,7 @@ FIRST = dataclasses.replace(WHOLE, baseline={}, changes={}, baseline_errors={})
 
 SIZE = "on 5,000 examples, 400 of them positive"
 LEAK = ": too good to be true, as if a feature contained the label"
-AS_LOW = "by the serving model: the cause may lie in the examples or their labels"
+AS_LOW = "by the baseline: the cause may lie in the examples or their labels"
 
 
 def judged(measured: EvaluationResult, rules: dict[str, Threshold], **sections: Any) -> list[tuple[str, str]]:
@@ -58,7 +58,7 @@ def test_examples_with_a_weight_of_0_are_no_evidence() -> None:
     [
         ("auc", Threshold(min=0.71), f"auc must be at least 0.71. Received: 0.7000 {SIZE}"),
         ("auc", Threshold(max=0.69), f"auc must be at most 0.69. Received: 0.7000 {SIZE}{LEAK}"),
-        # The whole interval of the serving model, 0.72 ± 0.002, is below 0.73, but not below 0.721.
+        # The whole interval of the baseline, 0.72 ± 0.002, is below 0.73, but not below 0.721.
         ("auc", Threshold(min=0.73), f"auc must be at least 0.73. Received: 0.7000 {SIZE}, and 0.7200 {AS_LOW}"),
         ("auc", Threshold(min=0.721), f"auc must be at least 0.721. Received: 0.7000 {SIZE}"),
         ("logloss", Threshold(max=0.4), f"logloss must be at most 0.4. Received: 0.5000 {SIZE}"),
@@ -67,13 +67,13 @@ def test_examples_with_a_weight_of_0_are_no_evidence() -> None:
         (
             "auc",  # more is better: even -0.015 is worse by more than 0.01
             Threshold(min=0.5, max_worsening=0.01),
-            "auc may be worse than the serving model's by at most 0.01, beyond chance. "
+            "auc may be worse than the baseline's by at most 0.01, beyond chance. "
             f"Received: 0.7000 after 0.7200, a change of -0.0250 to -0.0150, {SIZE}",
         ),
         (
             "logloss",  # less is better: even 0.026 is worse by more than 0.02
             Threshold(max=1, max_worsening=0.02),
-            "logloss may be worse than the serving model's by at most 0.02, beyond chance. "
+            "logloss may be worse than the baseline's by at most 0.02, beyond chance. "
             f"Received: 0.5000 after 0.4700, a change of +0.0260 to +0.0340, {SIZE}",
         ),
     ],
@@ -116,7 +116,7 @@ def test_a_first_model_is_compared_with_nothing_and_the_findings_say_so() -> Non
     (finding,) = findings({"": FIRST}, Evaluation(rules))
     assert finding.severity == "cannot_judge"
     assert finding.sentence == (
-        "there is no serving model to compare with: `max_worsening` of auc, logloss applies from the first push on"
+        "there is no baseline to compare with: `max_worsening` of auc, logloss applies from the first push on"
     )
     assert findings({"": FIRST}, Evaluation({"auc": Threshold(min=0.5)})) == []
 
@@ -232,7 +232,7 @@ SLICE_SIZE = "on 900 examples, 60 of them positive"
         ),
         (
             SliceThreshold(max_worsening=0.01),
-            "auc where country = US may be worse than the serving model's by at most 0.01, beyond chance. "
+            "auc where country = US may be worse than the baseline's by at most 0.01, beyond chance. "
             f"Received: 0.7000 after 0.7200, a change of -0.0250 to -0.0150, {SLICE_SIZE}",
         ),
     ],
@@ -287,7 +287,7 @@ def test_a_change_far_beyond_chance_is_judged_in_a_smaller_slice(
     ((found, _, sentence),) = of_slice(in_slice, SliceThreshold(max_worsening=0.01), **sections)
     assert found == severity
     if found == "refuse":
-        assert "auc where country = US may be worse than the serving model's by at most 0.01, beyond chance" in sentence
+        assert "auc where country = US may be worse than the baseline's by at most 0.01, beyond chance" in sentence
     # Neither 0.19 nor a loss that the margin allows is far beyond chance, and the bounds of a value judge nothing.
     for changes, rule in (
         ({"auc": Estimate(-0.19, 0.05)}, SliceThreshold(max_worsening=0.01)),

@@ -44,7 +44,7 @@ def test_a_lead_over_what_serves_does_not_hide_a_loss_against_a_simple_model() -
     assert found.sentence == (
         f"auc where category = games may be worse than the reference models' by at most 0.04, beyond chance ({KEY}). "
         "Received: worse than the item mean's by 0.2000 ± 0.0980, on 300 examples, 20 of them positive; this model has "
-        "0.5200, the serving model 0.5000"
+        "0.5200, the baseline 0.5000"
     )
 
 

@@ -21,7 +21,7 @@ BOUNDS = Evaluation(thresholds={"auc": Threshold(min=0.6)})
 
 
 def day(number: int, auc: float, rise: float, error: float = 0.004, recipe: str = "one") -> QualityInputs:
-    """A span's inputs whose model has `rise` more AUC than the serving model, on the same rows."""
+    """A span's inputs whose model has `rise` more AUC than the baseline, on the same rows."""
     own, unseen = {"auc": auc}, {"auc": auc - rise}
     serving = f"m/{number - 1}"
     return inputs(f"m/{number}", recipe=recipe, serving=serving, own=own, unseen=unseen, change=Estimate(rise, error))
@@ -53,7 +53,7 @@ def test_a_leap_with_the_same_config_and_code_is_refused() -> None:
     assert found.value == pytest.approx(0.0896)
     assert found.bound == pytest.approx(0.033)
     assert found.sentence == (
-        "auc may be higher than the serving model's by at most 0.0330 beyond chance, by the last spans with the same "
+        "auc may be higher than the baseline's by at most 0.0330 beyond chance, by the last spans with the same "
         "config and code (quality.max_auc_rise). Received: 0.0896 ± 0.0078, to 0.8262: too good to be true, as if a "
         "feature contained the label. `wdr run --force-push --reason TEXT` pushes it anyway"
     )
@@ -64,8 +64,8 @@ def test_a_leap_with_the_same_config_and_code_is_refused() -> None:
     [
         (0.7800, 0.0449, 0.004),  # up to 0.033 + 3 * 0.004 = 0.045 may be chance
         (0.8262, 0.0896, 0.020),  # 0.033 + 3 * 0.020 = 0.093
-        (0.7660, 0.0896, 0.004),  # the serving model lost; 0.7366 + 3 * 0.01 = 0.7666 is an AUC as before
-        (0.8262, 0.0100, 0.004),  # a day on which the serving model ranks better, too
+        (0.7660, 0.0896, 0.004),  # the baseline lost; 0.7366 + 3 * 0.01 = 0.7666 is an AUC as before
+        (0.8262, 0.0100, 0.004),  # a day on which the baseline ranks better, too
     ],
 )
 def test_what_may_be_chance_or_another_day_or_a_repair_passes(auc: float, rise: float, error: float) -> None:
@@ -88,7 +88,7 @@ def test_the_bound_needs_two_spans_that_had_a_serving_model() -> None:
 
 
 def changed(number: int, rise_over_anchor: float) -> QualityInputs:
-    """A span's inputs after a change of the config; the serving model has the new one, too, from the second span on."""
+    """A span's inputs after a change of the config; the baseline has the new one, too, from the second span on."""
     return inputs(
         f"m/{number}",
         against_anchor(rise_over_anchor),

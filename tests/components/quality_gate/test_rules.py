@@ -172,7 +172,7 @@ BOUNDS_BY_COUNTRY = Evaluation(
     slice_thresholds={"auc": SliceThreshold(max_worsening=0.05)},
 )
 
-#: A small slice that the candidate model ranks worse than the serving model: by chance on one day, but not every day.
+#: A small slice that the candidate model ranks worse than the baseline: by chance on one day, but not every day.
 INVERTED = EvaluationResult(
     200, {"auc": 0.4}, {"auc": 0.6}, {"auc": Estimate(-0.2, 0.09)}, num_positives=14, num_units=20
 )

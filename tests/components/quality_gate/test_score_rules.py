@@ -49,7 +49,7 @@ def test_scores_that_coincide_more_than_those_of_what_serves_are_a_warning(
 
 def test_the_warning_of_few_distinct_scores_names_both_shares() -> None:
     (found,) = coinciding_scores(case(ScoreValues(0.125, 0, 0), 0.0003))
-    assert "in at most 1.0% of all pairs, while the serving model's have in 0.03%" in found.sentence
+    assert "in at most 1.0% of all pairs, while the baseline's have in 0.03%" in found.sentence
     assert "Received: 12.5%: few distinct scores" in found.sentence
 
 

@@ -16,7 +16,7 @@ def test_a_leap_of_the_auc_is_refused() -> None:
     assert found is not None
     assert (found.severity, found.rule, found.rows) == ("refuse", "quality.max_auc_rise", 3000)
     assert found.sentence == (
-        "auc may be higher than those of the serving model and of the last spans' models, 0.7200, by at most 0.1 "
+        "auc may be higher than those of the baseline and of the last spans' models, 0.7200, by at most 0.1 "
         "beyond chance (quality.max_auc_rise). Received: 0.9500: too good to be true, as if a feature "
         "contained the label"
     )

@@ -38,11 +38,11 @@ def test_the_candidate_beside_the_serving_model() -> None:
             "model signature batch size threads p95 ms",
             "candidate rank 200 1 31.0",
             "candidate rank 50 4 15.5",
-            "serving model serving_default 200 1 21.0",
+            "baseline serving_default 200 1 21.0",
         ],
         "cost": [
             "candidate: 1.3 s to load, 210 MB of memory (812 MB with TensorFlow), 34.6 MB of files; "
-            "serving model: 0.9 s to load, 100 MB of memory (700 MB with TensorFlow), 30.0 MB of files"
+            "baseline: 0.9 s to load, 100 MB of memory (700 MB with TensorFlow), 30.0 MB of files"
         ],
         "skew": [
             "scores differ from the trainer's by at most 2.4e-07 on 1,000 logged and changed rows, "
@@ -66,7 +66,7 @@ def test_a_first_model_stands_alone() -> None:
 
 
 def test_a_serving_model_that_was_not_measured() -> None:
-    assert lines_of(Verdict((), CANDIDATE, None, "it hung"))["  not measured"] == ["the serving model: it hung"]
+    assert lines_of(Verdict((), CANDIDATE, None, "it hung"))["  not measured"] == ["the baseline: it hung"]
 
 
 def test_a_model_that_did_not_answer_has_no_rows() -> None:

@@ -84,7 +84,7 @@ def test_the_lines_of_an_excerpt_are_printed(page: Path) -> None:
     [
         ("candidate 100 2 6.0 at most 1e-07", True),
         ("  candidate  rank  1,100    2  16.25   at most 6.0e-08", True),
-        ("serving model  rank  100  2  6.0  at most 1e-07", False),
+        ("baseline  rank  100  2  6.0  at most 1e-07", False),
         ("candidate 100 2 at", False),
     ],
 )

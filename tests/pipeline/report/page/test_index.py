@@ -46,7 +46,7 @@ def report_of(day: int, version: int | None) -> RunReport:
         baseline={} if day == 1 else {"auc": 0.7 + (day - 1) / 1000, "logloss": 0.31, "calibration": 1.01},
         training=trained(vocabulary_sizes={"app": 100 + day}),
         infra=Verdict((), cost),
-        refusals=() if version else ("auc may be worse than the serving model's by at most 0.006",),
+        refusals=() if version else ("auc may be worse than the baseline's by at most 0.006",),
         version=version,
     )
 
@@ -74,7 +74,7 @@ def test_it_shows_the_blocked_day_the_refusals_and_the_versions(workspace: Works
     elements = Elements(render_index(workspace, cache))
     assert "data_gate" in elements.text["refusals"]
     assert "at least 0.5 times the median" in elements.text["refusals"]
-    assert "worse than the serving model's by at most 0.006" in elements.text["refusals"]
+    assert "worse than the baseline's by at most 0.006" in elements.text["refusals"]
     assert "Nothing was pushed in span 9, 12." in elements.text["metrics"]
     assert elements.text["runs"].count("pushed") >= 12
     assert "store 12" in elements.text["versions"]
