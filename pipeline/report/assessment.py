@@ -189,7 +189,7 @@ def next_step(report: RunReport) -> Note:
         case "refused":
             words, command = "try other settings on the same rows; nothing is pushed", try_configs
         case _ if verdict_sentence(report):
-            words = "try the settings that are most likely to beat the reference models, on the same rows"
+            words = "no gate refuses a model for its reference models; try the settings that are most likely to help"
             command = f"wdr try CONFIG --suggest --data DATA --span {report.span}"
         case _ if judged is not None and judged.tone == "warn":
             words, is_repeated = _after_miscalibration(report)

@@ -54,9 +54,10 @@ def _sentence(name: str, metric: str, reference: ReferenceResult, is_as_good: bo
     assert gain is not None
     value, half_width = reference.metrics[metric], gain.half_width
     low, high = difference.estimate - half_width, difference.estimate + half_width
+    words = "worse" if gain.high < 0 else "not better"
     beyond = "" if is_as_good else " beyond chance"
     return (
-        f"not better than the {reference_words(name)}{beyond}: {metric} {value + difference.estimate:.4f} "
+        f"{words} than the {reference_words(name)}{beyond}: {metric} {value + difference.estimate:.4f} "
         f"against {value:.4f}, difference {difference.estimate:+.4f} (95 % interval {low:+.4f} to {high:+.4f})"
     )
 
@@ -87,8 +88,11 @@ def left_out(report: RunReport) -> Iterator[str]:
 def fitted_on(report: RunReport) -> str:
     """Says how many training rows the reference models were fitted on and, if it is known, the time that they took."""
     rows = max((reference.num_rows for reference in report.references.values()), default=0)
-    seconds = report.training.references_seconds if report.training is not None else None
-    return f"fitted on {rows:,} training rows" + ("" if seconds is None else f" in {seconds:.1f} s")
+    training = report.training
+    held_out = training.num_held_out_examples if training is not None else 0
+    seconds = training.references_seconds if training is not None else None
+    words = f"fitted on {rows:,} training rows" + ("" if seconds is None else f" in {seconds:.1f} s")
+    return words + (f" (the model keeps {held_out:,} training rows to choose its epoch)" if held_out else "")
 
 
 def suggested(report: RunReport, command: str) -> str:

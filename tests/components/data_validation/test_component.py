@@ -117,9 +117,7 @@ def test_the_record_has_all_that_the_decision_was_made_of(tmp_path: Path, config
     assert evidence.features["price"].num_missing == 2 * 67
 
 
-def test_a_serving_model_that_reads_what_the_examples_lack_does_not_score_the_span(
-    tmp_path: Path, config: Config
-) -> None:
+def test_a_baseline_that_reads_what_the_examples_lack_does_not_score_the_span(tmp_path: Path, config: Config) -> None:
     spans, model = Spans(tmp_path, config), standard_artifacts.Model()
     model.uri = str(tmp_path / "no files, so that to score with it would be an error")
 
@@ -134,7 +132,7 @@ def test_a_serving_model_that_reads_what_the_examples_lack_does_not_score_the_sp
     assert any(f.sentence.startswith(sentence) for f in record.of_severity("cannot_judge"))
 
 
-def test_a_serving_model_that_cannot_score_the_span_is_said_with_the_reason(tmp_path: Path, config: Config) -> None:
+def test_a_baseline_that_cannot_score_the_span_is_said_with_the_reason(tmp_path: Path, config: Config) -> None:
     """The model needs a feature that the span's examples do not have."""
     spans, model = Spans(tmp_path, config), standard_artifacts.Model()
     model.uri = str(export("other input", tmp_path / "model"))

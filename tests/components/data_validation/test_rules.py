@@ -82,7 +82,7 @@ def test_a_sale_only_warns() -> None:
     assert len(warnings(span(9, positives=1050), good(8))) == 2
 
 
-def test_installs_without_an_impression_are_evidence_for_a_serving_model_that_is_off() -> None:
+def test_installs_without_an_impression_are_evidence_for_a_baseline_that_is_off() -> None:
     broken = span(9, predicted=1000, orphans=700)
     assert stops(broken, good(8)) == ["drift.max_miscalibration"]
     assert (
@@ -263,7 +263,7 @@ def test_chance_in_a_leak_is_that_of_the_measured_examples() -> None:
         assert found.rows == 200_000
 
 
-def test_a_serving_model_that_ranks_at_random_stops_and_one_that_is_a_little_worse_does_not() -> None:
+def test_a_baseline_that_ranks_at_random_stops_and_one_that_is_a_little_worse_does_not() -> None:
     assert stops(span(9, auc=0.5), good(8)) == ["drift.max_auc_loss"]
     assert stops(span(9, auc=0.65), good(8)) == []
 

@@ -90,7 +90,7 @@ def test_a_model_that_hangs_is_not_waited_for(verdicts: dict[str, Verdict]) -> N
     assert verdicts["hangs"]["blessed"] == 0
 
 
-def test_a_serving_model_that_cannot_be_run_stops_no_other(verdicts: dict[str, Verdict]) -> None:
+def test_a_baseline_that_cannot_be_run_stops_no_other(verdicts: dict[str, Verdict]) -> None:
     verdict = verdicts["broken baseline"]
     assert (verdict["blessed"], verdict["problems"], verdict["baseline"]) == (1, [], None)
     assert verdict["baseline_problem"].startswith(PROBLEMS["truncated"])

@@ -9,7 +9,7 @@ from tests.components.saved_models import example, export, write_good_scores
 from transform.config.infra_validation import InfraValidation
 
 
-def test_a_serving_model_that_fails_when_it_is_timed_refuses_no_candidate_model(tmp_path: Path) -> None:
+def test_a_baseline_that_fails_when_it_is_timed_refuses_no_candidate_model(tmp_path: Path) -> None:
     """It scores the 5 requests, by which the change is measured, and fails at a timed request of 200 candidates."""
     candidate, serving = export("good", tmp_path / "candidate"), export("few examples", tmp_path / "serving")
     write_good_scores(candidate, range(8))

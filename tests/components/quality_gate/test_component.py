@@ -168,7 +168,7 @@ def test_an_anchor_that_cannot_score_the_rows_refuses_nothing_and_is_said(gate: 
     assert any("the model cannot score the rows" in f.sentence for f in record.of_severity("cannot_judge"))
 
 
-def test_a_serving_model_that_reads_what_the_examples_lack_is_not_compared(gate: Gate) -> None:
+def test_a_baseline_that_reads_what_the_examples_lack_is_not_compared(gate: Gate) -> None:
     """The evaluation has an AUC of 0.7 for the candidate and 0.8 for the baseline: a change of -0.1 ± 0.02."""
     serving = gate.model("good")
 
@@ -195,7 +195,7 @@ def test_a_serving_model_that_reads_what_the_examples_lack_is_not_compared(gate:
     assert any(s.startswith("the candidate model is not held against the anchor") and why in s for s in said), said
 
 
-def test_a_serving_model_that_the_evaluator_left_out_is_said(gate: Gate) -> None:
+def test_a_baseline_that_the_evaluator_left_out_is_said(gate: Gate) -> None:
     write_evaluation(gate.evaluation, baseline_auc=None)
     write_measured(str(gate.evaluation), {}, {"baseline_model": "the model cannot score the rows: price"})
     _, _, record = gate.run(gate.model("good"), serving=gate.model("constant"))

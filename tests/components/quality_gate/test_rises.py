@@ -72,7 +72,7 @@ def test_what_may_be_chance_or_another_day_or_a_repair_passes(auc: float, rise: 
     assert decided(day(4, auc, rise, error), USUAL) == []
 
 
-def test_the_bound_needs_two_spans_that_had_a_serving_model() -> None:
+def test_the_bound_needs_two_spans_that_had_a_baseline() -> None:
     first = inputs("m/1", own={"auc": 0.735})
     assert decided(day(3, 0.8262, 0.0896), [first, USUAL[1]]) == []
     assert decided(day(4, 0.8262, 0.0896), [first, *USUAL[1:]]) != []
@@ -81,8 +81,8 @@ def test_the_bound_needs_two_spans_that_had_a_serving_model() -> None:
     assert [(f.severity, f.sentence) for f in implausible_auc(case)] == [
         (
             "cannot_judge",
-            "whether auc rises by more than is usual cannot be judged: it takes 2 of the last spans that had a serving "
-            "model; only a rise of more than 0.1 is refused (quality.max_auc_rise)",
+            "whether auc rises by more than is usual cannot be judged: it takes 2 of the last spans that had a baseline; "
+            "only a rise of more than 0.1 is refused (quality.max_auc_rise)",
         )
     ]
 

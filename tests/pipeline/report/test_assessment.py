@@ -220,7 +220,7 @@ def test_the_head_answers_three_questions_and_the_reference_models_come_first() 
     falls = AucFalls(20, 0.74, {"app": 0.1}, errors={"app": 0.01})
     answers = head(ended(pushed(references=better, suggestions=("model: {parts: wide}",), auc_falls=falls))).answers
     assert list(answers) == ["Is the model any good?", "Why", "What to do next"]
-    assert answers["Is the model any good?"][0].text.startswith("The model is not better than the item mean")
+    assert answers["Is the model any good?"][0].text.startswith("The model is worse than the item mean")
     assert [note.text for note in answers["What to do next"]][1:] == [
         "Most likely to help: model: {parts: wide}.", "CONFIG and DATA stand for this run's own."
     ]  # fmt: skip

@@ -31,14 +31,14 @@ def test_the_best_model_with_as_good_an_auc_is_the_verdict() -> None:
         }
     )  # fmt: skip
     verdict = (
-        "not better than the user + item bias: auc 0.7000 against 0.7500, difference -0.0500 "
+        "worse than the user + item bias: auc 0.7000 against 0.7500, difference -0.0500 "
         "(95 % interval -0.0600 to -0.0400)"
     )
     assert references.verdict_sentence(report) == verdict
     assert list(references.warnings(report)) == [
         "not better than the logistic regression beyond chance: auc 0.7000 against 0.6950, difference +0.0050 "
         "(95 % interval -0.0050 to +0.0150)",
-        "not better than the item mean: logloss 0.3200 against 0.3000, difference +0.0200 "
+        "worse than the item mean: logloss 0.3200 against 0.3000, difference +0.0200 "
         "(95 % interval +0.0100 to +0.0300)",
     ]
 
@@ -72,7 +72,7 @@ def test_the_model_card_has_them_their_time_and_what_was_not_fitted() -> None:
         "| --- | ---: | ---: | ---: | ---: |\n"
         "| constant | 0.5000 | +0.2000 ± 0.0100 | 0.3000 | +0.1000 ± 0.0100 |\n"
         "| item mean | 0.7500 | −0.0500 ± 0.0100 | 0.3000 | −0.1000 ± 0.0100 |",
-        "- The candidate model is not better than the item mean: auc 0.7000 against 0.7500, difference -0.0500 (95 % "
+        "- The candidate model is worse than the item mean: auc 0.7000 against 0.7500, difference -0.0500 (95 % "
         "interval -0.0600 to -0.0400).\n- the user + item bias is not fitted: the config names no id of the user",
         "",
     ]

@@ -52,7 +52,7 @@ def _latency(measured: dict[str, Measurements]) -> Iterator[Block]:
         for row in cost.latency
     ]
     best = "; ".join(f"{name} {latency_words(cost)}" for name, cost in measured.items())
-    words = f"The 95th percentile of the time for 200 candidates, by batch size × threads. In the best way: {best}."
+    words = f"The 95th percentile of the time for 200 candidates, by batch size × threads. With the fastest: {best}."
     spec = charts.bars(values, "p95, milliseconds", series=list(measured), stack=False)
     yield Figure("Latency", words, spec, data, is_wide=True)
 

@@ -22,10 +22,10 @@ def blocks(run: Run) -> Iterator[Block]:
         yield Note(run.absent(words), "quiet")
         return
     yield Note(
-        f"The AUC of {numbers.count(measured.num_rows)} evaluation rows, with as many of either label as far as there "
-        f"are, is {numbers.metric(measured.auc)}. A feature's importance is by how much it falls if the feature's raw "
-        "values are permuted among the rows; crosses, counts and embeddings of the feature follow. Of two features "
-        "that say the same, each may seem to be of no use."
+        f"The AUC of {numbers.count(measured.num_rows)} evaluation rows, with equal numbers of both labels where there "
+        f"are enough, is {numbers.metric(measured.auc)}. A feature's importance is by how much it falls if the "
+        "feature's raw values are permuted among the rows; crosses, counts and embeddings of the feature follow. Of "
+        "two features that say the same, each may seem to be of no use."
     )
     if unused := unproved(measured):
         yield Note(f"No use is shown of {', '.join(unused)}: the interval reaches zero.", "quiet")

@@ -59,7 +59,8 @@ def _references(report: RunReport) -> Iterator[Block]:
     """Yields the reference models, and a sentence for each that is not beaten or was not fitted."""
     if report.references:
         columns, rows = reference_table(report)
-        caption = f"Reference models, {references.fitted_on(report)}, on the same examples"
+        fitted = references.fitted_on(report)
+        caption = f"Reference models, {fitted}, on the same examples; of a positive gain the candidate is better"
         yield Table.bounded(caption, ("reference model", *(f"#{column}" for column in columns)), rows)
     not_beaten = [one.sentence for one in references.unbeaten(report.references)]
     others = [sentence for sentence in references.warnings(report) if sentence not in not_beaten]

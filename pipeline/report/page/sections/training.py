@@ -57,8 +57,9 @@ def _figures(training: TrainingReport) -> Iterator[Block]:
     losses += [{"x": e.epoch, "y": e.validation.logloss, "s": _VALIDATION} for e in shown if e.validation.logloss]
     words = (
         f"Training loss from {numbers.metric(epochs[0].loss)} to {numbers.metric(epochs[-1].loss)}, validation logloss "
-        f"from {_or_dash(epochs[0].validation.logloss)} to {_or_dash(epochs[-1].validation.logloss)}. An example's "
-        "training loss is that before its own step, so the first epoch's is higher."
+        f"from {_or_dash(epochs[0].validation.logloss)} to {_or_dash(epochs[-1].validation.logloss)}; epoch "
+        f"{training.exported_epoch} is exported. An example's training loss is that before its own step, so the first "
+        "epoch's is higher."
     )
     series = (_TRAINING, _VALIDATION)
     spec = charts.lines(losses, "epoch", "loss", ordinal=True, series=series)

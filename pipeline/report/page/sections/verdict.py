@@ -152,7 +152,7 @@ def _details(report: RunReport, name: str) -> Iterator[str]:
     """Yields a metric's interval, and the baseline's value with the interval of the change."""
     yield interval_words(report, name)
     if name not in report.baseline:
-        yield "no baseline to compare with"
+        yield "no baseline, a model that serves, to compare with"
         return
     yield f"{baseline_words(report)}: {numbers.metric(report.baseline[name])}"
     if name in report.changes and not math.isnan(report.changes[name][0]):

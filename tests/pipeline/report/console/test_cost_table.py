@@ -65,7 +65,7 @@ def test_a_first_model_stands_alone() -> None:
     assert shown.keys() == {"200 candidates", "cost"}
 
 
-def test_a_serving_model_that_was_not_measured() -> None:
+def test_a_baseline_that_was_not_measured() -> None:
     assert lines_of(Verdict((), CANDIDATE, None, "it hung"))["  not measured"] == ["the baseline: it hung"]
 
 

@@ -151,9 +151,9 @@ def test_no_warning_is_cut_or_left_out() -> None:
         training=dataclasses.replace(run_result().training, warm_start=cold),
     )
     warnings = [line for line in found if line.startswith("warning")]
-    assert [line.split()[1] for line in warnings] == ["20", "row", *map(str, range(15)), "the", "not", "version"]
+    assert [line.split()[1] for line in warnings] == ["20", "row", *map(str, range(15)), "the", "worse", "version"]
     text = " ".join(found)
-    assert "not better than the item mean: logloss 0.2700 against 0.2600, difference +0.0100 (95 % interval" in text
+    assert "worse than the item mean: logloss 0.2700 against 0.2600, difference +0.0100 (95 % interval" in text
     assert all(f"[end] {number}" in text for number in (*range(15), 20))
     assert "the training started cold: the previous model has no warm-start files: models/2" in text
     assert "99" not in text

@@ -302,8 +302,7 @@ def test_reference_models_are_compared_in_a_table_and_in_words(cache: Path) -> N
     tried = ("model: {parts: wide}",)
     text = page(ended(run_result(references={"constant": beaten, "item_mean": better}, suggestions=tried)), cache)
     sentence = (
-        "is not better than the item mean: auc 0.7500 against 0.8000, difference -0.0500 "
-        "(95 % interval -0.0696 to -0.0304)."
+        "is worse than the item mean: auc 0.7500 against 0.8000, difference -0.0500 (95 % interval -0.0696 to -0.0304)."
     )
     assert f"The model {sentence}" in text  # in the head
     assert "Most likely to help: model: {parts: wide}." in text
