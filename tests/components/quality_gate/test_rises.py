@@ -81,8 +81,8 @@ def test_the_bound_needs_two_spans_that_had_a_baseline() -> None:
     assert [(f.severity, f.sentence) for f in implausible_auc(case)] == [
         (
             "cannot_judge",
-            "whether auc rises by more than is usual cannot be judged: it takes 2 of the last spans that had a baseline; "
-            "only a rise of more than 0.1 is refused (quality.max_auc_rise)",
+            "whether auc rises by more than is usual cannot be judged: it takes 2 of the last spans that had a "
+            "baseline; only a rise of more than 0.1 is refused (quality.max_auc_rise)",
         )
     ]
 
