@@ -131,7 +131,7 @@ def test_of_a_version_that_is_gone_nothing_is_known(changing: Server, folder: Pa
     def wait_for_a_poll(other: str) -> None:
         """Waits until the server has found a further model, and meanwhile has looked at the first one again."""
         push(saved(2.0), folder.parent / other / "1")
-        changing.wait_for_states(other, {1: "AVAILABLE"})
+        changing.wait_for_log("a version serves", model=other)
 
     (folder / "2").mkdir()
     changing.wait_for_log(message)

@@ -29,7 +29,7 @@ def with_token(models: Path, folder: Path, seconds: int) -> Iterator[Server]:
     token.write_text("secret\n", encoding="utf-8")
     with running("--models", models, "--token-file", token, "--timeout-seconds", str(seconds)) as server:
         yield server
-        assert [line for line in server.log if line["level"] != "info"] == []
+    assert [line for line in server.log if line["level"] != "info"] == []
 
 
 @pytest.fixture(scope="module")
