@@ -23,6 +23,8 @@ import grpc
 import pytest
 from filelock import FileLock
 
+from tests.deploy.manifests import container, pods
+
 ROOT = Path(__file__).resolve().parents[1]
 
 MODULE = "github.com/apache/beam/sdks/v2/go/cmd/prism"
@@ -80,14 +82,16 @@ def _children(parent: int) -> list[int]:
 
 @contextlib.contextmanager
 def worker_pool(port: int | None = None) -> Iterator[Pool]:
-    """Runs a pool of workers as `deploy/beam/flink.yaml` does.
+    """Runs a pool of workers by the command line of `deploy/beam/pools.yaml`, without the image's init.
 
     Args:
       port: Its port; if not given, a free one.
     """
     port = free_port() if port is None else port
     # The tests' pools have addresses of loopback other than the first.
-    command = [sys.executable, "-m", "pipeline.beam_workers.pool", "--host=0.0.0.0", f"--port={port}"]
+    _init, _end, _python, *arguments = container(pods()["beam-pool"])["command"]
+    own = {"--host=$(POD_IP)": "--host=0.0.0.0", "--port=50000": f"--port={port}"}
+    command = [sys.executable, *(own.get(argument, argument) for argument in arguments)]
     with _process(command, {"PYTHONPATH": str(ROOT)}, port) as process:
         yield Pool(port, process.pid)
 

@@ -13,12 +13,16 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from components.ingestion.spans import SPAN_TOKENS
+from pipeline.nodes.names import ROW_NODES
 from transform.config.config import Config
 from transform.config.schedule import SUCCESS_MARKER, Pod, Schedule
 from transform.documents import CONFIG, Document
 from transform.errors import InputError
 
 _EPOCH = datetime.date(1970, 1, 1)
+
+#: Memory that a pod asks for each of its workers, in GiB.
+_WORKER_GIB = 1
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -56,7 +60,7 @@ class CompiledSchedule(Schedule):
         return cls(
             **{field.name: getattr(schedule, field.name) for field in dataclasses.fields(schedule)}
             | {
-                "pods": {"default": Pod(), **schedule.pods},
+                "pods": _pods(config),
                 "marker": schedule.marker or posixpath.join(posixpath.dirname(log_path), SUCCESS_MARKER),
                 "first_span": (schedule.start - _EPOCH).days if "{YYYY}" in log_path else schedule.first_span,
             }
@@ -148,6 +152,14 @@ def check_pods(pods: Mapping[str, Pod], tasks: Sequence[Sequence[str]], optional
 
 def _asked(pod: Pod) -> str:
     return f"cpu {pod.cpu}, memory {pod.memory}, node_selector {pod.node_selector}"
+
+
+def _pods(config: Config) -> dict[str, Pod]:
+    """Returns the config's pods and `default`; without a `default`, row nodes have a processor for each worker."""
+    pods, workers = config.schedule.pods, config.beam.num_workers
+    sized = Pod(cpu=str(workers), memory=f"{4 + _WORKER_GIB * workers}Gi")
+    of_rows = dict.fromkeys(ROW_NODES, sized) if workers > 1 and "default" not in pods else {}
+    return {"default": Pod(), **of_rows, **pods}
 
 
 _DOCUMENT = Document(Topology, "a compiled pipeline's topology")

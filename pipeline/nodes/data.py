@@ -19,7 +19,7 @@ from components.ingestion.component import ImpressionExampleGen
 from components.late_labels.component import LateLabels
 from components.resolvers import EarlierRecords, LastPushedModel, PrecedingSpan
 from components.statistics.component import ColumnStatisticsGen
-from pipeline.nodes.names import DATA_VALIDATION, EXAMPLE_GEN, LATE_LABELS, PRECEDING_SPAN, SCHEMA_GEN
+from pipeline.nodes.names import DATA_VALIDATION, EXAMPLE_GEN, LATE_LABELS, PRECEDING_SPAN, SCHEMA_GEN, STATISTICS_GEN
 from pipeline.nodes.settings import NodeSettings
 
 #: The gates that stop a span because of its data. A span that one of them read and did not pass is never a reference.
@@ -81,7 +81,7 @@ def data_gates(settings: NodeSettings, example_gen: ImpressionExampleGen) -> Dat
         accept_reason=settings.run.accept_reason,
         code_fingerprint=code_fingerprint(RowGate),
     ).with_id("row_gate")
-    statistics_gen = ColumnStatisticsGen(examples=examples).with_id("statistics_gen")
+    statistics_gen = ColumnStatisticsGen(examples=examples).with_id(STATISTICS_GEN)
     statistics_gen.add_upstream_node(row_gate)
     schema_gen = ImportSchemaGen(schema_file=settings.schema_file).with_id(SCHEMA_GEN)
     schema_gen.add_upstream_node(example_gen)  # which begins the run, or begins it again: no node may come before it

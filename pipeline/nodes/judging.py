@@ -21,7 +21,7 @@ from components.quality_gate.component import QualityGate
 from components.resolvers import AnchorModel, EarlierRecords, ServingModel, ValidatedModel
 from components.trainer_component import RankingTrainer
 from pipeline.nodes.data import GATES_ON_DATA, DataNodes, all_models, all_runs_channel
-from pipeline.nodes.names import PREPROCESSING_FN, PROGRESSIVE_VALIDATION, QUALITY_GATE, RUN_FN, TUNER_FN
+from pipeline.nodes.names import EVALUATOR, PREPROCESSING_FN, PROGRESSIVE_VALIDATION, QUALITY_GATE, RUN_FN, TUNER_FN
 from pipeline.nodes.settings import NodeSettings
 from pipeline.nodes.window import Window
 
@@ -93,7 +93,7 @@ def model_gates_and_push(
         serving,
         data.schema,
         earlier_evaluation,
-    ).with_id("evaluator")
+    ).with_id(EVALUATOR)
     evaluation = evaluator.outputs["evaluation"]
     *resolvers, quality_gate = _quality_gate(settings, data.examples, models, evaluation)
     push = Pusher(

@@ -14,7 +14,7 @@ from components.model_store.served_models import TRAINER
 from components.stateful_transform import StatefulTransform
 from components.trainer_component import RankingTrainer
 from pipeline.nodes.data import DataNodes
-from pipeline.nodes.names import PREPROCESSING_FN, RUN_FN, TUNER, TUNER_FN
+from pipeline.nodes.names import PREPROCESSING_FN, RUN_FN, TRANSFORM, TUNER, TUNER_FN
 from pipeline.nodes.settings import NodeSettings
 from pipeline.nodes.window import Window
 from trainer.training.checkpoints import CHECKPOINT_ROOT_KEY
@@ -39,7 +39,7 @@ def training(settings: NodeSettings, data: DataNodes, window: Window) -> Trainin
         analyzer_cache=window.analyzer_cache.outputs["candidates"],
         memory=window.vocabulary_memory.outputs["candidates"],
         custom_config={CONFIG_KEY: settings.transform, CODE_KEY: code_fingerprint(StatefulTransform, PREPROCESSING_FN)},
-    ).with_id("transform")
+    ).with_id(TRANSFORM)
     transform.add_upstream_nodes(data.gates)
     to_train: dict[str, Any] = {
         "examples": transform.outputs["transformed_examples"],

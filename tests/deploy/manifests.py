@@ -63,7 +63,8 @@ def named(kind: str, name: str) -> Any:
 
 def pods() -> dict[str, Any]:
     """Returns the pod specs of all long-running workloads, by name; KServe's has its container under `model`."""
-    found = {each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in objects("Deployment")}
+    workloads = [*objects("Deployment"), *objects("StatefulSet")]
+    found = {each["metadata"]["name"]: each["spec"]["template"]["spec"] for each in workloads}
     return found | {each["metadata"]["name"]: each["spec"]["predictor"] for each in objects("InferenceService")}
 
 

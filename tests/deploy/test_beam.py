@@ -147,6 +147,35 @@ def test_a_worker_pool_is_the_pipeline_s_image_with_its_user_and_its_volume(kind
     assert paths["storage"] == kubeflow.STORAGE
 
 
+def test_pools_without_a_cluster_have_that_worker_too() -> None:
+    pool, other = container(pods()["beam-pool"]), worker_pool("FlinkDeployment")
+    own = {"--host=$(POD_IP)"}  # the cluster's pools are reached by their own pod alone
+    assert [each for each in pool["command"] if each not in own] == other["command"]
+    same = ("image", "ports", "resources", "volumeMounts")
+    assert {key: pool[key] for key in same} == {key: other[key] for key in same}
+
+
+def test_nodes_are_told_the_name_of_each_pool() -> None:
+    """Those of its StatefulSet's pods, which its headless service publishes."""
+    stateful_set, service = named("StatefulSet", "beam-pool")["spec"], named("Service", "beam-pool")["spec"]
+    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
+    assert service["selector"] == stateful_set["selector"]["matchLabels"]
+    (port,) = service["ports"]
+    names = [f"beam-pool-{number}.{stateful_set['serviceName']}" for number in range(stateful_set["replicas"])]
+    comment = (DEPLOY / "beam" / "pools.yaml").read_text().partition("apiVersion")[0]
+    (config,) = re.findall(r"workers: (\[.*\])", comment)
+    assert yaml.safe_load(config) == [f"{name}:{port['port']}" for name in names]
+    small_config(("beam", {"workers": yaml.safe_load(config)}))
+
+
+def test_a_pool_and_the_nodes_reach_each_other() -> None:
+    policy, nodes = named("NetworkPolicy", "beam-pool"), {"sends-beam-jobs": "true"}
+    assert ports_between(policy, "ingress", nodes) == {"workers"}
+    assert ports_between(policy, "egress", nodes) == {1024}
+    ((call_back,),) = [rule["ports"] for rule in policy["spec"]["egress"]]
+    assert call_back["endPort"] == 65535
+
+
 def test_both_clusters_have_the_same_worker_pool() -> None:
     assert worker_pool("FlinkDeployment") == worker_pool("SparkCluster")
 

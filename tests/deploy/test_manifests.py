@@ -22,7 +22,15 @@ from tests.deploy import manifests
 from tests.deploy.manifests import DEPLOY, ROOT, container, flags, kubernetes_files, named, objects, pods
 
 PRODUCT = "wdr"
-WORKLOADS = ("app-store", "beam-job-server", "beam-spark-job-server", "model-server", "rank-service", "tf-serving")
+WORKLOADS = (
+    "app-store",
+    "beam-job-server",
+    "beam-pool",
+    "beam-spark-job-server",
+    "model-server",
+    "rank-service",
+    "tf-serving",
+)
 TF_SERVING = ("app-store", "tf-serving")
 
 #: The flags of TF Serving 2.19.1 that the deploy files use (`model_servers/main.cc`); it rejects unknown flags.
@@ -60,7 +68,8 @@ def selected(selector: Any, labels: dict[str, str]) -> bool:
 def pod_labels(name: str) -> dict[str, str]:
     if name == "app-store":  # KServe's label on an InferenceService's pods
         return {"serving.kserve.io/inferenceservice": name}
-    labels: dict[str, str] = named("Deployment", name)["spec"]["template"]["metadata"]["labels"]
+    kind = "StatefulSet" if name == "beam-pool" else "Deployment"
+    labels: dict[str, str] = named(kind, name)["spec"]["template"]["metadata"]["labels"]
     return labels
 
 
@@ -201,6 +210,7 @@ def test_the_ranking_service_reaches_grpc_and_prometheus_reaches_the_metrics(ser
 def test_headless_services_have_servers_that_end_connections() -> None:
     """A gRPC channel resolves addresses again only after a connection ends; otherwise no client finds a new pod."""
     headless = [each["metadata"]["name"] for each in objects("Service") if each["spec"].get("clusterIP") == "None"]
+    headless.remove("beam-pool")  # a node connects to one pod by its own name, anew for each job
     assert sorted(headless) == ["model-server", "tf-serving"]
     arguments = flags(container(pods()["tf-serving"])["args"])
     channel = dict(each.split("=") for each in arguments["grpc_channel_arguments"].split(","))

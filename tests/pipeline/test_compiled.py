@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import datetime
 import json
 from pathlib import Path
@@ -30,7 +31,9 @@ from pipeline.nodes.settings import RunSettings
 from pipeline.runner.launch import compile_pipeline
 from pipeline.workspace import Workspace
 from tests.e2e.store import CONFIG
+from transform.config.beam import Beam
 from transform.config.config_file import load_config
+from transform.config.schedule import Pod
 from transform.errors import InputError
 
 
@@ -172,3 +175,15 @@ def test_the_dag_reads_the_same_version(compiled: Path, tmp_path: Path) -> None:
 def test_a_path_that_would_break_the_text_is_refused(compiled: Path, environment: RunEnvironment) -> None:
     with pytest.raises(InputError, match=r"^a path must be without quotes, backslashes and control characters"):
         read_ir(compiled, IR_FILE, RunEnvironment('/data"', environment.workspace), 1, "a-run")
+
+
+def test_a_node_that_reads_rows_asks_for_what_its_workers_need() -> None:
+    """Of four workers: a processor each, and 1 GiB each beside the node's own 4."""
+    config = dataclasses.replace(load_config(CONFIG), beam=Beam(num_workers=4))
+    own = {"transform": Pod(cpu="2", memory="16Gi")}
+    for given, of_rows in (({}, Pod("4", "8Gi")), ({"default": Pod("2", "3Gi")}, Pod("2", "3Gi"))):
+        schedule = dataclasses.replace(config.schedule, pods={**given, **own})
+        pods = CompiledSchedule.of(dataclasses.replace(config, schedule=schedule)).pods
+        asked = {node: pods.get(node, pods["default"]) for node in ("example_gen", "evaluator", "transform", "trainer")}
+        expected = {"example_gen": of_rows, "evaluator": of_rows, "trainer": given.get("default", Pod("1", "4Gi"))}
+        assert asked == {**expected, **own}

@@ -51,7 +51,8 @@ class Schedule:
       retries: How often a node that failed is tried again.
       retry_seconds: The time before the first retry; it doubles with each.
       timeout_seconds: A node that takes longer has failed.
-      pods: By node, what it asks of a cluster; `default` is for the others.
+      pods: By node, what it asks of a cluster; `default` is for the others. Without a `default`, a node that reads all
+        rows asks for a processor and 1Gi more for each of `beam.num_workers`.
     """
 
     cron: str = "0 4 * * *"
