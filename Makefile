@@ -86,6 +86,8 @@ soak: setup
 	$(BIN)/python -m tests.soak.kills
 	$(BIN)/python -m tests.soak.kills --late-labels --kills 10
 	$(BIN)/python -m tests.soak.stage_kills
+	$(BIN)/python -m tests.soak.same_bytes
+	$(BIN)/python -m tests.soak.same_bytes --hot
 	$(BIN)/python -m tests.soak.bad_days
 	$(BIN)/python -m tests.soak.bad_models
 	$(BIN)/python -m tests.soak.bad_scores
