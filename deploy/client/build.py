@@ -1,8 +1,8 @@
 """Builds the wheel `wide-deep-ranker-client`: `python deploy/client/build.py --out dist`.
 
-The product's own modules are the client: those of `serving.ranking_client`, and the few that they share with the model
-server. In the wheel all of them are modules of one package, `wide_deep_ranker_client`; nothing but the names of their
-imports differs.
+The product's own modules are the client: those of `serving.ranking_client` and `serving.serving_log`, and the few that
+they share with the model server. In the wheel all of them are modules of one package, `wide_deep_ranker_client`, those
+of the log in a folder of it; nothing but the names of their imports differs.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 PACKAGE = "wide_deep_ranker_client"
 
-#: The client's package in the product, and by module of another package that it imports, its name in the wheel.
-CLIENT = "serving.ranking_client"
+#: The client's packages in the product, each with its folder in the wheel's package, and by module of another package
+#: that they import, its name in the wheel.
+CLIENT = {"serving.ranking_client": "", "serving.serving_log": "serving_log"}
 SHARED = {
     "serving.credential_files": "credential_files",
+    "serving.message_tables": "message_tables",
     "transform.errors": "user_errors",
     "transform.signature_names": "signature_names",
 }
@@ -31,20 +33,20 @@ SHARED = {
 
 def renamed(source: str) -> str:
     """Returns a module's source with the names that its imports have in the wheel."""
-    source = re.sub(rf"\b{re.escape(CLIENT)}\b", PACKAGE, source)
-    for module, name in SHARED.items():
-        source = re.sub(rf"\b{re.escape(module)}\b", f"{PACKAGE}.{name}", source)
+    for module, name in (CLIENT | SHARED).items():
+        source = re.sub(rf"\b{re.escape(module)}\b", f"{PACKAGE}.{name}".rstrip("."), source)
     return source
 
 
 def gather(folder: Path) -> None:
     """Writes the wheel's project into a folder."""
     package = folder / PACKAGE
-    package.mkdir()
-    files = {path.stem: path for path in (ROOT / Path(*CLIENT.split("."))).glob("*.py")}
-    files |= {name: (ROOT / Path(*module.split("."))).with_suffix(".py") for module, name in SHARED.items()}
+    files = {f"{name}.py": (ROOT / Path(*module.split("."))).with_suffix(".py") for module, name in SHARED.items()}
+    for module, name in CLIENT.items():
+        (package / name).mkdir()
+        files |= {f"{name}/{path.name}": path for path in (ROOT / Path(*module.split("."))).glob("*.py")}
     for name, path in files.items():
-        (package / f"{name}.py").write_text(renamed(path.read_text(encoding="utf-8")), encoding="utf-8")
+        (package / name.lstrip("/")).write_text(renamed(path.read_text(encoding="utf-8")), encoding="utf-8")
     (package / "py.typed").touch()
     for path in (Path(__file__).with_name("pyproject.toml"), Path(__file__).with_name("README.md"), ROOT / "LICENSE"):
         shutil.copy(path, folder)

@@ -11,28 +11,12 @@ and `core/protobuf/meta_graph.proto`. `tests/serving/ranking_client/test_protos.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
-
 import grpc
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
-_PACKAGE = "wide_deep_ranker_client"
+from serving.message_tables import Field, message_classes
 
 #: TensorFlow's numbers of the dtypes of features; an enum is an int32 on the wire.
 DT_FLOAT, DT_STRING = 1, 7
-
-_Scalar = Literal["string", "bytes", "int32", "int64", "float", "bool"]
-_SCALARS = {name: getattr(descriptor_pb2.FieldDescriptorProto, f"TYPE_{name.upper()}") for name in _Scalar.__args__}  # type: ignore[attr-defined]
-
-
-class Field(NamedTuple):
-    """A message's field: its name, its number, its type (a scalar, or a message of `MESSAGES`) and how many values."""
-
-    name: str
-    number: int
-    kind: str
-    values: Literal["one", "many", "by name"] = "one"
-
 
 #: The fields by message. A message that TensorFlow nests in another is named without that one.
 MESSAGES: dict[str, tuple[Field, ...]] = {
@@ -73,52 +57,17 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
 }
 
 
-def _add_field(message: Any, field: Field) -> None:
-    """Adds a field to a DescriptorProto; a map is a repeated message with a key and a value, as protobuf defines it."""
-    kind = field.kind
-    if field.values == "by name":
-        entry = message.nested_type.add(name="".join(map(str.capitalize, field.name.split("_"))) + "Entry")
-        entry.options.map_entry = True
-        _add_field(entry, Field("key", 1, "string"))
-        _add_field(entry, Field("value", 2, kind))
-        kind = f"{message.name}.{entry.name}"
-    added = message.field.add(name=field.name, number=field.number)
-    added.label = added.LABEL_OPTIONAL if field.values == "one" else added.LABEL_REPEATED
-    if kind in _SCALARS:
-        added.type = _SCALARS[kind]
-    else:
-        added.type, added.type_name = added.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+_CLASSES = message_classes("wide_deep_ranker_client", MESSAGES)
 
-
-def _pool() -> Any:
-    """Returns a pool with all messages."""
-    file = descriptor_pb2.FileDescriptorProto(
-        name="wide_deep_ranker_client/messages.proto", package=_PACKAGE, syntax="proto3"
-    )
-    for name, fields in MESSAGES.items():
-        message = file.message_type.add(name=name)
-        for field in fields:
-            _add_field(message, field)
-    pool = descriptor_pool.DescriptorPool()
-    pool.AddSerializedFile(file.SerializeToString())
-    return pool
-
-
-_POOL = _pool()
-
-
-def _message(name: str) -> Any:
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-
-
-BytesList, Dim, Example, Feature, Features, FloatList = map(
-    _message, ("BytesList", "Dim", "Example", "Feature", "Features", "FloatList")
+BytesList, Dim, Example, Feature, Features, FloatList = (
+    _CLASSES[name] for name in ("BytesList", "Dim", "Example", "Feature", "Features", "FloatList")
 )
-GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec = map(
-    _message, ("GetModelMetadataRequest", "GetModelMetadataResponse", "ModelSpec")
+GetModelMetadataRequest, GetModelMetadataResponse, ModelSpec = (
+    _CLASSES[name] for name in ("GetModelMetadataRequest", "GetModelMetadataResponse", "ModelSpec")
 )
-PredictRequest, PredictResponse, SignatureDefMap, TensorProto, TensorShapeProto = map(
-    _message, ("PredictRequest", "PredictResponse", "SignatureDefMap", "TensorProto", "TensorShapeProto")
+PredictRequest, PredictResponse, SignatureDefMap, TensorProto, TensorShapeProto = (
+    _CLASSES[name]
+    for name in ("PredictRequest", "PredictResponse", "SignatureDefMap", "TensorProto", "TensorShapeProto")
 )
 
 
