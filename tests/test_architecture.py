@@ -24,6 +24,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "serving.model_server.protos",
         "serving.rank_service",
         "serving.ranking_client",
+        "serving.serving_log",
         "trainer",
         "transform",
     ),

@@ -16,6 +16,7 @@ from transform.errors import GateError, InputError, UserError
 if TYPE_CHECKING:  # importing them imports gRPC
     from serving.ranking_client.features import Candidate
     from serving.ranking_client.settings import ClientSettings
+    from serving.serving_log.log import ServingLog
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,6 +36,25 @@ _OPTIONS = (
         "--settings", "settings_path", type=click.Path(dir_okay=False), help="A JSON file of client settings."
     ),
 )
+_LOG_OPTIONS = (
+    click.option(
+        "--log-dir", type=click.Path(exists=True, file_okay=False), help="Write the serving log to this folder."
+    ),
+    click.option(
+        "--log-key", type=click.Path(exists=True, dir_okay=False), help="A file of keys for the MAC of request ids."
+    ),
+    click.option(
+        "--log-sample", type=click.FloatRange(0, 1, min_open=True), help="The share of requests logged.  [default: 1]"
+    ),
+    click.option("--log-file-bytes", type=click.IntRange(min=1), help="The longest file.  [default: 64 MiB]"),
+    click.option(
+        "--log-file-seconds", type=click.FloatRange(min=1), help="A file is sealed at this age.  [default: 300]"
+    ),
+    click.option("--log-keep-bytes", type=click.IntRange(min=1), help="The most bytes kept.  [default: 8 GiB]"),
+    click.option(
+        "--log-keep-days", type=click.FloatRange(min=0, min_open=True), help="Remove files this old.  [default: 7]"
+    ),
+)
 _REQUESTS = click.option(
     "--requests", "requests_path", required=True, type=click.Path(exists=True), metavar="VERSION|FILE",
     help="A pushed version, whose warm-up requests and catalog are used, or a JSON Lines file of bodies of /rank.",
@@ -52,6 +72,31 @@ def _client_options(command: Command) -> Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def _log_options(command: Command) -> Command:
+    for option in reversed(_LOG_OPTIONS):
+        command = option(command)
+    return command
+
+
+def _serving_log(given: dict[str, Any]) -> ServingLog | None:
+    """Opens the serving log by the values of `_LOG_OPTIONS`; None without `--log-dir`."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and not {"log_dir", "log_key"} <= given.keys():
+        raise click.UsageError("the serving log needs `--log-dir` and `--log-key`, and its other options need both")
+    if not given:
+        return None
+    from serving.serving_log.log import ServingLog
+    from serving.serving_log.settings import LogSettings
+
+    if (days := given.pop("log_keep_days", None)) is not None:
+        given["log_keep_seconds"] = days * 86_400
+    folder, key_file = given.pop("log_dir"), given.pop("log_key")
+    try:
+        return ServingLog(LogSettings(folder, key_file, **{k.removeprefix("log_"): v for k, v in given.items()}))
+    except OSError as error:
+        raise UserError(f"the serving log must be writable. Received: {error} ({folder})") from error
 
 
 def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
@@ -131,6 +176,7 @@ def rank(context: str, items: str, k: int | None, logits: bool, explain: bool, a
     "--ui-host", "ui_hosts", multiple=True, metavar="NAME",
     help="A name under which the playground is opened, beside localhost and IP addresses; may be repeated.",
 )  # fmt: skip
+@_log_options
 def rank_service(
     host: str,
     port: int,
@@ -141,14 +187,15 @@ def rank_service(
     ui: bool,
     examples_path: str | None,
     ui_hosts: tuple[str, ...],
-    **client: Any,
+    **others: Any,
 ) -> None:
     """Serve /rank over HTTP, with its OpenAPI page at /docs, and /metrics for Prometheus."""
     if examples_path is not None and not ui:
         raise click.UsageError("`--examples` goes with `--ui` only")
     if ui_hosts and not ui:
         raise click.UsageError("`--ui-host` goes with `--ui` only")
-    settings = _settings(**client, strict=strict or None)
+    of_log = {name: others.pop(name) for name in list(others) if name.startswith("log_")}
+    settings = _settings(**others, strict=strict or None)
     from serving.model_server.protos import import_protos_alone
 
     import_protos_alone()  # must precede the first import of TF Serving's protos, which would import all of TensorFlow
@@ -161,7 +208,9 @@ def rank_service(
 
         recorded = Recorded([], []) if examples_path is None else read_recorded(examples_path)
         playground = Playground(settings, recorded.contexts, recorded.candidates, ui_hosts)
-    serve(make_app(settings, max_body_bytes, max_concurrent, timeout_seconds, playground), host, port, timeout_seconds)
+    log = _serving_log(of_log)
+    app = make_app(settings, max_body_bytes, max_concurrent, timeout_seconds, playground, log)
+    serve(app, host, port, timeout_seconds)
 
 
 @click.command("load-test")

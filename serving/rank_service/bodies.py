@@ -109,6 +109,8 @@ class RankRequest(_Strict):
         False, strict=True, description="Return what the scores of the best k consist of; at most 100 items."
     )
 
+    user: str = Field("", max_length=250, description="The user's key, for the serving log; the model does not get it.")
+
     def pairs(self) -> list[str | tuple[str, FeatureValues]]:
         """The candidates in the form that the client takes."""
         return [c if isinstance(c, str) else (c.id, c.features) for c in self.candidates]
@@ -153,6 +155,9 @@ class RankResponse(BaseModel):
     model: str
     version: int = Field(description="The model's version; all candidates were scored by it.")
     items: list[ScoredItem] = Field(description="The candidates, best first.")
+    request_id: str | None = Field(
+        None, description="The request's id in the serving log, which events name; absent without a log."
+    )
     warnings: list[str] | None = Field(
         None,
         description="One sentence for each part of the request that the model ignores, and for each value of the "
@@ -179,7 +184,13 @@ class RankResponse(BaseModel):
             for item, explanation in zip(ranking.items, explanations, strict=True)
         ]
         warnings = list(ranking.warnings) or None
-        return cls.model_construct(model=ranking.model, version=ranking.version, items=items, warnings=warnings)
+        return cls.model_construct(
+            model=ranking.model,
+            version=ranking.version,
+            items=items,
+            request_id=ranking.request_id,
+            warnings=warnings,
+        )
 
 
 class Problem(BaseModel):

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import prometheus_client
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.latency_buckets import LATENCY_BUCKETS
 from serving.ranking_client.ranked import Ranking
+from serving.serving_log.counters import DROPPED
+from serving.serving_log.log import ServingLog
 
 #: The status of a request whose client has gone before the answer began; nginx's number.
 _CLIENT_GONE = 499
 
 
 class RankingCounters:
-    """Counts requests, and what does not fail one: rankings with warnings, and items that the model's catalog lacks."""
+    """Counts requests, and what does not fail one: rankings with warnings, and items that the model's catalog lacks.
 
-    def __init__(self) -> None:
+    Args:
+      log: The serving log, whose own counters are shown too; None for none.
+    """
+
+    def __init__(self, log: ServingLog | None = None) -> None:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # each would add a series
         self._registry = registry = prometheus_client.CollectorRegistry()
         self._requests = prometheus_client.Counter(
@@ -39,6 +47,8 @@ class RankingCounters:
         self._unknown = prometheus_client.Counter(
             "wdr_ranked_items_not_in_catalog", "Ranked items that the model's catalog lacks.", registry=registry
         )
+        if log is not None:
+            registry.register(_OfTheLog(log))
 
     def count(self, ranking: Ranking) -> None:
         """Counts a ranking's warnings of what is ignored, which need a change, and its items not in the catalog."""
@@ -53,6 +63,27 @@ class RankingCounters:
     def page(self) -> bytes:
         """The counters in Prometheus's text format."""
         return prometheus_client.generate_latest(self._registry)
+
+
+class _OfTheLog(Collector):
+    """The serving log's counters, read when they are asked for."""
+
+    def __init__(self, log: ServingLog) -> None:
+        self._log = log
+
+    def collect(self) -> Iterator[Metric]:
+        values = self._log.values()
+        requests = CounterMetricFamily(
+            "wdr_serving_log_requests",
+            "Answered requests by what became of their records; `found_lost` and `removed_requests` are of any writer.",
+            labels=("outcome",),
+        )
+        for outcome in ("written", "not_sampled", *DROPPED, "found_lost", "removed_requests"):
+            requests.add_metric([outcome], values[outcome])
+        yield requests
+        yield CounterMetricFamily(
+            "wdr_serving_log_removed_files", "Files that retention removed.", values["removed_files"]
+        )
 
 
 class CountedRequests:

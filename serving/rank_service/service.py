@@ -28,6 +28,7 @@ from serving.rank_service.problems import BAD_GATEWAY, STATUSES, problem, proble
 from serving.ranking_client.aio_client import AsyncRankingClient
 from serving.ranking_client.errors import RankingError
 from serving.ranking_client.settings import ClientSettings
+from serving.serving_log.log import ServingLog
 
 _SENTENCES = {
     400: "The body is not JSON, or the model rejects the request.",
@@ -60,6 +61,7 @@ def make_app(
     max_concurrent: int,
     timeout_seconds: float,
     playground: Playground | None = None,
+    log: ServingLog | None = None,
 ) -> FastAPI:
     """Makes the service's application.
 
@@ -68,14 +70,15 @@ def make_app(
       max_body_bytes: The longest request body; a longer one is refused.
       max_concurrent: The most rankings at once; further ones are refused.
       timeout_seconds: The time within which a request's body must be whole.
-      playground: The page at `/ui`; None serves none.
+      playground: The page at `/ui`; None serves none. Its rankings are not logged.
+      log: Has a record of each answered request, and is closed with the service; None logs nothing.
 
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`, which needs no network.
     """
-    counters = RankingCounters()
+    counters = RankingCounters(log)
     parsing = ParsingProcess(_MAX_WAITING_BODIES, timeout_seconds, max_body_bytes, [bodies.__name__])
-    answers = _Answers(settings, max_concurrent, counters, parsing, playground)
+    answers = _Answers(settings, max_concurrent, counters, parsing, playground, log)
     app = FastAPIOffline(
         title="wide-deep-ranker: ranking",
         version="1",
@@ -109,6 +112,7 @@ class _Answers:
       counters: Counts what does not fail a ranking.
       parsing: The process of large bodies, which ends with the service.
       playground: The page at `/ui`, whose state is closed with the service; None for none.
+      log: The serving log, closed with the service; None for none.
     """
 
     def __init__(
@@ -118,8 +122,9 @@ class _Answers:
         counters: RankingCounters,
         parsing: ParsingProcess,
         playground: Playground | None,
+        log: ServingLog | None,
     ) -> None:
-        self._settings, self._max_concurrent, self._playground = settings, max_concurrent, playground
+        self._settings, self._max_concurrent, self._playground, self._log = settings, max_concurrent, playground, log
         self._free, self._counters, self._parsing = asyncio.Semaphore(max_concurrent), counters, parsing
 
     @contextlib.asynccontextmanager
@@ -127,8 +132,10 @@ class _Answers:
         """Keeps the client, and the page's state, open while the service runs."""
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(self._parsing.close)
+            if self._log is not None:
+                stack.push_async_callback(asyncio.to_thread, self._log.close)
             self._parsing.start()
-            self._client = await stack.enter_async_context(AsyncRankingClient(self._settings))
+            self._client = await stack.enter_async_context(AsyncRankingClient(self._settings, self._log))
             if self._playground is not None:
                 await stack.enter_async_context(self._playground)
             yield
@@ -142,7 +149,7 @@ class _Answers:
             )
         async with self._free:
             ranking = await self._client.rank(
-                body.context, body.pairs(), body.k, logits=body.logits, explain=body.explain
+                body.context, body.pairs(), body.k, logits=body.logits, explain=body.explain, user=body.user
             )
             self._counters.count(ranking)
             return RankResponse.of(ranking)

@@ -7,6 +7,8 @@
 
 `steps` has no network code and `call_attempts` reads no clock, so both clients share them. They use TF Serving's API.
 
+With a `ServingLog`, a client logs each request that it has answered.
+
 These modules, with nothing else than grpcio and protobuf, are also a wheel of their own, `wide-deep-ranker-client`, in
 the namespace `wide_deep_ranker_client`: see deploy/client.
 """
@@ -16,15 +18,19 @@ from serving.ranking_client.client import RankingClient
 from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.ranked import RankedItem, Ranking
 from serving.ranking_client.settings import ClientSettings, make_settings, read_settings, write_settings
+from serving.serving_log.log import ServingLog
+from serving.serving_log.settings import LogSettings
 
 __all__ = [
     "AsyncRankingClient",
     "ClientSettings",
+    "LogSettings",
     "RankedItem",
     "Ranking",
     "RankingClient",
     "RankingError",
     "RequestError",
+    "ServingLog",
     "make_settings",
     "read_settings",
     "write_settings",

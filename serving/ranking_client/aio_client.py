@@ -17,6 +17,7 @@ from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 from serving.ranking_client.steps import Call, RankingSteps, Steps
+from serving.serving_log.log import ServingLog
 
 Result = TypeVar("Result")
 
@@ -24,14 +25,18 @@ Result = TypeVar("Result")
 class AsyncRankingClient:
     """Ranks candidates with a model server. Create and use it within one event loop; `async with` closes it.
 
+    Args:
+      settings: The settings.
+      log: As in `RankingClient`; its `close` waits for the disk, so that a loop calls it in a thread.
+
     Raises:
       InputError: If a certificate, key or token file has no such content.
       OSError: If such a file cannot be read.
     """
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, log: ServingLog | None = None) -> None:
         self._settings = settings
-        self._steps = RankingSteps(settings)
+        self._steps = RankingSteps(settings, log)
         self._metadata = channel.CallMetadata(settings)
         self._channel = channel.open_channel(settings, grpc.aio)
         self._stub = PredictionServiceStub(self._channel)
@@ -54,10 +59,11 @@ class AsyncRankingClient:
         *,
         logits: bool = False,
         explain: bool = False,
+        user: str = "",
         deadline_seconds: float | None = None,
     ) -> Ranking:
         """Ranks a request's candidates, as `RankingClient.rank` does. Cancelling it cancels its calls."""
-        return await self._run(self._steps.rank(context, candidates, k, logits, explain), deadline_seconds)
+        return await self._run(self._steps.rank(context, candidates, k, logits, explain, user), deadline_seconds)
 
     async def signatures(self, deadline_seconds: float | None = None) -> ModelSignatures:
         """Asks the server for the model's version and signatures; raises RankingError if it does not answer."""

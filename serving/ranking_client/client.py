@@ -17,6 +17,7 @@ from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 from serving.ranking_client.steps import Call, RankingSteps, Steps
+from serving.serving_log.log import ServingLog
 
 Result = TypeVar("Result")
 
@@ -24,14 +25,18 @@ Result = TypeVar("Result")
 class RankingClient:
     """Ranks candidates with a model server. It is safe to share between threads; `with` closes it.
 
+    Args:
+      settings: The settings.
+      log: Has a record of each answered request; closed by the caller, after the client. None logs nothing.
+
     Raises:
       InputError: If a certificate, key or token file has no such content.
       OSError: If such a file cannot be read.
     """
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, log: ServingLog | None = None) -> None:
         self._settings = settings
-        self._steps = RankingSteps(settings)
+        self._steps = RankingSteps(settings, log)
         self._metadata = channel.CallMetadata(settings)
         self._channel = channel.open_channel(settings, grpc)
         self._stub = PredictionServiceStub(self._channel)
@@ -56,6 +61,7 @@ class RankingClient:
         *,
         logits: bool = False,
         explain: bool = False,
+        user: str = "",
         deadline_seconds: float | None = None,
     ) -> Ranking:
         """Ranks a request's candidates.
@@ -69,13 +75,14 @@ class RankingClient:
           logits: Return the wide and deep logits too.
           explain: Return the explanations of the best k too, at most `MAX_EXPLAINED`; the model must have the signature
             `explain`.
+          user: The user's key for the serving log; the model does not get it.
           deadline_seconds: The budget in seconds; None takes `deadline_seconds` of the settings.
 
         Raises:
           RequestError: If the request breaks a rule; nothing was sent for it.
           RankingError: If the server did not answer it.
         """
-        return self._run(self._steps.rank(context, candidates, k, logits, explain), deadline_seconds)
+        return self._run(self._steps.rank(context, candidates, k, logits, explain, user), deadline_seconds)
 
     def signatures(self, deadline_seconds: float | None = None) -> ModelSignatures:
         """Asks the server for the model's version and signatures; raises RankingError if it does not answer."""

@@ -33,7 +33,8 @@ _ALLOWED = {
     DT_FLOAT: "a number, or a list of numbers",
 }
 
-_MAX_ID_BYTES = 1_000
+#: The longest item id, and the longest key of a user.
+MAX_ID_BYTES = 1_000
 
 _MAX_FLOAT32 = (2 - 2**-23) * 2.0**127
 
@@ -142,8 +143,8 @@ def encode_candidates(candidates: Sequence[Candidate], settings: ClientSettings)
             encoded = item_id.encode()
         except UnicodeEncodeError:
             encoded = as_bytes(item_id, f"candidate {number}")
-        if not 1 <= len(encoded) <= _MAX_ID_BYTES:
-            rule = f"candidate {number}'s id must have 1 to {_MAX_ID_BYTES:,} bytes"
+        if not 1 <= len(encoded) <= MAX_ID_BYTES:
+            rule = f"candidate {number}'s id must have 1 to {MAX_ID_BYTES:,} bytes"
             raise RequestError(f"{rule}. Received: {len(encoded):,}")
         ids.append(encoded)
         item = b""

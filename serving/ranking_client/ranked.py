@@ -84,6 +84,7 @@ class Ranking:
       explanations: The explanation of each item, in the items' order; empty if explanations were not asked for.
       unknown_value_warnings: Those of the warnings, the last ones, that are about values of the context that the model
         does not know. A value may be rare but right, so each is named once, by the first ranking.
+      request_id: The request's id in the serving log, which events about its items name; None without a log.
     """
 
     items: tuple[RankedItem, ...]
@@ -93,3 +94,4 @@ class Ranking:
     warnings: tuple[str, ...] = ()
     explanations: tuple[Explanation, ...] = ()
     unknown_value_warnings: tuple[str, ...] = ()
+    request_id: str | None = None

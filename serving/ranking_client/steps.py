@@ -20,13 +20,23 @@ from serving.ranking_client.explanations import (
     explanations_of_items,
     read_explanations,
 )
-from serving.ranking_client.features import Candidate, Candidates, Features, encode_candidates, encode_example
+from serving.ranking_client.features import (
+    MAX_ID_BYTES,
+    Candidate,
+    Candidates,
+    Features,
+    as_bytes,
+    encode_candidates,
+    encode_example,
+)
+from serving.ranking_client.logged import log_ranking
 from serving.ranking_client.messages import metadata_request, predict_request, read_ranking, read_unknown_context
 from serving.ranking_client.named_unknowns import NamedUnknowns
 from serving.ranking_client.protos import PredictRequest
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
+from serving.serving_log.log import ServingLog
 from transform.signature_names import IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT
 
 Result = TypeVar("Result")
@@ -68,8 +78,8 @@ _NUM_VERSIONS = 4
 class RankingSteps:
     """Holds the model's signatures, and generates the calls of each request."""
 
-    def __init__(self, settings: ClientSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: ClientSettings, log: ServingLog | None = None) -> None:
+        self._settings, self._log = settings, log
         self._by_version: collections.OrderedDict[int, ModelSignatures] = collections.OrderedDict()
         self._current: ModelSignatures | None = None
         self._last_two: tuple[ModelSignatures, ...] = ()
@@ -101,21 +111,24 @@ class RankingSteps:
         k: int | None,
         logits: bool,
         explain: bool = False,
+        user: str = "",
     ) -> Steps[Ranking]:
         """Ranks candidates; the arguments are those of `RankingClient.rank`."""
         if k is not None and k < 1:
             raise RequestError(f"k must be at least 1. Received: {k}")
+        if len(as_bytes(user, "the user's key")) > MAX_ID_BYTES:
+            raise RequestError(f"the user's key must have at most {MAX_ID_BYTES:,} bytes. Received: more")
         encoded = encode_candidates(candidates, self._settings)
         known = self._current or (yield from self.signatures())
         try:
-            ranking = yield from self._ask(known, context, encoded, k, logits, explain)
+            ranking = yield from self._ask(known, context, encoded, k, logits, explain, user)
         except RankingError as error:
             if isinstance(error, RequestError) or error.code not in _PERHAPS_SWAPPED:
                 raise
             found = yield from self.signatures()
             if found == known:
                 raise
-            ranking = yield from self._ask(found, context, encoded, k, logits, explain)
+            ranking = yield from self._ask(found, context, encoded, k, logits, explain, user)
         self._set_current(self._by_version.get(ranking.version))
         return ranking
 
@@ -148,6 +161,7 @@ class RankingSteps:
         k: int | None,
         logits: bool,
         explain: bool,
+        user: str,
     ) -> Steps[Ranking]:
         settings = self._settings
         signature = known.signature_for(candidates)
@@ -191,14 +205,16 @@ class RankingSteps:
         ranking = Ranking(
             tuple(items[:k]), settings.model, newest, signature, (*warnings, *unknown), unknown_value_warnings=unknown
         )
-        if not explain:
+        if explain:
+            explained = explained_candidates(candidates, ranking.items)
+            (answer,) = yield [_pinned(explain_request(settings, signature, encoded, explained), newest)]
+            found = read_explanations(answer, len(explained.ids))
+            explanations = explanations_of_items(explained, found, candidates, ranking.items)
+            ranking = dataclasses.replace(ranking, explanations=explanations)
+        if self._log is None:
             return ranking
-        explained = explained_candidates(candidates, ranking.items)
-        (answer,) = yield [_pinned(explain_request(settings, signature, encoded, explained), newest)]
-        found = read_explanations(answer, len(explained.ids))
-        return dataclasses.replace(
-            ranking, explanations=explanations_of_items(explained, found, candidates, ranking.items)
-        )
+        request_id = log_ranking(self._log, ranking, items, candidates, encoded, user)
+        return dataclasses.replace(ranking, request_id=request_id)
 
 
 def _pinned(request: Message, version: int) -> Call:
