@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from serving.serving_log.counters import Counters
 from serving.serving_log.folder import close_accounts, counts_path, new_writer, open_name, remove_old, seal
@@ -24,18 +25,23 @@ _REPORT_SECONDS = 60.0
 _LOGGER = logging.getLogger(__name__)
 
 
+def _create(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
+
+
 class LogWriter:
     """A bounded queue of frames, and the one thread that writes them, so that no disk slows an answer.
 
     Args:
       settings: The log's settings.
+      create_file: Creates a file that is appended to, and returns its descriptor.
 
     Raises:
       OSError: If the folder does not exist, or the file of counters cannot be created in it.
     """
 
-    def __init__(self, settings: LogSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: LogSettings, create_file: Callable[[str], int] = _create) -> None:
+        self._settings, self._create_file = settings, create_file
         self._writer = new_writer()
         self._frames = FrameFormat()
         # Without it, a volume that is full of old files would keep the process from its start.
@@ -126,7 +132,8 @@ class LogWriter:
                 with self._lock:
                     self._counters["written_before"] = self._counters["written"]
                 name = open_name(self._writer, next(self._sequence))
-                self._file = _File(os.path.join(settings.folder, name), self._frames.header)
+                path = os.path.join(settings.folder, name)
+                self._file = _File(path, self._create_file(path), self._frames.header)
             if not self._file.is_damaged:
                 num_written = self._file.append(frames)
         except OSError as error:
@@ -176,10 +183,8 @@ class _File:
       is_damaged: Whether a part of a frame could not be cut off its end, so that nothing may follow.
     """
 
-    def __init__(self, path: str, header: bytes) -> None:
-        self._path = path
-        self._number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
-        self._header: bytes = header
+    def __init__(self, path: str, number: int, header: bytes) -> None:
+        self._path, self._number, self._header = path, number, header
         self.opened = time.monotonic()
         self.num_frames = self.num_bytes = 0
         self.is_damaged = False
