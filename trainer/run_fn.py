@@ -12,7 +12,7 @@ import tensorflow_transform as tft
 from pydantic import TypeAdapter
 
 from trainer.explanations.wide_weights import non_zero_rows, to_markdown
-from trainer.rank_export.catalog import read_items
+from trainer.rank_export.catalog import digest_of, read_items
 from trainer.reference_models import References, fit_references
 from trainer.signatures import export_model
 from trainer.trainer_predictions import trainer_predictions
@@ -72,8 +72,9 @@ def run_fn(fn_args: Any) -> None:
             os.path.dirname(directory.rstrip("/")),
         )
     log_stage("exporting the model")
-    items = read_items(config, fn_args.custom_config.get(CATALOG_KEY))
-    signatures = export_model(model, tft_output, config, directory, items, prepared.counts, transform_state)
+    catalog = fn_args.custom_config.get(CATALOG_KEY)
+    items, digest = read_items(config, catalog), digest_of(catalog)
+    signatures = export_model(model, tft_output, config, directory, items, prepared.counts, transform_state, digest)
     log_stage("writing the warm-start files")
     save_warm_start(model, prepared.optimizers, config.spec, prepared.config.training, transform_state, directory)
     _write(directory, WIDE_WEIGHTS_FILE, to_markdown(model, transform_state))

@@ -136,6 +136,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
       items: The catalog: serialized tf.Examples of item features, by item id.
       counts: The tables from which the counts' inputs are read; None without counts.
       transform_state: The vocabularies and boundaries of `tft_output`; None leaves out the signatures that explain.
+      catalog_digest: The digest of the catalog's snapshot; empty without one.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
         items: Mapping[bytes, bytes],
         counts: CountTables | None,
         transform_state: TransformState | None,
+        catalog_digest: str = "",
     ) -> None:
         super().__init__(name="wide_deep")
         # Only the module's attributes are exported, so what holds the Keras model is none of them.
@@ -164,7 +166,15 @@ class ServingModule(tf.Module):  # type: ignore[misc]
             pairs = make_cross_lookups(spec, model, weights_of, tft_output)
             encoders = Encoders(spec, model, weights_of, transform_fn, raw_rules(config), pairs, self.counts)
             item_parsing, has_catalog = select_parsing(parsing, spec, "item"), RANK_SIGNATURE not in absent
-            ranker = Ranker(model, encoders, item_id, item_parsing, items, has_catalog=has_catalog)
+            ranker = Ranker(
+                model,
+                encoders,
+                item_id,
+                item_parsing,
+                items,
+                has_catalog=has_catalog,
+                catalog_digest=catalog_digest,
+            )
             self.ranker = tf.Module(name="ranker")
             self.ranker.resources = ranker.resources
             functions |= ranking_signatures(ranker.rank, spec, parsing, absent)
@@ -184,6 +194,7 @@ def export_model(
     items: Mapping[bytes, bytes] = MappingProxyType({}),
     counts: CountTables | None = None,
     transform_state: TransformState | None = None,
+    catalog_digest: str = "",
 ) -> list[str]:
     """Writes the SavedModel, and returns the names of its signatures, sorted.
 
@@ -195,8 +206,9 @@ def export_model(
       items: The catalog: serialized tf.Examples of item features, by item id, as `read_items` returns it.
       counts: The tables from which the counts' inputs are read; None without counts.
       transform_state: The vocabularies and boundaries of `tft_output`; None leaves out the signatures that explain.
+      catalog_digest: The digest of the catalog's snapshot, as `digest_of` returns it; empty without one.
     """
-    module = ServingModule(model, tft_output, config, items, counts, transform_state)
+    module = ServingModule(model, tft_output, config, items, counts, transform_state, catalog_digest)
     tf.saved_model.save(module, directory, signatures=module.functions)
     # TensorFlow 2 gives all signatures Predict's method name; TF Serving's Classify and Regress require their own.
     methods = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(directory)

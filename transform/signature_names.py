@@ -5,7 +5,7 @@
 | `serving_default` | `examples`, string `[batch]`: serialized raw tf.Examples, context and item features in each | `scores`, float32 `[batch]` |
 | `classify` | `inputs`, as `examples` | `classes`, string `[batch, 2]`: `0` and `1`; `scores`, float32 `[batch, 2]` |
 | `regress` | `inputs`, as `examples` | `outputs`, float32 `[batch]`: the scores |
-| `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; `in_catalog`, bool; each `[requests, candidates]`; `unknown_context`, string `[requests]` |
+| `rank` | `context`, string `[requests]`: a serialized tf.Example of the context features; `item_ids`, string `[requests, candidates]` | `item_ids`, string, best first; `scores`, `wide_logits`, `deep_logits`, float32; `in_catalog`, bool; each `[requests, candidates]`; `unknown_context` and `catalog_digest`, string `[requests]` |
 | `rank_items` | those of `rank`, and `items`, string `[requests, candidates]`: a serialized tf.Example of the item features | as `rank` |
 | `rank_named` | those of `rank`, with one tensor per context feature in place of `context` | as `rank` |
 | `transform_features` | `examples` | the transformed features |
@@ -22,6 +22,10 @@ without `rank`, whose catalog lacks item features, it is an error. In `rank_name
 `unknown_context` has the names, separated by spaces, of the context features whose value their vocabulary lacks: only
 categorical features that are not lists, not derived, and not read by crosses alone, and whose vocabulary has at most 256
 tokens and is no item feature's too. A model without such a feature, or of an earlier release, has no such output.
+
+`catalog_digest` has the digest of the snapshot of the catalog that the model has
+(`transform.files.version_layout.catalog_digest`), the same for each request, so that a log of requests says where the
+features of items sent by id are. A model whose catalog lacks item features, or of an earlier release, has no such output.
 
 An explanation's outputs are `scores`, `bias`, `deep_logits`, `deep_baseline_logits` and `deep_gaps`, float32 `[batch]`;
 `wide_features` and `wide_values`, string, and `wide_weights`, float32, `[batch, terms]`: the weights of the wide part
@@ -59,6 +63,7 @@ WIDE_LOGITS_OUTPUT = "wide_logits"
 DEEP_LOGITS_OUTPUT = "deep_logits"
 IN_CATALOG_OUTPUT = "in_catalog"
 UNKNOWN_CONTEXT_OUTPUT = "unknown_context"
+CATALOG_DIGEST_OUTPUT = "catalog_digest"
 
 EXPLAIN_SIGNATURE = "explain"
 EXPLAIN_ITEMS_SIGNATURE = "explain_items"

@@ -12,7 +12,13 @@ from pydantic.dataclasses import dataclass
 
 from components import storage
 from transform.documents import Document, FloatOrNaN
-from transform.files.version_layout import MANIFEST_PATH, DamagedVersionError
+from transform.files.version_layout import (
+    CATALOG_FOLDER,
+    EXTRA_ASSETS,
+    MANIFEST_PATH,
+    DamagedVersionError,
+    catalog_digest,
+)
 
 #: In the serving folder: an empty file for each manifest that was written, named by the version and the manifest's
 #: SHA-256, so that pushes at once do not replace each other's. A file in the version would be one that the manifest
@@ -116,6 +122,13 @@ class Manifest:
     def newest_span(self) -> int | None:
         """The newest span that the model was trained on; None if the manifest names none."""
         return max(self.spans or (), default=None)
+
+    @property
+    def catalog_digest(self) -> str:
+        """The digest of the version's snapshot of the catalog; empty if the manifest has no checksums of one."""
+        prefix = f"{EXTRA_ASSETS}/{CATALOG_FOLDER}/"
+        files = {path.removeprefix(prefix): sha for path, sha in (self.sha256 or {}).items() if path.startswith(prefix)}
+        return catalog_digest(files) if files else ""
 
     def to_json(self) -> str:
         """Returns the manifest as JSON, without the entries that it does not have."""

@@ -16,6 +16,7 @@ def log_ranking(
     candidates: Candidates,
     context: bytes,
     user: str,
+    catalog_digest: str,
 ) -> str:
     """Logs a request; returns its id.
 
@@ -26,6 +27,7 @@ def log_ranking(
       candidates: The candidates as they were sent.
       context: The context's serialized tf.Example as it was sent.
       user: The user's key.
+      catalog_digest: The digest of the catalog that the model has; empty if it does not say it.
     """
     item_ids, scores, _, _, in_catalog = zip(*items, strict=True)
     features = None
@@ -41,5 +43,6 @@ def log_ranking(
         num_returned=len(ranking.items),
         user_key=user,
         item_features=features,
+        catalog_digest=catalog_digest,
         in_catalog=() if in_catalog[0] is None else in_catalog,
     )

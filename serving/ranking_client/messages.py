@@ -24,6 +24,7 @@ from serving.ranking_client.ranked import RankedItem
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import METADATA_FIELD
 from transform.signature_names import (
+    CATALOG_DIGEST_OUTPUT,
     CONTEXT_INPUT,
     DEEP_LOGITS_OUTPUT,
     EXAMPLES_INPUT,
@@ -155,6 +156,14 @@ def read_unknown_context(response: Any) -> list[str]:
     if UNKNOWN_CONTEXT_OUTPUT not in response.outputs:
         return []
     return [name.decode() for text in response.outputs[UNKNOWN_CONTEXT_OUTPUT].string_val for name in text.split()]
+
+
+def read_catalog_digest(response: Any) -> str:
+    """Returns the digest of the catalog that the model has; empty if the response does not say it."""
+    if CATALOG_DIGEST_OUTPUT not in response.outputs:
+        return ""
+    digest: str = output(response, CATALOG_DIGEST_OUTPUT).string_val[0].decode()
+    return digest
 
 
 def output(response: Any, name: str) -> Any:

@@ -30,14 +30,20 @@ from serving.ranking_client.features import (
     encode_example,
 )
 from serving.ranking_client.logged import log_ranking
-from serving.ranking_client.messages import metadata_request, predict_request, read_ranking, read_unknown_context
+from serving.ranking_client.messages import (
+    metadata_request,
+    predict_request,
+    read_catalog_digest,
+    read_ranking,
+    read_unknown_context,
+)
 from serving.ranking_client.named_unknowns import NamedUnknowns
 from serving.ranking_client.protos import PredictRequest
 from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 from serving.serving_log.log import ServingLog
-from transform.signature_names import IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT
+from transform.signature_names import CATALOG_DIGEST_OUTPUT, IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT
 
 Result = TypeVar("Result")
 
@@ -80,6 +86,8 @@ class RankingSteps:
 
     def __init__(self, settings: ClientSettings, log: ServingLog | None = None) -> None:
         self._settings, self._log = settings, log
+        of_log = [] if log is None else [CATALOG_DIGEST_OUTPUT]
+        self._further_names = (IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT, *of_log)
         self._by_version: collections.OrderedDict[int, ModelSignatures] = collections.OrderedDict()
         self._current: ModelSignatures | None = None
         self._last_two: tuple[ModelSignatures, ...] = ()
@@ -147,7 +155,7 @@ class RankingSteps:
         self._further = {
             signature: [
                 name
-                for name in (IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT)
+                for name in self._further_names
                 if all(name in known.outputs[signature] for known in last_two if signature in known.outputs)
             ]
             for signature in found.outputs
@@ -213,7 +221,7 @@ class RankingSteps:
             ranking = dataclasses.replace(ranking, explanations=explanations)
         if self._log is None:
             return ranking
-        request_id = log_ranking(self._log, ranking, items, candidates, encoded, user)
+        request_id = log_ranking(self._log, ranking, items, candidates, encoded, user, read_catalog_digest(answers[0]))
         return dataclasses.replace(ranking, request_id=request_id)
 
 

@@ -34,7 +34,7 @@ class LogSettings:
     keep_bytes: int = 8 << 30
     keep_seconds: float = 7 * 86_400.0
     queue_bytes: int = 32 << 20
-    write_seconds: float = 0.25
+    write_seconds: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.sample <= 1:

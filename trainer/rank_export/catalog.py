@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Mapping, Sequence
 
@@ -11,8 +12,12 @@ import tensorflow as tf
 from trainer.rank_export.encoders import Rows
 from transform.config.component_settings import DataSettings
 from transform.files.records import table_rows
+from transform.files.version_layout import catalog_digest
 from transform.ranking import absent_signatures, item_tables
 from transform.signature_names import RANK_SIGNATURE
+
+#: The bytes of a file that are read at once.
+_BLOCK_BYTES = 1 << 20
 
 #: The number of items that are encoded at once.
 _BATCH_SIZE = 4096
@@ -47,6 +52,25 @@ def read_items(config: DataSettings, catalog: str | None) -> dict[bytes, bytes]:
             for key in tf.train.Example.FromString(item).features.feature[key_feature].bytes_list.value[:1]:
                 items[item_id] = item + by_key.get(key, b"")
     return dict(sorted(items.items()))
+
+
+def digest_of(catalog: str | None) -> str:
+    """Returns the digest of a snapshot of the catalog, as `catalog_digest` does; empty if there is none.
+
+    Args:
+      catalog: As in `read_items`.
+    """
+    if catalog is None:
+        return ""
+    found = {}
+    for folder, _, names in tf.io.gfile.walk(catalog):
+        for name in names:
+            path, digest = os.path.join(folder, name), hashlib.sha256()
+            with tf.io.gfile.GFile(path, "rb") as file:
+                while block := file.read(_BLOCK_BYTES):
+                    digest.update(block)
+            found[os.path.relpath(path, catalog)] = digest.hexdigest()
+    return catalog_digest(found)
 
 
 class Catalog:

@@ -13,6 +13,7 @@ from trainer.wide_deep.model import WideDeep
 from transform.feature import Feature
 from transform.preprocessing import as_column
 from transform.signature_names import (
+    CATALOG_DIGEST_OUTPUT,
     DEEP_LOGITS_OUTPUT,
     IN_CATALOG_OUTPUT,
     ITEM_IDS,
@@ -37,6 +38,7 @@ class Ranker:
       items: The catalog: serialized tf.Examples of item features, by id.
       has_catalog: Whether the catalog has all item features that the model reads. If not, an item without features is
         an error: its score from the id alone would differ from `serving_default`'s.
+      catalog_digest: The digest of the catalog's snapshot, an output; empty for none.
     """
 
     def __init__(
@@ -48,10 +50,11 @@ class Ranker:
         items: Mapping[bytes, bytes],
         *,
         has_catalog: bool,
+        catalog_digest: str = "",
     ) -> None:
         self._model, self._encoders, self._identity, self._item_parsing = model, encoders, item_id, item_parsing
         self._catalog = Catalog(items, tf.function(self._encode_items, autograph=False))
-        self._has_catalog = has_catalog
+        self._has_catalog, self._catalog_digest = has_catalog, catalog_digest if has_catalog else ""
         #: The resources that the export must track; the model's own are tracked by the caller.
         self.resources = [*encoders.resources, *self._catalog.resources]
 
@@ -87,7 +90,11 @@ class Ranker:
         if self._has_catalog:
             outputs[IN_CATALOG_OUTPUT] = tf.scatter_nd(places, in_catalog, shape)
         ranked = {name: tf.gather(value, order, axis=1, batch_dims=1) for name, value in outputs.items()}
-        return ranked | ({UNKNOWN_CONTEXT_OUTPUT: contexts[UNKNOWN]} if UNKNOWN in contexts else {})
+        if UNKNOWN in contexts:
+            ranked[UNKNOWN_CONTEXT_OUTPUT] = contexts[UNKNOWN]
+        if self._catalog_digest:
+            ranked[CATALOG_DIGEST_OUTPUT] = tf.fill(tf.shape(item_ids)[:1], self._catalog_digest)
+        return ranked
 
     def raw_items(self, ids: tf.Tensor, examples: tf.Tensor) -> dict[str, tf.SparseTensor]:
         """The items' raw features, SparseTensors `[items, any]`, by name.

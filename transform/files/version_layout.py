@@ -10,6 +10,7 @@ This module imports the standard library and `transform.errors` only, so that co
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -127,6 +128,21 @@ def pushed_versions(names: Iterable[str], folder: str) -> list[int]:
             f"{', '.join(padded)} ({folder})"
         )
     return sorted(complete_versions(existing))
+
+
+def catalog_digest(sha256: Mapping[str, str]) -> str:
+    """Returns the digest of a snapshot of the catalog: the SHA-256 of the lines that `sha256sum` would print of it.
+
+    Args:
+      sha256: The SHA-256 of each of the snapshot's files, in hexadecimal, by path in the snapshot. Of a version these
+        are the entries of its manifest below `assets.extra/catalog/`.
+
+    Returns:
+      The digest in hexadecimal. The digest of one file `apps/0.gz` with the SHA-256 `ab…` is that of the line
+      `ab…  apps/0.gz`, a newline at its end.
+    """
+    lines = (f"{checksum}  {path}\n" for path, checksum in sorted(sha256.items()))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def differences(expected: Mapping[str, str], found: Mapping[str, str]) -> list[str]:

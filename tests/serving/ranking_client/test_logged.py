@@ -23,7 +23,7 @@ from serving.serving_log.reader import ReadCounts, read_records
 from serving.serving_log.record import LoggedCandidate, candidates
 from serving.serving_log.request_ids import RequestIds
 from tests.serving.ranking_client.running import free_port, process, ranking_service, wait_until_up
-from tests.serving.ranking_client.tiny_model import CATALOG, score
+from tests.serving.ranking_client.tiny_model import CATALOG, DIGEST, score
 from tests.serving.serving_log.logs import KEY, settings, totals
 
 CONTEXT = {"country": "us", "age": 30, "contry": "typo"}
@@ -63,7 +63,7 @@ def test_a_request_is_logged_as_it_was_sent_and_answered(
     assert record.request_id == answer.request_id
     assert RequestIds([KEY]).are_ours(answer.request_id)
     assert (record.model, record.version, record.user_key, record.num_returned) == ("tiny", 1, "u1", 1)
-    assert (record.policy, list(record.propensities)) == ("score_order", [])
+    assert (record.policy, list(record.propensities), record.catalog_digest) == ("score_order", [], DIGEST)
     assert record.context == encode_example(CONTEXT, "the context", 1_000)
     quality = {"new": 2.5, "app_2": CATALOG["app_2"], "app_1": CATALOG["app_1"]}
     sent = encode_example({"quality": 2.5}, "an item", 1_000)
@@ -85,7 +85,7 @@ def test_items_by_id_have_no_features_and_a_model_without_a_catalog_says_nothing
     rank_sync(scored, settings(tmp_path / "log"), ({"age": 1}, [("a", {"quality": 1}), ("b", {"quality": 2})]))
     first, second = records(tmp_path / "log")
     assert (first.signature, list(first.item_features), sorted(first.in_catalog)) == ("rank", [], [False, True])
-    assert (second.signature, list(second.in_catalog)) == ("serving_default", [])
+    assert (second.signature, list(second.in_catalog), second.catalog_digest) == ("serving_default", [], "")
     b, a = candidates(second)
     assert b == LoggedCandidate("b", 1, b.score, 1.0, encode_example({"quality": 2}, "an item", 100), None)
     assert a.item_id == "a"

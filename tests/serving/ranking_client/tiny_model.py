@@ -21,6 +21,9 @@ CATALOG = {f"app_{i}": (i * 37 % 300) / 100 for i in range(300)}
 #: The countries that are known; an empty text stands for none.
 COUNTRIES = ("us", "de", "7", "")
 
+#: What the model says of its catalog's snapshot.
+DIGEST = "d1"
+
 #: What the attributions of the deep part leave unexplained.
 GAP = 0.0625
 
@@ -62,7 +65,9 @@ class TinyModel(tf.Module):  # type: ignore[misc]
         }
         ranked = {name: tf.gather(values, order, batch_dims=1) for name, values in outputs.items()}
         is_known = tf.reduce_any(country[:, None] == tf.constant(COUNTRIES), axis=1)
-        return ranked | {names.UNKNOWN_CONTEXT_OUTPUT: tf.where(is_known, "", "country")}
+        digest = tf.fill(tf.shape(item_ids)[:1], DIGEST)
+        unknown = tf.where(is_known, "", "country")
+        return ranked | {names.UNKNOWN_CONTEXT_OUTPUT: unknown, names.CATALOG_DIGEST_OUTPUT: digest}
 
     def rank(self, context: tf.Tensor, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         country, age = _country_and_age(context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 from tests.trainer.rank_export.items_store import Values, store_config
 from tests.trainer.small_deployment import to_example
 from trainer.rank_export import catalog
-from trainer.rank_export.catalog import Catalog, read_items
+from trainer.rank_export.catalog import Catalog, digest_of, read_items
 
 NAMES = ["country", "app", "developer", "price", "rating", "size"]
 BY_DEVELOPER = {"developers": {"item_key": "developer"}}
@@ -53,6 +54,16 @@ def test_an_item_has_what_its_tables_and_its_developer_s_have_of_it(snapshot: st
         b"d": {"rating": [5.0]},
     }
     assert [*items] == [b"a", b"b", b"c", b"d"]
+
+
+def test_the_digest_is_that_of_the_files_as_sha256sum_lists_them(snapshot: str) -> None:
+    command = "find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    listed = subprocess.run(command, shell=True, cwd=snapshot, capture_output=True, text=True, check=True)
+    assert digest_of(snapshot) == listed.stdout.split()[0]
+    assert digest_of(None) == ""
+    before = digest_of(snapshot)
+    (Path(snapshot) / "ratings" / "data.gz").rename(Path(snapshot) / "ratings" / "data-1.gz")
+    assert digest_of(snapshot) != before
 
 
 def test_a_model_without_rank_has_no_items(snapshot: str) -> None:

@@ -67,7 +67,7 @@ class Deployed:
             values = draw.normal(scale=0.3, size=variable.shape)
             variable.assign(np.where(draw.random(variable.shape) < 0.3, 0, values))
         items = {app.encode(): to_example(catalog[app], without=("app",)) for app in APPS[:-2]}
-        export_model(self.model, output, config, str(folder / "model"), items, prepared.counts, state)
+        export_model(self.model, output, config, str(folder / "model"), items, prepared.counts, state, "d1")
         self.signatures = tf.saved_model.load(str(folder / "model")).signatures
 
     def scores(self, context: Row, items: list[Row]) -> np.ndarray:
@@ -154,6 +154,17 @@ def test_requests_of_different_lengths_are_filled_up(
         assert outputs["in_catalog"].numpy()[row].tolist() == [app != b"" for app in outputs["item_ids"].numpy()[row]]
         for name in ("scores", "wide_logits", "deep_logits"):
             assert not outputs[name].numpy()[row, len(candidates) :].any()
+
+
+def test_each_answer_says_whose_catalog_it_is_by(deployed: Deployed, requests: list[Row]) -> None:
+    contexts = tf.constant([to_example(context) for context in requests[:3]])
+    ids = tf.constant([["app3", "app1"]] * 3)
+    signatures = deployed.signatures
+    for outputs in (
+        signatures["rank"](context=contexts, item_ids=ids),
+        signatures["rank_items"](context=contexts, item_ids=ids, items=tf.fill([3, 2], "")),
+    ):
+        assert outputs["catalog_digest"].numpy().tolist() == [b"d1"] * 3
 
 
 def test_an_item_that_is_not_in_the_catalog_has_its_id_alone(deployed: Deployed, requests: list[Row]) -> None:

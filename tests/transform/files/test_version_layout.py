@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from components.model_store.versions import versions
 from serving.model_server.engine import version_files
 from transform.errors import InputError
-from transform.files.version_layout import complete_versions, version_number
+from transform.files.version_layout import catalog_digest, complete_versions, version_number
 
 
 @pytest.mark.parametrize(
@@ -54,3 +55,9 @@ def test_components_refuse_a_name_that_the_model_server_would_serve_under_anothe
         "a version's folder must be named by its number without leading zeros: rename or remove it. "
         f"Received: 007 ({tmp_path})"
     )
+
+
+def test_a_catalog_s_digest_is_that_of_its_sorted_checksums() -> None:
+    text = b"aa  apps/0.gz\nbb  apps/1.gz\ncc  makers/0.gz\n"
+    found = catalog_digest({"makers/0.gz": "cc", "apps/1.gz": "bb", "apps/0.gz": "aa"})
+    assert found == hashlib.sha256(text).hexdigest()
