@@ -39,7 +39,7 @@ from serving.ranking_client.messages import (
 )
 from serving.ranking_client.named_unknowns import NamedUnknowns
 from serving.ranking_client.protos import PredictRequest
-from serving.ranking_client.ranked import Ranking
+from serving.ranking_client.ranked import Explanation, Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 from serving.serving_log.log import ServingLog
@@ -210,19 +210,28 @@ class RankingSteps:
         unknown: tuple[str, ...] = ()
         if not isinstance(context, bytes):
             unknown = tuple(self._named_unknowns.warnings(context, read_unknown_context(answers[0]), newest))
-        ranking = Ranking(
-            tuple(items[:k]), settings.model, newest, signature, (*warnings, *unknown), unknown_value_warnings=unknown
-        )
+        shown, explanations = tuple(items[:k]), tuple[Explanation, ...]()
         if explain:
-            explained = explained_candidates(candidates, ranking.items)
+            explained = explained_candidates(candidates, shown)
             (answer,) = yield [_pinned(explain_request(settings, signature, encoded, explained), newest)]
             found = read_explanations(answer, len(explained.ids))
-            explanations = explanations_of_items(explained, found, candidates, ranking.items)
-            ranking = dataclasses.replace(ranking, explanations=explanations)
-        if self._log is None:
-            return ranking
-        request_id = log_ranking(self._log, ranking, items, candidates, encoded, user, read_catalog_digest(answers[0]))
-        return dataclasses.replace(ranking, request_id=request_id)
+            explanations = explanations_of_items(explained, found, candidates, shown)
+        request_id = None
+        if self._log is not None:
+            request_id = log_ranking(
+                self._log,
+                items,
+                candidates,
+                encoded,
+                user_key=user,
+                model=settings.model,
+                version=newest,
+                signature=signature,
+                num_returned=len(shown),
+                catalog_digest=read_catalog_digest(answers[0]),
+            )
+        all_warnings = (*warnings, *unknown)
+        return Ranking(shown, settings.model, newest, signature, all_warnings, explanations, unknown, request_id)
 
 
 def _pinned(request: Message, version: int) -> Call:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from transform.errors import InputError
 
 #: Why a request that the share takes is not in the log: the queue was full, the disk failed or was full, the record was
-#: too long, or a candidate was in the request twice, so that no event could be joined to it.
-DROPPED = ("queue_full", "disk", "too_long", "doubled_item")
+#: too long, a candidate was in the request twice, so that no event could be joined to it, or its fields were wrong.
+DROPPED = ("queue_full", "disk", "too_long", "doubled_item", "invalid")
 
 #: All counters, in the file's order. `answered` is all requests. `written_before` is `written` as the open file began;
 #: `ended` is 1 once the writer's account is closed, and `lost` is final.

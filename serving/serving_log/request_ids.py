@@ -37,23 +37,26 @@ class RequestIds:
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys:
             raise InputError("request ids need a key. Received: none")
-        self._keys = tuple(keys)
+        # A copy of a MAC that was begun with the key takes an eighth of the time of a new one.
+        self._begun = tuple(hmac.new(key, digestmod="sha256") for key in keys)
 
     def new(self) -> str:
         """Returns a new id."""
         random = os.urandom(_RANDOM_BYTES)
-        return base64.urlsafe_b64encode(random + _mac(self._keys[0], random))[:ID_LENGTH].decode()
+        return base64.urlsafe_b64encode(random + _mac(self._begun[0], random))[:ID_LENGTH].decode()
 
     def are_ours(self, request_id: str) -> bool:
         """Whether an id was made with one of the keys; False for any other text."""
         if (decoded := _decoded(request_id)) is None:
             return False
         random, mac = decoded[:_RANDOM_BYTES], decoded[_RANDOM_BYTES:]
-        return any(hmac.compare_digest(mac, _mac(key, random)) for key in self._keys)
+        return any(hmac.compare_digest(mac, _mac(begun, random)) for begun in self._begun)
 
 
-def _mac(key: bytes, random: bytes) -> bytes:
-    return hmac.digest(key, random, "sha256")[:_MAC_BYTES]
+def _mac(begun: hmac.HMAC, random: bytes) -> bytes:
+    mac = begun.copy()
+    mac.update(random)
+    return mac.digest()[:_MAC_BYTES]
 
 
 def _decoded(request_id: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""The writer's thread: appends frames to the process's file, seals it, and keeps the folder in its bounds."""
+"""The writer's thread: makes frames of what is queued, appends them to the process's file, and keeps the folder."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from serving.serving_log.counters import Counters
 from serving.serving_log.folder import close_accounts, counts_path, new_writer, open_name, remove_old, seal
@@ -19,8 +20,15 @@ from transform.errors import InputError
 #: The time between two looks at the folder: for ended writers, and for files to remove.
 _LOOK_SECONDS = 10.0
 
+#: After so many records the thread sleeps for a moment, so that it holds Python's lock for less than 1 ms while a
+#: request waits for it. With a sleep of 0 it would take the lock again before another thread is awake.
+_TURN, _PAUSE_SECONDS = 8, 1e-4
+
 #: A failing disk is reported at most this often.
 _REPORT_SECONDS = 60.0
+
+#: What is queued of a request.
+Entry = TypeVar("Entry")
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -29,25 +37,31 @@ def _create(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o640)
 
 
-class LogWriter:
-    """A bounded queue of frames, and the one thread that writes them, so that no disk slows an answer.
+class LogWriter(Generic[Entry]):
+    """A bounded queue of requests, and the one thread that writes them, so that no disk slows an answer.
 
     Args:
       settings: The log's settings.
+      encode: Returns an entry's payload, or why it has none, one of `DROPPED`; called in the thread.
       create_file: Creates a file that is appended to, and returns its descriptor.
 
     Raises:
       OSError: If the folder does not exist, or the file of counters cannot be created in it.
     """
 
-    def __init__(self, settings: LogSettings, create_file: Callable[[str], int] = _create) -> None:
-        self._settings, self._create_file = settings, create_file
+    def __init__(
+        self,
+        settings: LogSettings,
+        encode: Callable[[Entry], bytes | str],
+        create_file: Callable[[str], int] = _create,
+    ) -> None:
+        self._settings, self._encode, self._create_file = settings, encode, create_file
         self._writer = new_writer()
         self._frames = FrameFormat()
         # Without it, a volume that is full of old files would keep the process from its start.
         self._removed = remove_old(settings.folder, settings.keep_seconds, settings.keep_bytes, time.time())
         self._counters = Counters(counts_path(settings.folder, self._writer), creates=True)
-        self._queue: collections.deque[bytes] = collections.deque()
+        self._queue: collections.deque[Entry] = collections.deque()
         self._queued_bytes = 0
         self._lock = threading.Lock()  # of the queue and the counters; never held during a write
         self._is_closed = False
@@ -59,27 +73,23 @@ class LogWriter:
         self._thread = threading.Thread(target=self._run, name="serving-log", daemon=True)
         self._thread.start()
 
-    def frame(self, payload: bytes) -> bytes:
-        """Returns a payload's frame in this writer's files."""
-        return self._frames.frame(payload)
-
     def count(self, reason: str) -> None:
         """Counts an answered request that is not written, by its counter."""
         with self._lock:
             self._counters.add("answered")
             self._counters.add(reason)
 
-    def put(self, frame: bytes) -> None:
-        """Counts an answered request, and queues its frame; if the queue is full, it is counted as dropped."""
+    def put(self, entry: Entry, num_bytes: int) -> None:
+        """Counts an answered request, and queues it; if the queue has no room for its bytes, it is dropped."""
         with self._lock:
             if self._is_closed:
                 raise ValueError("the serving log is closed")
             self._counters.add("answered")
-            if self._queued_bytes + len(frame) > self._settings.queue_bytes:
+            if self._queued_bytes + num_bytes > self._settings.queue_bytes:
                 self._counters.add("queue_full")
                 return
-            self._queue.append(frame)
-            self._queued_bytes += len(frame)
+            self._queue.append(entry)
+            self._queued_bytes += num_bytes
 
     def values(self) -> dict[str, int]:
         """The counters, and what this process found in the folder: `found_lost`, and what it removed."""
@@ -112,10 +122,7 @@ class LogWriter:
             self._counters.close()
 
     def _write_queue(self) -> None:
-        with self._lock:
-            frames = list(self._queue)
-            self._queue.clear()
-            self._queued_bytes = 0
+        frames = self._take_frames()
         settings, file = self._settings, self._file
         num_bytes = sum(map(len, frames))
         if file is not None and (
@@ -141,6 +148,26 @@ class LogWriter:
         with self._lock:
             self._counters.add("written", num_written)
             self._counters.add("disk", len(frames) - num_written)
+
+    def _take_frames(self) -> list[bytes]:
+        """Empties the queue; returns the frames of its entries, and counts those that have none."""
+        with self._lock:
+            entries = list(self._queue)
+            self._queue.clear()
+            self._queued_bytes = 0
+        frames, dropped = [], collections.Counter[str]()
+        for number, entry in enumerate(entries, 1):
+            found = self._encode(entry)
+            if isinstance(found, str):
+                dropped[found] += 1
+            else:
+                frames.append(self._frames.frame(found))
+            if number % _TURN == 0 and not self._is_closed:
+                time.sleep(_PAUSE_SECONDS)
+        with self._lock:
+            for reason, count in dropped.items():
+                self._counters.add(reason, count)
+        return frames
 
     def _seal(self) -> bool:
         """Seals the open file, if there is one; returns whether none is open afterwards."""

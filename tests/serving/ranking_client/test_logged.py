@@ -130,7 +130,7 @@ def test_the_service_logs_what_it_answers_and_seals_its_file_when_it_is_ended(
     assert {name: value for name, value in shown.items() if "written" not in name} == {
         **{
             f'wdr_serving_log_requests_total{{outcome="{outcome}"}}': 0.0
-            for outcome in ("not_sampled", "queue_full", "disk", "too_long", "doubled_item", "found_lost")
+            for outcome in ("not_sampled", "queue_full", "disk", "too_long", "doubled_item", "invalid", "found_lost")
         },
         'wdr_serving_log_requests_total{outcome="removed_requests"}': 0.0,
         "wdr_serving_log_removed_files_total": 0.0,

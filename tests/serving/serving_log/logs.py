@@ -28,12 +28,13 @@ def log_one(log: ServingLog, number: int = 0, **given: Any) -> str:
         "model": "m",
         "version": number,
         "signature": "rank",
+        "policy": "score_order",
         "context": b"\x0a\x00",
         "item_ids": ["b", "a"],
         "scores": [0.5, 0.25],
         "num_returned": 2,
     }
-    return log.record(**(fields | given))
+    return log.record(lambda: fields | given, 200)
 
 
 def logged_ids(folder: Path, counts: ReadCounts | None = None) -> list[str]:

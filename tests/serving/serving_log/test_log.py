@@ -35,7 +35,8 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
 def test_a_record_has_what_was_asked_and_answered(tmp_path: Path) -> None:
     before = time.time()
     with ServingLog(settings(tmp_path / "log")) as log:
-        request_id = log.record(
+        request_id = log_one(
+            log,
             model="store",
             version=7,
             signature="rank_items",
@@ -44,7 +45,7 @@ def test_a_record_has_what_was_asked_and_answered(tmp_path: Path) -> None:
             scores=[0.1, 0.05],
             num_returned=1,
             user_key="u1",
-            item_features={"new": b"features", "b": b""},
+            item_features=[b"", b"features"],
             in_catalog=[True, False],
             catalog_digest="d1",
         )
@@ -91,14 +92,16 @@ def test_a_share_is_logged_by_the_id_and_the_rest_is_counted(tmp_path: Path) -> 
     assert (found["answered"], found["not_sampled"], found["written"]) == (400, 400 - len(sampled), len(sampled))
 
 
-def test_what_no_event_can_be_joined_to_or_is_too_long_is_dropped_and_counted(tmp_path: Path) -> None:
+def test_what_no_event_can_be_joined_to_is_too_long_or_wrong_is_dropped_and_counted(tmp_path: Path) -> None:
     with ServingLog(settings(tmp_path / "log", queue_bytes=2 * MAX_PAYLOAD_BYTES)) as log:
         log_one(log, item_ids=["a", "a"])
         log_one(log, context=bytes(MAX_PAYLOAD_BYTES))
+        log_one(log, version="seven")
+        log_one(log, unknown=1)
         kept = log_one(log)
     found = totals(tmp_path / "log")
     assert {name: value for name, value in found.items() if value} == {
-        "answered": 3, "doubled_item": 1, "too_long": 1, "written": 1, "ended": 1,
+        "answered": 5, "doubled_item": 1, "too_long": 1, "invalid": 2, "written": 1, "ended": 1,
     }  # fmt: skip
     assert logged_ids(tmp_path / "log") == [kept]
 
@@ -131,17 +134,17 @@ def test_a_stalled_disk_slows_no_answer_and_what_does_not_fit_is_counted(tmp_pat
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     given = settings(folder, queue_bytes=100_000, write_seconds=0.01)
-    writer = LogWriter(given, lambda _: os.open(pipe, os.O_WRONLY))
+    writer = LogWriter[bytes](given, bytes, lambda _: os.open(pipe, os.O_WRONLY))
     try:
         slowest = 0.0
         for _ in range(number):
             began = time.perf_counter()
-            writer.put(writer.frame(payload))
+            writer.put(payload, len(payload))
             slowest = max(slowest, time.perf_counter() - began)
         found = totals(folder)
         assert found["answered"] == number
         # At most what is in the pipe, in the write that stalls, and in the queue.
-        assert found["queue_full"] >= number - (65_536 + 100_000 + 100_000) // 1_016 - 1
+        assert found["queue_full"] >= number - (65_536 + 100_000 + 100_000) // 1_000 - 1
         assert slowest < 0.5
         began = time.perf_counter()
         writer.close(timeout=0.2)
