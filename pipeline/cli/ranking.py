@@ -37,12 +37,8 @@ _OPTIONS = (
     ),
 )
 _LOG_OPTIONS = (
-    click.option(
-        "--log-dir", type=click.Path(exists=True, file_okay=False), help="Write the serving log to this folder."
-    ),
-    click.option(
-        "--log-key", type=click.Path(exists=True, dir_okay=False), help="A file of keys for the MAC of request ids."
-    ),
+    click.option("--log-dir", type=click.Path(file_okay=False), help="Write the serving log to this folder."),
+    click.option("--log-key", type=click.Path(dir_okay=False), help="A file of keys for the MAC of request ids."),
     click.option(
         "--log-sample", type=click.FloatRange(0, 1, min_open=True), help="The share of requests logged.  [default: 1]"
     ),
@@ -96,7 +92,7 @@ def _serving_log(given: dict[str, Any]) -> ServingLog | None:
     try:
         return ServingLog(LogSettings(folder, key_file, **{k.removeprefix("log_"): v for k, v in given.items()}))
     except OSError as error:
-        raise UserError(f"the serving log must be writable. Received: {error} ({folder})") from error
+        raise UserError(f"the serving log needs a folder to write to and a file of keys. Received: {error}") from error
 
 
 def _settings(settings_path: str | None, **given: Any) -> ClientSettings:

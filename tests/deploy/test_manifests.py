@@ -122,7 +122,8 @@ def test_each_kustomization_has_all_files_of_its_folder() -> None:
         kustomization = yaml.safe_load(path.read_text())
         listed = {path.parent / resource for resource in kustomization["resources"]}
         assert kustomization["apiVersion"] == "kustomize.config.k8s.io/v1beta1"
-        elsewhere = {DEPLOY / "tf-serving" / "kserve.yaml", DEPLOY / "tf-serving" / "claim.yaml"}
+        claims = {DEPLOY / name / "claim.yaml" for name in ("tf-serving", "rank-service")}
+        elsewhere = {DEPLOY / "tf-serving" / "kserve.yaml", *claims}
         assert listed == {each for each in kubernetes_files() if path.parent in each.parents} - elsewhere
 
 
