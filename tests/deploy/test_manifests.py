@@ -232,16 +232,16 @@ def test_tf_serving_stops_once_no_client_is_connected(name: str) -> None:
     assert age * _AGE_JITTER + _SECONDS_BETWEEN_RESOLUTIONS <= int(seconds) < pod["terminationGracePeriodSeconds"]
 
 
-def test_the_volume_can_be_mounted_by_pods_on_several_nodes() -> None:
+def test_the_volumes_can_be_mounted_by_pods_on_several_nodes() -> None:
     used = {
         volume["persistentVolumeClaim"]["claimName"]
         for pod in pods().values()
         for volume in pod.get("volumes", [])
         if "persistentVolumeClaim" in volume
     }
-    assert len(used) == 1
-    claim = named("PersistentVolumeClaim", used.pop())
-    assert claim["spec"]["accessModes"] == ["ReadWriteMany"]
+    assert used == {"storage", "serving-log"}
+    for name in used:
+        assert named("PersistentVolumeClaim", name)["spec"]["accessModes"] == ["ReadWriteMany"]
 
 
 def test_servers_read_the_folder_that_the_pipeline_pushes_to() -> None:

@@ -25,6 +25,7 @@ from serving.serving_log.request_ids import RequestIds
 from tests.serving.ranking_client.running import free_port, process, ranking_service, wait_until_up
 from tests.serving.ranking_client.tiny_model import CATALOG, DIGEST, score
 from tests.serving.serving_log.logs import KEY, settings, totals
+from tests.soak.serving_log_kills import soak
 
 CONTEXT = {"country": "us", "age": 30, "contry": "typo"}
 
@@ -163,12 +164,28 @@ def test_what_a_killed_service_had_answered_is_logged_or_counted_by_the_next_one
     assert logged == [answer["request_id"] for answer in answers][: len(logged)]
 
 
+@pytest.mark.slow
+def test_a_service_and_a_client_that_are_killed_lose_nothing_uncounted(server: str, tmp_path: Path) -> None:
+    """The campaign's short form."""
+    answers, wrong = soak(tmp_path / "log", server, num_requests=2_000, num_kills=2, seed=1)
+    assert wrong == []
+    assert min(answers.from_service, answers.from_client) > 0
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (["--log-dir", "{log}"], "the serving log needs `--log-dir` and `--log-key`"),
         (["--log-sample", "0.5"], "the serving log needs `--log-dir` and `--log-key`"),
         (["--log-dir", "{log}", "--log-key", "{short}"], "a log key must have at least 32 characters"),
+        (
+            ["--log-dir", "{log}", "--log-key", "{gone}"],
+            "the serving log needs a folder to write to and a file of keys",
+        ),
+        (
+            ["--log-dir", "{gone}", "--log-key", "{key}"],
+            "the serving log needs a folder to write to and a file of keys",
+        ),
     ],
 )
 def test_wrong_options_are_refused(tmp_path: Path, given: list[str], message: str) -> None:
@@ -178,7 +195,8 @@ def test_wrong_options_are_refused(tmp_path: Path, given: list[str], message: st
 
     (tmp_path / "log").mkdir()
     (tmp_path / "short").write_text("x")
-    places = {"log": tmp_path / "log", "short": tmp_path / "short"}
+    (tmp_path / "key").write_bytes(KEY)
+    places = {name: tmp_path / name for name in ("log", "short", "gone", "key")}
     result = CliRunner().invoke(rank_service, ["--model", "m", *(word.format(**places) for word in given)])
     assert result.exit_code != 0
     assert message in (result.output + str(result.exception))

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 from serving.serving_log.folder import close_accounts
+from serving.serving_log.log import ServingLog
 from serving.serving_log.reader import ReadCounts
-from tests.serving.serving_log.logs import logged_ids, suffixes, totals
+from tests.serving.serving_log.logs import log_one, logged_ids, settings, suffixes, totals
+from tests.soak.serving_log_kills import Answers, problems
 
 #: As slow as its thread may be on a busy machine: the time between two writes is 0.02 s.
 _SLOW_SECONDS = 0.5
@@ -60,3 +62,20 @@ def test_an_account_is_closed_once(tmp_path: Path) -> None:
     before = (totals(folder), suffixes(folder), logged_ids(folder))
     assert close_accounts(str(folder)) == 0
     assert (totals(folder), suffixes(folder), logged_ids(folder)) == before
+
+
+def test_the_campaign_sees_what_is_missing_doubled_or_lost_too_early(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    with ServingLog(settings(folder)) as log:
+        made = [log_one(log) for _ in range(3)]
+    good = Answers(dict.fromkeys(made, 100.0))
+    assert problems(folder, good, [100.5]) == []
+    missing = Answers({**good.times, "never logged": 98.0})
+    found = " ".join(problems(folder, missing, [100.5]))
+    assert "what is missing must be counted as lost, 0. Received: 1" in found
+    assert "each answer must be counted, 4. Received: 3" in found
+    assert "only the last second before a kill may be lost. Received: 1 earlier" in found
+    (path,) = folder.glob("*.log")
+    path.with_name(path.name.replace(".000000.", ".000001.")).write_bytes(path.read_bytes())
+    found = " ".join(problems(folder, good, [100.5]))
+    assert "a request must be logged once. Received: 3 more often" in found
