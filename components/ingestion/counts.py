@@ -17,7 +17,7 @@ from transform.errors import InputError
 from transform.feature import IMPRESSIONS
 
 #: The key of a count that ingestion's transforms emit together with a number: ("read", source), ("rejected", source,
-#: reason),
+#: reason), ("event", outcome), ("not_shown",),
 #: ("lines", source, field of LineCounts), ("label", split, label, hour since 1970 or ""), ("unmatched", table),
 #: ("unmatched_rejected", table), ("install", field of InstallEvidence), ("unknown_label",), ("after_end", source) or
 #: ("unusable", sentence).
@@ -71,6 +71,8 @@ class Counts:
       after_end: Rows whose time is later than the end of the logs by more than the attribution window, by source.
       unmatched: Impressions whose key is missing from a table, by table.
       unusable_files: One sentence for each file that could not be used.
+      not_shown: Of served rankings, the candidates that were not shown: they are no impressions.
+      events: Of served rankings, the events by their outcome (`components.ingestion.served.events`).
     """
 
     span: int
@@ -82,6 +84,8 @@ class Counts:
     after_end: dict[str, int] = Field(default_factory=dict)
     unmatched: dict[str, int] = Field(default_factory=dict)
     unusable_files: tuple[str, ...] = ()
+    not_shown: int = 0
+    events: dict[str, int] = Field(default_factory=dict)
 
     @property
     def num_examples(self) -> dict[str, int]:
@@ -96,6 +100,12 @@ class Counts:
     @property
     def warnings(self) -> tuple[str, ...]:
         """A sentence for each thing that is odd about the rows of a span that is fit for training."""
+        unused = {outcome: number for outcome, number in sorted(self.events.items()) if outcome != "used"}
+        by_outcome = ", ".join(f"{outcome} {number:,}" for outcome, number in unused.items())
+        of_events = f"{sum(unused.values()):,} of {sum(self.events.values()):,} events are not used: {by_outcome}"
+        return (*((of_events,) if unused else ()), *self._after_end())
+
+    def _after_end(self) -> tuple[str, ...]:
         return tuple(
             f"{number:,} of {self.read.get(source, 0):,} rows of `{source}` have a time after the end of the logs by "
             "more than sources.installs.attribution_seconds, as of a wrong clock: they do not move the end by which it "
@@ -172,7 +182,7 @@ def unfitness(counts: Counts, ingestion: Ingestion) -> str:
 
 def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Counts:
     """Builds Counts from the sums by key."""
-    found, unknown_labels, unusable = Counts(span), 0, []
+    found, unknown_labels, not_shown, unusable = Counts(span), 0, 0, []
     lines: dict[str, dict[str, int]] = {}
     for key, number in sorted(pairs):
         match key:
@@ -191,6 +201,10 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
                 unknown_labels = number
             case ("after_end", source):
                 found.after_end[source] = number
+            case ("not_shown",):
+                not_shown = number
+            case ("event", outcome):
+                found.events[outcome] = number
             case ("unmatched", table):
                 found.unmatched[table] = number
             case ("unusable", sentence):
@@ -202,4 +216,5 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
         lines={source: LineCounts(**fields) for source, fields in lines.items()},
         unknown_labels=unknown_labels,
         unusable_files=tuple(unusable),
+        not_shown=not_shown,
     )

@@ -67,8 +67,10 @@ class Layout:
         #: The positions, in a log row, of the columns that are equal in rows that can share a label; empty if no rows
         #: can.
         self.label_columns = self._label_columns()
-        columns = [(f, column_of(f)) for f in config.spec.features]
-        self._features = [(f, f.source, self._index[f.source][c.name, c.kind]) for f, c in columns]
+        read = [(f, config.source_of(f), config.column_of(f)) for f in config.spec.features]
+        self._features = [(f, source, self._index[source][c.name, c.kind]) for f, source, c in read]
+        tables = [(f, column_of(f)) for f in config.spec.features if f.source != IMPRESSIONS]
+        self._table_features = [(f, f.source, self._index[f.source][c.name, c.kind]) for f, c in tables]
 
     def _position(self, source: str, column: str | None, kind: ColumnKind) -> int | None:
         return None if column is None else self._index[source][column, kind]
@@ -79,7 +81,8 @@ class Layout:
 
     def feature_positions(self, source: str) -> tuple[int, ...]:
         """Returns the positions of a source's features in its rows, in the order of the config's features."""
-        return tuple(position for _, name, position in self._features if name == source)
+        features = self._features if source == IMPRESSIONS else self._table_features
+        return tuple(position for _, name, position in features if name == source)
 
     def timestamp_of(self, source: str, column: str) -> int:
         return self._index[source][column, "timestamp"]
@@ -113,7 +116,7 @@ class Layout:
         """Returns the features of the examples of a table's snapshot, and its key under `table_key`, sorted by name."""
         result = [
             Entry(feature.name, feature.of_kind.column, source, position)
-            for feature, source, position in self._features
+            for feature, source, position in self._table_features
             if source == table
         ]
         (position,) = self.key_positions(table, [key])

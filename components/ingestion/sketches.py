@@ -244,6 +244,10 @@ def _tables(
     """
     tables = {}
     for name in reversed(config.sources.tables):
+        if config.sources.are_served:  # no table is joined; some are read for the model's catalog
+            num_joined = 0
+            if name not in parts:
+                continue
         num_joined += rejected[name]
         without = unmatched[name] + rejected[name]
         keys: dict[int, Any] = {}

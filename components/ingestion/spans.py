@@ -12,9 +12,11 @@ from collections.abc import Iterable, Mapping
 
 from components import storage
 from components.ingestion.formats.files import is_gzip
+from components.ingestion.served.exported import whole_files
 from transform.config.component_settings import IngestionSettings
 from transform.errors import InputError, UnreadableError
 from transform.feature import IMPRESSIONS
+from transform.ranking import snapshot_tables
 
 _GONE = "the file cannot be read: it is a link to nothing, or went away"
 
@@ -75,14 +77,20 @@ def resolve_span(config: IngestionSettings, data_root: str, span: int | None = N
     log_paths = config.sources.impressions.paths
     number = _find_span(data_root, max(log_paths.values(), key=_names_span), span)
     files: dict[str, dict[str, tuple[str, ...]]] = {
-        IMPRESSIONS: {split: _files(data_root, path, number, IMPRESSIONS) for split, path in sorted(log_paths.items())}
+        IMPRESSIONS: {
+            split: _of_log(config, _files(data_root, path, number, IMPRESSIONS))
+            for split, path in sorted(log_paths.items())
+        }
     }
     _check_splits(files[IMPRESSIONS])
-    others = dict(config.sources.tables)
+    read = snapshot_tables(config) if config.sources.are_served else config.sources.tables
+    others = {name: config.sources.tables[name] for name in read}
     for name, path in [(n, t.path) for n, t in sorted(others.items())] + (
         [("installs", config.sources.installs.path)] if config.sources.installs else []
     ):
         files[name] = {"": _files(data_root, path, number, name)}
+    if config.sources.installs:
+        files["installs"][""] = _of_log(config, files["installs"][""])
     shared = {name for name, table in others.items() if has_spans(config) and not _names_span(table.path)}
     digest, of_span = hashlib.sha256(), hashlib.sha256()
     num_bytes = num_gzip_bytes = 0
@@ -102,6 +110,15 @@ def resolve_span(config: IngestionSettings, data_root: str, span: int | None = N
                 if name not in shared:
                     of_span.update(line)
     return SpanFiles(number, files, digest.hexdigest(), of_span.hexdigest(), num_bytes, num_gzip_bytes)
+
+
+def _of_log(config: IngestionSettings, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the files of a log that are whole: those of a served log stand in the record of an export."""
+    if not config.sources.are_served:
+        return paths
+    if not (whole := whole_files(paths)):
+        raise InputError(f"a span of a served log has a file of a whole export. Received: none ({paths[0]})")
+    return whole
 
 
 def _check_splits(files: Mapping[str, Iterable[str]]) -> None:

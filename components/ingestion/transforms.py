@@ -1,6 +1,7 @@
 """Ingestion in Beam: an impression's way from a log's row to an example.
 
-1. `ReadFiles` parses the files of all sources. It rejects rows that break a rule, and writes the others as parts.
+1. `ReadFiles` parses the files of all sources. It rejects rows that break a rule, and writes the others as parts. Of
+   served rankings it reads the log last: `BuildLookups` indexes the events first, which say what was shown.
 2. `FindRepeated` finds the impressions whose id an earlier one has. `BuildLookups` indexes the tables and the installs
    by their keys.
 3. `JoinPartition` rejects these impressions and those that a table must have and has not, finds each other impression's
@@ -27,7 +28,7 @@ from apache_beam.pvalue import AsDict, AsList, AsSingleton
 
 from components.ingestion.formats.files import is_gzip
 from components.ingestion.layout import Layout
-from components.ingestion.stages.join import JoinPartition, count_installs, unite_installs
+from components.ingestion.stages.join import JoinPartition, count_events, count_installs, unite_installs
 from components.ingestion.stages.keys import BuildLookups, FindRepeated, ShareLabels
 from components.ingestion.stages.read import ReadFiles
 from components.ingestion.stages.span_end import EndOfLog, count_after_end
@@ -40,6 +41,7 @@ from components.ingestion.stages.task import (
     INSTALLS,
     LOCATIONS,
     OPEN,
+    OUTCOMES,
     REJECTED,
     TIMES,
     Order,
@@ -48,6 +50,7 @@ from components.ingestion.stages.task import (
 )
 from components.ingestion.stages.write import ShufflePart, WriteRejected, WriteShard
 from transform.config.component_settings import IngestionSettings
+from transform.config.serving_log import SERVING_LOG
 from transform.feature import IMPRESSIONS
 
 #: Bytes of log files whose keys meet in one bucket: some 700,000 rows. Keys in larger hash tables cost more each, as
@@ -108,7 +111,7 @@ def ranked(files: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[tuple[str
 
 def _text_bytes(path: str, config: IngestionSettings) -> int:
     length: int = tf.io.gfile.stat(path).length
-    is_compressed = is_gzip(path) or config.sources.impressions.format == "parquet"
+    is_compressed = is_gzip(path) or config.sources.impressions.format in ("parquet", SERVING_LOG)
     return length * _COMPRESSION if is_compressed else length
 
 
@@ -126,15 +129,26 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
 
     def expand(self, root: Any) -> dict[str, Any]:
         task, config = self._task, self._task.config
-        read = self._read(root)
-        rejected, counted = [read[REJECTED]], [read[COUNTED]]
+        is_served = config.sources.are_served
+        others = [file for file in self._files if file[0] != IMPRESSIONS]
+        read = self._read(root, "Read", others if is_served else self._files)
+        rejected, counted, evidence = [read[REJECTED]], [read[COUNTED]], [read[EVIDENCE]]
         lookups = self._lookups(root, read["parts"])
         rejected.append(lookups[REJECTED])
         counted.append(lookups[COUNTED])
         paths = AsDict(lookups["paths"])
+        log_read = read
+        if is_served:  # which of its rows are impressions, the events say
+            log_read = self._read(root, "ReadServed", [file for file in self._files if file[0] == IMPRESSIONS], paths)
+            rejected.append(log_read[REJECTED])
+            counted.append(log_read[COUNTED])
+            evidence.append(log_read[EVIDENCE])
+            of_parts = AsList(log_read[OUTCOMES])
+            counted.append(lookups["paths"] | "CountEvents" >> beam.FlatMap(count_events, of_parts))
 
-        impressions = read["parts"] | "OfLog" >> beam.Filter(_is_of_log)
-        repeated = read[LOCATIONS] | "GroupIds" >> beam.GroupByKey() | "FindRepeated" >> beam.ParDo(FindRepeated())
+        impressions = log_read["parts"] | "OfLog" >> beam.Filter(_is_of_log)
+        ids = log_read[LOCATIONS] | "GroupIds" >> beam.GroupByKey()
+        repeated = ids | "FindRepeated" >> beam.ParDo(FindRepeated(is_served))
         log = tuple(path for name, _, _, path in self._files if name == IMPRESSIONS)
         joined = (
             {"part": impressions | "OrderOfPart" >> beam.Map(_by_order), "repeated": repeated}
@@ -168,21 +182,21 @@ class IngestImpressions(beam.PTransform):  # type: ignore[misc]
             | "RejectedPath" >> beam.Create([self._outputs.rejected])
             | "WriteRejected" >> beam.ParDo(WriteRejected(), AsList(rejected))
         )
-        return {"counted": counted | "Counted" >> beam.Flatten(), "evidence": read[EVIDENCE]}
+        return {"counted": counted | "Counted" >> beam.Flatten(), "evidence": evidence | "Evidence" >> beam.Flatten()}
 
-    def _read(self, root: Any) -> Any:
+    def _read(self, root: Any, name: str, files: list[tuple[str, str, int, str]], *lookups: Any) -> Any:
         return (
             root
-            | "Files" >> beam.Create(self._files)  # it reshuffles, so that each worker reads some
-            | "Read"
-            >> beam.ParDo(ReadFiles(self._task)).with_outputs(
-                REJECTED, COUNTED, EVIDENCE, LOCATIONS, TIMES, main="parts"
+            | f"{name}Files" >> beam.Create(files)  # it reshuffles, so that each worker reads some
+            | name
+            >> beam.ParDo(ReadFiles(self._task), *lookups).with_outputs(
+                REJECTED, COUNTED, EVIDENCE, LOCATIONS, TIMES, OUTCOMES, main="parts"
             )
         )
 
     def _lookups(self, root: Any, partitions: Any) -> Any:
         config = self._task.config
-        names = [*config.sources.tables, *([] if config.sources.installs is None else [INSTALL_LOG])]
+        names = [name for name in (*config.sources.tables, INSTALL_LOG) if any(name == of for of, *_ in self._files)]
         others = partitions | "OfOthers" >> beam.Filter(lambda partition: partition.source != IMPRESSIONS)
         return (
             root

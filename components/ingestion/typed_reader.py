@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,7 +13,8 @@ from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.formats.blocks import RawBlock
 from components.ingestion.formats.lines import LineTally
 from components.ingestion.formats.raw_rows import RawRow, Rejection, RowError, kept_text
-from components.ingestion.formats.readers import read_blocks
+from components.ingestion.formats.readers import read_blocks, reported_as_user_error
+from components.ingestion.formats.serving_log import LoggedRows, read_logged_rows
 from transform.config.columns import Column
 from transform.config.settings import Ingestion
 from transform.config.sources import Impressions, Source
@@ -39,6 +40,13 @@ class TypedBlock(NamedTuple):
     num_multi_line: int
 
 
+class ShownRows(Protocol):
+    """Says which candidates of served rankings were shown."""
+
+    def shown(self, rows: LoggedRows) -> LoggedRows:
+        """Returns those that were shown, with their positions."""
+
+
 class TypedReader:
     """Reads the files of one source.
 
@@ -54,15 +62,28 @@ class TypedReader:
         self._names = list(dict.fromkeys(name for c in columns for name in c.names))
         self._parser = Parser(columns, source.null_values, source.list_separator, limits)
 
-    def read(self, path: str, tally: LineTally) -> Iterator[TypedBlock]:
-        """Yields the file's rows; `tally` counts the lines that are part of none; raises errors as `read_blocks`."""
-        for block in self.raw_blocks(path, tally):
+    def read(self, path: str, tally: LineTally, shown: ShownRows | None = None) -> Iterator[TypedBlock]:
+        """Yields the file's rows; raises errors as `read_blocks`.
+
+        Args:
+          path: The file.
+          tally: Counts the lines that are part of no row.
+          shown: Of a log of served rankings, says which rows were shown: the others are not read further.
+        """
+        for block in self.raw_blocks(path, tally, shown):
             yield self.typed(block, path)
 
-    def raw_blocks(self, path: str, tally: LineTally) -> Iterator[RawBlock]:
+    def raw_blocks(self, path: str, tally: LineTally, shown: ShownRows | None = None) -> Iterator[RawBlock]:
         """Yields the file's rows before they are parsed; as `read`."""
         source = self._source
+        if shown is not None:
+            return self._shown_blocks(path, shown)
         return read_blocks(path, source.format, self._names, self._limits, tally, source.text)
+
+    def _shown_blocks(self, path: str, shown: ShownRows) -> Iterator[RawBlock]:
+        with reported_as_user_error(path, self._source.format):
+            for rows in read_logged_rows(path, self._names):
+                yield shown.shown(rows).block(self._names)
 
     def typed(self, block: RawBlock, path: str, texts: TextCounts | None = None) -> TypedBlock:
         """Parses the rows of a file; counts in `texts` what the rules for texts change."""

@@ -120,7 +120,7 @@ class CompleteShards:
         rows = read_shard(task.shard)
         done = completion.of(rows)
         for split, of_split in _by_split(done).items():
-            examples = _examples(encoder, list(self.config.sources.tables), of_split)
+            examples = _examples(encoder, list(self.config.sources.joined_tables), of_split)
             write_records(task.examples[split], examples)
         storage.write_text(task.counts, _COUNTS.dump_json(counts_of_shard(self.span, rows, done)).decode())
 

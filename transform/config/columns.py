@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Literal
 
+from transform.config import serving_log
 from transform.config.sources import LabelRule, Sources
 from transform.derived_times import TimeForm
 from transform.feature import IMPRESSIONS, Feature
@@ -57,14 +58,23 @@ def column_of(feature: Feature) -> Column:
     return Column(feature.source_column, feature.of_kind.column, feature.required, feature.trim, form=form)
 
 
-def columns_of(sources: Sources, features: Sequence[Feature]) -> dict[str, tuple[Column, ...]]:
+def logged_column_of(feature: Feature, item_id: Feature | None) -> Column:
+    """Returns the column of a log of served rankings that holds a feature as it was scored."""
+    column = column_of(feature)
+    name, kind = serving_log.logged_column(feature, item_id), feature.of_kind.column
+    return Column(name, kind, column.required, column.trim, form=column.form)
+
+
+def columns_of(
+    sources: Sources, features: Sequence[Feature], item_id: Feature | None = None
+) -> dict[str, tuple[Column, ...]]:
     """Returns the columns that each source must have, by the source's name.
 
     A column that several parts of the config read has a value in each row if one of them needs it, and keeps its spaces
-    if one of them does.
+    if one of them does. `item_id` is the feature that identifies items, of a log of served rankings.
     """
     found: dict[str, dict[tuple[str, ColumnKind], Column]] = {name: {} for name in (IMPRESSIONS, *sources.tables)}
-    for source, column in _all_columns(sources, features):
+    for source, column in _all_columns(sources, features, item_id):
         columns = found.setdefault(source, {})
         before = columns.get((column.name, column.kind), column)
         columns[column.name, column.kind] = dataclasses.replace(
@@ -76,7 +86,9 @@ def columns_of(sources: Sources, features: Sequence[Feature]) -> dict[str, tuple
     return {source: tuple(columns.values()) for source, columns in found.items()}
 
 
-def _all_columns(sources: Sources, features: Sequence[Feature]) -> Iterator[tuple[str, Column]]:
+def _all_columns(
+    sources: Sources, features: Sequence[Feature], item_id: Feature | None
+) -> Iterator[tuple[str, Column]]:
     """Yields each column with its source, once for each part of the config that reads it."""
     log, installs = sources.impressions, sources.installs
     if log.label is not None:
@@ -90,15 +102,23 @@ def _all_columns(sources: Sources, features: Sequence[Feature]) -> Iterator[tupl
     yield from ((IMPRESSIONS, Column(name, kind, True)) for name, kind in named if name is not None)
     if log.timestamp is not None:
         yield IMPRESSIONS, Column(log.timestamp, "timestamp", True, time_format=log.timestamp_format)
-    for table_name, table in sources.tables.items():
+    for table in sources.joined_tables.values():
         yield IMPRESSIONS, Column(table.log_column, "string", True)
+    for table_name, table in sources.tables.items():
         yield table_name, Column(table.key, "string", True)
     if installs is not None:
         for source in (IMPRESSIONS, "installs"):
             yield from ((source, Column(key, "string", True)) for key in installs.keys)
         yield "installs", Column(installs.timestamp, "timestamp", True, time_format=installs.timestamp_format)
+    if sources.are_served:
+        yield "installs", Column(serving_log.EVENT_TYPE, "string", True)
+        yield "installs", Column(serving_log.POSITION, "float", False)
+        yield "installs", Column(serving_log.FORGED, "flag", False)
+        yield "installs", Column(serving_log.RECEIVED, "timestamp", False)
+        yield from ((IMPRESSIONS, logged_column_of(feature, item_id)) for feature in features)
     for feature in features:
-        yield feature.source, dataclasses.replace(column_of(feature), form=_form(feature, features))
+        if not sources.are_served or feature.source != IMPRESSIONS:
+            yield feature.source, dataclasses.replace(column_of(feature), form=_form(feature, features))
 
 
 def _form(feature: Feature, features: Sequence[Feature]) -> TimeForm | None:

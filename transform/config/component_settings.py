@@ -15,9 +15,10 @@ from pydantic.dataclasses import dataclass
 
 from transform.config import infra_validation as infra_settings
 from transform.config import settings
-from transform.config.columns import Column, columns_of
+from transform.config.columns import Column, column_of, columns_of, logged_column_of
 from transform.config.evaluation import OF_GROUPS, Evaluation, kind_of, split_slice
 from transform.config.quality import Quality
+from transform.config.serving_log import check_log_columns
 from transform.config.sources import Sources
 from transform.errors import InputError
 from transform.feature import IMPRESSIONS, STRICT, Feature
@@ -42,6 +43,8 @@ class DataSettings:
             if f.source not in allowed:
                 raise ValueError(f"feature `{f.name}` has the source `{f.source}`, which is none of {allowed}")
             self._check_one_hot(f)
+        if self.sources.are_served:
+            check_log_columns(self.spec.features)
         return self
 
     def _check_one_hot(self, feature: Feature) -> None:
@@ -88,8 +91,18 @@ class DataSettings:
                     )
         return self
 
+    def source_of(self, feature: Feature) -> str:
+        """The source that ingestion reads a feature from: a log of served rankings has all of them."""
+        return IMPRESSIONS if self.sources.are_served else feature.source
+
+    def column_of(self, feature: Feature) -> Column:
+        """The column of `source_of` that holds a feature."""
+        return logged_column_of(feature, self.item_id) if self.sources.are_served else column_of(feature)
+
     def features_of(self, source: str) -> tuple[Feature, ...]:
-        return tuple(f for f in self.spec.features if f.source == source)
+        """The features that a source's rows have; those of a table also where they are read from a served log."""
+        is_log = source == IMPRESSIONS
+        return tuple(f for f in self.spec.features if (self.source_of(f) if is_log else f.source) == source)
 
     @property
     def item_id(self) -> Feature | None:
@@ -109,13 +122,13 @@ class DataSettings:
 
     @property
     def _possible_item_ids(self) -> list[Feature]:
-        features = self.features_of(IMPRESSIONS)
+        features = (f for f in self.spec.features if f.source == IMPRESSIONS)
         return [f for f in features if f.side == "item" and f.is_one_text]
 
     @cached_property
     def columns(self) -> dict[str, tuple[Column, ...]]:
         """The columns that each source must have, by the source's name."""
-        return columns_of(self.sources, self.spec.features)
+        return columns_of(self.sources, self.spec.features, self.item_id)
 
     def to_json(self) -> str:
         """Returns all sections as canonical JSON, which `from_json` reads back."""

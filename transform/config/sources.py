@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from transform.config.serving_log import SERVING_LOG, check_sources
 from transform.config.settings import FiniteFloat, NonNegativeFloat, PositiveFloat, PositiveInt
 from transform.feature import IMPRESSIONS, STRICT, Name
 from transform.raw_texts import check_delimiter, check_time_format, null_words, trimmed
@@ -14,7 +15,7 @@ from transform.raw_texts import check_delimiter, check_time_format, null_words, 
 DEFAULT_LIST_SEPARATOR = "|"
 
 ColumnName = Annotated[str, Field(min_length=1)]
-Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "tfrecord", "serving_log"]
 
 #: How the texts of a time are read, such as `%b %d, %Y` for `Feb 28, 2014`.
 TimeTexts = Annotated[str, Field(max_length=100), AfterValidator(check_time_format)]
@@ -99,7 +100,8 @@ class Source:
     Attributes:
       path: A glob below the data folder. `{SPAN}`, or a date as `{YYYY}-{MM}-{DD}`, stands for the span.
         Files whose names end in `.gz` are decompressed.
-      format: `csv` and `tsv`, `jsonl`, `parquet`, or `tfrecord` (of tf.Examples).
+      format: `csv` and `tsv`, `jsonl`, `parquet`, `tfrecord` (of tf.Examples), or, of impressions and installs,
+        `serving_log`: what `wdr export-log` wrote.
       text: With `csv` and `tsv`: delimiter, header, encoding.
       null_values: Texts that mean "no value", beside the empty text; in a number's column, numbers that do.
       list_separator: Between the values of a list, in the text formats.
@@ -277,10 +279,23 @@ class Sources:
             raise ValueError("`installs` needs `impressions.timestamp`, to know which install follows an impression")
         if self.installs is not None and self.impressions.label_columns:
             raise ValueError("`impressions.label_columns` goes with `impressions.label`; `installs` has its `keys`")
-        for name in self.tables:
+        for name, table in self.tables.items():
             if name in ("impressions", "installs"):
                 raise ValueError(f"a table must not be called {name!r}")
+            if table.format == SERVING_LOG:
+                raise ValueError(f"a table must not be of the format {SERVING_LOG}. Received: {name!r}")
+        check_sources(self.impressions, self.installs)
         return self
+
+    @property
+    def are_served(self) -> bool:
+        """Whether the impressions are a log of served rankings, whose features are read as they were scored."""
+        return self.impressions.format == SERVING_LOG
+
+    @property
+    def joined_tables(self) -> dict[str, Table]:
+        """The tables whose rows are joined to the impressions: none to a log of served rankings."""
+        return {} if self.are_served else self.tables
 
     @property
     def has_late_labels(self) -> bool:

@@ -32,7 +32,7 @@ def raw_rules(config: DataSettings) -> dict[str, RawRule]:
     """The rule for each feature, from its source's `null_values` and its own `trim`."""
     rules = {}
     for feature in config.spec.features:
-        nulls = config.sources.of(feature.source).null_values
+        nulls = config.sources.of(config.source_of(feature)).null_values
         words = tuple(sorted(null_words(nulls, trim=feature.trim)))
         rules[feature.name] = RawRule(feature.trim, words, tuple(sorted(null_numbers(nulls))))
     return rules

@@ -15,7 +15,9 @@ from components.ingestion.formats.files import Contents, open_file, read_file_co
 from components.ingestion.formats.jsonl import read_jsonl_blocks
 from components.ingestion.formats.lines import LineTally
 from components.ingestion.formats.parquet import parquet_members, parquet_names, read_parquet_blocks
+from components.ingestion.formats.serving_log import read_serving_log_blocks
 from components.ingestion.formats.tfrecord import read_tfrecord_blocks
+from transform.config.serving_log import SERVING_LOG
 from transform.config.settings import Ingestion
 from transform.config.sources import DelimitedText
 from transform.errors import InputError, UnreadableError
@@ -50,8 +52,9 @@ def read_blocks(
 
     Args:
       path: The file, on any file system that Beam supports; decompressed if its name ends in `.gz`.
-      file_format: `csv`, `tsv`, `jsonl`, `parquet` or `tfrecord`.
-      columns: The columns to read. The file must have them, except that a row of a tfrecord or jsonl file may lack any.
+      file_format: `csv`, `tsv`, `jsonl`, `parquet`, `tfrecord` or `serving_log`.
+      columns: The columns to read. The file must have them, except that a row of a tfrecord or jsonl file, and a whole
+        file of a serving_log, may lack any.
         In a jsonl or parquet file a name with dots may be a path to a member of nested objects (`nested`). With None,
         for jsonl only, a row's values are its object as it stands in the file.
       limits: The limits `max_row_bytes` (a longer row is yielded as unreadable, and not held in memory; not of
@@ -74,6 +77,8 @@ def read_blocks(
         raise ValueError(f"the columns to read must be named. Received: None ({file_format})")
     elif file_format == "parquet":
         blocks = read_parquet_blocks(path, columns)
+    elif file_format == SERVING_LOG:
+        blocks = read_serving_log_blocks(path, columns)
     elif file_format == "tfrecord":
         blocks = read_tfrecord_blocks(path, columns, limits.max_row_bytes)
     else:

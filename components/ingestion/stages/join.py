@@ -16,10 +16,12 @@ from components.ingestion.formats.blocks import Mask
 from components.ingestion.formats.raw_rows import Rejection, kept_text
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout
+from components.ingestion.served.events import count_outcomes
 from components.ingestion.stages import scratch
 from components.ingestion.stages.lookups import InstallTimes, KeyIndex, join_keys
 from components.ingestion.stages.span_end import count_minutes
 from components.ingestion.stages.task import (
+    EVENT_INDEX,
     INSTALL_LOG,
     INSTALLS,
     TIMES,
@@ -61,7 +63,7 @@ class JoinPartition(beam.DoFn):  # type: ignore[misc]
         (partition,) = groups["part"]
         rows = scratch.read_table(partition.path)
         rejections, is_kept = self._repeated(partition, rows, list(groups["repeated"]))
-        for at, (name, table) in enumerate(self._task.config.sources.tables.items()):
+        for at, (name, table) in enumerate(self._task.config.sources.joined_tables.items()):
             found = self._found(rows, name, lookups)
             unmatched = is_kept & (found < 0)
             if unmatched.any():
@@ -170,6 +172,19 @@ def count_installs(lookup: tuple[str, str], found: FoundInstalls) -> list[tuple[
     attributed, seen = (_unpack_mask(bits, number) for bits in found)
     kinds = {"attributed": attributed, "outside_window": seen & ~attributed, "without_impression": ~seen & ~attributed}
     return [(("install", kind), int(mask.sum())) for kind, mask in kinds.items() if mask.any()]
+
+
+def count_events(lookup: tuple[str, str], outcomes: Iterable[str]) -> list[tuple[CountKey, int]]:
+    """Returns the counts of the events of served rankings by their outcomes.
+
+    Args:
+      lookup: A lookup's name and path, of `BuildLookups`; one other than the index of events has no counts.
+      outcomes: The files of all parts of the log, which `ReadFiles` has written.
+    """
+    name, path = lookup
+    if name != EVENT_INDEX:
+        return []
+    return [(("event", reason), number) for reason, number in count_outcomes(path, outcomes).items()]
 
 
 def _unpack_mask(bits: npt.NDArray[np.uint8], number: int) -> Mask:

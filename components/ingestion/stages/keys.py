@@ -17,10 +17,12 @@ from components.ingestion.example_rows import ExampleEncoder
 from components.ingestion.formats.raw_rows import Rejection
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout
+from components.ingestion.served.events import index_events
 from components.ingestion.stages import scratch
 from components.ingestion.stages.lookups import find_firsts, join_keys, sharing
 from components.ingestion.stages.scratch import BatchLocation
 from components.ingestion.stages.task import (
+    EVENT_INDEX,
     INSTALL_LOG,
     ROWS_AT_ONCE,
     Order,
@@ -37,7 +39,13 @@ class FindRepeated(beam.DoFn):  # type: ignore[misc]
 
     The rows are given as an array with a row for each: its position in the part, the rank of the file with the first
     row of its key, and the number of that row.
+
+    Args:
+      with_first: Whether the first row is found too: of requests with one id, it is not known whose events are whose.
     """
+
+    def __init__(self, with_first: bool = False):
+        self._with_first = with_first
 
     def process(self, element: tuple[int, Iterable[BatchLocation]]) -> Iterator[tuple[Order, npt.NDArray[Any]]]:
         locations = sorted(element[1])
@@ -47,7 +55,10 @@ class FindRepeated(beam.DoFn):  # type: ignore[misc]
         numbers, positions = np.asarray(rows["number"]), np.asarray(rows["row"])
         partitions = np.repeat(np.arange(len(tables)), [len(table) for table in tables])
         ranks = np.array([location.order[0] for location in locations])
-        repeated = np.flatnonzero(firsts != np.arange(len(firsts)))
+        is_found = firsts != np.arange(len(firsts))
+        if self._with_first:
+            is_found[firsts[is_found]] = True
+        repeated = np.flatnonzero(is_found)
         first = firsts[repeated]
         found = np.stack([positions[repeated], ranks[partitions[first]], numbers[first]], axis=1)
         for at in np.unique(partitions[repeated]).tolist():
@@ -77,7 +88,15 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         tables = [scratch.read_table(partition.path) for partition in mine]
         rows = pa.concat_tables([empty_table(columns), *tables])
         if name == INSTALL_LOG:
-            yield name, self._installs(rows)
+            if self._task.config.sources.are_served:
+                index = self._task.path("index", ())
+                rows = index_events(self._task.config, rows, index)
+                yield EVENT_INDEX, index
+            else:
+                rows = self._installs(rows)
+            path = self._task.path("lookup-installs", ())
+            scratch.write_table(path, rows)
+            yield name, path
             return
         table = self._task.config.sources.tables[name]
         (position,) = self._layout.key_positions(name, [table.key])
@@ -132,15 +151,13 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         examples = (self._encoder.table_examples(name, some) for some in self._slices(name, rows))
         write_records(FileSystems.join(self._snapshots[name], "data_tfrecord-00000-of-00001.gz"), examples)
 
-    def _installs(self, rows: pa.Table) -> str:
+    def _installs(self, rows: pa.Table) -> pa.Table:
         installs = self._task.config.sources.installs
         assert installs is not None
         positions = self._layout.key_positions(INSTALL_LOG, installs.keys)
         keys = join_keys([rows[f"c{at}"] for at in positions])
-        path = self._task.path("lookup-installs", ())
         times = rows[f"c{self._layout.timestamp_of(INSTALL_LOG, installs.timestamp)}"]
-        scratch.write_table(path, pa.table({"key": keys, "time": times}))
-        return path
+        return pa.table({"key": keys, "time": times})
 
 
 class ShareLabels(beam.DoFn):  # type: ignore[misc]

@@ -59,7 +59,7 @@ class WriteOpen(beam.DoFn):  # type: ignore[misc]
         shard = shard.append_column("shown", rows[f"c{self._layout.timestamp}"])
         shard = shard.append_column("label", rows["label"]).append_column("eval", rows["eval"])
         shard = shard.append_column("fold", pa.array(shared_folds(rows, self._layout), pa.int8()))
-        for at, name in enumerate(self._task.config.sources.tables):
+        for at, name in enumerate(self._task.config.sources.joined_tables):
             pieces = scratch.read_table(lookups[name]).columns[1:]
             found = rows[f"t{at}"].combine_chunks()
             for number, piece in enumerate(pieces):

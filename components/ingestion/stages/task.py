@@ -35,9 +35,13 @@ REJECTED, COUNTED, EVIDENCE, LOCATIONS, TIMES, INSTALLS = (
     "installs",
 )
 OPEN = "open"
+OUTCOMES = "outcomes"
 
 #: The source of the labels.
 INSTALL_LOG = "installs"
+
+#: Among the lookups, the index of the events of served rankings.
+EVENT_INDEX = "events"
 
 #: The rows that are serialized at once.
 ROWS_AT_ONCE = 1 << 14

@@ -48,7 +48,7 @@ class ShufflePart(beam.DoFn):  # type: ignore[misc]
             shares[marked] = 1
         location = (np.uint64(order[0]) << np.uint64(_ROW_BITS)) + np.asarray(rows["number"]).astype(np.uint64)
         keys = mixed(location)
-        tables = [f"t{at}" for at in range(len(self._task.config.sources.tables))]
+        tables = [f"t{at}" for at in range(len(self._task.config.sources.joined_tables))]
         sent = rows.select([*(f"c{at}" for at in self._positions), "label", *tables])
         sent = sent.append_column("fold", pa.array(self._folds(partition, rows, is_eval), pa.int8()))
         sent = sent.append_column("shares_label", pa.array(shares)).append_column("key", pa.array(keys))
@@ -89,7 +89,7 @@ class WriteShard(beam.DoFn):  # type: ignore[misc]
         of_eval, at = divmod(shard, self._task.num_shards)
         name = f"data_tfrecord-{at:05d}-of-{self._task.num_shards:05d}.gz"
         path = FileSystems.join(self._folders[of_eval], name)
-        names = list(self._task.config.sources.tables)
+        names = list(self._task.config.sources.joined_tables)
         pieces = {name: self._encode_pieces(lookups[name]) for name in names}
         write_records(path, self._examples(locations, pieces) if locations else ())
 
