@@ -8,6 +8,7 @@ import sys
 import click
 
 from pipeline.cli.check import check
+from pipeline.cli.export_log import export_log_command
 from pipeline.cli.gates import gates
 from pipeline.cli.init import init
 from pipeline.cli.models import models
@@ -24,7 +25,7 @@ from serving.model_server.command import serve
 
 #: The commands, and groups of commands.
 COMMANDS = (
-    simulate, init, check, run, try_command, report, score, explain, models, gates,
+    simulate, init, check, export_log_command, run, try_command, report, score, explain, models, gates,
     compile_command, run_node_command, kubeflow_step, gc,
     serve, rank, rank_service, load_test, tune_client,
 )  # fmt: skip

@@ -16,6 +16,7 @@ from transform.errors import GateError, InputError, UserError
 if TYPE_CHECKING:  # importing them imports gRPC
     from serving.ranking_client.features import Candidate
     from serving.ranking_client.settings import ClientSettings
+    from serving.serving_log.event_log import EventLog
     from serving.serving_log.log import ServingLog
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -76,13 +77,14 @@ def _log_options(command: Command) -> Command:
     return command
 
 
-def _serving_log(given: dict[str, Any]) -> ServingLog | None:
-    """Opens the serving log by the values of `_LOG_OPTIONS`; None without `--log-dir`."""
+def _serving_log(given: dict[str, Any]) -> tuple[ServingLog, EventLog] | tuple[None, None]:
+    """Opens the serving log, and that of events, by the values of `_LOG_OPTIONS`; None without `--log-dir`."""
     given = {name: value for name, value in given.items() if value is not None}
     if given and not {"log_dir", "log_key"} <= given.keys():
         raise click.UsageError("the serving log needs `--log-dir` and `--log-key`, and its other options need both")
     if not given:
-        return None
+        return None, None
+    from serving.serving_log.event_log import EventLog
     from serving.serving_log.log import ServingLog
     from serving.serving_log.settings import LogSettings
 
@@ -90,7 +92,8 @@ def _serving_log(given: dict[str, Any]) -> ServingLog | None:
         given["log_keep_seconds"] = days * 86_400
     folder, key_file = given.pop("log_dir"), given.pop("log_key")
     try:
-        return ServingLog(LogSettings(folder, key_file, **{k.removeprefix("log_"): v for k, v in given.items()}))
+        settings = LogSettings(folder, key_file, **{k.removeprefix("log_"): v for k, v in given.items()})
+        return ServingLog(settings), EventLog(settings)
     except OSError as error:
         raise UserError(f"the serving log needs a folder to write to and a file of keys. Received: {error}") from error
 
@@ -204,8 +207,8 @@ def rank_service(
 
         recorded = Recorded([], []) if examples_path is None else read_recorded(examples_path)
         playground = Playground(settings, recorded.contexts, recorded.candidates, ui_hosts)
-    log = _serving_log(of_log)
-    app = make_app(settings, max_body_bytes, max_concurrent, timeout_seconds, playground, log)
+    log, event_log = _serving_log(of_log)
+    app = make_app(settings, max_body_bytes, max_concurrent, timeout_seconds, playground, log, event_log)
     serve(app, host, port, timeout_seconds)
 
 

@@ -54,7 +54,9 @@ def _whole(value: Any) -> Any:
 _K: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000, strict=True), BeforeValidator(_whole)]
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """An object of a request, without further keys."""
+
     model_config = ConfigDict(extra="forbid")
 
     @model_validator(mode="before")
@@ -63,7 +65,7 @@ class _Strict(BaseModel):
         return _bounded(value, "Object", _MAX_KEYS)
 
 
-class NewItem(_Strict):
+class NewItem(Strict):
     """A candidate that the model's catalog does not have yet, or has with other features."""
 
     id: ItemId
@@ -72,7 +74,7 @@ class NewItem(_Strict):
     )
 
 
-class RankRequest(_Strict):
+class RankRequest(Strict):
     """One request's context and candidates."""
 
     model_config = ConfigDict(

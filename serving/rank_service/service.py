@@ -18,9 +18,10 @@ from starlette.exceptions import HTTPException
 
 from serving.model_server.guard.http_connection import bounded_protocol
 from serving.model_server.guard.parsing_process import ParsingProcess
-from serving.rank_service import bodies
+from serving.rank_service import bodies, event_bodies
 from serving.rank_service.bodies import Health, Problem, RankRequest, RankResponse
 from serving.rank_service.counters import CountedRequests, RankingCounters
+from serving.rank_service.event_bodies import EventsRequest, PostedEvents
 from serving.rank_service.limits import BodyLimit
 from serving.rank_service.parsing import off_loop
 from serving.rank_service.playground import Playground, VersionRequest, add_playground
@@ -28,6 +29,7 @@ from serving.rank_service.problems import BAD_GATEWAY, STATUSES, problem, proble
 from serving.ranking_client.aio_client import AsyncRankingClient
 from serving.ranking_client.errors import RankingError
 from serving.ranking_client.settings import ClientSettings
+from serving.serving_log.event_log import EventLog
 from serving.serving_log.log import ServingLog
 
 _SENTENCES = {
@@ -52,7 +54,7 @@ _MAX_CONNECTIONS = 1_000
 _MAX_WAITING_BODIES = 64
 
 #: The paths that are counted by name.
-_PATHS = ("/rank", "/health/live", "/health/ready", "/metrics", "/ui/", "/ui/start", "/ui/rank")
+_PATHS = ("/rank", "/v1/events", "/health/live", "/health/ready", "/metrics", "/ui/", "/ui/start", "/ui/rank")
 
 
 def make_app(
@@ -62,6 +64,7 @@ def make_app(
     timeout_seconds: float,
     playground: Playground | None = None,
     log: ServingLog | None = None,
+    event_log: EventLog | None = None,
 ) -> FastAPI:
     """Makes the service's application.
 
@@ -72,12 +75,15 @@ def make_app(
       timeout_seconds: The time within which a request's body must be whole.
       playground: The page at `/ui`; None serves none. Its rankings are not logged.
       log: Has a record of each answered request, and is closed with the service; None logs nothing.
+      event_log: Has the events that are posted to `/v1/events`, and is closed with the service; None takes none.
 
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`, which needs no network.
     """
     counters = RankingCounters(log)
-    parsing = ParsingProcess(_MAX_WAITING_BODIES, timeout_seconds, max_body_bytes, [bodies.__name__])
+    parsing = ParsingProcess(
+        _MAX_WAITING_BODIES, timeout_seconds, max_body_bytes, [bodies.__name__, event_bodies.__name__]
+    )
     answers = _Answers(settings, max_concurrent, counters, parsing, playground, log)
     app = FastAPIOffline(
         title="wide-deep-ranker: ranking",
@@ -91,6 +97,14 @@ def make_app(
     ranking = APIRouter(route_class=off_loop(RankRequest, parsing, timeout_seconds))
     ranking.post("/rank", responses=_PROBLEMS, response_model_exclude_none=True)(answers.rank)
     app.include_router(ranking)
+    if event_log is not None:
+        posting = APIRouter(route_class=off_loop(EventsRequest, parsing, timeout_seconds))
+        of_events: dict[int | str, dict[str, Any]] = {
+            status: _PROBLEMS[status] for status in (400, 408, 413, 422, 429, 504)
+        }
+        posting.post("/v1/events", responses=of_events, status_code=202)(PostedEvents(event_log).post)
+        app.include_router(posting)
+        answers.closes(event_log)
     app.get("/health/live", response_model_exclude_none=True)(answers.live)
     app.get("/health/ready", responses={k: v for k, v in _PROBLEMS.items() if k in (404, 502, 503, 504)})(answers.ready)
     app.get("/metrics", include_in_schema=False)(answers.metrics)
@@ -126,6 +140,7 @@ class _Answers:
     ) -> None:
         self._settings, self._max_concurrent, self._playground, self._log = settings, max_concurrent, playground, log
         self._free, self._counters, self._parsing = asyncio.Semaphore(max_concurrent), counters, parsing
+        self._event_log: EventLog | None = None
 
     @contextlib.asynccontextmanager
     async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
@@ -134,11 +149,17 @@ class _Answers:
             stack.callback(self._parsing.close)
             if self._log is not None:
                 stack.push_async_callback(asyncio.to_thread, self._log.close)
+            if self._event_log is not None:
+                stack.push_async_callback(asyncio.to_thread, self._event_log.close)
             self._parsing.start()
             self._client = await stack.enter_async_context(AsyncRankingClient(self._settings, self._log))
             if self._playground is not None:
                 await stack.enter_async_context(self._playground)
             yield
+
+    def closes(self, event_log: EventLog) -> None:
+        """Has the log of events closed with the service."""
+        self._event_log = event_log
 
     async def rank(self, body: RankRequest) -> RankResponse:
         """Ranks one request's candidates."""

@@ -51,8 +51,7 @@ class LoggedRows(NamedTuple):
             return batch.column(name)
 
         def raw(column: Column) -> FastColumn:
-            values = values_of(column.name)
-            return arrow_column(_as_lists(values) if column.kind == "list" else values)
+            return arrow_column(values_of(column.name))
 
         def rows(positions: npt.NDArray[np.int64]) -> list[Mapping[str, Any]]:
             some = pa.array(positions)
@@ -84,13 +83,3 @@ def read_serving_log_blocks(path: str, columns: Sequence[str]) -> Iterator[RawBl
 
 def _texts(values: pa.Array) -> pa.Array:
     return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
-
-
-def _as_lists(values: pa.Array) -> pa.Array:
-    """Returns a list of each value: a feature that has one value at most in a file is written as that value."""
-    values = _texts(values)
-    if pa.types.is_list(values.type) or pa.types.is_large_list(values.type) or pa.types.is_null(values.type):
-        return values
-    lengths = np.asarray(values.is_valid()).astype(np.int32)
-    offsets = pa.array(np.concatenate([np.zeros(1, np.int32), np.cumsum(lengths, dtype=np.int32)]))
-    return pa.ListArray.from_arrays(offsets, values.drop_null(), mask=values.is_null())
