@@ -15,7 +15,7 @@ from pipeline.initial_config.column_names import MEASURED_WORDS, TIME_WORDS, ent
 from pipeline.initial_config.features import are_whole, id_by_name
 from pipeline.initial_config.ids import find_ids
 from pipeline.initial_config.row_times import RowTimes, find_row_times
-from transform.config.columns import ColumnKind, column_of
+from transform.config.columns import ColumnKind
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS, Feature
 
@@ -63,7 +63,7 @@ def _one_side(config: Config) -> Iterator[str]:
 def _by_values(config: Config, values: _Values) -> Iterator[str]:
     log = config.sources.impressions
     features = [f for f in config.features_of(IMPRESSIONS) if f.derive is None]
-    arrays = {f.name: values[column_of(f).name, column_of(f).kind] for f in features}
+    arrays = {f.name: values[config.column_of(f).name, config.column_of(f).kind] for f in features}
     label = None if log.label is None else np.asarray(values[log.label, "label"]).astype(np.int64)
     num_rows = len(next(iter(values.values())))
     request = np.arange(num_rows)

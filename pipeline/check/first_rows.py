@@ -9,14 +9,17 @@ import pyarrow as pa
 
 from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.formats.lines import LineTally
+from components.ingestion.served.candidates import Candidates
+from components.ingestion.served.events import index_events, read_events
 from components.ingestion.spans import SpanFiles
-from components.ingestion.typed_reader import TypedBlock, TypedReader
+from components.ingestion.typed_reader import ShownRows, TypedBlock, TypedReader
 from transform.config.columns import Column, ColumnKind
 from transform.config.config import Config
+from transform.feature import IMPRESSIONS
 
 
 class FirstRows:
-    """The first rows of a source's files of a span.
+    """The first rows of a source's files of a span; of served rankings those that were shown.
 
     Args:
       config: The config.
@@ -37,6 +40,10 @@ class FirstRows:
         self, config: Config, found: SpanFiles, source: str, columns: Sequence[Column], max_rows: int | None = None
     ):
         self._reader = TypedReader(source, config.sources.of(source), columns, config.ingestion)
+        self._shown: ShownRows | None = None
+        if source == IMPRESSIONS and config.sources.are_served and (rule := config.sources.installs) is not None:
+            events = read_events(config, found.files["installs"][""])
+            self._shown = Candidates(index_events(config, events)[0], rule)
         self._paths = [path for paths in found.files[source].values() for path in paths]
         self._max_rows = max_rows
         self.columns = columns
@@ -49,7 +56,7 @@ class FirstRows:
         """Yields the rows; raises errors as `read_blocks`."""
         for path in self._paths:
             self.path = path
-            for block in self._reader.raw_blocks(path, LineTally()):
+            for block in self._reader.raw_blocks(path, LineTally(), self._shown):
                 left = block.num_rows if self._max_rows is None else self._max_rows - self.num_rows
                 self.is_whole = block.num_rows <= left
                 self.num_rows += min(left, block.num_rows)

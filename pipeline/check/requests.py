@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Sequence
 
 from pipeline.check.first_rows import ReadRows
-from transform.config.columns import column_of
 from transform.config.config import Config
 from transform.feature import IMPRESSIONS
 
@@ -52,14 +51,15 @@ def differing_contexts(config: Config, impressions: ReadRows) -> list[str]:
     features = [f for f in config.features_of(IMPRESSIONS) if f.side == "context" and f.derive is None]
     if name is None or not features:
         return []
-    wanted = {(name, "string"), *((column_of(f).name, column_of(f).kind) for f in features)}
+    wanted = {(name, "string"), *((config.column_of(f).name, config.column_of(f).kind) for f in features)}
     by_column: dict[tuple[str, str], list[Hashable]] = {
         key: [tuple(value) if isinstance(value, list) else value for value in values.to_pylist()]
         for key, values in impressions.values().items()
         if key in wanted
     }
     requests = by_column[name, "string"]
-    return [s for f in features if (s := _sentence(f.name, requests, by_column[column_of(f).name, column_of(f).kind]))]
+    columns = {f.name: config.column_of(f) for f in features}
+    return [s for name, c in columns.items() if (s := _sentence(name, requests, by_column[c.name, c.kind]))]
 
 
 def _sentence(name: str, requests: Sequence[Hashable], values: Sequence[Hashable]) -> str:

@@ -39,7 +39,12 @@ def unmatched_joins(config: Config, found: SpanFiles, max_rows: int) -> list[str
       InputError: If a table with `reject_unmatched` lacks the keys of more rows than may be rejected.
     """
     sentences = []
-    for name, table in config.sources.tables.items():
+    if config.sources.are_served and (others := [f.name for f in config.spec.features if f.source != IMPRESSIONS]):
+        sentences.append(
+            "no table is joined to a log of served rankings, which has all features as they were scored: the `source` "
+            f"of {', '.join(f'`{other}`' for other in others)} says only where a ranking finds them"
+        )
+    for name, table in config.sources.joined_tables.items():
         num_rows, missing = 0, collections.Counter[str]()
         for values in _column(config, found, IMPRESSIONS, table.log_column, max_rows):
             num_rows += len(values)
@@ -122,13 +127,13 @@ def _values(
     config: Config, span: SpanFiles, features: Sequence[Feature], max_rows: int
 ) -> dict[str, collections.Counter[str]]:
     """Counts each value of some features in the first rows of a span."""
-    names = [f.source_column for f in features]
+    names = [config.column_of(f).name for f in features]
     columns = [c for c in config.columns[IMPRESSIONS] if c.name in names and c.kind == "string"]
     found: dict[str, collections.Counter[str]] = {f.name: collections.Counter() for f in features}
     place = {c.name: i for i, c in enumerate(columns)}
     for block in FirstRows(config, span, IMPRESSIONS, columns, max_rows).blocks():
         for feature in features:
-            found[feature.name].update(_counts(block.values[place[feature.source_column]], feature))
+            found[feature.name].update(_counts(block.values[place[config.column_of(feature).name]], feature))
     return found
 
 

@@ -139,8 +139,8 @@ def _export(
     for counted in (counts, event_counts):
         skipped.update({name: n for name, n in vars(counted).items() if name != "records" and n})
     record = ExportRecord(
-        read=tuple(new.read),
-        written=tuple(files.close()),
+        read=new.read,
+        written=files.close(),
         num_requests=len(ids),
         num_candidates=num_candidates,
         num_events=num_events,

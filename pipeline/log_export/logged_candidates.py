@@ -166,15 +166,15 @@ def decode(
     kinds = {feature.name: feature.of_kind.column for feature in features.values()}
     for name, kind in kinds.items():
         schema.feature.add(name=name, type=schema_pb2.FLOAT if kind == "float" else schema_pb2.BYTES)
-    decoder = ExamplesToRecordBatchDecoder(schema.SerializeToString())
+    serialized = schema.SerializeToString()
     is_bad = np.zeros(len(examples), bool)
     if not features:
         return {}, is_bad
     try:
-        batch = decoder.DecodeBatch(list(examples))
+        batch = _decoded(examples, serialized)
     except RuntimeError:
-        is_bad = np.array([not _can_decode(decoder, example) for example in examples])
-        batch = decoder.DecodeBatch([b"" if bad else example for bad, example in zip(is_bad, examples, strict=True)])
+        is_bad = np.array([not _can_decode(example, serialized) for example in examples])
+        batch = _decoded([b"" if bad else example for bad, example in zip(is_bad, examples, strict=True)], serialized)
     columns: dict[str, pa.Array] = {}
     for name, kind in kinds.items():
         lists = batch.column(batch.schema.get_field_index(name))
@@ -184,9 +184,14 @@ def decode(
     return columns, is_bad
 
 
-def _can_decode(decoder: Any, example: bytes) -> bool:
+def _decoded(examples: Sequence[bytes], schema: bytes) -> pa.RecordBatch:
+    # A decoder that has refused an example keeps what it read of it: each batch has its own.
+    return ExamplesToRecordBatchDecoder(schema).DecodeBatch(list(examples))
+
+
+def _can_decode(example: bytes, schema: bytes) -> bool:
     try:
-        decoder.DecodeBatch([example])
+        _decoded([example], schema)
     except RuntimeError:
         return False
     return True

@@ -9,8 +9,7 @@ import pyarrow.compute as pc
 
 from components.ingestion.formats.arrow_values import to_seconds
 from components.ingestion.formats.serving_log import LoggedRows
-from components.ingestion.served.events import OUTCOMES, SHOWN, read_index
-from components.ingestion.stages import scratch
+from components.ingestion.served.events import OUTCOMES, SHOWN, EventIndex
 from components.ingestion.stages.lookups import KeyIndex
 from transform.config.serving_log import EVENT_TYPES, ITEM_ID, REQUEST_ID, TIMESTAMP
 from transform.config.sources import Installs
@@ -29,19 +28,19 @@ class Candidates:
     Its memory grows with the span's events, and with those of the candidates that it has looked up.
 
     Args:
-      folder: The folder of the events' index.
+      index: The events' index.
       rule: Which events count, by their times.
 
     Attributes:
       num_not_shown: The number of candidates so far that were not shown.
     """
 
-    def __init__(self, folder: str, rule: Installs):
-        events, requests, items = read_index(folder)
+    def __init__(self, index: EventIndex, rule: Installs):
+        events = index.events
         self._rule = rule
         self._codes, self._kinds = np.asarray(events["code"]), np.asarray(events["kind"]).astype(np.int64)
         self._times, self._positions = np.asarray(events["time"]), np.asarray(events["position"])
-        self._requests, self._items = KeyIndex(requests), KeyIndex(items)
+        self._requests, self._items = KeyIndex(index.requests), KeyIndex(index.items)
         self._found: list[tuple[_Ints, _Outcomes]] = []
         self.num_not_shown = 0
 
@@ -78,11 +77,10 @@ class Candidates:
         _, events = _expanded(requests, first, end)
         self._found.append((events, np.full(len(events), _UNKNOWN_ITEM)))
 
-    def write_outcomes(self, path: str) -> None:
-        """Writes the outcomes of the events that were looked up: of several of one event, the last in `OUTCOMES`."""
+    def outcomes(self) -> tuple[_Ints, _Outcomes]:
+        """Returns the events looked up, and their outcomes; of several of one event, the last in `OUTCOMES` counts."""
         events = np.concatenate([np.zeros(0, np.int64), *(events for events, _ in self._found)])
-        outcomes = np.concatenate([np.zeros(0, np.int8), *(outcomes for _, outcomes in self._found)])
-        scratch.write_table(path, pa.table({"event": events, "outcome": outcomes}))
+        return events, np.concatenate([np.zeros(0, np.int8), *(outcomes for _, outcomes in self._found)])
 
 
 def _positions(index: KeyIndex, texts: pa.Array) -> _Ints:

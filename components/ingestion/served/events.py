@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,9 +33,7 @@ import pyarrow.compute as pc
 from components.ingestion.columns.parser import empty_table, typed_table
 from components.ingestion.formats.lines import LineTally
 from components.ingestion.layout import Layout
-from components.ingestion.stages import scratch
 from components.ingestion.stages.lookups import join_keys
-from components.ingestion.stages.task import INSTALL_LOG
 from components.ingestion.typed_reader import TypedReader
 from transform.config.component_settings import IngestionSettings
 from transform.config.serving_log import EVENT_TYPE, EVENT_TYPES, FORGED, ITEM_ID, POSITION, RECEIVED, REQUEST_ID
@@ -49,22 +47,39 @@ OUTCOMES = ("unknown_request", "unknown_item", "not_shown", "late", "clock_off",
 #: The types' numbers.
 SHOWN, INSTALL = (EVENT_TYPES.index(name) for name in ("shown", "install"))
 
-#: The files of an index in its folder.
-EVENTS, REQUESTS, ITEMS, DROPPED = "events", "requests", "items", "dropped"
+#: The source of the events.
+_SOURCE = "installs"
 
 _Ints = npt.NDArray[np.int64]
 _Mask = npt.NDArray[np.bool_]
 
 
+class EventIndex(NamedTuple):
+    """The events of a span that may count, so that candidates find theirs.
+
+    Attributes:
+      events: By their codes, a request's number times the number of items plus an item's number, then by type, then in
+        the order of arrival: `code`, `kind` (the type's number), `time` and `position`.
+      requests: large_string, the ids of requests in the order of their numbers.
+      items: large_string, the ids of items in the order of their numbers.
+      dropped: The number of the other events, by outcome.
+    """
+
+    events: pa.Table
+    requests: pa.Array
+    items: pa.Array
+    dropped: dict[str, int]
+
+
 def event_columns(config: IngestionSettings, rows: pa.Table) -> dict[str, pa.ChunkedArray]:
     """Returns the columns of the table of events, as `typed_table` makes it, by their names."""
-    return {column.name: rows[f"c{at}"] for at, column in enumerate(config.columns[INSTALL_LOG])}
+    return {column.name: rows[f"c{at}"] for at, column in enumerate(config.columns[_SOURCE])}
 
 
 def install_mask(config: IngestionSettings, values: list[pa.Array]) -> _Mask:
     """Returns which rows of the events' source are installs."""
     layout = Layout(config)
-    (at,) = layout.key_positions(INSTALL_LOG, [EVENT_TYPE])
+    (at,) = layout.key_positions(_SOURCE, [EVENT_TYPE])
     return np.asarray(pc.equal(values[at], EVENT_TYPES[INSTALL]), bool)
 
 
@@ -79,16 +94,15 @@ def credible_times(config: IngestionSettings, rows: pa.Table) -> npt.NDArray[np.
     return credible
 
 
-def index_events(config: IngestionSettings, rows: pa.Table, folder: str) -> pa.Table:
-    """Writes the index of a span's events into a folder.
+def index_events(config: IngestionSettings, rows: pa.Table) -> tuple[EventIndex, pa.Table]:
+    """Returns the index of a span's events, and the installs that can make a label.
 
     Args:
       config: The config.
       rows: All events, in the order of their files: the columns of the source `installs`, as `typed_table` has them.
-      folder: Where to write, a path to which names are appended.
 
     Returns:
-      The installs that can make a label: their keys (`join_keys`) as `key`, and `time`.
+      The index; and of the installs their keys (`join_keys`) as `key`, and `time`.
     """
     installs = config.sources.installs
     assert installs is not None
@@ -112,51 +126,41 @@ def index_events(config: IngestionSettings, rows: pa.Table, folder: str) -> pa.T
         "too_many": too_many,
         "clock_off": clock_off,
     }
-    _write(folder, DROPPED, {"reason": list(reasons), "number": [int(mask.sum()) for mask in reasons.values()]})
     kept &= ~clock_off
     at = np.flatnonzero(kept)
     at = at[np.lexsort((at, kinds[at], codes[at]))]
     position = np.asarray(pc.fill_null(columns[POSITION], np.nan))
     found = {"code": codes[at], "kind": kinds[at].astype(np.int8), "time": time[at], "position": position[at]}
-    _write(folder, EVENTS, found)
-    _write(folder, REQUESTS, {"key": requests})
-    _write(folder, ITEMS, {"key": items})
+    dropped = {reason: int(mask.sum()) for reason, mask in reasons.items()}
+    index = EventIndex(pa.table(found), requests, items, dropped)
     is_install = pa.array(kept & (kinds == INSTALL))
     some = [columns[name].filter(is_install) for name in (REQUEST_ID, ITEM_ID)]
-    return pa.table({"key": join_keys(some), "time": columns[installs.timestamp].filter(is_install)})
+    return index, pa.table({"key": join_keys(some), "time": columns[installs.timestamp].filter(is_install)})
 
 
 def read_events(config: IngestionSettings, paths: Iterable[str]) -> pa.Table:
     """Returns the events of files, as `index_events` takes them, without those that break a column's rule."""
-    columns = config.columns[INSTALL_LOG]
-    reader = TypedReader(INSTALL_LOG, config.sources.of(INSTALL_LOG), columns, config.ingestion)
+    columns = config.columns[_SOURCE]
+    reader = TypedReader(_SOURCE, config.sources.of(_SOURCE), columns, config.ingestion)
     blocks = (block for path in paths for block in reader.read(path, LineTally()))
     tables = (typed_table(columns, block.values, block.numbers) for block in blocks)
     return pa.concat_tables([empty_table(columns), *tables])
 
 
-def count_outcomes(folder: str, found: Iterable[str]) -> dict[str, int]:
+def count_outcomes(index: EventIndex, found: Iterable[tuple[_Ints, npt.NDArray[np.int8]]]) -> dict[str, int]:
     """Returns the number of events of each outcome.
 
     Args:
-      folder: The index's folder.
-      found: The files that `Candidates.write_outcomes` wrote, of all parts of the log.
+      index: The index.
+      found: Of each part of the log, the `Candidates.outcomes`.
     """
-    outcomes = np.zeros(len(scratch.read_table(_path(folder, EVENTS))), np.int8)
-    for path in found:
-        rows = scratch.read_table(path)
-        np.maximum.at(outcomes, np.asarray(rows["event"]), np.asarray(rows["outcome"]))
+    outcomes = np.zeros(len(index.events), np.int8)
+    for events, of_events in found:
+        np.maximum.at(outcomes, events, of_events)
     numbers = np.bincount(outcomes, minlength=len(OUTCOMES)).tolist()
-    counted: collections.Counter[str] = collections.Counter(dict(zip(OUTCOMES, numbers, strict=True)))
-    dropped = scratch.read_table(_path(folder, DROPPED)).to_pydict()
-    counted.update(dict(zip(dropped["reason"], dropped["number"], strict=True)))
+    counted: collections.Counter[str] = collections.Counter(index.dropped)
+    counted.update(dict(zip(OUTCOMES, numbers, strict=True)))
     return {reason: number for reason, number in sorted(counted.items()) if number}
-
-
-def read_index(folder: str) -> tuple[pa.Table, pa.Array, pa.Array]:
-    """Returns the events sorted by their codes, and the ids of their requests and items, which the codes count."""
-    requests, items = (scratch.read_table(_path(folder, name))["key"].combine_chunks() for name in (REQUESTS, ITEMS))
-    return scratch.read_table(_path(folder, EVENTS)), requests, items
 
 
 def _codes(texts: pa.ChunkedArray) -> tuple[pa.Array, _Ints]:
@@ -175,11 +179,3 @@ def _ranks(codes: _Ints) -> _Ints:
     ranks = np.empty(len(codes), np.int64)
     ranks[order] = np.arange(len(codes)) - np.repeat(starts, np.diff(np.append(starts, len(codes))))
     return ranks
-
-
-def _path(folder: str, name: str) -> str:
-    return f"{folder}-{name}"
-
-
-def _write(folder: str, name: str, columns: dict[str, Any]) -> None:
-    scratch.write_table(_path(folder, name), pa.table(columns))

@@ -16,8 +16,8 @@ from components.ingestion.formats.blocks import Mask
 from components.ingestion.formats.raw_rows import Rejection, kept_text
 from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout
-from components.ingestion.served.events import count_outcomes
 from components.ingestion.stages import scratch
+from components.ingestion.stages.event_files import sum_outcomes
 from components.ingestion.stages.lookups import InstallTimes, KeyIndex, join_keys
 from components.ingestion.stages.span_end import count_minutes
 from components.ingestion.stages.task import (
@@ -184,7 +184,7 @@ def count_events(lookup: tuple[str, str], outcomes: Iterable[str]) -> list[tuple
     name, path = lookup
     if name != EVENT_INDEX:
         return []
-    return [(("event", reason), number) for reason, number in count_outcomes(path, outcomes).items()]
+    return [(("event", reason), number) for reason, number in sum_outcomes(path, outcomes).items()]
 
 
 def _unpack_mask(bits: npt.NDArray[np.uint8], number: int) -> Mask:

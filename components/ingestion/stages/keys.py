@@ -19,6 +19,7 @@ from components.ingestion.formats.readers import unit_of
 from components.ingestion.layout import Layout
 from components.ingestion.served.events import index_events
 from components.ingestion.stages import scratch
+from components.ingestion.stages.event_files import write_index
 from components.ingestion.stages.lookups import find_firsts, join_keys, sharing
 from components.ingestion.stages.scratch import BatchLocation
 from components.ingestion.stages.task import (
@@ -89,9 +90,10 @@ class BuildLookups(beam.DoFn):  # type: ignore[misc]
         rows = pa.concat_tables([empty_table(columns), *tables])
         if name == INSTALL_LOG:
             if self._task.config.sources.are_served:
-                index = self._task.path("index", ())
-                rows = index_events(self._task.config, rows, index)
-                yield EVENT_INDEX, index
+                index, rows = index_events(self._task.config, rows)
+                path = self._task.path("index", ())
+                write_index(path, index)
+                yield EVENT_INDEX, path
             else:
                 rows = self._installs(rows)
             path = self._task.path("lookup-installs", ())

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingestion.formats.blocks import Mask
-from components.ingestion.stages.scratch import hashes_of_texts
+from components.ingestion.text_hashes import hashes_of_texts
 
 Positions = npt.NDArray[Any]
 Times = npt.NDArray[np.float64]

@@ -19,6 +19,7 @@ from components.ingestion.served.candidates import Candidates
 from components.ingestion.served.events import credible_times, install_mask
 from components.ingestion.sketches import FileSketch
 from components.ingestion.stages import scratch
+from components.ingestion.stages.event_files import read_index, write_outcomes
 from components.ingestion.stages.span_end import count_minutes
 from components.ingestion.stages.task import (
     EVENT_INDEX,
@@ -57,7 +58,7 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
         reader = TypedReader(name, source, config.columns[name], config.ingestion)
         candidates = None
         if lookups is not None and config.sources.installs is not None:
-            candidates = Candidates(lookups[EVENT_INDEX], config.sources.installs)
+            candidates = Candidates(read_index(lookups[EVENT_INDEX]), config.sources.installs)
         waiting: list[TypedBlock] = []
         num_parts = num_blocks = num_rows = num_lines = num_multi_line = 0
         try:
@@ -88,7 +89,7 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
         if candidates is not None:
             yield counted(("not_shown",), candidates.num_not_shown)
             outcomes = self._task.path("outcomes", (rank,))
-            candidates.write_outcomes(outcomes)
+            write_outcomes(outcomes, candidates)
             yield pvalue.TaggedOutput(OUTCOMES, outcomes)
 
     def _part(self, partition: Partition, blocks: Sequence[TypedBlock]) -> Iterator[Any]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from components.ingestion.stages.lookups import KeyIndex, find_positions, join_keys
-from components.ingestion.stages.scratch import hashes_of_texts
+from components.ingestion.text_hashes import hashes_of_texts
 
 
 def test_keys_are_one_text_with_room_for_more_than_2_gib() -> None:
