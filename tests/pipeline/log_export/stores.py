@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,20 +38,25 @@ def catalogs(version: int, digest: str) -> Mapping[bytes, bytes] | None:
 
 def log_requests(folder: Path, requests: Sequence[Mapping[str, Any]]) -> list[str]:
     """Logs requests into one sealed file; returns their ids."""
-    given = {"model": "store", "version": 7, "signature": "rank", "num_returned": 1, "catalog_digest": "d1"}
+    given: dict[str, Any] = {
+        "model": "store",
+        "version": 7,
+        "signature": "rank",
+        "num_returned": 1,
+        "catalog_digest": "d1",
+    }
+    given |= {
+        "context": example(page="top", owned=["a", "b"]),
+        "item_ids": ["x", "y"],
+        "scores": [0.5, 0.25],
+        "num_returned": 1,
+    }
     with ServingLog(settings(folder)) as log:
-        return [
-            log.record(
-                **{
-                    **given,
-                    "context": example(page="top", owned=["a", "b"]),
-                    "item_ids": ["x", "y"],
-                    "scores": [0.5, 0.25],
-                    **request,
-                }
-            )
-            for request in requests
-        ]
+        return [log.record(functools.partial(_fields, given, request), 100) for request in requests]
+
+
+def _fields(given: Mapping[str, Any], request: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"policy": "score_order", **given, **request}
 
 
 def log_events(folder: Path, *calls: Sequence[tuple[str, str, str, float, int | None]]) -> None:
