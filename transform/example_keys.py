@@ -17,8 +17,11 @@ SHARES_LABEL = "shares_label"
 #: (`components.late_labels`).
 LATE_LABEL = "late_label"
 
+#: Of an example from a log of served rankings: the score that ranked it, and the version of the model that gave it.
+SERVED_SCORE, SERVED_VERSION = "served_score", "served_version"
+
 #: The keys that a logged example has but a request does not, and that the model does not read.
-KNOWN_AFTERWARDS = (LABEL, WEIGHT, SPAN, FOLD, SHARES_LABEL, LATE_LABEL)
+KNOWN_AFTERWARDS = (LABEL, WEIGHT, SPAN, FOLD, SHARES_LABEL, LATE_LABEL, SERVED_SCORE, SERVED_VERSION)
 RESERVED_NAMES = frozenset({*KNOWN_AFTERWARDS, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
 
 #: The number of folds; rows that can share an install are in the same fold.

@@ -12,6 +12,8 @@ from transform.example_keys import (
     LABEL,
     LATE_LABEL,
     REQUEST_ID,
+    SERVED_SCORE,
+    SERVED_VERSION,
     SHARES_LABEL,
     SPAN,
     TIMESTAMP,
@@ -56,6 +58,10 @@ def raw_schema(config: DataSettings) -> schema_pb2.Schema:
             bookkeeping = schema.feature.add(name=name, type=kind, not_in_environment=[SERVING])
             bookkeeping.presence.min_count = 1
             bookkeeping.value_count.min, bookkeeping.value_count.max = 1, 1
+    if config.sources.are_served:
+        for name, kind in ((SERVED_SCORE, schema_pb2.FLOAT), (SERVED_VERSION, schema_pb2.BYTES)):
+            served = schema.feature.add(name=name, type=kind, not_in_environment=[SERVING])
+            served.value_count.max = 1
     if config.sources.has_late_labels:
         late = schema.feature.add(name=LATE_LABEL, type=schema_pb2.INT, not_in_environment=[SERVING])
         late.value_count.max = 1  # a span's own examples do not have it

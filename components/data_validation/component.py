@@ -22,7 +22,7 @@ from components.data_validation.findings import GATE
 from components.data_validation.gates import settle
 from components.data_validation.label_rules.shares import label_anchor
 from components.data_validation.measuring import measure
-from components.data_validation.reading import read_examples, score, to_columns
+from components.data_validation.reading import read_examples, rescored, score, to_columns
 from components.evaluation.scoring.scores import ScoringError
 from components.execution_types import recorded_as
 from components.gate_records import GATE as GATE_PROPERTY
@@ -75,6 +75,9 @@ class DataValidationExecutor(base_executor.BaseExecutor):  # type: ignore[misc]
                 except ScoringError as error:  # then only other rules judge
                     not_compared = str(error)
         current = measure(to_columns(serialized, config), scores, read_evidence(quarantine.uri), config)
+        if config.sources.are_served:
+            root = exec_properties["serving_root"]
+            current = dataclasses.replace(current, rescored=rescored(serialized, root, config.spec.example_names))
         records = read_records(artifact.uri for artifact in input_dict.get("earlier_records") or [])
         earlier = [SpanEvidence.from_inputs(record.inputs) for record in records]
         settings = _SETTINGS.validate_json(exec_properties["settings"])

@@ -14,6 +14,7 @@ from components.data_validation.label_rules.by_model import model_findings
 from components.data_validation.label_rules.leaks import leak_findings
 from components.data_validation.label_rules.lost_labels import label_findings, unsliced_findings
 from components.data_validation.repeat_rules import repeat_findings
+from components.data_validation.served_rules.rules import event_findings, moved_findings, rescored_findings
 from components.data_validation.table_rules import agreement_findings, unmatched_findings
 from components.gate_records import Finding, Rule, Severity, apply_rules
 from transform.config.drift import Drift
@@ -40,6 +41,9 @@ RULES = (
     Rule(("drift.max_presence_change",), presence_findings),
     Rule(("drift.reference_spans", "drift.max_divergence", "drift.divergence_floor"), drift_findings),
     Rule(("drift.max_auc_loss",), model_findings),
+    Rule(("drift.max_rescored_share",), rescored_findings),
+    Rule(("drift.max_moved_increase",), moved_findings),
+    Rule(("drift.max_unused_events_increase",), event_findings),
 )
 _GRAVEST_FIRST: tuple[Severity, ...] = ("stop", "refuse", "warn", "cannot_judge")
 

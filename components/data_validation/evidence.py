@@ -53,6 +53,25 @@ class ModelEvidence:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class Rescored:
+    """Rows of served rankings that were scored again by the versions that ranked them.
+
+    Attributes:
+      sampled: The rows drawn.
+      rows: Those of them that were scored again; of the others, the version's model is gone.
+      different: Those of these with another score.
+      largest: The largest difference.
+      cause: Why they differ, in words that follow "the rows"; empty if they do not, or the cause was not found.
+    """
+
+    sampled: int
+    rows: int
+    different: int
+    largest: float
+    cause: str = ""
+
+
+@dataclass(frozen=True, config=_STRICT)
 class SpanEvidence:
     """The evidence of one span.
 
@@ -69,6 +88,7 @@ class SpanEvidence:
       sample: The measured examples, at most MAX_EXAMPLES; None in the record of an earlier release.
       label_anchor: The share of label 1 from which the level of the last spans is measured (`label_rules.shares`); None
         before there are enough spans, and in the record of an earlier release.
+      rescored: Of a log of served rankings, a sample scored again; None of another log.
       model: The baseline's results; None without a baseline, or if it could not score the span.
     """
 
@@ -83,6 +103,7 @@ class SpanEvidence:
     of_calendar: tuple[str, ...] = ()
     sample: Labelled | None = None
     label_anchor: float | None = None
+    rescored: Rescored | None = None
     model: ModelEvidence | None = None
 
     @property

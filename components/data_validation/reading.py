@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+from absl import logging
 from tfx import types
 
 # Not in `tfx.v1`, as of TFX 1.21.0: docs/reference/private_uses.md
@@ -17,10 +19,12 @@ from tfx.types import artifact_utils
 from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
 
 from components.data_validation.columns import Columns, Floats, Tokens, read_numbers, read_tokens
-from components.data_validation.evidence import MAX_EXAMPLES
+from components.data_validation.evidence import MAX_EXAMPLES, Rescored
+from components.data_validation.served_rules.rescoring import rescore
 from components.evaluation.scoring.scores import BATCH_SIZE as SCORED_AT_ONCE
-from components.evaluation.scoring.scores import compute_scores
+from components.evaluation.scoring.scores import Scorer, ScoringError, compute_scores
 from components.examples.reading import split_files
+from components.model_store.versions import version_path, versions
 from transform.config.component_settings import DataSettings
 from transform.example_keys import LABEL, REQUEST_ID
 from transform.feature import Feature
@@ -86,6 +90,30 @@ def score(examples: list[bytes], saved_model: str) -> Floats:
     scores = np.full(len(examples), np.nan)
     scores[::step] = compute_scores(saved_model, map(tf.constant, _batches(examples[::step], SCORED_AT_ONCE)))
     return scores
+
+
+def rescored(examples: list[bytes], serving_root: str, features: Collection[str]) -> Rescored:
+    """Scores a sample of served rankings again, each row by the version that ranked it (`served_rules.rescoring`).
+
+    Args:
+      examples: The span's serialized tf.Examples.
+      serving_root: The serving folder.
+      features: The names of the features in the examples.
+    """
+    existing = [str(version) for version in reversed(versions(serving_root))]
+
+    @functools.cache
+    def scorer_of(version: str) -> Callable[[Sequence[bytes]], Floats] | None:
+        if version not in existing:
+            return None
+        try:
+            scorer = Scorer(version_path(serving_root, int(version)))
+        except ScoringError as error:
+            logging.warning("rows of version %s are not scored again: %s", version, error)
+            return None
+        return lambda rows: np.concatenate([scorer(tf.constant(batch)) for batch in _batches([*rows], SCORED_AT_ONCE)])
+
+    return rescore(examples, scorer_of, existing, sorted(features))
 
 
 def _batches(examples: list[bytes], size: int) -> Iterator[list[bytes]]:

@@ -17,7 +17,7 @@ from transform.errors import InputError
 from transform.feature import IMPRESSIONS
 
 #: The key of a count that ingestion's transforms emit together with a number: ("read", source), ("rejected", source,
-#: reason), ("event", outcome), ("not_shown",),
+#: reason), ("event", outcome), ("not_shown",), ("moved",),
 #: ("lines", source, field of LineCounts), ("label", split, label, hour since 1970 or ""), ("unmatched", table),
 #: ("unmatched_rejected", table), ("install", field of InstallEvidence), ("unknown_label",), ("after_end", source) or
 #: ("unusable", sentence).
@@ -72,6 +72,7 @@ class Counts:
       unmatched: Impressions whose key is missing from a table, by table.
       unusable_files: One sentence for each file that could not be used.
       not_shown: Of served rankings, the candidates that were not shown: they are no impressions.
+      moved: Of served rankings, the impressions that were shown elsewhere than at their place in the answer.
       events: Of served rankings, the events by their outcome (`components.ingestion.served.events`).
     """
 
@@ -85,6 +86,7 @@ class Counts:
     unmatched: dict[str, int] = Field(default_factory=dict)
     unusable_files: tuple[str, ...] = ()
     not_shown: int = 0
+    moved: int = 0
     events: dict[str, int] = Field(default_factory=dict)
 
     @property
@@ -182,7 +184,8 @@ def unfitness(counts: Counts, ingestion: Ingestion) -> str:
 
 def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Counts:
     """Builds Counts from the sums by key."""
-    found, unknown_labels, not_shown, unusable = Counts(span), 0, 0, []
+    found, unusable = Counts(span), []
+    totals = dict.fromkeys(("unknown_label", "not_shown", "moved"), 0)
     lines: dict[str, dict[str, int]] = {}
     for key, number in sorted(pairs):
         match key:
@@ -197,12 +200,10 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
                 by_label[label] = by_label.get(label, 0) + number
             case ("install" | "unmatched_rejected", _):
                 pass  # used in the evidence only
-            case ("unknown_label",):
-                unknown_labels = number
             case ("after_end", source):
                 found.after_end[source] = number
-            case ("not_shown",):
-                not_shown = number
+            case ("unknown_label" | "not_shown" | "moved" as name,):
+                totals[name] = number
             case ("event", outcome):
                 found.events[outcome] = number
             case ("unmatched", table):
@@ -214,7 +215,8 @@ def counts_from_pairs(pairs: Iterable[tuple[CountKey, int]], span: int) -> Count
     return dataclasses.replace(
         found,
         lines={source: LineCounts(**fields) for source, fields in lines.items()},
-        unknown_labels=unknown_labels,
         unusable_files=tuple(unusable),
-        not_shown=not_shown,
+        unknown_labels=totals["unknown_label"],
+        not_shown=totals["not_shown"],
+        moved=totals["moved"],
     )

@@ -99,6 +99,21 @@ class InstallEvidence:
 
 
 @dataclass(frozen=True, config=_STRICT)
+class ServedEvidence:
+    """What the events say of a log of served rankings.
+
+    Attributes:
+      shown: Number of candidates that were shown.
+      moved: Number of those that were shown elsewhere than at their place in the answer.
+      events: Number of events by outcome (`components.ingestion.served.events`).
+    """
+
+    shown: int = 0
+    moved: int = 0
+    events: dict[str, int] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, config=_STRICT)
 class Evidence:
     """The evidence of one span.
 
@@ -108,6 +123,7 @@ class Evidence:
       logs: The logs by source, `impressions` and `installs`.
       tables: The tables by name.
       installs: The installs; None if labels are read from the log.
+      served: What the events say of a log of served rankings; None of another log.
       labels: The labels of all examples; impressions whose labels are not known yet are not counted.
       labels_by_hour: The labels by hour, in hours since 1970; empty without timestamps.
       is_date: Whether the impressions' path names the span as a date; its number then counts days since 1970.
@@ -119,6 +135,7 @@ class Evidence:
     logs: dict[str, Log] = Field(default_factory=dict)
     tables: dict[str, TableEvidence] = Field(default_factory=dict)
     installs: InstallEvidence | None = None
+    served: ServedEvidence | None = None
     labels: LabelCount = Field(default_factory=LabelCount)
     labels_by_hour: dict[int, LabelCount] = Field(default_factory=dict)
     is_date: bool = False

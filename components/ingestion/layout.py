@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from transform.config import serving_log
 from transform.config.columns import ColumnKind, column_of
 from transform.config.component_settings import IngestionSettings
 from transform.config.settings import Ingestion
@@ -21,6 +22,8 @@ from transform.example_keys import (
     LABEL,
     NUM_FOLDS,
     REQUEST_ID,
+    SERVED_SCORE,
+    SERVED_VERSION,
     SHARES_LABEL,
     SPAN,
     TABLE_KEY,
@@ -108,6 +111,10 @@ class Layout:
         for name, at in ((IMPRESSION_ID, self.impression_id), (REQUEST_ID, self.request_id)):
             if at is not None:
                 result.append(Entry(name, "string", IMPRESSIONS, at))
+        if self._config.sources.are_served:
+            index = self._index[IMPRESSIONS]
+            result.append(Entry(SERVED_SCORE, "float", IMPRESSIONS, index[serving_log.SCORE, "float"]))
+            result.append(Entry(SERVED_VERSION, "string", IMPRESSIONS, index[serving_log.VERSION, "string"]))
         if self.timestamp is not None:
             result.append(Entry(TIMESTAMP, "timestamp", IMPRESSIONS, self.timestamp))
         return sorted(result)

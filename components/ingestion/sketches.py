@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 import hashlib
 import heapq
 import itertools
@@ -15,7 +16,16 @@ import pyarrow as pa
 
 from components.ingestion.columns.parser import to_lists
 from components.ingestion.counts import CountKey
-from components.ingestion.evidence import Evidence, File, InstallEvidence, LabelCount, Log, SketchValue, TableEvidence
+from components.ingestion.evidence import (
+    Evidence,
+    File,
+    InstallEvidence,
+    LabelCount,
+    Log,
+    ServedEvidence,
+    SketchValue,
+    TableEvidence,
+)
 from components.ingestion.layout import Layout
 from components.ingestion.spans import has_dates
 from transform.config.component_settings import IngestionSettings
@@ -184,8 +194,15 @@ def combine_evidence(
     installs: collections.Counter[str] = collections.Counter()
     unmatched: collections.Counter[str] = collections.Counter()
     rejected: collections.Counter[str] = collections.Counter()
+    served = ServedEvidence()
     for key, number in counted:
         match key:
+            case ("event", outcome):
+                served.events[outcome] = number
+            case ("read", source) if source == IMPRESSIONS:
+                served = dataclasses.replace(served, shown=number)
+            case ("moved",):
+                served = dataclasses.replace(served, moved=number)
             case ("label", _, label, hour):
                 labels = _more(labels, label, number)
                 if hour:
@@ -206,6 +223,7 @@ def combine_evidence(
         },
         tables=_tables(config, by_source, labels.negatives + labels.positives + num_left_out, unmatched, rejected),
         installs=InstallEvidence(**installs) if config.sources.installs is not None else None,
+        served=served if config.sources.are_served else None,
         labels=labels,
         labels_by_hour=dict(sorted(by_hour.items())),
         is_date=has_dates(config),

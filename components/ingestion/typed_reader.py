@@ -16,6 +16,7 @@ from components.ingestion.formats.raw_rows import RawRow, Rejection, RowError, k
 from components.ingestion.formats.readers import read_blocks, reported_as_user_error
 from components.ingestion.formats.serving_log import LoggedRows, read_logged_rows
 from transform.config.columns import Column
+from transform.config.serving_log import RANK
 from transform.config.settings import Ingestion
 from transform.config.sources import Impressions, Source
 
@@ -82,7 +83,7 @@ class TypedReader:
 
     def _shown_blocks(self, path: str, shown: ShownRows) -> Iterator[RawBlock]:
         with reported_as_user_error(path, self._source.format):
-            for rows in read_logged_rows(path, self._names):
+            for rows in read_logged_rows(path, [*self._names, RANK]):
                 yield shown.shown(rows).block(self._names)
 
     def typed(self, block: RawBlock, path: str, texts: TextCounts | None = None) -> TypedBlock:

@@ -115,6 +115,8 @@ def _all_columns(
         yield "installs", Column(serving_log.POSITION, "float", False)
         yield "installs", Column(serving_log.FORGED, "flag", False)
         yield "installs", Column(serving_log.RECEIVED, "timestamp", False)
+        yield IMPRESSIONS, Column(serving_log.SCORE, "float", False)
+        yield IMPRESSIONS, Column(serving_log.VERSION, "string", False)
         yield from ((IMPRESSIONS, logged_column_of(feature, item_id)) for feature in features)
     for feature in features:
         if not sources.are_served or feature.source != IMPRESSIONS:

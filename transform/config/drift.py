@@ -55,6 +55,12 @@ class Drift:
       max_repeated_rows: The largest share of a span's rows that may be those of a reference span, ids and times aside.
       max_auc_loss: The baseline's AUC on the span may be lower than the median of the reference spans' by at most
         this, beyond chance. A smaller loss that is unusual warns.
+      max_rescored_share: Of a log of served rankings, the largest share of rows that may have another score than the
+        one that they were ranked by, if their own version scores them again.
+      max_moved_increase: Of such a log, by how much the share of items that were shown elsewhere than at their place in
+        the answer may be larger than in any reference span.
+      max_unused_events_increase: Of such a log, by how much the share of events that are not used for one reason, such
+        as `doubled` or `forged`, may be larger than in any reference span.
       max_label_auc_increase: By how much a single feature may predict the label better than in any reference span, as
         AUC: by more, the feature knows the label.
     """
@@ -73,4 +79,7 @@ class Drift:
     min_agreement: _Share = 0.5
     max_repeated_rows: Annotated[float, Field(gt=0, le=1)] = 0.5
     max_auc_loss: _Share = 0.05
+    max_rescored_share: _Share = 0.002
+    max_moved_increase: _Share = 0.1
+    max_unused_events_increase: _Share = 0.05
     max_label_auc_increase: _Share = 0.1

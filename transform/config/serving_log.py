@@ -21,6 +21,9 @@ IMPRESSION_ID = "impression_id"
 #: Where an item was shown, from 1: of an event of the type `shown`, and of the impression that it makes.
 POSITION = "position"
 
+#: A candidate's place by score, from 1, its score, and the version of the model that gave it.
+RANK, SCORE, VERSION = "rank", "score", "version"
+
 #: Of an event: its type; whether the MAC of its request's id is wrong; when it arrived, in seconds since 1970.
 EVENT_TYPE, FORGED, RECEIVED = "type", "forged", "received"
 
@@ -31,7 +34,7 @@ EVENT_TYPES = ("shown", "install", "click", "uninstall")
 _OF_LOG = "log."
 
 #: What a feature may read of the log itself; `rank` is the place by score, from 1.
-LOG_COLUMNS = (POSITION, "rank", "score", "propensity", "policy", "model", "version", "user")
+LOG_COLUMNS = (POSITION, RANK, SCORE, "propensity", "policy", "model", VERSION, "user")
 
 
 def logged_column(feature: Feature, item_id: Feature | None) -> str:

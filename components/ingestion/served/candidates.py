@@ -11,7 +11,7 @@ from components.ingestion.formats.arrow_values import to_seconds
 from components.ingestion.formats.serving_log import LoggedRows
 from components.ingestion.served.events import OUTCOMES, SHOWN, EventIndex
 from components.ingestion.stages.lookups import KeyIndex
-from transform.config.serving_log import EVENT_TYPES, ITEM_ID, REQUEST_ID, TIMESTAMP
+from transform.config.serving_log import EVENT_TYPES, ITEM_ID, RANK, REQUEST_ID, TIMESTAMP
 from transform.config.sources import Installs
 
 _UNKNOWN_ITEM, _NOT_SHOWN, _LATE, _CLOCK_OFF, _DOUBLED, _USED = (
@@ -33,6 +33,7 @@ class Candidates:
 
     Attributes:
       num_not_shown: The number of candidates so far that were not shown.
+      num_moved: The number of those that were shown elsewhere than at their place in the answer.
     """
 
     def __init__(self, index: EventIndex, rule: Installs):
@@ -42,7 +43,7 @@ class Candidates:
         self._times, self._positions = np.asarray(events["time"]), np.asarray(events["position"])
         self._requests, self._items = KeyIndex(index.requests), KeyIndex(index.items)
         self._found: list[tuple[_Ints, _Outcomes]] = []
-        self.num_not_shown = 0
+        self.num_not_shown = self.num_moved = 0
 
     def shown(self, rows: LoggedRows) -> LoggedRows:
         """Returns the candidates that were shown, each with its position; the request's time is the impression's."""
@@ -68,7 +69,10 @@ class Candidates:
         outcomes[valid[~np.isin(owners[valid], owners[shows])]] = _NOT_SHOWN
         self._found.append((events, outcomes))
         self.num_not_shown += len(rows.numbers) - len(shows)
-        return rows.take(owners[shows], self._positions[events[shows]])
+        positions = self._positions[events[shows]]
+        if RANK in batch.schema.names:
+            self.num_moved += int(np.sum(positions != np.asarray(batch.column(RANK), np.float64)[owners[shows]]))
+        return rows.take(owners[shows], positions)
 
     def _know(self, requests: _Ints) -> None:
         """Notes that the log has some requests: their events are of no unknown request."""

@@ -88,6 +88,7 @@ class ReadFiles(beam.DoFn):  # type: ignore[misc]
         yield counted(("read", name), num_rows)
         if candidates is not None:
             yield counted(("not_shown",), candidates.num_not_shown)
+            yield counted(("moved",), candidates.num_moved)
             outcomes = self._task.path("outcomes", (rank,))
             write_outcomes(outcomes, candidates)
             yield pvalue.TaggedOutput(OUTCOMES, outcomes)
