@@ -35,6 +35,7 @@ def init(
     """Write a config guessed from a CSV, JSON Lines or Parquet file, each guess with its reason.
 
     TABLES are files that are joined to the log DATA by a key, such as those of movies and of users to that of ratings.
+    Of a file of impressions of `wdr export-log`, the config reads the export.
     """
     from pipeline.initial_config.config_text import config_name, initial_config
     from pipeline.initial_config.source_lines import shell_word

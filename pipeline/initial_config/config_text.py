@@ -22,6 +22,7 @@ from pipeline.initial_config.measured.training_lines import training_lines
 from pipeline.initial_config.samples.conventions import flag_runs, list_separator, null_words
 from pipeline.initial_config.samples.reading import read_sample
 from pipeline.initial_config.samples.sample import Sample, shown
+from pipeline.initial_config.served import is_export, served_lines, served_root
 from pipeline.initial_config.slices import item_slices
 from pipeline.initial_config.source_lines import (
     ATTRIBUTION,
@@ -82,6 +83,8 @@ def initial_config(
     files = [data, *([installs] if installs is not None else []), *tables]
     if twice := [str(path) for path, number in Counter(path.resolve() for path in files).items() if number > 1]:
         raise InputError(f"each file must be named once. Received more often: {twice}")
+    if is_export(data):
+        return _of_export(data, label, max_rows, out, others=files[1:])
     root = data.parent
     if any(path.parent != root for path in files):
         are_relative = not any(path.is_absolute() for path in files)
@@ -104,6 +107,18 @@ def initial_config(
         for table in guessed.tables
     )
     return InitialConfig(text, root, of_label, tuple(joined))
+
+
+def _of_export(data: Path, label: str | None, max_rows: int, out: Path, others: Sequence[Path]) -> InitialConfig:
+    if label is not None or others:
+        received = f"the label {label!r}" if label is not None else str(others[0])
+        raise InputError(
+            "of an export of the serving log, the events make the label, and no other file is joined. "
+            f"Received: {received}"
+        )
+    text = "\n".join(served_lines(data, max_rows, out, config_name(out))) + "\n"
+    parse_config(parse_yaml(text, out), str(out))
+    return InitialConfig(text, served_root(data), "made from the log's events of the type install")
 
 
 @dataclasses.dataclass(frozen=True)
