@@ -57,8 +57,8 @@ from transform.feature import IMPRESSIONS
 #: fewer of the tables' places are in the processor's cache.
 _KEY_BUCKET_BYTES = 64 << 20
 
-#: Bytes of log files per shard of the examples: some 300,000 rows.
-_SHARD_BYTES = 32 << 20
+#: Bytes of log files per shard of the examples: some 120,000 rows.
+_SHARD_BYTES = 8 << 20
 
 #: How many times more rows a compressed file has than a text file of its size.
 _COMPRESSION = 8
