@@ -168,6 +168,8 @@ def make_deep_optimizer(
 class JointOptimizer:
     """Applies one loss's gradients: FTRL for the wide part and the bias, the deep part's own optimizer for the rest.
 
+    A tower has another optimizer of the deep part's kind and settings.
+
     The bias is not regularized: λ1 would keep it, and with it the mean score, away from the base rate.
 
     Args:
@@ -187,6 +189,12 @@ class JointOptimizer:
                 training.deep_optimizer, schedules.for_training(training.deep_optimizer, model.step, num_steps)
             )
             self._groups.append((self.deep, model.deep_variables))
+        self.tower: tf_keras.optimizers.legacy.Optimizer | None = None
+        if model.tower_variables:  # of its own, as Adam's count is of the steps that all variables had
+            self.tower = make_deep_optimizer(
+                training.deep_optimizer, schedules.for_training(training.deep_optimizer, model.step, num_steps)
+            )
+            self._groups.append((self.tower, model.tower_variables))
         self._moving, self._step = model.moving_variables, model.step
         for optimizer, variables in self._groups:
             optimizer._create_all_weights(variables)  # slots must exist before a warm start fills them

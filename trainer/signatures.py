@@ -52,6 +52,15 @@ _KNOWN_WHEN = {SPAN: tf.io.FixedLenFeature([], tf.int64, NO_SPAN), FOLD: tf.io.F
 SPARSE_COMPONENTS = ("indices", "values", "dense_shape")
 
 
+def _logged_feature_spec(config: DataSettings) -> dict[str, Any]:
+    """How the features of a logged example are parsed that no request has: those of `_KNOWN_WHEN`, and the tower's."""
+    feature = config.spec.at_serving
+    if feature is None or not feature.has_tower:
+        return _KNOWN_WHEN
+    dtype = tf.string if feature.of_kind.holds == "text" else tf.float32
+    return _KNOWN_WHEN | {feature.name: tf.io.VarLenFeature(dtype)}
+
+
 def serving_feature_spec(config: DataSettings) -> dict[str, Any]:
     """How a request's tf.Examples are parsed: features only, without the label and bookkeeping fields."""
     schema = raw_schema(config)
@@ -80,7 +89,8 @@ class _RowScorer:
         config: DataSettings,
     ) -> None:
         self._model, self._wide, self._transform_fn, self._counts = model, wide, transform_fn, counts
-        self._spec, self._rules, self._parsing = config.spec, raw_rules(config), serving_feature_spec(config)
+        self._spec, self._rules = config.spec, raw_rules(config)
+        self._parsing = serving_feature_spec(config) | _logged_feature_spec(config)
 
     def weights_of(self, table: Table, rows: tf.Tensor) -> tf.Tensor:
         """The weights of a wide table's rows."""
@@ -115,13 +125,26 @@ class _RowScorer:
         }
 
     def _transformed(self, examples: tf.Tensor) -> dict[str, Any]:
-        return self._transform(tf.io.parse_example(examples, self._parsing | _KNOWN_WHEN))
+        return self._transform(tf.io.parse_example(examples, self._parsing))
 
     def _transform(self, raw: Mapping[str, Any]) -> dict[str, Any]:
         known_when = {name: value for name, value in raw.items() if name in _KNOWN_WHEN}
         given = {name: value for name, value in raw.items() if name not in _KNOWN_WHEN}
         features = apply_transform(self._transform_fn, bounded_lists(given, self._spec))
-        return features if self._counts is None else self._counts.features(features | known_when)
+        if self._counts is not None:
+            features = self._counts.features(features | known_when)
+        return self._with_fixed_value(features, raw)
+
+    def _with_fixed_value(self, features: dict[str, Any], raw: Mapping[str, Any]) -> dict[str, Any]:
+        """Fixes the value that only the log has in all rows but logged ones: these have a span, as requests do not."""
+        tower = self._model.tower
+        if tower is None:
+            return features
+        served = self._model.as_served(features)
+        if self._spec.at_serving is None or self._spec.at_serving.name not in raw:  # of an explanation
+            return dict(served)
+        logged = tf.where(raw[SPAN] != NO_SPAN, features[tower.input], served[tower.input])
+        return {**features, tower.input: logged}
 
 
 class ServingModule(tf.Module):  # type: ignore[misc]
@@ -151,7 +174,7 @@ class ServingModule(tf.Module):  # type: ignore[misc]
     ) -> None:
         super().__init__(name="wide_deep")
         # Only the module's attributes are exported, so what holds the Keras model is none of them.
-        self.model_variables = [model.bias, *model.deep_variables, *model.moving_variables]
+        self.model_variables = [model.bias, *model.deep_variables, *model.tower_variables, *model.moving_variables]
         wide = {t.name: PrunedTable(t.name, model.table_weights[t.name].numpy()) for t in model.wide_tables}
         self.wide_tables = list(wide.values())
         self.transform = load_transform(tft_output)

@@ -44,7 +44,7 @@ def trainer_predictions(
     if prepared.counts is not None:
         features = prepared.counts.features(features)
     logits_of, names = logits_function(prepared.model), prepared.model.feature_names
-    row_scores = tf.sigmoid(logits_of({name: features[name] for name in names})).numpy()
+    row_scores = tf.sigmoid(logits_of(prepared.model.as_served({name: features[name] for name in names}))).numpy()
     eval_scores = [tf.sigmoid(logits_of(batch)).numpy() for batch, _, _ in prepared.eval_data]
     item_id = prepared.config.item_id.name if prepared.config.item_id else None
     item_ids = [first_value(row, item_id) for row in rows]

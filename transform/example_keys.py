@@ -10,6 +10,9 @@ IMPRESSION_ID = "impression_id"
 TIMESTAMP = "timestamp"
 TABLE_KEY = "table_key"
 SPAN = "span"
+
+#: How far an impression was placed by chance: 1 or 0 by a column that says so, or the chance of its place.
+PLACEMENT = "placed_by_chance"
 FOLD = "fold"
 SHARES_LABEL = "shares_label"
 
@@ -21,7 +24,7 @@ LATE_LABEL = "late_label"
 SERVED_SCORE, SERVED_VERSION = "served_score", "served_version"
 
 #: The keys that a logged example has but a request does not, and that the model does not read.
-KNOWN_AFTERWARDS = (LABEL, WEIGHT, SPAN, FOLD, SHARES_LABEL, LATE_LABEL, SERVED_SCORE, SERVED_VERSION)
+KNOWN_AFTERWARDS = (LABEL, WEIGHT, PLACEMENT, SPAN, FOLD, SHARES_LABEL, LATE_LABEL, SERVED_SCORE, SERVED_VERSION)
 RESERVED_NAMES = frozenset({*KNOWN_AFTERWARDS, REQUEST_ID, IMPRESSION_ID, TIMESTAMP, TABLE_KEY})
 
 #: The number of folds; rows that can share an install are in the same fold.

@@ -42,8 +42,11 @@ MEMORY_SPANS = 14
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100)]
 Side = Literal["context", "item"]
 
+#: The largest number that a config may give of a feature, just below the largest float32.
+MAX_NUMBER = 3.4e38
+
 #: A bucket's lowest value: a number that a float32 holds.
-Boundary = Annotated[float, Field(ge=-3.4e38, le=3.4e38)]
+Boundary = Annotated[float, Field(ge=-MAX_NUMBER, le=MAX_NUMBER)]
 Part = Literal["wide", "deep"]
 ColumnName = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -65,6 +68,40 @@ class Vocabulary:
     max_size: Annotated[int, Field(ge=1)] | None = None
     num_oov_buckets: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     memory_spans: Annotated[int, Field(ge=0, le=10_000)] = MEMORY_SPANS
+
+
+@dataclass(frozen=True, config=STRICT)
+class AtServing:
+    """How a model learns what the position of an impression does, so that its scores do not depend on a position.
+
+    A request has no position yet. The feature therefore enters neither the wide nor the deep part, and no request needs
+    to have it. What a log can tell of it comes from impressions that were placed by chance, which
+    `sources.impressions.randomized` or `propensity` says.
+
+    Attributes:
+      method: `tower`: the feature enters by a part of its own, a shallow tower whose output is added to the logit;
+        `weights`: the model does not read it, and each training example of a chance p to be placed where it was counts
+        1 / p times.
+      fixed: With `tower`: the value that all candidates have in each signature: a number, or a text for `categorical`.
+      dropout: With `tower`: the share of the training examples in which its output is left out.
+      clip: With `weights`: the largest weight; a lower one gives less variance, and more of the policy's bias.
+    """
+
+    method: Literal["tower", "weights"] = "tower"
+    fixed: float | str | None = None
+    # Zhao et al., "Recommending What Video to Watch Next" (RecSys 2019), section 4.3: 10 % keep a model from relying on
+    # the position too much.
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    clip: Annotated[float, Field(ge=1, le=1_000_000)] = 100.0
+
+    @model_validator(mode="after")
+    def _keys_fit_method(self) -> AtServing:
+        if (self.fixed is None) == (self.method == "tower"):
+            must = "needs" if self.fixed is None else "goes without"
+            raise ValueError(f"`at_serving` with `method: {self.method}` {must} `fixed`. Received: {self.fixed!r}")
+        if isinstance(self.fixed, float) and not abs(self.fixed) <= MAX_NUMBER:
+            raise ValueError(f"`at_serving.fixed` must be a finite 32-bit number. Received: {self.fixed}")
+        return self
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -93,6 +130,9 @@ class Feature:
       parts: Which parts of the model read it. In the wide part a numeric feature enters as its quantile. With `[]`
         none does, and it is in the examples alone: for slices of the evaluation, or to compare a model that does
         without it with one that serves and reads it.
+      at_serving: For a feature that only the log has, such as the position at which an item was shown: it is read in
+        training and evaluation, and has a fixed value in each signature. It goes with `side: item`, the source
+        `impressions`, and without `parts`, and with `boundaries` if it is numeric.
       renamed_from: The feature's name before. The examples have its values under both names, so that a model that
         serves and reads the old one can be compared. It may go once a model of the new name serves.
       trim: Remove the white space at both ends of its texts, in logs, tables and requests. Set it to false where a
@@ -113,6 +153,7 @@ class Feature:
     scale: Scale = "quantile"
     derive: Derive | None = None
     parts: tuple[Part, ...] = ("wide", "deep")
+    at_serving: AtServing | None = None
     renamed_from: Name | None = None
     trim: bool = True
     required: bool = False
@@ -136,12 +177,30 @@ class Feature:
             raise ValueError("`num_quantiles` is required for a numeric feature; allowed: 2 to 10000")
         if self.boundaries is not None:
             self._check_boundaries(self.boundaries)
+        if self.at_serving is not None:
+            self._check_at_serving(self.at_serving)
         if self.one_hot is not None:
             if self.column is not None:
                 raise ValueError("a list is read from one of `column` and `one_hot`")
             if len(set(self.one_hot)) != len(self.one_hot):
                 raise ValueError(f"`one_hot` names each column once. Received: {list(self.one_hot)[:20]}")
         return self
+
+    def _check_at_serving(self, at_serving: AtServing) -> None:
+        if self.side != "item" or self.source != IMPRESSIONS:
+            raise ValueError(
+                "`at_serving` goes with `side: item` and the source `impressions`, where each candidate has its own. "
+                f"Received: side {self.side}, source {self.source}"
+            )
+        if self.parts not in ((), Feature.parts) or self.derive is not None:
+            raise ValueError("`at_serving` goes without `parts` and `derive`: the feature enters by a part of its own")
+        if not self.has_ids and self.boundaries is None:
+            raise ValueError("`at_serving` of a numeric feature needs `boundaries`: each bucket has its own effect")
+        if at_serving.fixed is not None and isinstance(at_serving.fixed, str) != self.has_ids:
+            holds = "a text, in quotes," if self.has_ids else "a number"
+            raise ValueError(
+                f"`at_serving.fixed` must be {holds} for a {self.kind} feature. Received: {at_serving.fixed!r}"
+            )
 
     def _check_boundaries(self, boundaries: tuple[float, ...]) -> None:
         if self.num_quantiles is not None:
@@ -154,6 +213,11 @@ class Feature:
     def num_buckets(self) -> int | None:
         """The number of quantiles, or of the buckets between `boundaries`; None if it has neither."""
         return self.num_quantiles if self.boundaries is None else len(self.boundaries) + 1
+
+    @property
+    def has_tower(self) -> bool:
+        """Whether it enters by a part of its own, whose output is added to the logit."""
+        return self.at_serving is not None and self.at_serving.method == "tower"
 
     @property
     def of_kind(self) -> FeatureKind:

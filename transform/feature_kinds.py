@@ -33,9 +33,11 @@ class FeatureKind:
 
 
 KINDS: Mapping[KindName, FeatureKind] = {
-    "categorical": FeatureKind("string", "text", False, "ids", frozenset({"vocabulary", "derive"})),
+    "categorical": FeatureKind("string", "text", False, "ids", frozenset({"vocabulary", "derive", "at_serving"})),
     "categorical_list": FeatureKind("list", "text", True, "ids", frozenset({"vocabulary", "one_hot"})),
-    "numeric": FeatureKind("float", "number", False, "number", frozenset({"num_quantiles", "boundaries", "scale"})),
+    "numeric": FeatureKind(
+        "float", "number", False, "number", frozenset({"num_quantiles", "boundaries", "scale", "at_serving"})
+    ),
 }
 
 #: The options of `transform.feature.Feature` that only some kinds have, and what the error says after "goes with".
@@ -46,4 +48,5 @@ OPTIONS: Mapping[str, str] = {
     "boundaries": "kind numeric only; a categorical feature has `vocabulary`",
     "num_quantiles": "kind numeric only; a categorical feature has `vocabulary`",
     "one_hot": "kind categorical_list only, whose values are names of columns",
+    "at_serving": "the kinds categorical and numeric only, with one value a row. Received: {kind}",
 }

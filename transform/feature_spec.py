@@ -66,6 +66,8 @@ class FeatureSpec:
 
     def _check_features(self) -> None:
         """Checks that a shared vocabulary is one, and that a number has buckets where its quantile is read."""
+        if len(placed := [f.name for f in self.features if f.at_serving is not None]) > 1:
+            raise ValueError(f"at most one feature has `at_serving`. Received: {placed}")
         for f in self.features:
             if isinstance(f.vocabulary, str) and f.vocabulary not in self.vocabularies:
                 raise ValueError(
@@ -89,6 +91,11 @@ class FeatureSpec:
                             f"{what} `{combination.name}` names the feature `{name}`, which is not declared; "
                             f"allowed: {sorted(self.by_name)}"
                         )
+                    if self.by_name[name].at_serving is not None:
+                        raise ValueError(
+                            f"{what} `{combination.name}` names the feature `{name}`, which has `at_serving`: no "
+                            "request has it"
+                        )
                     if what == "count encoding" and self.by_name[name].is_list:
                         raise ValueError(
                             f"count encoding `{combination.name}` names the list `{name}`; a list cannot be counted"
@@ -102,6 +109,11 @@ class FeatureSpec:
     def example_names(self) -> frozenset[str]:
         """The names under which the examples have features: the current names and `renamed_from`."""
         return frozenset({name for f in self.features for name in (f.name, f.renamed_from) if name is not None})
+
+    @cached_property
+    def at_serving(self) -> Feature | None:
+        """The feature that only the log has, such as the position; None without one."""
+        return next((f for f in self.features if f.at_serving is not None), None)
 
     @property
     def combinations(self) -> tuple[Cross | CountEncoding, ...]:
@@ -146,7 +158,7 @@ class FeatureSpec:
         return any(not f.is_list for f in self.sharers(owner))
 
     def of_part(self, part: Part) -> tuple[Feature, ...]:
-        return tuple(f for f in self.features if part in f.parts)
+        return tuple(f for f in self.features if part in f.parts and f.at_serving is None)
 
     def counts_of_part(self, part: Part) -> tuple[str, ...]:
         """The untransformed names of the count inputs that a part of the model reads."""
@@ -169,9 +181,11 @@ class FeatureSpec:
         return tuple(dict.fromkeys(keys.get(name, name) for name in inputs))
 
     def needs_bucket(self, feature: Feature) -> bool:
-        """Whether a numeric feature's quantile is needed as an id: for the wide part, a cross or a count encoding."""
+        """Whether a numeric feature's quantile is needed as an id: for a cross, a count encoding, or a part by rows."""
         return not feature.has_ids and (
-            "wide" in feature.parts or any(feature.name in c.features for c in self.combinations)
+            feature.has_tower
+            or feature in self.of_part("wide")
+            or any(feature.name in c.features for c in self.combinations)
         )
 
 

@@ -10,7 +10,7 @@ import tensorflow_transform as tft
 
 from transform.combinations import CROSS_SEPARATOR, Cross
 from transform.config.component_settings import DataSettings
-from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NO_SPAN, SHARES_LABEL, SPAN, WEIGHT
+from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NO_SPAN, PLACEMENT, SHARES_LABEL, SPAN, WEIGHT
 from transform.feature import MISSING_TOKEN, Vocabulary
 from transform.feature_spec import FeatureSpec, transformed_name, vocabulary_file_name
 from transform.graph.feature_kinds import KINDS_IN_GRAPH, read_tokens
@@ -42,7 +42,8 @@ def preprocessing_fn(inputs: dict[str, tf.SparseTensor], custom_config: dict[str
       or with another `scale` what `standardized` returns, and, if the wide part, a cross or a count
       needs it, its quantile as an int64 id `[batch]`; for a cross the ids of the combinations that have a weight, int64
       SparseTensor `[batch, any]`; for a count its combination's fingerprint, int64 `[batch]`, by which the trainer
-      counts. The label, the span, the fold and `shares_label` as int64 `[batch]`, the weight as float32 `[batch]`.
+      counts. The label, the span, the fold and `shares_label` as int64 `[batch]`, the weight and `PLACEMENT` as
+      float32 `[batch]`.
     """
     config = DataSettings.from_json(custom_config[CONFIG_KEY])
     remembered = custom_config.get(REMEMBERED_KEY, {})
@@ -69,7 +70,7 @@ def transform_features(
     for count in spec.count_encodings:
         combinations = tf.strings.join([tokens[name] for name in count.features], separator=CROSS_SEPARATOR)
         outputs[transformed_name(count.key_name)] = _count_key(combinations)
-    for name in (LABEL, WEIGHT):
+    for name in (LABEL, WEIGHT, PLACEMENT):
         if name in inputs:
             outputs[name] = tf.reshape(inputs[name], [-1])
     for name, missing in ((SPAN, NO_SPAN), (FOLD, NO_FOLD), (SHARES_LABEL, 0), (LATE_LABEL, 0)):

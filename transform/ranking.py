@@ -98,6 +98,8 @@ def _unfound_features(config: DataSettings, item_id: Feature) -> list[str]:
 
 
 def _is_read(config: DataSettings, feature: Feature) -> bool:
-    """Whether the model reads a feature; a feature in no part may be declared only for slices of the evaluation."""
+    """Whether a model that serves reads a feature; one in no part may be declared only for slices of the evaluation."""
     combinations = config.spec.combinations
-    return bool(feature.parts) or any(feature.name in combination.features for combination in combinations)
+    return bool(feature.parts and feature.at_serving is None) or any(
+        feature.name in combination.features for combination in combinations
+    )

@@ -11,6 +11,7 @@ from transform.example_keys import (
     IMPRESSION_ID,
     LABEL,
     LATE_LABEL,
+    PLACEMENT,
     REQUEST_ID,
     SERVED_SCORE,
     SERVED_VERSION,
@@ -28,8 +29,8 @@ TRAINING = "TRAINING"
 def raw_schema(config: DataSettings) -> schema_pb2.Schema:
     """Returns the schema that ingestion's tf.Examples must match and with which requests are parsed.
 
-    The label, int64 in {0, 1}, and the weight, a float (if there is one), are expected in the TRAINING environment
-    only.
+    The label, int64 in {0, 1}, the weight, a float (if there is one), and what else no request has, are expected in the
+    TRAINING environment only.
     """
     schema = schema_pb2.Schema(default_environment=[TRAINING, SERVING])
     label = schema.feature.add(name=LABEL, type=schema_pb2.INT, not_in_environment=[SERVING])
@@ -38,9 +39,9 @@ def raw_schema(config: DataSettings) -> schema_pb2.Schema:
     label.int_domain.name = LABEL
     label.int_domain.min, label.int_domain.max, label.int_domain.is_categorical = 0, 1, True
     if config.sources.impressions.weight is not None:
-        weight = schema.feature.add(name=WEIGHT, type=schema_pb2.FLOAT, not_in_environment=[SERVING])
-        weight.presence.min_fraction = 1.0
-        weight.shape.dim.add(size=1)
+        _add_number(schema, WEIGHT)
+    if config.sources.impressions.says_placement:
+        _add_number(schema, PLACEMENT)
     for feature in config.spec.features:
         _add_feature(schema, feature)
         if feature.renamed_from is not None:  # for a baseline that reads the old name; requests do not have it
@@ -68,12 +69,21 @@ def raw_schema(config: DataSettings) -> schema_pb2.Schema:
     return schema
 
 
+def _add_number(schema: schema_pb2.Schema, name: str) -> None:
+    """Adds a float that each logged example has, and no request."""
+    number = schema.feature.add(name=name, type=schema_pb2.FLOAT, not_in_environment=[SERVING])
+    number.presence.min_fraction = 1.0
+    number.shape.dim.add(size=1)
+
+
 def _feature_type(feature: Feature) -> schema_pb2.FeatureType:
     return schema_pb2.BYTES if feature.of_kind.holds == "text" else schema_pb2.FLOAT
 
 
 def _add_feature(schema: schema_pb2.Schema, feature: Feature) -> None:
     entry = schema.feature.add(name=feature.name, type=_feature_type(feature))
+    if feature.at_serving is not None:
+        entry.not_in_environment.append(SERVING)
     entry.presence.min_count = 1
     if feature.min_present_fraction > 0:
         entry.presence.min_fraction = feature.min_present_fraction

@@ -93,6 +93,8 @@ ENTRIES: dict[ColumnKind | Literal["int"], Callable[[str, pa.Array], pa.Array]] 
     "one_hot": encoding.list_entries,
     "float": encoding.float_entries,
     "weight": encoding.float_entries,
+    "propensity": encoding.float_entries,
+    "randomized": lambda name, flags: encoding.float_entries(name, flags.cast(pa.float64())),
     "timestamp": _whole_seconds,
 }
 

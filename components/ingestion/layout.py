@@ -21,6 +21,7 @@ from transform.example_keys import (
     IMPRESSION_ID,
     LABEL,
     NUM_FOLDS,
+    PLACEMENT,
     REQUEST_ID,
     SERVED_SCORE,
     SERVED_VERSION,
@@ -60,6 +61,8 @@ class Layout:
         log = config.sources.impressions
         self.label = self._position(IMPRESSIONS, log.label, "label")
         self.weight = self._position(IMPRESSIONS, log.weight, "weight")
+        self.randomized = self._position(IMPRESSIONS, log.randomized, "randomized")
+        self.propensity = self._position(IMPRESSIONS, log.propensity, "propensity")
         self.impression_id = self._position(IMPRESSIONS, log.impression_id, "string")
         self.request_id = self._position(IMPRESSIONS, log.request_id, "string")
         self.timestamp = self._position(IMPRESSIONS, log.timestamp, "timestamp")
@@ -106,8 +109,12 @@ class Layout:
             if name is not None
         ]
         result += [Entry(name, "int") for name in (LABEL, SPAN, FOLD, SHARES_LABEL)]
-        if self.weight is not None:
-            result.append(Entry(WEIGHT, "weight", IMPRESSIONS, self.weight))
+        numbers: list[tuple[str, ColumnKind, int | None]] = [
+            (WEIGHT, "weight", self.weight),
+            (PLACEMENT, "randomized", self.randomized),
+            (PLACEMENT, "propensity", self.propensity),
+        ]
+        result += [Entry(name, kind, IMPRESSIONS, at) for name, kind, at in numbers if at is not None]
         for name, at in ((IMPRESSION_ID, self.impression_id), (REQUEST_ID, self.request_id)):
             if at is not None:
                 result.append(Entry(name, "string", IMPRESSIONS, at))

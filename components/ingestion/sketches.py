@@ -45,6 +45,9 @@ _SECONDS_PER_HOUR, _SECONDS_PER_DAY = 3600, 86_400
 #: The quantiles of the timestamps that are kept.
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 
+#: The kinds of columns that say nothing of what a row is about.
+_NOT_OF_THE_CONTENT = ("timestamp", "label", "weight", "randomized", "propensity")
+
 
 class FilePart(NamedTuple):
     """The evidence of one file; `sketch` maps a hash to the row's timestamp or, for a table, to the key's values."""
@@ -75,7 +78,7 @@ class FileSketch:
             self._hashed = tuple(
                 i
                 for i, c in enumerate(columns)
-                if c.kind not in ("timestamp", "label", "weight") and c.form is None and c.name not in renewed
+                if c.kind not in _NOT_OF_THE_CONTENT and c.form is None and c.name not in renewed
             )
         self._num_rows = 0
         self._hours: collections.Counter[int] = collections.Counter()

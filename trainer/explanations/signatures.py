@@ -58,14 +58,14 @@ class Explainer:
         num_rows = read_batch_size(features)
         wide = explain_wide(model, self._weights_of, self._readable, raw, features)
         deep = explain_deep(model, features)
-        logits = model.bias + tf.reduce_sum(wide[WIDE_WEIGHTS_OUTPUT], axis=1) + deep[DEEP_LOGITS_OUTPUT]
+        logits = model.offsets(features) + tf.reduce_sum(wide[WIDE_WEIGHTS_OUTPUT], axis=1) + deep[DEEP_LOGITS_OUTPUT]
         blocks = [block.feature for block in model.layout]
         values = [self._readable.format_block(name, raw, features) for name in blocks]
         return {
             **wide,
             **deep,
             SCORES_OUTPUT: tf.sigmoid(logits),
-            BIAS_OUTPUT: tf.fill([num_rows], model.bias),
+            BIAS_OUTPUT: tf.fill([num_rows], 0.0) + model.offsets(features),
             DEEP_FEATURES_OUTPUT: tf.tile(tf.constant([blocks], tf.string, [1, len(blocks)]), [num_rows, 1]),
             DEEP_VALUES_OUTPUT: tf.stack(values, axis=1) if values else tf.zeros([num_rows, 0], tf.string),
         }

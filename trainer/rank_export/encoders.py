@@ -62,7 +62,7 @@ class Encoders:
         self._spec, self._model, self._rules, self._pairs, self._counts = spec, model, rules, pairs, counts
         sides, paired = input_sides(spec), {pair.input_name for pair in pairs}
         inputs = {
-            which: {name for name in model.feature_names if sides[name] == which and name not in paired}
+            which: {name for name in model.served_names if sides[name] == which and name not in paired}
             for which in (CONTEXT, ITEM, BOTH)
         }
         self._inputs = inputs
@@ -104,7 +104,7 @@ class Encoders:
         features = self._transformed(which, raw)
         rows = self._sums(which, features) if self._inputs[which] else {WIDE: tf.zeros([read_batch_size(raw)])}
         if which == CONTEXT:
-            rows[WIDE] += self._model.bias
+            rows[WIDE] += self._model.served_bias()
             if self._model.hidden_layers is not None:
                 bias = self._model.hidden_layers.named_variables["dense_0/bias"]
                 zeros = tf.zeros([tf.shape(rows[WIDE])[0], 1])

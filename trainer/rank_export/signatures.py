@@ -25,8 +25,8 @@ Rank = Callable[[Mapping[str, tf.SparseTensor], tf.Tensor, tf.Tensor], dict[str,
 
 
 def select_parsing(parsing: Mapping[str, Any], spec: FeatureSpec, side: Side) -> dict[str, Any]:
-    """How tf.Examples of one side's features are parsed; `parsing` is for the features of both sides."""
-    return {feature.name: parsing[feature.name] for feature in spec.features if feature.side == side}
+    """How tf.Examples of one side's features are parsed; `parsing` is for the features that requests of both have."""
+    return {f.name: parsing[f.name] for f in spec.features if f.side == side and f.at_serving is None}
 
 
 def ranking_signatures(

@@ -16,7 +16,7 @@ import tensorflow as tf
 from trainer.counts import CountTables, Rows
 from trainer.training_size import sized_value
 from transform.config import settings
-from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NUM_FOLDS, SHARES_LABEL, SPAN, WEIGHT
+from transform.example_keys import FOLD, LABEL, LATE_LABEL, NO_FOLD, NUM_FOLDS, PLACEMENT, SHARES_LABEL, SPAN, WEIGHT
 from transform.feature_spec import FeatureSpec, transformed_name
 from transform.files.records import refuse_empty_files
 
@@ -199,6 +199,7 @@ def train_dataset(
     counts: CountTables | None = None,
     withheld: Withheld | None = None,
     held_out: HeldOut | None = None,
+    clip: float | None = None,
 ) -> tf.data.Dataset:
     """One epoch's shuffled batches. The epoch and the seed alone determine their order and which negatives are drawn.
 
@@ -212,6 +213,7 @@ def train_dataset(
       counts: The tables from which the counts' inputs are read; None without counts.
       withheld: Selects the examples to leave out; None to leave out none.
       held_out: Selects more examples to leave out; None to leave out none.
+      clip: The largest weight by which an example's chance of its place multiplies its weight; None without such.
 
     Returns:
       A dataset of `Batch`.
@@ -227,7 +229,7 @@ def train_dataset(
         records = _with_drawn_negatives(records, feature_spec, training.negative_sampling_rate, draw_seed)
     records = records.shuffle(training.shuffle_buffer_size, seed=shuffle_seed, reshuffle_each_iteration=False)
     numbered = records.batch(sized_value(training.batch_size, "batch_size")).enumerate().skip(skip_batches)
-    return _parsed(numbered, feature_spec, counts, counts_seed)
+    return _parsed(numbered, feature_spec, counts, counts_seed, clip)
 
 
 def eval_dataset(
@@ -245,6 +247,23 @@ def eval_dataset(
     if selection is not None:
         records = _selected(records, selection)
     return _parsed(records.batch(batch_size).enumerate(), feature_spec, counts)
+
+
+def inverse_propensities(chances: tf.Tensor, clip: float) -> tf.Tensor:
+    """Returns min(1 / p, clip), float32 `[batch]`, of the chances p of the examples' places, float32 `[batch]`.
+
+    Examples so weighted are, but for the clipping, as if each place had been drawn with equal chances (Horvitz and
+    Thompson, 1952; Joachims, Swaminathan and Schnabel, "Unbiased Learning-to-Rank with Biased Feedback", 2017).
+    """
+    return tf.minimum(1 / chances, clip)
+
+
+def placements(patterns: Sequence[str], feature_spec: Mapping[str, Any]) -> np.ndarray:
+    """Reads the chances of the places of all examples, float32 `[examples]`; arguments as in `train_dataset`."""
+    read = {PLACEMENT: feature_spec[PLACEMENT]}
+    batches = read_records(expand_patterns(patterns)).batch(EVAL_BATCH_SIZE)
+    parsed = batches.map(_as_written(lambda records: _column(tf.io.parse_example(records, read)[PLACEMENT])))
+    return np.concatenate([np.empty(0, np.float32), *parsed.as_numpy_iterator()])
 
 
 def without(*left_out: Withheld | HeldOut | None) -> Selection | None:
@@ -318,12 +337,16 @@ def _parsed(
     feature_spec: Mapping[str, Any],
     counts: CountTables | None,
     training_seed: tf.Tensor | None = None,
+    clip: float | None = None,
 ) -> tf.data.Dataset:
     @_as_written  # type: ignore[untyped-decorator]
     def parse(number: tf.Tensor, records: tf.Tensor) -> Batch:
         features = tf.io.parse_example(records, feature_spec)  # one call per batch
         labels = _column(features.pop(LABEL))
         weights = _column(features.pop(WEIGHT)) if WEIGHT in features else tf.ones_like(labels)
+        chances = features.pop(PLACEMENT, None)
+        if clip is not None:
+            weights *= inverse_propensities(_column(chances), clip)
         if counts is not None:
             seed = None if training_seed is None else tf.random.experimental.stateless_fold_in(training_seed, number)
             features = counts.features(features, seed)

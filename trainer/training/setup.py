@@ -26,9 +26,10 @@ from trainer.transform_output.state import TransformState, read_transform_state
 from trainer.warm_start.report import WarmStartReport
 from trainer.warm_start.warm_start import warm_start
 from trainer.wide_deep.model import WideDeep
+from trainer.wide_deep.tower import fixed_row
 from transform.config.component_settings import TrainingSettings
 from transform.config.effective import effective
-from transform.example_keys import FOLD, LABEL, LATE_LABEL, SHARES_LABEL, SPAN, WEIGHT
+from transform.example_keys import FOLD, LABEL, LATE_LABEL, PLACEMENT, SHARES_LABEL, SPAN, WEIGHT
 from transform.feature_spec import FeatureSpec
 
 _logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class TrainingSetup:
     def train_data(self, epoch: int, skip_batches: int = 0) -> tf.data.Dataset:
         """The batches of an epoch (numbered from 1), without the first `skip_batches`."""
         training, files = self.config.training, self.window.train_files
-        more = (self.counts, self._withheld, self.held_out)
+        more = (self.counts, self._withheld, self.held_out, largest_weight(self.config.spec))
         return data.train_dataset(files, self.parsing, training, epoch, skip_batches, *more)
 
     @property
@@ -137,15 +138,18 @@ def prepare(
 
     Raises:
       WarmStartError: If the previous model's warm-start files cannot be read.
+      InputError: If nothing is learned of the value that a feature has at serving.
     """
     transform_state = read_transform_state(tft_output, config.spec)
-    model = WideDeep(config.spec, config.model, transform_state.vocabulary_sizes, config.training.seed)
+    sizes, fixed = transform_state.vocabulary_sizes, fixed_row(config.spec, transform_state)
+    model = WideDeep(config.spec, config.model, sizes, config.training.seed, fixed)
     all_features = tft_output.transformed_feature_spec()
     window = _window(train_files, eval_files, all_features)
     stored = [
         *config.spec.stored_names(model.feature_names),
         LABEL,
         WEIGHT,
+        *(() if largest_weight(config.spec) is None else (PLACEMENT,)),
         *((SPAN, FOLD, LATE_LABEL) if config.spec.count_encodings else ()),
     ]
     parsing = _of(all_features, stored)
@@ -203,6 +207,14 @@ def _held_out(
                 *(held_out.span, fewest, MIN_HELD_OUT),
             )
     return None, data.count_labels(files, parsing, window.withheld)
+
+
+def largest_weight(spec: FeatureSpec) -> float | None:
+    """Returns the largest weight that the chance of an example's place gives; None if it gives none."""
+    feature = spec.at_serving
+    if feature is None or feature.at_serving is None or feature.at_serving.method != "weights":
+        return None
+    return feature.at_serving.clip
 
 
 def _among(held_out: data.HeldOut, withheld: data.Withheld) -> data.Selection:

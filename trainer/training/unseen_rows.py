@@ -44,7 +44,7 @@ def fill_unseen_rows(
     """
     tables = [
         table
-        for table in (*model.wide_tables, *model.embedding_tables)
+        for table in model.tables
         if table.keys.kind == "quantiles" or (table.keys.kind == "vocabulary" and table.keys.oov_buckets)
     ]
     totals = {table.name: np.zeros(table.rows, np.int64) for table in tables}

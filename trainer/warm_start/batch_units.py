@@ -23,8 +23,11 @@ from trainer.warm_start.array_files import Rows
 from trainer.warm_start.files import SavedState, SavedVariable
 from transform.config import settings
 
-#: FTRL's variables, an embedding's rows, or a variable of the hidden layers.
+#: FTRL's variables, an embedding's rows, or a variable of the hidden layers or the tower.
 _Part = Literal["wide", "rows", "dense"]
+
+#: The part of the tables with a prefix; an embedding's is `rows`. Each example has one of a tower's few rows.
+_PARTS: Mapping[str, _Part] = {"wide": "wide", "tower": "dense"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +76,7 @@ def in_batches_of(saved: SavedState, training: settings.Training) -> tuple[Saved
     scale = _Scale(before / training.batch_size, saved.settings, training)
     tables = {}
     for name, table in saved.tables.items():
-        part: _Part = "wide" if name.startswith("wide/") else "rows"
+        part: _Part = _PARTS.get(name.partition("/")[0], "rows")
         tables[name] = dataclasses.replace(table, variable=scale.of(table.variable, part))
     dense = {name: scale.of(variable, "wide" if name == "bias" else "dense") for name, variable in saved.dense.items()}
     why = f"the batch size changed from {before} to {training.batch_size}: the optimizers' state was scaled to it"

@@ -71,8 +71,8 @@ class SavedState:
       transform_state: The tables' vocabularies, and the boundaries of their quantiles.
       layout: The deep part's input blocks.
       settings: The settings on which the state depends: `activation`, `batch_norm`, `hidden_units`, `wide_optimizer`
-        and `deep_optimizer`; also `deep_iterations`, the deep optimizer's step count, and `batch_size`, which files of
-        0.2.0 lack.
+        and `deep_optimizer`; also `deep_iterations`, the deep optimizer's step count; `batch_size`, which files of
+        0.2.0 lack; and `tower_iterations`, which those of models without a tower may lack.
       spec: The feature spec as JSON; it may lack keys that a later release added.
     """
 

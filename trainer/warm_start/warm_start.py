@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,9 @@ def save_warm_start(
     def saved(variable: tf.Variable) -> SavedVariable:
         return SavedVariable(OfVariable(variable), {n: OfVariable(s) for n, s in optimizers.slots(variable).items()})
 
-    tables = (*model.wide_tables, *model.embedding_tables)
-    used = {t.keys.vocabulary for t in tables}
+    used = {t.keys.vocabulary for t in model.tables}
     state = SavedState(
-        tables={t.name: SavedTable(saved(model.table_weights[t.name]), t.keys) for t in tables},
+        tables={t.name: SavedTable(saved(model.table_weights[t.name]), t.keys) for t in model.tables},
         dense={name: saved(variable) for name, variable in model.dense_variables.items()},
         transform_state=TransformState(
             {name: tokens for name, tokens in transform_state.vocabularies.items() if name in used},
@@ -58,7 +58,10 @@ def save_warm_start(
         ),
         layout=tuple(model.layout),
         settings=_state_settings(model, training)
-        | {"deep_iterations": int(optimizers.deep.iterations.numpy()) if optimizers.deep else 0},
+        | {
+            f"{name}_iterations": int(optimizer.iterations.numpy()) if optimizer else 0
+            for name, optimizer in (("deep", optimizers.deep), ("tower", optimizers.tower))
+        },
         spec=TypeAdapter(FeatureSpec).dump_python(spec, mode="json"),
     )
     write_files(state, warm_start_dir(serving_model_dir))
@@ -129,7 +132,8 @@ class _Carrier:
         )
         self._with_slots: set[str] = set()
         self._zero_columns: dict[str, range] = {}  # by table: the columns that are 0 in the carried rows
-        self._new_moments = NewMoments(DEEP_OPTIMIZERS[training.deep_optimizer.name])
+        self._kind = DEEP_OPTIMIZERS[training.deep_optimizer.name]
+        self._new_moments = NewMoments(self._kind)
         self._not_transferred = list(scaled)
         self._rebuilds_z = self._ftrl_changed or bool(scaled)
 
@@ -145,11 +149,11 @@ class _Carrier:
             if name in before
         }
         reports = {}
-        for table in (*self._model.wide_tables, *self._model.embedding_tables):
+        for table in self._model.tables:
             reports[table.name] = self._carry_table(table, transform_state, old_quantiles)
         for name in sorted(self._saved.tables.keys() - reports.keys()):
             self._not_transferred.append(f"{name}: no longer in the model")
-        dense = self._carry_dense()
+        dense = (*self._carry_dense(), *self._carry_tower())
         self._carry_step_count()
         self._start_new_tables({name for name, report in reports.items() if not report.kept})
         return WarmStartReport(base_model, reports, dense, tuple(dict.fromkeys(self._not_transferred)))
@@ -199,8 +203,9 @@ class _Carrier:
         if match.num_transferred and old.variable.values.shape[1:] < tuple(variable.shape[1:]):
             self._zero_columns[table.name] = range(old.variable.values.shape[1], table.width)
         carried = np.append(match.new_rows, match.mean_for)
-        if table in self._model.embedding_tables and table.name in self._with_slots:
-            self._new_moments.in_table(table, self._optimizers.slots(variable), carried)
+        if table not in self._model.wide_tables and table.name in self._with_slots:
+            moments = self._new_moments if table in self._model.embedding_tables else NewMoments(self._kind)
+            moments.in_table(table, self._optimizers.slots(variable), carried)
         norm = rows_norm(variable, carried)
         kept, dropped = match.num_transferred, old_rows - match.used_rows.size
         return TableReport(kept, table.rows - kept, dropped, norm)
@@ -243,6 +248,21 @@ class _Carrier:
         variable.assign(carried_weights(variable.numpy(), read(old.values), match, silent))
         for slot_name, slot in self._slots_to_carry(name, variable, old, match).items():
             slot.assign(carried_state(slot.numpy(), read(old.slots[slot_name]), match))
+
+    def _carry_tower(self) -> Iterator[str]:
+        """Carries over the tower's variables beside its table, if they are in both models, and its step count.
+
+        The table and these belong together: a tower of another feature starts anew, and adds nothing at first.
+        """
+        tower = self._model.tower
+        if tower is None or tower.table.name not in self._saved.tables:
+            return
+        row = np.arange(tower.table.width)
+        for name, variable in tower.named_variables.items():
+            self._carry_rows(name, variable, self._saved.dense[name], copied_rows(row, row))
+            yield name
+        if self._with_slots >= {tower.table.name, *tower.named_variables} and self._optimizers.tower is not None:
+            self._optimizers.tower.iterations.assign(self._saved.settings["tower_iterations"])
 
     def _inputs_that_start_at_zero(self) -> list[int]:
         """The first layer's inputs from an embedding's new columns: with weights of 0 too, neither would learn."""

@@ -26,9 +26,9 @@ def embedding_tables(
     Returns:
       The tables, in the order of the spec.
     """
-    tables = []
+    tables, deep = [], spec.of_part("deep")
     for owner, rule in spec.vocabularies.items():
-        inputs = tuple(transformed_name(f.name) for f in spec.sharers(owner) if "deep" in f.parts)
+        inputs = tuple(transformed_name(f.name) for f in spec.sharers(owner) if f in deep)
         if inputs:
             keys = RowKeys("vocabulary", owner, rule.num_oov_buckets, has_missing_row=spec.has_missing_row(owner))
             rows = vocabulary_sizes[owner] + rule.num_oov_buckets

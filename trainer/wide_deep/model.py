@@ -1,7 +1,11 @@
-"""The Wide & Deep model (Cheng et al., 2016, section 3): one logit = wide logit + deep logit + bias."""
+"""The Wide & Deep model (Cheng et al., 2016, section 3): one logit = wide logit + deep logit + bias.
+
+A feature that only the log has, such as the position, adds the output of a tower of its own.
+"""
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,6 +16,7 @@ from trainer.wide_deep.hidden_layers import HiddenLayers
 from trainer.wide_deep.layout import deep_layout, embedding_tables, wide_tables
 from trainer.wide_deep.tables import InputBlock, Table
 from trainer.wide_deep.token_dropout import TokenDropout
+from trainer.wide_deep.tower import Tower, rows_initializer, tower_dropout, tower_table
 from transform.combinations import NUM_COUNT_BUCKETS
 from transform.config import settings
 from transform.feature import Scale, middle_number, missing_number
@@ -39,10 +44,16 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
       model: The architecture.
       vocabulary_sizes: The number of tokens, without out-of-vocabulary buckets, by vocabulary name.
       seed: The seed of the initial weights and of dropout.
+      fixed_row: The row that `trainer.wide_deep.tower.fixed_row` finds; None without a tower.
     """
 
     def __init__(
-        self, spec: FeatureSpec, model: settings.Model, vocabulary_sizes: Mapping[str, int], seed: int = 1
+        self,
+        spec: FeatureSpec,
+        model: settings.Model,
+        vocabulary_sizes: Mapping[str, int],
+        seed: int = 1,
+        fixed_row: int | None = None,
     ) -> None:
         super().__init__(name="wide_deep")
         has_wide, has_deep = model.parts != "deep", model.parts != "wide"
@@ -66,6 +77,15 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         if has_deep:
             width = sum(block.width for block in self.layout)
             self.hidden_layers = HiddenLayers(width, model, self._seed_of, self._step_seed_of)
+        self.tower: Tower | None = None
+        if (placed := tower_table(spec, vocabulary_sizes)) is not None:
+            assert fixed_row is not None  # both follow from one feature
+            self.table_weights[placed.name] = rows = self.add_weight(
+                name=placed.name,
+                shape=(placed.rows, placed.width),
+                initializer=rows_initializer(self._seed_of(placed.name)),
+            )
+            self.tower = Tower(placed, rows, fixed_row, tower_dropout(spec))
         self._token_dropout = TokenDropout(spec, vocabulary_sizes, self.feature_names, model.token_dropout)
         self.built = True
         #: Training steps so far. The step and the seed determine all random draws of a step.
@@ -107,6 +127,16 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return tables + [variable for variable in hidden if variable.trainable]
 
     @property
+    def tower_variables(self) -> list[tf.Variable]:
+        """The trained variables of the tower."""
+        return self.tower.trained if self.tower else []
+
+    @property
+    def tables(self) -> tuple[Table, ...]:
+        """All tables: of the wide part, of the deep part, and of the tower."""
+        return (*self.wide_tables, *self.embedding_tables, *((self.tower.table,) if self.tower else ()))
+
+    @property
     def moving_variables(self) -> list[tf.Variable]:
         """Batch normalization's moving averages, which no optimizer trains."""
         hidden = self.hidden_layers.named_variables.values() if self.hidden_layers else ()
@@ -114,12 +144,18 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
 
     @property
     def dense_variables(self) -> dict[str, tf.Variable]:
-        """The variables that are not tables, by stable names: `bias`, and the variables of `HiddenLayers`."""
-        return {"bias": self.bias} | (self.hidden_layers.named_variables if self.hidden_layers else {})
+        """The variables that are not tables, by stable names: `bias`, and those of `HiddenLayers` and `Tower`."""
+        parts = [part.named_variables for part in (self.hidden_layers, self.tower) if part is not None]
+        return dict(itertools.chain({"bias": self.bias}.items(), *(part.items() for part in parts)))
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The transformed names of the features that the model reads."""
+        return (*self.served_names, *((self.tower.input,) if self.tower else ()))
+
+    @property
+    def served_names(self) -> tuple[str, ...]:
+        """The transformed names of the features that the model reads of a request."""
         names = [name for table in (*self.wide_tables, *self.embedding_tables) for name in table.inputs]
         names += [transformed_name(block.feature) for block in self.layout if block.vocabulary is None]
         return tuple(dict.fromkeys(names))
@@ -196,8 +232,22 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         return embedded
 
     def logits(self, features: Features, weights_of: WeightsOf | None = None) -> tf.Tensor:
-        """Wide logit + deep logit + bias, float32 `[batch]`; arguments as in `wide_logits` and `deep_input`."""
-        return self.bias + self.wide_logits(features, weights_of) + self.deep_logits(features)
+        """Wide logit + deep logit + offsets, float32 `[batch]`; arguments as in `wide_logits` and `deep_input`."""
+        return self.offsets(features) + self.wide_logits(features, weights_of) + self.deep_logits(features)
+
+    def offsets(self, features: Features) -> tf.Tensor:
+        """The bias, a float32 scalar; with a tower, the bias and the tower's logits, float32 `[batch]`."""
+        return self.bias if self.tower is None else self.bias + self.tower(features[self.tower.input])
+
+    def served_bias(self) -> tf.Tensor:
+        """The bias of each request's candidates, a float32 scalar: with the tower's logit of the fixed value."""
+        return self.bias if self.tower is None else self.bias + self.tower.fixed_logit()
+
+    def as_served(self, features: Features) -> Features:
+        """Replaces, in features of log rows, the value that only the log has by the fixed one."""
+        if self.tower is None:
+            return features
+        return {**features, self.tower.input: self.tower.at_serving(features[self.tower.input])}
 
     def training_logits(self, features: Features) -> tuple[tf.Tensor, tf.Tensor]:
         """The logits under dropout (units dropped, values and counts hidden), and the penalty to add to the loss.
@@ -212,6 +262,8 @@ class WideDeep(tf_keras.Model):  # type: ignore[misc]
         features = self._token_dropout(features, read_batch_size(features), self._step_seed_of)
         features = self._with_counts_hidden(features)
         logits = self.bias + self.wide_logits(features)
+        if self.tower is not None:
+            logits += self.tower.in_training(features[self.tower.input], self._step_seed_of)
         if self.hidden_layers is None:
             return logits, tf.zeros([])
         inputs = self.deep_input(features)

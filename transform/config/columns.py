@@ -12,7 +12,9 @@ from transform.config.sources import LabelRule, Sources
 from transform.derived_times import TimeForm
 from transform.feature import IMPRESSIONS, Feature
 
-ColumnKind = Literal["string", "list", "float", "label", "weight", "timestamp", "one_hot", "flag"]
+ColumnKind = Literal[
+    "string", "list", "float", "label", "weight", "timestamp", "one_hot", "flag", "randomized", "propensity"
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,8 @@ def _all_columns(
     named: list[tuple[str | None, ColumnKind]] = [
         *((key, "string") for key in log.label_columns),
         (log.weight, "weight"),
+        (log.randomized, "randomized"),
+        (log.propensity, "propensity"),
         (log.impression_id, "string"),
         (log.request_id, "string"),
     ]

@@ -19,7 +19,7 @@ from transform.config.effective import effective
 from transform.config.evaluation import Evaluation, Threshold
 from transform.config.schedule import Schedule
 from transform.derived_times import Derive
-from transform.feature import Vocabulary
+from transform.feature import Feature, Vocabulary
 from transform.feature_spec import FeatureSpec
 
 
@@ -33,7 +33,9 @@ def for_data_validation(config: Config) -> EvaluationSettings:
     """The sources, how the features are read and derived, their shared vocabularies, and the users; no bounds."""
     features = tuple(
         dataclasses.replace(
-            read, vocabulary=f.vocabulary if isinstance(f.vocabulary, str) else read.vocabulary, derive=f.derive
+            _with_positions(read, f),
+            vocabulary=f.vocabulary if isinstance(f.vocabulary, str) else read.vocabulary,
+            derive=f.derive,
         )
         for f, read in zip(config.spec.features, _as_read(config.spec).features, strict=True)
     )
@@ -90,11 +92,21 @@ def _as_read(spec: FeatureSpec) -> FeatureSpec:
             scale="quantile",
             derive=_as_checked(feature.derive),
             parts=("wide", "deep"),
+            at_serving=None,
             min_present_fraction=0.0,
         )
         for feature in spec.features
     )
     return FeatureSpec(features=features)
+
+
+def _with_positions(read: Feature, feature: Feature) -> Feature:
+    """What ingestion reads of a feature, with the positions of one whose effect is told apart by chance."""
+    if feature.at_serving is None:
+        return read
+    return dataclasses.replace(
+        read, at_serving=feature.at_serving, boundaries=feature.boundaries, num_quantiles=feature.num_quantiles
+    )
 
 
 def _as_checked(derive: Derive | None) -> Derive | None:

@@ -76,6 +76,24 @@ class DataSettings:
         return self
 
     @model_validator(mode="after")
+    def _positions_are_told_apart(self) -> Self:
+        """Checks that a log from which a position's effect is learned says what was placed by chance, and no other."""
+        feature, log = self.spec.at_serving, self.sources.impressions
+        if feature is not None and feature.at_serving is not None:
+            if not log.says_placement:
+                raise ValueError(
+                    f"feature `{feature.name}` has `at_serving`, which needs `sources.impressions.randomized` or "
+                    "`propensity`: only impressions that were placed by chance tell a position's effect from the "
+                    "items' relevance"
+                )
+            if feature.at_serving.method == "weights" and log.propensity is None:
+                raise ValueError(
+                    f"feature `{feature.name}` has `at_serving.method: weights`, which needs "
+                    "`sources.impressions.propensity`"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _derived_features_agree(self) -> Self:
         """Checks that the features that are derived from one column read it in one format."""
         by_column: dict[tuple[str, str], Feature] = {}

@@ -136,6 +136,10 @@ class Impressions:
         one install is the label of each impression before it. Left out, each row's label is its own. With `installs`,
         its `keys` are these.
       weight: The column with the row's weight, from 0 to 1,000,000: how much it counts in training and evaluation.
+      randomized: With a feature that has `at_serving`: the column that says, as 0 and 1 or true and false, which
+        impressions were placed by chance: each of the list's items was as likely to be shown at any position.
+      propensity: In place of `randomized`: the column with the chance, above 0 and at most 1, with which the item was
+        placed where it was. A chance of 1 tells nothing.
       impression_id: The column with the impression's id; a second row with the same id is rejected.
       request_id: The column with the id of the request, the grouping of ranking metrics.
       item_id: The column with the item's id, by which `rank` finds an item's features in the tables; a categorical item
@@ -157,6 +161,8 @@ class Impressions:
     label_rule: LabelRule | None = None
     label_columns: Annotated[tuple[ColumnName, ...], Field(max_length=4)] = ()
     weight: ColumnName | None = None
+    randomized: ColumnName | None = None
+    propensity: ColumnName | None = None
     impression_id: ColumnName | None = None
     request_id: ColumnName | None = None
     item_id: ColumnName | None = None
@@ -173,6 +179,8 @@ class Impressions:
             raise ValueError("`label_rule` goes with `label` only")
         if self.timestamp_format is not None and self.timestamp is None:
             raise ValueError("`timestamp_format` goes with `timestamp` only")
+        if self.randomized is not None and self.propensity is not None:
+            raise ValueError("impressions have at most one of `randomized` and `propensity`")
         self._check_label_values()
         _check_text(self)
         return self
@@ -184,6 +192,11 @@ class Impressions:
                 "`label_rule` must have no empty value and none of `null_values`: a row with one has no label. "
                 f"Received: {missing}"
             )
+
+    @property
+    def says_placement(self) -> bool:
+        """Whether the log says how far each impression was placed by chance."""
+        return self.randomized is not None or self.propensity is not None
 
     @property
     def paths(self) -> dict[str, str]:

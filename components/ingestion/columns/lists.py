@@ -23,7 +23,7 @@ from components.ingestion.columns.rule import (
     without,
 )
 from components.ingestion.columns.texts import text_rule
-from components.ingestion.formats.blocks import FastColumn
+from components.ingestion.formats.blocks import FastColumn, Mask
 from components.ingestion.formats.raw_rows import RowError
 from transform.config.columns import Column
 
@@ -89,15 +89,29 @@ class Flag(Rule):
         return number == 1.0
 
     def many(self, raw: pa.Array) -> FastColumn:
-        is_true = np.zeros(len(raw), bool)
+        is_true, _, fallback = self._parsed(raw)
+        return FastColumn(pa.array(is_true), fallback)
+
+    def _parsed(self, raw: pa.Array) -> tuple[Mask, Mask, Mask]:
+        """Returns which values are true, which are missing, and which need the fallback."""
+        is_word = is_true = np.zeros(len(raw), bool)
         if pa.types.is_string(raw.type):
             words = pc.ascii_lower(raw)
             is_true = true_in(pc.equal(words, "true"))
-            raw = without(raw, is_true | true_in(pc.equal(words, "false")))
+            is_word = is_true | true_in(pc.equal(words, "false"))
+            raw = without(raw, is_word)
         numbers, is_null, fallback = numbers_from(raw, may_be_bool=True)
         is_null = is_null | self.source.null_numbers(numbers)
         fallback = fallback | ~(is_null | (numbers == 0) | (numbers == 1)) | (np.abs(numbers) > MAX_FLOAT)
-        return FastColumn(pa.array(is_true | (~is_null & (numbers == 1))), fallback)
+        return is_true | (~is_null & (numbers == 1)), is_null & ~is_word, fallback
+
+
+class RequiredFlag(Flag):
+    """As `Flag`, but a missing value is missing."""
+
+    def many(self, raw: pa.Array) -> FastColumn:
+        is_true, is_missing, fallback = self._parsed(raw)
+        return FastColumn(pa.array(is_true, mask=is_missing), fallback)
 
 
 class OneHot(Rule):

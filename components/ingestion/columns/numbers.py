@@ -42,18 +42,35 @@ class Float(Rule):
 class Weight(Rule):
     """A number from 0 to `MAX_WEIGHT`."""
 
+    reason, words = "bad_weight", f"a number from 0 to {MAX_WEIGHT}"
+
+    @staticmethod
+    def allowed(numbers: Any) -> Any:
+        """Whether a number, or each of an array, is allowed."""
+        return (numbers >= 0) & (numbers <= MAX_WEIGHT)
+
     def one(self, value: Any) -> float | None:
         number = number_from(value)
         if number is not None and self.source.is_null_number(number):
             return None
-        if number is None or not 0 <= number <= MAX_WEIGHT:
-            raise self.error("bad_weight", f"a number from 0 to {MAX_WEIGHT}", value)
+        if number is None or not self.allowed(number):
+            raise self.error(self.reason, self.words, value)
         return number
 
     def many(self, raw: pa.Array) -> FastColumn:
-        weights, fallback = numbers_in(raw, lambda numbers: (numbers >= 0) & (numbers <= MAX_WEIGHT))
+        weights, fallback = numbers_in(raw, self.allowed)
         is_null = self.source.null_numbers(np.asarray(pc.fill_null(weights, np.nan)))
         return FastColumn(pa.array(np.asarray(pc.fill_null(weights, 0.0)), mask=is_null), fallback)
+
+
+class Propensity(Weight):
+    """A chance above 0, the least of which a weight of `MAX_WEIGHT` comes from, and at most 1."""
+
+    reason, words = "bad_propensity", f"a number from {1 / MAX_WEIGHT:.6f} to 1"
+
+    @staticmethod
+    def allowed(numbers: Any) -> Any:
+        return (numbers >= 1 / MAX_WEIGHT) & (numbers <= 1)
 
 
 def number_from(value: Any, *, may_be_bool: bool = False) -> float | None:

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from components.ingestion.columns.labels import label_rule
-from components.ingestion.columns.lists import Flag, OneHot, TextList
-from components.ingestion.columns.numbers import Float, Weight
+from components.ingestion.columns.lists import Flag, OneHot, RequiredFlag, TextList
+from components.ingestion.columns.numbers import Float, Propensity, Weight
 from components.ingestion.columns.rule import Rule, SourceRules, null_in
 from components.ingestion.columns.text_counts import TextCounts
 from components.ingestion.columns.texts import text_rule
@@ -46,6 +46,8 @@ KINDS: dict[ColumnKind, Kind] = {
     "timestamp": Kind(pa.float64(), Timestamp),
     "one_hot": Kind(pa.list_(pa.string()), OneHot),
     "flag": Kind(pa.bool_(), Flag),
+    "randomized": Kind(pa.bool_(), RequiredFlag),
+    "propensity": Kind(pa.float64(), Propensity),
 }
 
 
@@ -112,7 +114,8 @@ class Parser:
         """Returns one row's values; raises RowError if one breaks its column's rule.
 
         They are str for `string`, tuple of str for `list` and `one_hot`, float for `float`, int 0 or 1 for `label`,
-        float for `weight`, float seconds since 1970 for `timestamp`; None for a missing value.
+        float for `weight` and `propensity`, bool for `randomized`, float seconds since 1970 for `timestamp`; None for a
+        missing value.
         """
         values = []
         for column, rule in zip(self.columns, self._rules, strict=True):
