@@ -19,6 +19,7 @@ from trainer.trainer_predictions import trainer_predictions
 from trainer.training.checkpoints import remove_folder
 from trainer.training.event_files import EventFiles
 from trainer.training.loop import TrainingResult
+from trainer.training.placement import tower_curve, weighed
 from trainer.training.progress import log_stage
 from trainer.training.report import TRAINING_REPORT_FILE, WIDE_WEIGHTS_FILE, TrainingReport
 from trainer.training.setup import TrainingSetup, prepare, resumable_folder
@@ -115,6 +116,8 @@ def _report(
         warm_start=warm_start_report,
         references_left_out=references.left_out,
         references_seconds=references.seconds,
+        position=tower_curve(model, prepared.config.spec, prepared.transform_state)
+        or weighed(prepared.config.spec, prepared.window.train_files, prepared.parsing),
     )
 
 

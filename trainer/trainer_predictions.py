@@ -14,7 +14,7 @@ from trainer.training.evaluation import logits_function
 from trainer.training.setup import TrainingSetup
 from trainer.transform_output.graph import apply_transform, load_transform
 from trainer.wide_deep.feature_kinds import KINDS_IN_MODEL
-from transform.example_keys import LABEL, WEIGHT
+from transform.example_keys import LABEL, PLACEMENT, WEIGHT
 from transform.feature_spec import FeatureSpec
 from transform.files.records import as_request, first_value, iterate_records
 from transform.files.trainer_predictions import TrainerPredictions
@@ -38,7 +38,9 @@ def trainer_predictions(
     records = read_records(expand_patterns(raw_files)).take(num_rows)
     logged = [as_request(record) for record in iterate_records(records)]
     rows = [*logged, *changed_rows(logged, prepared.config.spec)]
-    parsing = {name: how for name, how in tft_output.raw_feature_spec().items() if name not in (LABEL, WEIGHT)}
+    parsing = {
+        name: how for name, how in tft_output.raw_feature_spec().items() if name not in (LABEL, WEIGHT, PLACEMENT)
+    }
     transform_fn = load_transform(tft_output).transform_fn
     features = apply_transform(transform_fn, tf.io.parse_example(tf.constant(rows, tf.string), parsing))
     if prepared.counts is not None:

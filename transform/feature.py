@@ -220,6 +220,11 @@ class Feature:
         return self.at_serving is not None and self.at_serving.method == "tower"
 
     @property
+    def largest_weight(self) -> float | None:
+        """The largest weight that the chance of an example's place gives; None if it gives none."""
+        return None if self.at_serving is None or self.has_tower else self.at_serving.clip
+
+    @property
     def of_kind(self) -> FeatureKind:
         """What its kind declares."""
         return KINDS[self.kind]

@@ -1,4 +1,4 @@
-"""The positions of a numeric feature with `at_serving`: the buckets between its `boundaries`, and their names."""
+"""The positions of a feature with `at_serving`: its buckets, their names, and what a training learned of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,37 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from pydantic.dataclasses import dataclass
+
+from transform.config.settings import FiniteFloat
+from transform.documents import CONFIG
+
+
+@dataclass(frozen=True, kw_only=True, config=CONFIG)
+class LearnedPositions:
+    """What a training learned of a feature with `at_serving`.
+
+    Attributes:
+      feature: The feature.
+      values: With a tower: its values, or the names of its buckets, in their order.
+      logits: What each adds to the logit, less what the fixed value adds.
+      num_weighted: With weights: the number of examples whose weights were read.
+      effective_size: (Σ w)² / Σ w², so many examples of equal weight would tell as much (Kish, 1965).
+      num_clipped: How many of the weights were larger than `clip`.
+    """
+
+    feature: str
+    values: tuple[str, ...] = ()
+    logits: tuple[FiniteFloat, ...] = ()
+    num_weighted: int = 0
+    effective_size: FiniteFloat = 0.0
+    num_clipped: int = 0
+
+
+def effective_size(weights: npt.NDArray[np.float64]) -> float:
+    """Returns (Σ w)² / Σ w² of some weights: 4 for 1, 1, 1 and 1, and 2 = 36 / 18 for 1, 1 and 4; 0 for none."""
+    squares = float(weights @ weights)
+    return float(weights.sum()) ** 2 / squares if squares else 0.0
 
 
 def buckets_of(values: npt.NDArray[np.floating], boundaries: Sequence[float]) -> npt.NDArray[np.int64]:

@@ -13,6 +13,7 @@ from trainer.training.position import Epoch, Metrics
 from trainer.warm_start.report import WarmStartReport
 from transform.documents import CONFIG, Document, FloatOrNaN
 from transform.errors import InputError
+from transform.positions import LearnedPositions
 
 #: The report's file name, in the folder that contains the SavedModel's.
 TRAINING_REPORT_FILE = "training_report.json"
@@ -53,6 +54,8 @@ class TrainingReport:
       references_left_out: By reference model that was not fitted, the reason; empty in a report of an earlier release.
       references_seconds: The time that the reference models took, beside the training; None in a report of an earlier
         release.
+      position: What was learned of a feature with `at_serving`; None without one, and in a report of an earlier
+        release.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -79,6 +82,7 @@ class TrainingReport:
     warm_start: WarmStartReport
     references_left_out: Mapping[str, str] = Field(default_factory=dict)
     references_seconds: float | None = None
+    position: LearnedPositions | None = None
     schema_version: Literal[1] = 1
 
     def to_json(self) -> str:

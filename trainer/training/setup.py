@@ -89,7 +89,8 @@ class TrainingSetup:
     def train_data(self, epoch: int, skip_batches: int = 0) -> tf.data.Dataset:
         """The batches of an epoch (numbered from 1), without the first `skip_batches`."""
         training, files = self.config.training, self.window.train_files
-        more = (self.counts, self._withheld, self.held_out, largest_weight(self.config.spec))
+        placed = self.config.spec.at_serving
+        more = (self.counts, self._withheld, self.held_out, None if placed is None else placed.largest_weight)
         return data.train_dataset(files, self.parsing, training, epoch, skip_batches, *more)
 
     @property
@@ -149,7 +150,7 @@ def prepare(
         *config.spec.stored_names(model.feature_names),
         LABEL,
         WEIGHT,
-        *(() if largest_weight(config.spec) is None else (PLACEMENT,)),
+        *((PLACEMENT,) if config.spec.at_serving and config.spec.at_serving.largest_weight else ()),
         *((SPAN, FOLD, LATE_LABEL) if config.spec.count_encodings else ()),
     ]
     parsing = _of(all_features, stored)
@@ -207,14 +208,6 @@ def _held_out(
                 *(held_out.span, fewest, MIN_HELD_OUT),
             )
     return None, data.count_labels(files, parsing, window.withheld)
-
-
-def largest_weight(spec: FeatureSpec) -> float | None:
-    """Returns the largest weight that the chance of an example's place gives; None if it gives none."""
-    feature = spec.at_serving
-    if feature is None or feature.at_serving is None or feature.at_serving.method != "weights":
-        return None
-    return feature.at_serving.clip
 
 
 def _among(held_out: data.HeldOut, withheld: data.Withheld) -> data.Selection:

@@ -117,5 +117,5 @@ class Tower(tf.Module):  # type: ignore[misc]
 
 
 def rows_initializer(seed: int) -> tf_keras.initializers.Initializer:
-    """The initial E: drawn from N(0, 1 / UNITS)."""
-    return tf_keras.initializers.RandomNormal(stddev=UNITS**-0.5, seed=seed)
+    """The initial E: drawn from N(0, 1), as of each example one row alone is the hidden layer's input."""
+    return tf_keras.initializers.RandomNormal(stddev=1.0, seed=seed)
