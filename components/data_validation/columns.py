@@ -50,12 +50,14 @@ class Columns:
       request: int64 [n], a code of the request; unique to each example if there are no requests.
       tokens: The categorical features and lists by name.
       numbers: The numeric features by name, float64 [n]; NaN for a missing value.
+      placement: How far each was placed by chance (`PLACEMENT`), float64 [n]; None if the log does not say it.
     """
 
     label: Ints
     request: Ints
     tokens: Mapping[str, Tokens]
     numbers: Mapping[str, Floats]
+    placement: Floats | None = None
 
 
 def read_tokens(array: pa.Array | pa.ChunkedArray) -> Tokens:

@@ -8,6 +8,7 @@ from typing import Any
 from components.data_validation.evidence import Reference, SpanEvidence
 from components.data_validation.feature_rules.drift import drift_findings
 from components.data_validation.feature_rules.ids import id_findings
+from components.data_validation.feature_rules.positions import position_findings
 from components.data_validation.feature_rules.presence import presence_findings
 from components.data_validation.feature_rules.rows import row_findings
 from components.data_validation.label_rules.by_model import model_findings
@@ -44,6 +45,7 @@ RULES = (
     Rule(("drift.max_rescored_share",), rescored_findings),
     Rule(("drift.max_moved_increase",), moved_findings),
     Rule(("drift.max_unused_events_increase",), event_findings),
+    Rule(("drift.max_position_error",), position_findings),
 )
 _GRAVEST_FIRST: tuple[Severity, ...] = ("stop", "refuse", "warn", "cannot_judge")
 

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 from components.data_validation.distributions import Distribution
+from components.data_validation.positions import PositionEvidence
 from components.ingestion.evidence import Evidence, Log
 from transform.feature import IMPRESSIONS
 
@@ -90,6 +91,7 @@ class SpanEvidence:
         before there are enough spans, and in the record of an earlier release.
       rescored: Of a log of served rankings, a sample scored again; None of another log.
       model: The baseline's results; None without a baseline, or if it could not score the span.
+      position: The examples by the position that only the log has; None without such a feature.
     """
 
     ingested: Evidence
@@ -105,6 +107,7 @@ class SpanEvidence:
     label_anchor: float | None = None
     rescored: Rescored | None = None
     model: ModelEvidence | None = None
+    position: PositionEvidence | None = None
 
     @property
     def span(self) -> int:

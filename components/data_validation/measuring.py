@@ -15,6 +15,7 @@ from components.data_validation.columns import Columns, Floats, Ints, Tokens
 from components.data_validation.distributions import Distribution, count_tokens, measure_numbers, measure_tokens
 from components.data_validation.evidence import SKETCH_ROWS, Labelled, ModelEvidence, SpanEvidence
 from components.data_validation.label_aucs import label_aucs
+from components.data_validation.positions import measure_positions
 from components.ingestion.evidence import Evidence
 from transform.auc import auc
 from transform.config.component_settings import DataSettings, EvaluationSettings
@@ -53,7 +54,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         name: measure_numbers(values, draws.of(name, np.unique(values, return_inverse=True)[1]))
         for name, values in columns.numbers.items()
     }
-    slices = _slices(columns)
+    slices, num_rows = _slices(columns), ingested.labels.negatives + ingested.labels.positives
     return SpanEvidence(
         ingested=_for_the_record(ingested),
         num_requests=draws.num_requests,
@@ -66,6 +67,7 @@ def measure(columns: Columns, scores: Floats | None, ingested: Evidence, config:
         of_calendar=of_calendar(config),
         sample=_labelled(columns.label, None),
         model=None if scores is None else _of_model(columns.label, scores, slices),
+        position=measure_positions(columns, config, max(len(columns.label), num_rows)),
     )
 
 

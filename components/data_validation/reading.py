@@ -26,7 +26,7 @@ from components.evaluation.scoring.scores import Scorer, ScoringError, compute_s
 from components.examples.reading import split_files
 from components.model_store.versions import version_path, versions
 from transform.config.component_settings import DataSettings
-from transform.example_keys import LABEL, REQUEST_ID
+from transform.example_keys import LABEL, PLACEMENT, REQUEST_ID
 from transform.feature import Feature
 from transform.files.records import iterate_records
 from transform.graph.derived_times import derived
@@ -64,6 +64,7 @@ def to_columns(examples: list[bytes], config: DataSettings) -> Columns:
         request=request,
         tokens={f.name: _tokens(features[f.name], f) for f in config.spec.features if f.of_kind.holds == "text"},
         numbers={f.name: read_numbers(features[f.name]) for f in config.spec.features if f.of_kind.holds == "number"},
+        placement=read_numbers(table[PLACEMENT]) if config.sources.impressions.says_placement else None,
     )
 
 

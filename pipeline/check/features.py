@@ -30,7 +30,7 @@ def doubtful_features(config: Config, impressions: ReadRows) -> list[str]:
 
     By the rules of `wdr init`: numbers that are an id, by name or values, or times, and columns that are known only
     after the label, by name, or because they predict it too well. Without a label in the log, as with installs, names
-    alone decide. Features of tables and derived ones are judged by their side only.
+    alone decide. Features of tables, derived ones and one with `at_serving` are judged by their side only.
 
     Args:
       config: The config.
@@ -62,7 +62,7 @@ def _one_side(config: Config) -> Iterator[str]:
 
 def _by_values(config: Config, values: _Values) -> Iterator[str]:
     log = config.sources.impressions
-    features = [f for f in config.features_of(IMPRESSIONS) if f.derive is None]
+    features = [f for f in config.features_of(IMPRESSIONS) if f.derive is None and f.at_serving is None]
     arrays = {f.name: values[config.column_of(f).name, config.column_of(f).kind] for f in features}
     label = None if log.label is None else np.asarray(values[log.label, "label"]).astype(np.int64)
     num_rows = len(next(iter(values.values())))

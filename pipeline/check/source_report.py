@@ -67,6 +67,7 @@ class CheckResult:
       labels: What follows from the labels of the rows read, one sentence each.
       splits: Splits with too few rows of a label, one sentence each.
       features: Features that are probably not what the config says of them, one sentence each.
+      positions: How far the log can tell the effect of the position, in one sentence; empty without `at_serving`.
       schema_version: The version of this dataclass's schema.
     """
 
@@ -82,6 +83,7 @@ class CheckResult:
     labels: Sequence[str] = ()
     splits: Sequence[str] = ()
     features: Sequence[str] = ()
+    positions: Sequence[str] = ()
     schema_version: Literal[1] = 1
 
 

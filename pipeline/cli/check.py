@@ -73,6 +73,7 @@ def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: i
         from pipeline.check.features import doubtful_features
         from pipeline.check.first_rows import ReadRows
         from pipeline.check.labels import rare_label, small_splits
+        from pipeline.check.positions import told_of_positions
         from pipeline.check.requests import differing_contexts
         from pipeline.check.rows import check_files, check_rows, one_label
         from pipeline.check.source_report import CheckResult, described
@@ -105,12 +106,14 @@ def _check(config: str, loaded: Config, data: str, span: int | None, max_rows: i
         outside = values_outside_windows(loaded, data_root, found, max_rows)
     values = found_in("values", outside)
     features = found_in("features", doubtful_features(loaded, impressions))
+    positions = found_in("positions", told_of_positions(loaded, impressions))
     requests = found_in("requests", differing_contexts(loaded, impressions))
     steps = few_steps(loaded, num_training_rows(loaded, log))
     training = found_in("training", [*steps, *training_warnings(loaded)])
     defaults = found_in("defaults", changed_defaults(loaded, read_keys(config)))
     if as_json:
         result = CheckResult(
-            config, found.span, reports, columns, joins, values, training, defaults, requests, labels, splits, features
-        )
+            config, found.span, reports, columns, joins, values, training, defaults, requests, labels, splits, features,
+            positions,
+        )  # fmt: skip
         print_document(result)

@@ -63,6 +63,9 @@ class Drift:
         as `doubled` or `forged`, may be larger than in any reference span.
       max_label_auc_increase: By how much a single feature may predict the label better than in any reference span, as
         AUC: by more, the feature knows the label.
+      max_position_error: With a feature that has `at_serving`: the largest standard error, in logit, of the effect of
+        the last position against the first among the impressions that were placed by chance. A larger one warns; above
+        0.5, where the log does not say whether there is an effect, and without such impressions, the run stops.
     """
 
     reference_spans: Annotated[int, Field(ge=1, le=400)] = 14
@@ -83,3 +86,4 @@ class Drift:
     max_moved_increase: _Share = 0.1
     max_unused_events_increase: _Share = 0.05
     max_label_auc_increase: _Share = 0.1
+    max_position_error: Annotated[float, Field(gt=0, le=0.5)] = 0.1
