@@ -51,7 +51,7 @@ _Reader = tuple[Parser, Callable[[Sequence[pa.Array]], list[pa.Array]]]
 
 
 class ExampleMaker:
-    """Converts raw rows into tf.Examples, as ingestion does, but without a label.
+    """Converts raw rows into tf.Examples, as ingestion does, but without a label, and what only the log has.
 
     A feature of the impressions is read from the row's column that has its name in the log, which may be a member of a
     nested object. The features of a table are read from the row too, if the row has all of them; each one's column is
@@ -88,7 +88,8 @@ class ExampleMaker:
         lookups: list[_Reader] = []
         limits = config.ingestion
         for name in (IMPRESSIONS, *config.sources.tables):
-            features, source = config.features_of(name), config.sources.of(name)
+            features = tuple(f for f in config.features_of(name) if f.at_serving is None)
+            source = config.sources.of(name)
             found = {f.name: _column_in_rows(config, f, columns, may_lack) for f in features}
             read_from = [column for column in found.values() if column is not None]
             if len(read_from) == len(features):

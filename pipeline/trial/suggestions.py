@@ -92,7 +92,7 @@ def _counts(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _crosses(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
     ids = set(_ids(config))
-    others = [f for f in config.spec.features if f.has_ids and f.name not in ids and f.parts]
+    others = [f for f in config.spec.features if f.has_ids and f.name not in ids and f.parts and f.at_serving is None]
     item = config.item_id
     if item is not None:
         pairs = [(f, item) for f in others if f.side == "context"]
@@ -106,7 +106,7 @@ def _crosses(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def _scales(config: Config) -> Iterator[tuple[str, Mapping[str, Any]]]:
     def rounded(f: Feature) -> bool:
-        return not f.has_ids and f.scale == "quantile" and "deep" in f.parts
+        return not f.has_ids and f.scale == "quantile" and f in config.spec.of_part("deep")
 
     names = [f.name for f in config.spec.features if rounded(f)]
     if names and config.model.parts != "wide":

@@ -58,10 +58,8 @@ def save_warm_start(
         ),
         layout=tuple(model.layout),
         settings=_state_settings(model, training)
-        | {
-            f"{name}_iterations": int(optimizer.iterations.numpy()) if optimizer else 0
-            for name, optimizer in (("deep", optimizers.deep), ("tower", optimizers.tower))
-        },
+        | {"deep_iterations": int(optimizers.deep.iterations.numpy()) if optimizers.deep else 0}
+        | ({"tower_iterations": int(optimizers.tower.iterations.numpy())} if optimizers.tower else {}),
         spec=TypeAdapter(FeatureSpec).dump_python(spec, mode="json"),
     )
     write_files(state, warm_start_dir(serving_model_dir))

@@ -22,6 +22,14 @@ def keys_of(*classes: type) -> list[str]:
 
 
 *_FIRST_KINDS, _LAST_KIND = KINDS
+PLACED: dict[str, Any] = {
+    "name": "position",
+    "side": "item",
+    "kind": "numeric",
+    "boundaries": [2, 3],
+    "at_serving": {"fixed": 1},
+}
+RANDOMIZED = ("sources.impressions.randomized", "drawn")
 TOP_KEYS = keys_of(Config, FeatureSpec)
 DERIVED = {
     "name": "year",
@@ -252,9 +260,9 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("features.0.name", "label")],
-        "`name` must not be one of ['fold', 'impression_id', 'label', 'late_label', 'request_id', 'shares_label', "
-        "'span', 'table_key', 'timestamp', 'weight'], which are reserved. Received: 'label' (small.yaml, "
-        "features.label.name).",
+        "`name` must not be one of ['fold', 'impression_id', 'label', 'late_label', 'placed_by_chance', 'request_id', "
+        "'shares_label', 'span', 'table_key', 'timestamp', 'weight'], which are reserved. Received: 'label' "
+        "(small.yaml, features.label.name).",
     ),
     (
         [("features.0.parts", ["tall"])],
@@ -540,5 +548,69 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("push.num_kept_versions", 0)],
         "`num_kept_versions` must be at least 1. Received: 0 (small.yaml, push.num_kept_versions).",
+    ),
+    (
+        [("features.3", PLACED)],
+        "feature `position` has `at_serving`, which needs `sources.impressions.randomized` or `propensity`: only "
+        "impressions that were placed by chance tell a position's effect from the items' relevance (small.yaml).",
+    ),
+    (
+        [("features.3", PLACED | {"at_serving": {"method": "weights"}}), RANDOMIZED],
+        "feature `position` has `at_serving.method: weights`, which needs `sources.impressions.propensity` "
+        "(small.yaml).",
+    ),
+    (
+        [RANDOMIZED, ("sources.impressions.propensity", "p")],
+        "impressions have at most one of `randomized` and `propensity` (small.yaml, sources.impressions).",
+    ),
+    (
+        [("features.3", PLACED | {"at_serving": {}}), RANDOMIZED],
+        "`at_serving` with `method: tower` needs `fixed`. Received: None (small.yaml, features.position.at_serving).",
+    ),
+    (
+        [("features.3", PLACED | {"at_serving": {"method": "weights", "fixed": 1}}), RANDOMIZED],
+        "`at_serving` with `method: weights` goes without `fixed`. Received: 1.0 (small.yaml, "
+        "features.position.at_serving).",
+    ),
+    (
+        [("features.3", PLACED | {"at_serving": {"fixed": "1"}}), RANDOMIZED],
+        "`at_serving.fixed` must be a number for a numeric feature. Received: '1' (small.yaml, features.position).",
+    ),
+    (
+        [("features.0.at_serving", {"fixed": 1}), RANDOMIZED],
+        "`at_serving.fixed` must be a text, in quotes, for a categorical feature. Received: 1.0 (small.yaml, "
+        "features.app).",
+    ),
+    (
+        [("features.3", PLACED | {"side": "context"}), RANDOMIZED],
+        "`at_serving` goes with `side: item` and the source `impressions`, where each candidate has its own. "
+        "Received: side context, source impressions (small.yaml, features.position).",
+    ),
+    (
+        [("features.3", PLACED | {"parts": ["wide"]}), RANDOMIZED],
+        "`at_serving` goes without `parts` and `derive`: the feature enters by a part of its own (small.yaml, "
+        "features.position).",
+    ),
+    (
+        [("features.3", {**PLACED, "num_quantiles": 4, "boundaries": None}), RANDOMIZED],
+        "`at_serving` of a numeric feature needs `boundaries`: each bucket has its own effect (small.yaml, "
+        "features.position).",
+    ),
+    (
+        [("features.1.at_serving", {"fixed": "a"}), RANDOMIZED],
+        "`at_serving` goes with the kinds categorical and numeric only, with one value a row. Received: "
+        "categorical_list (small.yaml, features.installed).",
+    ),
+    (
+        [("features.3", PLACED), ("features.4", PLACED | {"name": "slot"}), RANDOMIZED],
+        "at most one feature has `at_serving`. Received: ['position', 'slot'] (small.yaml).",
+    ),
+    (
+        [("features.3", PLACED), ("crosses.0.features", ["app", "position"]), RANDOMIZED],
+        "cross `app_x_position` names the feature `position`, which has `at_serving`: no request has it (small.yaml).",
+    ),
+    (
+        [("features.3", PLACED | {"at_serving": {"fixed": 1, "dropout": 1}}), RANDOMIZED],
+        "`dropout` must be less than 1.0. Received: 1 (small.yaml, features.position.at_serving.dropout).",
     ),
 ]
