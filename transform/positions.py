@@ -21,6 +21,7 @@ class LearnedPositions:
       feature: The feature.
       values: With a tower: its values, or the names of its buckets, in their order.
       logits: What each adds to the logit, less what the fixed value adds.
+      fixed: With a tower: the fixed value, or the name of its bucket.
       num_weighted: With weights: the number of examples whose weights were read.
       effective_size: (Σ w)² / Σ w², so many examples of equal weight would tell as much (Kish, 1965).
       num_clipped: How many of the weights were larger than `clip`.
@@ -29,6 +30,7 @@ class LearnedPositions:
     feature: str
     values: tuple[str, ...] = ()
     logits: tuple[FiniteFloat, ...] = ()
+    fixed: str = ""
     num_weighted: int = 0
     effective_size: FiniteFloat = 0.0
     num_clipped: int = 0

@@ -32,7 +32,7 @@ _STRICT = ConfigDict(extra="forbid")
 _MAX_VALUES = 100
 
 #: Of a normal distribution, 95 % are within so many standard deviations.
-_OF_95_PERCENT = 1.96
+OF_95_PERCENT = 1.96
 
 
 @dataclass(frozen=True, config=_STRICT)
@@ -66,7 +66,7 @@ class PositionCounts:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of `log_odds`, by the normal distribution."""
-        return self.log_odds - _OF_95_PERCENT * self.error, self.log_odds + _OF_95_PERCENT * self.error
+        return self.log_odds - OF_95_PERCENT * self.error, self.log_odds + OF_95_PERCENT * self.error
 
 
 @dataclass(frozen=True, config=_STRICT)

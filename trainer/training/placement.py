@@ -22,7 +22,8 @@ def tower_curve(model: WideDeep, spec: FeatureSpec, transform_state: TransformSt
         return None
     rows = _values(spec, feature, transform_state)
     logits = (tower(tf.constant(list(rows.values()), tf.int64)) - tower.fixed_logit()).numpy()
-    return LearnedPositions(feature=feature.name, values=tuple(rows), logits=tuple(map(float, logits)))
+    fixed = {row: name for name, row in rows.items()}[tower.fixed_row]
+    return LearnedPositions(feature=feature.name, values=tuple(rows), logits=tuple(map(float, logits)), fixed=fixed)
 
 
 def weighed(spec: FeatureSpec, files: Sequence[str], parsing: Mapping[str, object]) -> LearnedPositions | None:

@@ -82,7 +82,7 @@ class Tower(tf.Module):  # type: ignore[misc]
 
     def __init__(self, table: Table, rows: tf.Variable, fixed_row: int, rate: float) -> None:
         super().__init__(name="tower")
-        self.table, self._rows, self._fixed_row, self._rate = table, rows, fixed_row, rate
+        self.table, self._rows, self.fixed_row, self._rate = table, rows, fixed_row, rate
         (self.input,) = table.inputs
         self._bias = tf.Variable(tf.zeros([table.width]), name="tower/bias")
         self._kernel = tf.Variable(tf.zeros([table.width]), name="tower/kernel")
@@ -109,11 +109,11 @@ class Tower(tf.Module):  # type: ignore[misc]
 
     def at_serving(self, like: tf.Tensor) -> tf.Tensor:
         """The fixed value's id, int64, once for each row of a tensor."""
-        return tf.fill([tf.shape(like)[0]], tf.constant(self._fixed_row, tf.int64))
+        return tf.fill([tf.shape(like)[0]], tf.constant(self.fixed_row, tf.int64))
 
     def fixed_logit(self) -> tf.Tensor:
         """The logit of the fixed value, a float32 scalar."""
-        return self(tf.constant(self._fixed_row, tf.int64))
+        return self(tf.constant(self.fixed_row, tf.int64))
 
 
 def rows_initializer(seed: int) -> tf_keras.initializers.Initializer:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pipeline.report.page import charts, numbers
 from pipeline.report.page.parts import Block, Facts, Figure, Note, Table
+from pipeline.report.page.sections import positions
 from pipeline.report.result.run import Run
 from trainer.training.position import Epoch
 from trainer.training.report import TrainingReport
@@ -21,6 +22,7 @@ def blocks(run: Run) -> Iterator[Block]:
         return
     yield from _figures(training)
     yield _facts(training)
+    yield from positions.blocks(run)
 
 
 def _facts(training: TrainingReport) -> Facts:
