@@ -97,8 +97,8 @@ def _draw_chunk(
     num_requests = len(sizes)
     seconds = diurnal_seconds(np.sort(rng.uniform(*quantiles, num_requests)))
     users = store.draw_users(rng, num_requests)
-    pages = rng.choice(len(PAGES), num_requests, p=_PAGE_WEIGHT)
-    candidates = _draw_candidates(rng, store, users, pages)
+    pages = draw_pages(rng, num_requests)
+    candidates = draw_candidates(rng, store, users, pages, _DRAWS)
     chosen = choose_distinct(rng, candidates, sizes, store.apps.num_apps, excluded=store.users.installed[users])
     row, column = np.nonzero(chosen >= 0)
     user, app, position = users[row], chosen[row, column], column + 1
@@ -140,13 +140,25 @@ def _request_sizes(rng: np.random.Generator, n: int) -> Ints:
     return sizes
 
 
-def _draw_candidates(rng: np.random.Generator, store: Store, users: Ints, pages: Ints) -> Ints:
+def draw_pages(rng: np.random.Generator, n: int) -> Ints:
+    """Returns int64 [n]: the page of each request, as an index into PAGES."""
+    return rng.choice(len(PAGES), n, p=_PAGE_WEIGHT)
+
+
+def draw_candidates(rng: np.random.Generator, store: Store, users: Ints, pages: Ints, num_draws: int) -> Ints:
     """Draws each request's candidates: popular apps, mixed with apps of a category that suits the page.
 
+    Args:
+      rng: The random number generator.
+      store: The store.
+      users: int32 [requests], user slots.
+      pages: int64 [requests], indices into PAGES.
+      num_draws: The number of draws for each request.
+
     Returns:
-      int32 [requests, _DRAWS], app slots, with repetitions.
+      int32 [requests, num_draws], app slots, with repetitions.
     """
-    shape = (len(users), _DRAWS)
+    shape = (len(users), num_draws)
     favourite = store.users.favourites[users]
     # Home: each candidate is from one of the user's favourite categories, drawn per candidate.
     category = np.take_along_axis(favourite, rng.integers(0, NUM_FAVOURITES, shape, dtype=np.int8), axis=1)

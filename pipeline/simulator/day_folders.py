@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -17,32 +17,53 @@ from transform.config.schedule import SUCCESS_MARKER
 LOGS = ("catalog", "users", "installs", "impressions")  # in the order of publication
 
 
-def published_paths(out: Path, day: int) -> list[Path]:
-    """Returns all paths of the day below `out`."""
-    return [*(out / log / f"day-{day}" for log in LOGS), out / "truth" / f"day-{day}.parquet"]
+TRUTH = "truth"
+
+
+def published_paths(out: Path, day: int, logs: Sequence[str] = LOGS, truths: Sequence[str] = (TRUTH,)) -> list[Path]:
+    """Returns all paths of the day below `out`: a folder for each log, a file for each part of the ground truth."""
+    return [*(out / log / f"day-{day}" for log in logs), *(out / truth / f"day-{day}.parquet" for truth in truths)]
 
 
 class DayFolders:
     """Writes one day. A second thread writes while the caller draws the next rows.
 
-    Used as a context manager: on exit the day is published, or, if an exception was raised, removed. The impressions
-    are published last, and then the empty file `_SUCCESS` is written into their folder.
+    Used as a context manager: on exit the day is published, or, if an exception was raised, removed. The last log, the
+    impressions, is published last, and then the empty file `_SUCCESS` is written into its folder.
+
+    Args:
+      out: The folder of all days.
+      day: The day's number.
+      file_format: The format of the logs.
+      compress: Whether their files are gzipped.
+      logs: The folders of logs.
+      truths: The folders of ground truth, each with one file a day.
     """
 
-    def __init__(self, out: Path, day: int, file_format: str, *, compress: bool) -> None:
+    def __init__(
+        self,
+        out: Path,
+        day: int,
+        file_format: str,
+        *,
+        compress: bool,
+        logs: Sequence[str] = LOGS,
+        truths: Sequence[str] = (TRUTH,),
+    ) -> None:
         self._out = out
         self._day = day
         self._format = file_format
         self._compress = compress
         self._hidden = out / f".day-{day}.partial"
-        self._num_parts = dict.fromkeys(LOGS, 0)
-        self._truth: pq.ParquetWriter | None = None
+        self._logs, self._truths = tuple(logs), tuple(truths)
+        self._num_parts = dict.fromkeys(logs, 0)
+        self._writers: dict[str, pq.ParquetWriter] = {}
         self._executor = ThreadPoolExecutor(max_workers=1)
         self._pending: list[Future[object]] = []
 
     def __enter__(self) -> DayFolders:
         shutil.rmtree(self._hidden, ignore_errors=True)  # left by a run that was killed
-        for log in LOGS:
+        for log in self._logs:
             (self._hidden / log).mkdir(parents=True)
         return self
 
@@ -52,11 +73,14 @@ class DayFolders:
         self._num_parts[log] += 1
         self._submit(write_part, table, self._hidden / log, part, self._format, compress=self._compress)
 
-    def write_truth(self, table: pa.Table) -> None:
-        """Appends the table to the file of the day's ground truth."""
-        if self._truth is None:
-            self._truth = pq.ParquetWriter(self._hidden / "truth.parquet", table.schema, use_dictionary=False)
-        self._submit(self._truth.write_table, table)
+    def write_truth(self, table: pa.Table, truth: str = TRUTH) -> None:
+        """Appends the table to a file of the day's ground truth."""
+        if truth not in self._writers:
+            self._writers[truth] = pq.ParquetWriter(self._truth_file(truth), table.schema, use_dictionary=False)
+        self._submit(self._writers[truth].write_table, table)
+
+    def _truth_file(self, truth: str) -> Path:
+        return self._hidden / f"{truth.replace('/', '-')}.parquet"
 
     def _submit(self, function: Callable[..., object], *args: object, **kwargs: object) -> None:
         while len(self._pending) >= 2:  # limits the queue to one chunk
@@ -68,8 +92,8 @@ class DayFolders:
     ) -> None:
         try:
             self._executor.shutdown(wait=True, cancel_futures=error is not None)
-            if self._truth is not None:
-                self._truth.close()
+            for writer in self._writers.values():
+                writer.close()
             if error is None:
                 for future in self._pending:
                     future.result()
@@ -78,10 +102,10 @@ class DayFolders:
             shutil.rmtree(self._hidden, ignore_errors=True)
 
     def _publish(self) -> None:
-        *logs, impressions = LOGS
-        sources = [*(self._hidden / log for log in logs), self._hidden / "truth.parquet", self._hidden / impressions]
-        *paths, impressions_path, truth_path = published_paths(self._out, self._day)
-        for source, path in zip(sources, [*paths, truth_path, impressions_path], strict=True):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            source.rename(path)
-        (impressions_path / SUCCESS_MARKER).touch()
+        sources = [*(self._hidden / log for log in self._logs), *map(self._truth_file, self._truths)]
+        paths = published_paths(self._out, self._day, self._logs, self._truths)
+        last = len(self._logs) - 1
+        for index in [i for i in range(len(paths)) if i != last] + [last]:
+            paths[index].parent.mkdir(parents=True, exist_ok=True)
+            sources[index].rename(paths[index])
+        (paths[last] / SUCCESS_MARKER).touch()

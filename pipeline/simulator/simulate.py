@@ -73,20 +73,20 @@ def simulate(
     Raises:
       ValueError: An argument is not allowed, or one of the days already exists.
     """
-    _check_sizes(
+    check_sizes(
         num_days=num_days, impressions_per_day=impressions_per_day, seed=seed, num_users=num_users, num_apps=num_apps,
         first_day=first_day,
     )  # fmt: skip
     last_day = first_day + num_days - 1
-    _check_output(out, format, compress, range(first_day, last_day + 1))
+    check_output(out, format, compress, range(first_day, last_day + 1))
     store = Store(seed, num_users, num_apps)
     pending = Installs.none()
     while True:
         if store.day < first_day:
-            pending, _ = _simulate_day(store, pending, impressions_per_day)
+            pending, _ = simulate_day(store, pending, impressions_per_day)
         else:
             with DayFolders(out, store.day, format, compress=compress) as folders:
-                pending, counts = _simulate_day(store, pending, impressions_per_day, folders, with_label=with_label)
+                pending, counts = simulate_day(store, pending, impressions_per_day, folders, with_label=with_label)
             if on_day is not None:
                 on_day(store.day, counts)
         if store.day == last_day:
@@ -94,14 +94,17 @@ def simulate(
         store.advance()
 
 
-def _check_sizes(**sizes: int) -> None:
+def check_sizes(**sizes: int) -> None:
+    """Raises ValueError if a size, by name, is too small."""
     for name, value in sizes.items():
         if value < (least := _LEAST.get(name, 1)):
             raise ValueError(f"`{name}` must be at least {least}. Received: {value}.")
 
 
-def _check_output(out: Path, file_format: str, compress: bool, days: range) -> None:
-    """Raises ValueError unless the days can be written to `out` in this format."""
+def check_output(
+    out: Path, file_format: str, compress: bool, days: range, paths: Callable[[Path, int], list[Path]] = published_paths
+) -> None:
+    """Raises ValueError unless the days can be written to `out` in this format; `paths` are those of a day."""
     if file_format not in FORMATS:
         raise ValueError(f"`format` must be one of {', '.join(FORMATS)}. Received: {file_format}.")
     if compress and file_format not in COMPRESSIBLE_FORMATS:
@@ -112,7 +115,7 @@ def _check_output(out: Path, file_format: str, compress: bool, days: range) -> N
     if out.exists() and not out.is_dir():
         raise ValueError(f"`out` must be a folder or not exist yet. Received: {out}, which is a file.")
     for day in days:
-        for path in published_paths(out, day):
+        for path in paths(out, day):
             if path.exists():
                 raise ValueError(
                     f"Each simulated day must be new. Received: day {day}, of which {path} exists. "
@@ -120,7 +123,7 @@ def _check_output(out: Path, file_format: str, compress: bool, days: range) -> N
                 )
 
 
-def _simulate_day(
+def simulate_day(
     store: Store,
     pending: Installs,
     num_impressions: int,
@@ -144,11 +147,7 @@ def _simulate_day(
             folders.write("impressions", impressions_table(store, chunk, with_label=with_label))
             folders.write_truth(truth_table(store, chunk))
     rng = store.rng("close")
-    quantiles = rng.random(rng.poisson(_ORGANIC_PER_IMPRESSION * num_impressions))
-    parts.append(organic_installs(store, rng, midnight(store.day) + diurnal_seconds(quantiles)))
-    installs = Installs.concatenate(parts)
-    is_today = installs.timestamp < midnight(store.day + 1)
-    today = installs.take(is_today)
+    today, later = installs_of_day(store, rng, parts, num_impressions)
     active = _active_users(store, is_active, today)
     if folders is not None:
         folders.write("installs", installs_table(today))
@@ -157,7 +156,28 @@ def _simulate_day(
         folders.write("catalog", catalog_table(store))
     counts = DayCounts(num_impressions, num_requests, len(today), len(active), store.apps.num_apps)
     record(store, rng, today)
-    return installs.take(~is_today), counts
+    return later, counts
+
+
+def installs_of_day(
+    store: Store, rng: np.random.Generator, parts: list[Installs], num_impressions: int
+) -> tuple[Installs, Installs]:
+    """Adds organic installs to those that impressions caused.
+
+    Args:
+      store: The store.
+      rng: The day's generator for `close`; `record` draws from it next.
+      parts: The installs that impressions caused.
+      num_impressions: The number of the day's impressions.
+
+    Returns:
+      The installs of the current day, and those after midnight.
+    """
+    quantiles = rng.random(rng.poisson(_ORGANIC_PER_IMPRESSION * num_impressions))
+    organic = organic_installs(store, rng, midnight(store.day) + diurnal_seconds(quantiles))
+    installs = Installs.concatenate([*parts, organic])
+    is_today = installs.timestamp < midnight(store.day + 1)
+    return installs.take(is_today), installs.take(~is_today)
 
 
 def _active_users(store: Store, is_active: Bools, installs: Installs) -> Ints:

@@ -53,7 +53,7 @@ class Store:
 
     def rng(self, purpose: str, chunk: int = 0) -> np.random.Generator:
         """Returns the random number generator for a purpose (and chunk) on the current day."""
-        key = (self.day, ("start", "advance", "chunk", "close").index(purpose), chunk)
+        key = (self.day, ("start", "advance", "chunk", "close", "requests").index(purpose), chunk)
         return np.random.default_rng(np.random.SeedSequence(self._seed, spawn_key=key))
 
     def advance(self) -> None:

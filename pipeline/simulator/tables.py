@@ -42,6 +42,11 @@ def _named(names: Sequence[str], indices: Ints) -> pa.Array:
     return pa.array(names, pa.string()).take(pa.array(indices))
 
 
+def weekday_of(day: int) -> str:
+    """Returns the day's weekday, one of WEEKDAYS."""
+    return WEEKDAYS[(midnight(day) // SECONDS_PER_DAY + _FIRST_WEEKDAY) % 7]
+
+
 def impressions_table(store: Store, chunk: Chunk, *, with_label: bool = False) -> pa.Table:
     """Returns one row per impression of the chunk.
 
@@ -51,7 +56,7 @@ def impressions_table(store: Store, chunk: Chunk, *, with_label: bool = False) -
       with_label: Whether the table has the column `installed`, int64: 1 if the impression leads to an install, else 0.
     """
     # All impressions of a chunk are of the same day, hence of the same weekday.
-    weekday = WEEKDAYS[(midnight(store.day) // SECONDS_PER_DAY + _FIRST_WEEKDAY) % 7]
+    weekday = weekday_of(store.day)
     table = pa.table(
         {
             "impression_id": impression_ids(store.day, chunk),

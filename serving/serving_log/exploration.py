@@ -14,10 +14,10 @@ scores, that the item is at that place. It counts all ways to get there: with `s
 score put it has 1 - epsilon + epsilon / m, since a shuffle may leave it there. Over the places, an item's sum to 1.
 
 **Cost.** With the scores as probabilities and a discount d for each place, an order's expected installs are
-sum(d_place * score_of_the_item_there). A swap that would cost more than the share `max_loss` of those of the score order
-is not made, and neither is a shuffle whose cost is more than that on average over all m! orders. Such a request is left in
-score order. The rule depends on the scores alone, so that the propensities take it into account and remain exact. All
-requests together lose at most epsilon * max_loss of their expected installs.
+sum(d_place * score_of_the_item_there). A swap that would cost more than the share `max_loss` of those of the score
+order is not made, and neither is a shuffle whose cost is more than that on average over all m! orders. Such a request
+is left in score order. The rule depends on the scores alone, so that the propensities take it into account and remain
+exact. All requests together lose at most epsilon * max_loss of their expected installs.
 
 Example: three items with scores 0.4, 0.2 and 0.1, discounts 1, 0.5 and 0.5, `swap` with epsilon 0.1. Score order is
 worth 0.4 + 0.1 + 0.05 = 0.55. Each of the two pairs is drawn with probability 0.1 / 2 = 0.05; the first swap costs
@@ -49,6 +49,9 @@ POLICIES = (SCORE_ORDER, SWAP, SHUFFLE)
 #: What became of a request: nothing was to be moved, the items were moved, or that would have cost too much.
 Outcome: TypeAlias = Literal["score_order", "explored", "too_costly"]
 OUTCOMES: tuple[Outcome, ...] = ("score_order", "explored", "too_costly")
+
+#: Keeps the draws apart from other uses of the id. It need not be secret: a caller does not choose its request's id.
+_KEY = b"wdr exploration"
 
 #: Longer lists of places are refused: a shuffle of so many is no exploration.
 _MAX_SHOWN = 1_000
@@ -128,8 +131,8 @@ class Exploration:
         worth = sum(map(float.__mul__, discounts, map(float, scores)))
         if self.policy == SCORE_ORDER or num_shown < 2:
             return Arrangement(tuple(range(number)), (1.0,) * number, worth, 0.0, "score_order")
-        # A generator of its own, seeded with 64 bytes of the hash; the key keeps it apart from other uses of the id.
-        draw = random.Random(hashlib.blake2b(request_id.encode(), key=b"wdr exploration").digest())
+        seed = hashlib.blake2b(request_id.encode(), key=_KEY).digest()
+        draw = random.Random(seed)  # noqa: S311
         is_drawn = draw.random() < self.epsilon
         most = self.max_loss * worth
         arranged = self._swapped if self.policy == SWAP else self._shuffled

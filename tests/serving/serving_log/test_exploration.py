@@ -20,7 +20,7 @@ def arrangements(policy: Exploration, scores: tuple[float, ...], number: int) ->
 
 
 def swaps(num_shown: int, epsilon: float, allowed: set[int]) -> dict[tuple[int, ...], float]:
-    """By order, its probability: each pair of neighbours has the same chance, and one not allowed leaves score order."""
+    """By order, its probability: a pair has the chance epsilon / (m - 1), and one not allowed leaves score order."""
     found: Counter[tuple[int, ...]] = Counter({tuple(range(num_shown)): 1 - epsilon})
     for first in range(num_shown - 1):
         order = list(range(num_shown))
@@ -52,7 +52,7 @@ def shuffles(num_shown: int, epsilon: float) -> dict[tuple[int, ...], float]:
 def test_propensities_are_those_of_the_enumerated_outcomes(
     policy: Exploration, scores: tuple[float, ...], outcomes: dict[tuple[int, ...], float]
 ) -> None:
-    """Each order comes as often as it should, and an item's propensities are sums over the orders that have it there."""
+    """Each order comes as often as it should, and an item's propensity sums the orders that have it there."""
     number = 4000
     drawn = arrangements(policy, scores, number)
     counts = Counter(arrangement.order for arrangement in drawn)
@@ -90,8 +90,7 @@ def test_a_shuffles_bound_is_on_its_mean_cost() -> None:
     """Over all orders, places with discounts 1, 0.5, 0.5 have 2/3 of 0.7: 0.4667 of 0.55, 15.15 % less."""
     cost = (0.55 - 0.7 * 2 / 3) / 0.55
     below, above = (
-        arrangements(Exploration(SHUFFLE, 0.5, most, 3, DISCOUNTS), SCORES, 2000)
-        for most in (cost - 1e-6, cost + 1e-6)
+        arrangements(Exploration(SHUFFLE, 0.5, most, 3, DISCOUNTS), SCORES, 2000) for most in (cost - 1e-6, cost + 1e-6)
     )
     assert {a.order for a in below} == {(0, 1, 2)}
     assert Counter(a.outcome for a in below).keys() == {"score_order", "too_costly"}
