@@ -99,7 +99,7 @@ class Bodies:
                 "page": PAGES[requests.page[index]],
             }
             candidates = [self._items[slot] for slot in slots]
-            bodies.append({"context": context, "candidates": candidates, "k": NUM_SHOWN})
+            bodies.append({"user": user["user_id"], "context": context, "candidates": candidates, "k": NUM_SHOWN})
         return bodies
 
     def ids(self, slots: Ints) -> list[str]:
