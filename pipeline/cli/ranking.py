@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # importing them imports gRPC
     from serving.ranking_client.features import Candidate
     from serving.ranking_client.settings import ClientSettings
     from serving.serving_log.event_log import EventLog
+    from serving.serving_log.exploration import Exploration
     from serving.serving_log.log import ServingLog
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -52,6 +53,21 @@ _LOG_OPTIONS = (
         "--log-keep-days", type=click.FloatRange(min=0, min_open=True), help="Remove files this old.  [default: 7]"
     ),
 )
+_EXPLORATION_OPTIONS = (
+    click.option(
+        "--explore", type=click.Choice(["swap", "shuffle"]), help="Move shown items by chance; needs the serving log."
+    ),
+    click.option("--epsilon", type=click.FloatRange(0, 1), help="The share of requests explored.  [default: 0.05]"),
+    click.option(
+        "--max-loss", type=click.FloatRange(0, 1),
+        help="The most that it may cost, as a share of a request's expected installs.  [default: 0.2]",
+    ),
+    click.option("--num-shown", type=click.IntRange(1, 1_000), help="The places that are shown.  [default: 10]"),
+    click.option(
+        "--discounts", metavar="1,0.6,…",
+        help="By place, the share of its installs that an item keeps there.  [default: 1 / log2(1 + place)]",
+    ),
+)  # fmt: skip
 _REQUESTS = click.option(
     "--requests", "requests_path", required=True, type=click.Path(exists=True), metavar="VERSION|FILE",
     help="A pushed version, whose warm-up requests and catalog are used, or a JSON Lines file of bodies of /rank.",
@@ -72,7 +88,7 @@ def _client_options(command: Command) -> Command:
 
 
 def _log_options(command: Command) -> Command:
-    for option in reversed(_LOG_OPTIONS):
+    for option in reversed((*_LOG_OPTIONS, *_EXPLORATION_OPTIONS)):
         command = option(command)
     return command
 
@@ -96,6 +112,26 @@ def _serving_log(given: dict[str, Any]) -> tuple[ServingLog, EventLog] | tuple[N
         return ServingLog(settings), EventLog(settings)
     except OSError as error:
         raise UserError(f"the serving log needs a folder to write to and a file of keys. Received: {error}") from error
+
+
+def _exploration(policy: str | None, discounts: str | None, **given: Any) -> Exploration | None:
+    """Makes the policy by the values of `_EXPLORATION_OPTIONS`; None without `--explore`."""
+    given = {name: value for name, value in given.items() if value is not None}
+    if policy is None:
+        if given or discounts is not None:
+            raise click.UsageError(
+                "`--epsilon`, `--max-loss`, `--num-shown` and `--discounts` go with `--explore` only"
+            )
+        return None
+    from serving.serving_log.exploration import Exploration
+
+    if discounts is not None:
+        try:
+            given["discounts"] = tuple(float(number) for number in discounts.split(","))
+        except ValueError as error:
+            raise InputError(f"--discounts must be comma-separated numbers. Received: {discounts[:100]!r}") from error
+        given.setdefault("num_shown", len(given["discounts"]))
+    return Exploration(policy, **({"epsilon": 0.05} | given))
 
 
 def _settings(settings_path: str | None, **given: Any) -> ClientSettings:
@@ -186,6 +222,11 @@ def rank_service(
     ui: bool,
     examples_path: str | None,
     ui_hosts: tuple[str, ...],
+    explore: str | None,
+    epsilon: float | None,
+    max_loss: float | None,
+    num_shown: int | None,
+    discounts: str | None,
     **others: Any,
 ) -> None:
     """Serve /rank over HTTP, with its OpenAPI page at /docs, and /metrics for Prometheus."""
@@ -194,6 +235,9 @@ def rank_service(
     if ui_hosts and not ui:
         raise click.UsageError("`--ui-host` goes with `--ui` only")
     of_log = {name: others.pop(name) for name in list(others) if name.startswith("log_")}
+    exploration = _exploration(explore, discounts, epsilon=epsilon, max_loss=max_loss, num_shown=num_shown)
+    if exploration is not None and of_log["log_dir"] is None:
+        raise click.UsageError("`--explore` needs the serving log, `--log-dir` and `--log-key`, which has the chances")
     settings = _settings(**others, strict=strict or None)
     from serving.model_server.protos import import_protos_alone
 
@@ -208,7 +252,7 @@ def rank_service(
         recorded = Recorded([], []) if examples_path is None else read_recorded(examples_path)
         playground = Playground(settings, recorded.contexts, recorded.candidates, ui_hosts)
     log, event_log = _serving_log(of_log)
-    app = make_app(settings, max_body_bytes, max_concurrent, timeout_seconds, playground, log, event_log)
+    app = make_app(settings, max_body_bytes, max_concurrent, timeout_seconds, playground, log, event_log, exploration)
     serve(app, host, port, timeout_seconds)
 
 

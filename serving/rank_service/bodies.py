@@ -156,7 +156,9 @@ class RankResponse(BaseModel):
 
     model: str
     version: int = Field(description="The model's version; all candidates were scored by it.")
-    items: list[ScoredItem] = Field(description="The candidates, best first.")
+    items: list[ScoredItem] = Field(
+        description="The candidates, best first; with exploration, as they are to be shown."
+    )
     request_id: str | None = Field(
         None, description="The request's id in the serving log, which events name; absent without a log."
     )

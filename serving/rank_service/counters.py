@@ -47,13 +47,33 @@ class RankingCounters:
         self._unknown = prometheus_client.Counter(
             "wdr_ranked_items_not_in_catalog", "Ranked items that the model's catalog lacks.", registry=registry
         )
+        self._explored = prometheus_client.Counter(
+            "wdr_rank_service_explored_requests",
+            "Requests with exploration: left in score order, explored, or left since moving items was too costly.",
+            ("outcome",),
+            registry=registry,
+        )
+        self._expected = prometheus_client.Counter(
+            "wdr_rank_service_expected_installs",
+            "With exploration, installs expected of score order: the scores of the places shown, discounted.",
+            registry=registry,
+        )
+        self._lost = prometheus_client.Counter(
+            "wdr_rank_service_lost_installs",
+            "With exploration, installs expected of score order and not of the order shown.",
+            registry=registry,
+        )
         if log is not None:
             registry.register(_OfTheLog(log))
 
     def count(self, ranking: Ranking) -> None:
-        """Counts a ranking's warnings of what is ignored, which need a change, and its items not in the catalog."""
+        """Counts a ranking's warnings of what is ignored, its items not in the catalog, and what exploration did."""
         self._warned.inc(len(ranking.warnings) > len(ranking.unknown_value_warnings))
         self._unknown.inc(sum(item.in_catalog is False for item in ranking.items))
+        if (placed := ranking.arrangement) is not None:
+            self._explored.labels(placed.outcome).inc()
+            self._expected.inc(placed.expected_installs)
+            self._lost.inc(max(0.0, placed.lost_installs))
 
     def count_request(self, path: str, status: int, seconds: float) -> None:
         """Counts a request and its time."""

@@ -30,6 +30,7 @@ from serving.ranking_client.aio_client import AsyncRankingClient
 from serving.ranking_client.errors import RankingError
 from serving.ranking_client.settings import ClientSettings
 from serving.serving_log.event_log import EventLog
+from serving.serving_log.exploration import Exploration
 from serving.serving_log.log import ServingLog
 
 _SENTENCES = {
@@ -65,6 +66,7 @@ def make_app(
     playground: Playground | None = None,
     log: ServingLog | None = None,
     event_log: EventLog | None = None,
+    exploration: Exploration | None = None,
 ) -> FastAPI:
     """Makes the service's application.
 
@@ -76,6 +78,7 @@ def make_app(
       playground: The page at `/ui`; None serves none. Its rankings are not logged.
       log: Has a record of each answered request, and is closed with the service; None logs nothing.
       event_log: Has the events that are posted to `/v1/events`, and is closed with the service; None takes none.
+      exploration: Moves items of rankings at `/rank` by chance, which needs a log; None ranks by score alone.
 
     Returns:
       The ASGI application, with its OpenAPI page at `/docs`, which needs no network.
@@ -84,7 +87,7 @@ def make_app(
     parsing = ParsingProcess(
         _MAX_WAITING_BODIES, timeout_seconds, max_body_bytes, [bodies.__name__, event_bodies.__name__]
     )
-    answers = _Answers(settings, max_concurrent, counters, parsing, playground, log)
+    answers = _Answers(settings, max_concurrent, counters, parsing, playground, log, exploration)
     app = FastAPIOffline(
         title="wide-deep-ranker: ranking",
         version="1",
@@ -127,6 +130,7 @@ class _Answers:
       parsing: The process of large bodies, which ends with the service.
       playground: The page at `/ui`, whose state is closed with the service; None for none.
       log: The serving log, closed with the service; None for none.
+      exploration: Moves items by chance; None for none.
     """
 
     def __init__(
@@ -137,7 +141,9 @@ class _Answers:
         parsing: ParsingProcess,
         playground: Playground | None,
         log: ServingLog | None,
+        exploration: Exploration | None,
     ) -> None:
+        self._exploration = exploration
         self._settings, self._max_concurrent, self._playground, self._log = settings, max_concurrent, playground, log
         self._free, self._counters, self._parsing = asyncio.Semaphore(max_concurrent), counters, parsing
         self._event_log: EventLog | None = None
@@ -152,7 +158,9 @@ class _Answers:
             if self._event_log is not None:
                 stack.push_async_callback(asyncio.to_thread, self._event_log.close)
             self._parsing.start()
-            self._client = await stack.enter_async_context(AsyncRankingClient(self._settings, self._log))
+            self._client = await stack.enter_async_context(
+                AsyncRankingClient(self._settings, self._log, self._exploration)
+            )
             if self._playground is not None:
                 await stack.enter_async_context(self._playground)
             yield

@@ -7,7 +7,7 @@
 
 `steps` has no network code and `call_attempts` reads no clock, so both clients share them. They use TF Serving's API.
 
-With a `ServingLog`, a client logs each request that it has answered.
+With a `ServingLog`, a client logs each request that it has answered; with an `Exploration`, it moves items by chance.
 
 These modules, with nothing else than grpcio and protobuf, are also a wheel of their own, `wide-deep-ranker-client`, in
 the namespace `wide_deep_ranker_client`: see deploy/client.
@@ -18,12 +18,14 @@ from serving.ranking_client.client import RankingClient
 from serving.ranking_client.errors import RankingError, RequestError
 from serving.ranking_client.ranked import RankedItem, Ranking
 from serving.ranking_client.settings import ClientSettings, make_settings, read_settings, write_settings
+from serving.serving_log.exploration import Exploration
 from serving.serving_log.log import ServingLog
 from serving.serving_log.settings import LogSettings
 
 __all__ = [
     "AsyncRankingClient",
     "ClientSettings",
+    "Exploration",
     "LogSettings",
     "RankedItem",
     "Ranking",

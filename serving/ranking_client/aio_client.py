@@ -17,6 +17,7 @@ from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 from serving.ranking_client.steps import Call, RankingSteps, Steps
+from serving.serving_log.exploration import Exploration
 from serving.serving_log.log import ServingLog
 
 Result = TypeVar("Result")
@@ -28,15 +29,18 @@ class AsyncRankingClient:
     Args:
       settings: The settings.
       log: As in `RankingClient`; its `close` waits for the disk, so that a loop calls it in a thread.
+      exploration: As in `RankingClient`.
 
     Raises:
-      InputError: If a certificate, key or token file has no such content.
+      InputError: If a certificate, key or token file has no such content, or there is exploration without a log.
       OSError: If such a file cannot be read.
     """
 
-    def __init__(self, settings: ClientSettings, log: ServingLog | None = None) -> None:
+    def __init__(
+        self, settings: ClientSettings, log: ServingLog | None = None, exploration: Exploration | None = None
+    ) -> None:
         self._settings = settings
-        self._steps = RankingSteps(settings, log)
+        self._steps = RankingSteps(settings, log, exploration)
         self._metadata = channel.CallMetadata(settings)
         self._channel = channel.open_channel(settings, grpc.aio)
         self._stub = PredictionServiceStub(self._channel)

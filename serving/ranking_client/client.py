@@ -17,6 +17,7 @@ from serving.ranking_client.ranked import Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
 from serving.ranking_client.steps import Call, RankingSteps, Steps
+from serving.serving_log.exploration import Exploration
 from serving.serving_log.log import ServingLog
 
 Result = TypeVar("Result")
@@ -28,15 +29,18 @@ class RankingClient:
     Args:
       settings: The settings.
       log: Has a record of each answered request; closed by the caller, after the client. None logs nothing.
+      exploration: Moves items by chance, which needs a log; None ranks by score alone.
 
     Raises:
-      InputError: If a certificate, key or token file has no such content.
+      InputError: If a certificate, key or token file has no such content, or there is exploration without a log.
       OSError: If such a file cannot be read.
     """
 
-    def __init__(self, settings: ClientSettings, log: ServingLog | None = None) -> None:
+    def __init__(
+        self, settings: ClientSettings, log: ServingLog | None = None, exploration: Exploration | None = None
+    ) -> None:
         self._settings = settings
-        self._steps = RankingSteps(settings, log)
+        self._steps = RankingSteps(settings, log, exploration)
         self._metadata = channel.CallMetadata(settings)
         self._channel = channel.open_channel(settings, grpc)
         self._stub = PredictionServiceStub(self._channel)

@@ -8,6 +8,7 @@ from typing import Any
 
 from serving.ranking_client.features import Candidates
 from serving.ranking_client.ranked import RankedItem
+from serving.serving_log.exploration import Arrangement
 from serving.serving_log.log import ServingLog
 from serving.serving_log.record import SCORE_ORDER
 
@@ -16,19 +17,31 @@ _ITEM_BYTES = 400
 
 
 def log_ranking(
-    log: ServingLog, items: Sequence[RankedItem], candidates: Candidates, context: bytes, **fields: Any
-) -> str:
-    """Logs a request; returns its id.
+    log: ServingLog,
+    request_id: str,
+    items: Sequence[RankedItem],
+    candidates: Candidates,
+    context: bytes,
+    arrangement: Arrangement | None,
+    **fields: Any,
+) -> None:
+    """Logs a request.
 
     Args:
       log: The log.
+      request_id: The request's id.
       items: All candidates, in the answer's order; the caller may get fewer.
       candidates: The candidates as they were sent.
       context: The context's serialized tf.Example as it was sent.
+      arrangement: How exploration has ordered the items; None without it.
       **fields: The record's other fields that are neither the log's nor follow from the candidates.
     """
     num_bytes = len(context) + _ITEM_BYTES * len(items) + sum(map(len, candidates.items))
-    return log.record(functools.partial(record_fields, items, candidates, {"context": context, **fields}), num_bytes)
+    fields |= {"context": context, "policy": SCORE_ORDER}
+    if arrangement is not None:
+        fields["policy"] = arrangement.policy
+        fields["propensities"] = () if set(arrangement.propensities) == {1.0} else arrangement.propensities
+    log.record(request_id, functools.partial(record_fields, items, candidates, fields), num_bytes)
 
 
 def record_fields(items: Sequence[RankedItem], candidates: Candidates, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +53,6 @@ def record_fields(items: Sequence[RankedItem], candidates: Candidates, fields: M
         item_features = [of_id[item_id] for item_id in item_ids]
     return {
         **fields,
-        "policy": SCORE_ORDER,
         "item_ids": item_ids,
         "scores": scores,
         "item_features": item_features,

@@ -6,6 +6,8 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+from serving.serving_log.exploration import Arrangement
+
 
 class RankedItem(NamedTuple):
     """A candidate with its score.
@@ -76,7 +78,7 @@ class Ranking:
     """The answer to a request.
 
     Attributes:
-      items: The candidates, best first.
+      items: The candidates, best first; with exploration in the order in which they are to be shown.
       model: The model that answered.
       version: Its version; the same for all parts of the request.
       signature: The signature that answered.
@@ -85,6 +87,7 @@ class Ranking:
       unknown_value_warnings: Those of the warnings, the last ones, that are about values of the context that the model
         does not know. A value may be rare but right, so each is named once, by the first ranking.
       request_id: The request's id in the serving log, which events about its items name; None without a log.
+      arrangement: How exploration has ordered all candidates; None without it.
     """
 
     items: tuple[RankedItem, ...]
@@ -95,3 +98,4 @@ class Ranking:
     explanations: tuple[Explanation, ...] = ()
     unknown_value_warnings: tuple[str, ...] = ()
     request_id: str | None = None
+    arrangement: Arrangement | None = None

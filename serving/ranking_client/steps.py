@@ -42,7 +42,9 @@ from serving.ranking_client.protos import PredictRequest
 from serving.ranking_client.ranked import Explanation, Ranking
 from serving.ranking_client.settings import ClientSettings
 from serving.ranking_client.signatures import ModelSignatures
+from serving.serving_log.exploration import Exploration
 from serving.serving_log.log import ServingLog
+from transform.errors import InputError
 from transform.signature_names import CATALOG_DIGEST_OUTPUT, IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT
 
 Result = TypeVar("Result")
@@ -84,8 +86,12 @@ _NUM_VERSIONS = 4
 class RankingSteps:
     """Holds the model's signatures, and generates the calls of each request."""
 
-    def __init__(self, settings: ClientSettings, log: ServingLog | None = None) -> None:
-        self._settings, self._log = settings, log
+    def __init__(
+        self, settings: ClientSettings, log: ServingLog | None = None, exploration: Exploration | None = None
+    ) -> None:
+        if exploration is not None and log is None:
+            raise InputError("exploration needs a serving log, which has the chance of each place. Received: none")
+        self._settings, self._log, self._exploration = settings, log, exploration
         of_log = [] if log is None else [CATALOG_DIGEST_OUTPUT]
         self._further_names = (IN_CATALOG_OUTPUT, UNKNOWN_CONTEXT_OUTPUT, *of_log)
         self._by_version: collections.OrderedDict[int, ModelSignatures] = collections.OrderedDict()
@@ -207,6 +213,11 @@ class RankingSteps:
         items = [item for part, got in zip(parts, answers, strict=True) for item in read_ranking(got, signature, part)]
         if len(parts) > 1:
             items.sort(key=lambda item: -item.score)
+        request_id = None if self._log is None else self._log.new_id()
+        arrangement = None
+        if self._exploration is not None and request_id is not None:
+            arrangement = self._exploration.arrange([item.score for item in items], request_id, k)
+            items = [items[index] for index in arrangement.order]
         unknown: tuple[str, ...] = ()
         if not isinstance(context, bytes):
             unknown = tuple(self._named_unknowns.warnings(context, read_unknown_context(answers[0]), newest))
@@ -216,13 +227,14 @@ class RankingSteps:
             (answer,) = yield [_pinned(explain_request(settings, signature, encoded, explained), newest)]
             found = read_explanations(answer, len(explained.ids))
             explanations = explanations_of_items(explained, found, candidates, shown)
-        request_id = None
-        if self._log is not None:
-            request_id = log_ranking(
+        if self._log is not None and request_id is not None:
+            log_ranking(
                 self._log,
+                request_id,
                 items,
                 candidates,
                 encoded,
+                arrangement,
                 user_key=user,
                 model=settings.model,
                 version=newest,
@@ -231,7 +243,9 @@ class RankingSteps:
                 catalog_digest=read_catalog_digest(answers[0]),
             )
         all_warnings = (*warnings, *unknown)
-        return Ranking(shown, settings.model, newest, signature, all_warnings, explanations, unknown, request_id)
+        return Ranking(
+            shown, settings.model, newest, signature, all_warnings, explanations, unknown, request_id, arrangement
+        )
 
 
 def _pinned(request: Message, version: int) -> Call:

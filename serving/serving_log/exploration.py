@@ -65,6 +65,7 @@ class Arrangement(NamedTuple):
       propensities: By place, the propensity of the item that is there.
       expected_installs: What score order is worth: the sum of discount * score over the shown places.
       lost_installs: What the order is worth less than that; 0 in score order.
+      policy: One of `POLICIES`.
       outcome: One of `OUTCOMES`.
     """
 
@@ -72,6 +73,7 @@ class Arrangement(NamedTuple):
     propensities: tuple[float, ...]
     expected_installs: float
     lost_installs: float
+    policy: str
     outcome: Outcome
 
 
@@ -130,7 +132,7 @@ class Exploration:
         discounts = self.discounts[:num_shown]
         worth = sum(map(float.__mul__, discounts, map(float, scores)))
         if self.policy == SCORE_ORDER or num_shown < 2:
-            return Arrangement(tuple(range(number)), (1.0,) * number, worth, 0.0, "score_order")
+            return Arrangement(tuple(range(number)), (1.0,) * number, worth, 0.0, self.policy, "score_order")
         seed = hashlib.blake2b(request_id.encode(), key=_KEY).digest()
         draw = random.Random(seed)  # noqa: S311
         is_drawn = draw.random() < self.epsilon
@@ -140,7 +142,7 @@ class Exploration:
         shown = sum(discount * scores[index] for discount, index in zip(discounts, order, strict=True))
         lost = worth - shown if outcome == "explored" else 0.0
         rest = range(num_shown, number)
-        return Arrangement((*order, *rest), (*propensities, *(1.0 for _ in rest)), worth, lost, outcome)
+        return Arrangement((*order, *rest), (*propensities, *(1.0 for _ in rest)), worth, lost, self.policy, outcome)
 
     def _swapped(
         self, scores: Sequence[float], discounts: Sequence[float], most: float, draw: random.Random | None

@@ -55,24 +55,24 @@ class ServingLog:
         """The counters by name: those of `counters`, and what this process found of others' (`LogWriter.values`)."""
         return self._writer.values()
 
-    def record(self, fields: Callable[[], Mapping[str, Any]], num_bytes: int) -> str:
+    def new_id(self) -> str:
+        """Returns a new request's id, by which exploration draws, and which the answer and the record have."""
+        return self._ids.new()
+
+    def record(self, request_id: str, fields: Callable[[], Mapping[str, Any]], num_bytes: int) -> None:
         """Logs an answered request, if the log's share takes it; counts it in any case.
 
         Args:
+          request_id: The request's id, of `new_id`.
           fields: Returns the record's fields (`record.LoggedRequest`) but for those that the log has itself:
             `schema_version`, `request_id`, `time_micros` and `sample`. It is called later, in the writer's thread: a
             batch of records takes a fifth of the processor time of the same records made one by one between requests.
           num_bytes: About how many bytes wait in the queue.
-
-        Returns:
-          The request's id, for the answer.
         """
-        request_id = self._ids.new()
         if is_sampled(request_id, self._settings.sample):
             self._writer.put((request_id, time.time_ns() // 1000, fields), num_bytes)
         else:
             self._writer.count("not_sampled")
-        return request_id
 
     def _encode(self, entry: Entry) -> bytes | str:
         """Returns a request's serialized record, or why there is none, one of `DROPPED`."""

@@ -68,7 +68,9 @@ def serve_chunk(
     shown = _shown(requests, bodies, answers)
     chances = probability(np.take_along_axis(requests.logit, shown, axis=1), np.broadcast_to(_PLACES, shown.shape))
     is_installed = np.take_along_axis(requests.luck, shown, axis=1) < chances
-    service.post_events([_events(answer, installed) for answer, installed in zip(answers, is_installed, strict=True)])
+    service.post_events(
+        [event for answer, one in zip(answers, is_installed, strict=True) for event in _events(answer, one)]
+    )
     best = np.argsort(-requests.logit, axis=1, kind="stable")[:, :NUM_SHOWN]
     others = None if compared is None else compared.rank(sent)
     by_order = {
@@ -113,7 +115,7 @@ def _events(answer: Answer, is_installed: Bools) -> list[dict[str, Any]]:
     now = time.time()
     events = []
     for place, (item_id, installed) in enumerate(zip(answer.items, is_installed, strict=True), 1):
-        event = {"request_id": answer.request_id, "item_id": item_id, "time": now}
+        event = {"request": answer.request_id, "item": item_id, "time": now}
         events.append({**event, "type": "shown", "position": place})
         if installed:
             events.append({**event, "type": "install"})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import httpx
 from transform.errors import UserError
 
 _CONCURRENCY = 8
+_EVENTS_AT_ONCE = 1_000
 _TIMEOUT_SECONDS = 60.0
 
 
@@ -43,7 +43,6 @@ class RankService:
         self._url = url.rstrip("/")
         self._client = httpx.Client(timeout=_TIMEOUT_SECONDS, limits=httpx.Limits(max_connections=_CONCURRENCY))
         self._threads = ThreadPoolExecutor(_CONCURRENCY)
-        self._failed = threading.Event()
 
     def __enter__(self) -> RankService:
         return self
@@ -62,13 +61,14 @@ class RankService:
         """
         return list(self._threads.map(self._rank, bodies))
 
-    def post_events(self, events: Sequence[Sequence[dict[str, Any]]]) -> None:
-        """Sends lists of events to `/v1/events`, each as a body of its own, several at once.
+    def post_events(self, events: Sequence[dict[str, Any]]) -> None:
+        """Sends events to `/v1/events`, several bodies at once.
 
         Raises:
           UserError: If one is not accepted.
         """
-        list(self._threads.map(lambda of_one: self._post("/v1/events", {"events": of_one}), events))
+        bodies = [{"events": events[at : at + _EVENTS_AT_ONCE]} for at in range(0, len(events), _EVENTS_AT_ONCE)]
+        list(self._threads.map(lambda body: self._post("/v1/events", body), bodies))
 
     def _rank(self, body: dict[str, Any]) -> Answer:
         answer = self._post("/rank", body)

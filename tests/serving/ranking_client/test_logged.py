@@ -19,22 +19,14 @@ from serving.ranking_client.features import encode_example
 from serving.ranking_client.ranked import Ranking
 from serving.serving_log.folder import close_accounts
 from serving.serving_log.log import ServingLog
-from serving.serving_log.reader import ReadCounts, read_records
 from serving.serving_log.record import LoggedCandidate, candidates
 from serving.serving_log.request_ids import RequestIds
 from tests.serving.ranking_client.running import free_port, process, ranking_service, wait_until_up
 from tests.serving.ranking_client.tiny_model import CATALOG, DIGEST, score
-from tests.serving.serving_log.logs import KEY, settings, totals
+from tests.serving.serving_log.logs import KEY, records, settings, totals
 from tests.soak.serving_log_kills import soak
 
 CONTEXT = {"country": "us", "age": 30, "contry": "typo"}
-
-
-def records(folder: Path) -> list[Any]:
-    counts = ReadCounts()
-    found = list(read_records([str(path) for path in sorted(folder.glob("*.log"))], counts))
-    assert counts == ReadCounts(records=len(found))
-    return found
 
 
 def rank_sync(client: ClientSettings, log: LogSettings, *requests: tuple[Any, ...], **options: Any) -> list[Ranking]:

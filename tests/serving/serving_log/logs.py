@@ -34,7 +34,17 @@ def log_one(log: ServingLog, number: int = 0, **given: Any) -> str:
         "scores": [0.5, 0.25],
         "num_returned": 2,
     }
-    return log.record(lambda: fields | given, 200)
+    request_id = log.new_id()
+    log.record(request_id, lambda: fields | given, 200)
+    return request_id
+
+
+def records(folder: Path) -> list[Any]:
+    """The records of a folder's sealed files, all of which must be whole."""
+    counts = ReadCounts()
+    found = list(read_records([str(path) for path in sorted(folder.glob("*.log"))], counts))
+    assert counts == ReadCounts(records=len(found))
+    return found
 
 
 def logged_ids(folder: Path, counts: ReadCounts | None = None) -> list[str]:

@@ -124,8 +124,8 @@ def test_without_exploration_the_order_is_that_of_the_scores(policy: Exploration
 
 def test_few_candidates_or_no_worth() -> None:
     policy = Exploration(SWAP, 1.0)
-    assert policy.arrange((), "a") == Arrangement((), (), 0, 0.0, "score_order")
-    assert policy.arrange((0.5,), "a") == Arrangement((0,), (1.0,), 0.5, 0.0, "score_order")
+    assert policy.arrange((), "a") == Arrangement((), (), 0, 0.0, "swap", "score_order")
+    assert policy.arrange((0.5,), "a") == Arrangement((0,), (1.0,), 0.5, 0.0, "swap", "score_order")
     nothing = policy.arrange((0.0, 0.0), "a")
     assert (nothing.order, nothing.propensities) == ((1, 0), (1, 1))
     assert (nothing.expected_installs, nothing.lost_installs) == (0, 0)
