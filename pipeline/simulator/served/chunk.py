@@ -19,6 +19,7 @@ from pipeline.simulator.served.requests import NUM_CANDIDATES, NUM_SHOWN, Bodies
 from pipeline.simulator.served.truth import relevance
 from pipeline.simulator.store import Store
 from pipeline.simulator.tables import app_ids, user_ids
+from transform.errors import UserError
 
 Probability = Callable[[Floats, Ints], Floats]
 
@@ -65,6 +66,8 @@ def serve_chunk(
     """
     sent = bodies.of(requests)
     answers = service.rank(sent)
+    if not all(answer.request_id for answer in answers):
+        raise UserError("the rank service must have a log, so that events can name requests. Received: no request's id")
     shown = _shown(requests, bodies, answers)
     chances = probability(np.take_along_axis(requests.logit, shown, axis=1), np.broadcast_to(_PLACES, shown.shape))
     is_installed = np.take_along_axis(requests.luck, shown, axis=1) < chances
