@@ -93,6 +93,7 @@ def test_the_service_explores_and_counts_what_it_costs(server: str, tmp_path: Pa
     best = sorted(ASKED[:6], key=lambda item: -CATALOG[item])
     score = {item["id"]: item["score"] for item in answers[0]["items"]}
     lost, orders = 0.0, set()
+    worth = [0.0, 0.0]
     for answer, record in zip(answers, records(tmp_path / "log"), strict=True):
         order = [item["id"] for item in answer["items"]]
         assert record.request_id == answer["request_id"]
