@@ -826,6 +826,7 @@ PRIVATE_USES = (
             "components/data_validation/reading.py",
             "components/ingestion/formats/tfrecord.py",
             "components/statistics/decoding.py",
+            "pipeline/log_export/logged_candidates.py",
         ),
         "examples are read into columns without a Beam pipeline",
         of_tensorflow.check_example_decoder,

@@ -52,7 +52,10 @@ def log_requests(folder: Path, requests: Sequence[Mapping[str, Any]]) -> list[st
         "num_returned": 1,
     }
     with ServingLog(settings(folder)) as log:
-        return [log.record(functools.partial(_fields, given, request), 100) for request in requests]
+        ids = [log.new_id() for _ in requests]
+        for request_id, request in zip(ids, requests, strict=True):
+            log.record(request_id, functools.partial(_fields, given, request), 100)
+    return ids
 
 
 def _fields(given: Mapping[str, Any], request: Mapping[str, Any]) -> Mapping[str, Any]:
