@@ -79,7 +79,7 @@ def is_sampled(request_id: str, sample: float) -> bool:
       request_id: An id that is ours.
       sample: The share, in [0, 1]. With 1 every request is logged, with 0 none.
     """
-    return int.from_bytes(base64.urlsafe_b64decode(request_id[:8]), "big") < sample * 2**48
+    return sample >= 1 or int.from_bytes(base64.urlsafe_b64decode(request_id[:8]), "big") < sample * 2**48
 
 
 def read_keys(path: str) -> tuple[bytes, ...]:

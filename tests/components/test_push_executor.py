@@ -7,6 +7,7 @@ import getpass
 import hashlib
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from components.evaluation.metrics_files import read_measured
 from components.gate_records import Finding, write_record
 from components.gate_records import GateRecord as GateRecordContent
 from components.infra_validation.verdict import CHECKSUMS, VERDICT, Checksums, Verdict
-from components.model_store.manifest import Baseline, Forced, read_manifest
+from components.model_store.manifest import Baseline, Forced, Manifest, read_manifest
 from components.model_store.retention import remove_old
 from components.model_store.rollback import roll_back
-from components.model_store.versions import checksums, verify, versions
+from components.model_store.versions import checksums, history, locked, remove_version, verify, versions
 from components.push.component import PusherExecutor
 from components.quality_gate.inputs import QualityInputs, Rival
 from components.quality_gate.judgement import findings
@@ -154,6 +155,20 @@ def test_the_manifest_names_the_version_that_served_before(
     roll_back(str(local_root), "m2 is bad")
     execute(baseline="m1")
     assert read_manifest(str(local_root / "4")).baseline == Baseline("m1", 3)
+
+
+def test_the_manifest_knows_the_digest_of_the_catalog_also_after_the_version_is_removed(
+    execute: Any, local_root: Path
+) -> None:
+    execute()
+    folder = local_root / "1" / "assets.extra" / "catalog"
+    command = "find * -type f | LC_ALL=C sort | xargs sha256sum | sha256sum"
+    listed = subprocess.run(command, shell=True, cwd=folder, capture_output=True, text=True, check=True)
+    assert read_manifest(str(local_root / "1")).catalog_digest == listed.stdout.split()[0]
+    with locked(str(local_root)):
+        remove_version(str(local_root), 1)
+    assert history(str(local_root))[1].catalog_digest == listed.stdout.split()[0]
+    assert Manifest().catalog_digest == ""
 
 
 @pytest.mark.parametrize(("by_model", "by_infra"), [(0, 1), (1, 0), (0, 0)])

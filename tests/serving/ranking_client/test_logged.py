@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from serving.ranking_client import AsyncRankingClient, ClientSettings, LogSettings, RankingClient, RankingError
-from serving.ranking_client.features import encode_example
+from serving.ranking_client.features import Value, encode_example
 from serving.ranking_client.ranked import Ranking
 from serving.serving_log.folder import close_accounts
 from serving.serving_log.log import ServingLog
@@ -26,7 +26,7 @@ from tests.serving.ranking_client.tiny_model import CATALOG, DIGEST, score
 from tests.serving.serving_log.logs import KEY, records, settings, totals
 from tests.soak.serving_log_kills import soak
 
-CONTEXT = {"country": "us", "age": 30, "contry": "typo"}
+CONTEXT: dict[str, Value] = {"country": "us", "age": 30, "contry": "typo"}
 
 
 def rank_sync(client: ClientSettings, log: LogSettings, *requests: tuple[Any, ...], **options: Any) -> list[Ranking]:

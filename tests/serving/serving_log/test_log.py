@@ -59,8 +59,9 @@ def test_a_record_has_what_was_asked_and_answered(tmp_path: Path) -> None:
     assert (found.context, found.user_key, found.num_returned, found.sample) == (b"the context", "u1", 1, 1.0)
     assert (found.catalog_digest, found.policy, found.schema_version) == ("d1", "score_order", 1)
     first, second = candidates(found)
-    assert first == LoggedCandidate("b", 1, pytest.approx(0.1), 1.0, b"", True)
-    assert second == LoggedCandidate("new", 2, pytest.approx(0.05), 1.0, b"features", False)
+    assert (first.score, second.score) == pytest.approx((0.1, 0.05))
+    assert first == LoggedCandidate("b", 1, first.score, 1.0, b"", True)
+    assert second == LoggedCandidate("new", 2, second.score, 1.0, b"features", False)
 
 
 def test_the_names_say_who_wrote_a_file_and_how_many_frames_it_has(tmp_path: Path) -> None:
