@@ -129,6 +129,15 @@ def _training_rows(run_result: RunResult) -> Iterator[Row]:
         yield "  drawn", f"{training.num_trained_examples:,} examples in all epochs together"
     if steps := training.resumed_at:
         yield "  resumed", f"after a kill, at step {', '.join(f'{step:,}' for step in steps)}"
+    if (position := training.position) is not None and position.num_weighted:
+        yield (
+            "  weighted",
+            f"{position.num_weighted:,} examples by the chance of their place, worth {position.effective_size:,.0f} of "
+            f"equal weight; {position.num_clipped:,} weights were clipped",
+        )
+    elif position is not None and position.values:
+        effects = zip(position.values, position.logits, strict=True)
+        yield f"  {escape(position.feature)}", escape(", ".join(f"{name}: {logit:+.2f}" for name, logit in effects))
     if sizes := training.wide_table_sizes:
         non_zero = sum(training.wide_non_zero_rows.values())
         yield "wide weights", f"{non_zero:,} of {sum(sizes.values()):,} non-zero"

@@ -31,6 +31,8 @@ COLUMNS = (
     Column("price", "float", False),
     Column("clicked", "label", True),
     Column("weight", "weight", False),
+    Column("clicked", "randomized", True),
+    Column("weight", "propensity", False),
     Column("time", "timestamp", True),
 )
 NAMES = ("id", "tags", "price", "clicked", "weight", "time")

@@ -83,7 +83,8 @@ def config_of(file_format: str, drawn: dict[str, Any]) -> Config:
     sources = dataclasses.replace(config.sources, impressions=log)
     if drawn["labels"] != "installs":
         columns = ("user",) if "columns" in drawn["labels"] else ()
-        log = dataclasses.replace(log, label="clicked", label_columns=columns, weight="weight")
+        says = {"randomized": "drawn"} if columns else {"propensity": "chance"}
+        log = dataclasses.replace(log, label="clicked", label_columns=columns, weight="weight", **says)
         sources = dataclasses.replace(sources, installs=None, impressions=log)
     return dataclasses.replace(config, sources=sources)
 
@@ -152,6 +153,7 @@ def test_batches_give_what_rows_give(
     for number, row in enumerate(rows):
         if config.sources.installs is None:
             row |= {"clicked": float(number % 3 == 0), "weight": 0.5 + number % 2}
+            row |= {"drawn": float(number % 2), "chance": 0.25 + 0.75 * (number % 2)}
     contents = dict(zip(NAMES, (rows, shipped, *tables), strict=True))
     files = write(folder / "data", config, file_format, contents)
     for path, (at, piece) in zip(

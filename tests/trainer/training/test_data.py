@@ -235,3 +235,25 @@ def test_late_labels_of_the_span_before_are_held_out_like_the_newest_spans() -> 
 
 def _train(patterns: list[str], epoch: int, withheld: data.Withheld, held_out: data.HeldOut) -> tf.data.Dataset:
     return data.train_dataset(patterns, FEATURE_SPEC, training(), epoch, withheld=withheld, held_out=held_out)
+
+
+def test_a_chance_of_a_place_is_an_inverse_weight_up_to_the_largest(tmp_path: Path) -> None:
+    """Chances of 1, 1/2 and 1/8, of which the last weighs 5, not 8, beside the examples' own weights of 2."""
+    path = tmp_path / "a.gz"
+    with tf.io.TFRecordWriter(str(path), tf.io.TFRecordOptions(compression_type="GZIP")) as writer:
+        for i, chance in enumerate([1.0, 0.5, 0.125] * 2):
+            example = tf.train.Example.FromString(example_of(id_xf=i, label=i % 2))
+            for name, value in (("placed_by_chance", chance), ("weight", 2.0)):
+                example.features.feature[name].float_list.value.append(value)
+            writer.write(example.SerializeToString())
+    parsing = ints("id_xf", "label") | {
+        name: tf.io.FixedLenFeature([], tf.float32) for name in ("placed_by_chance", "weight")
+    }
+    ((features, _, weights),) = data.train_dataset([str(path)], parsing, training(), 1, clip=5.0)
+    assert set(features) == {"id_xf"}
+    expected = np.array([2, 4, 10])[features["id_xf"].numpy() % 3]
+    np.testing.assert_allclose(weights, expected, rtol=1e-6)
+    ((features, _, weights),) = data.eval_dataset([str(path)], parsing)  # is measured on the log as it is
+    assert set(features) == {"id_xf"}
+    np.testing.assert_array_equal(weights, np.full(6, 2))
+    np.testing.assert_allclose(data.placements([str(path)], parsing), [1, 0.5, 0.125] * 2)

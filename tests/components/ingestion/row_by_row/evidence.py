@@ -39,7 +39,9 @@ class FileSketch:
             self._hashed = layout.feature_positions(source)
         else:
             self._hashed = tuple(
-                i for i, c in enumerate(columns) if c.kind not in ("timestamp", "label", "weight") and c.name not in ids
+                i
+                for i, c in enumerate(columns)
+                if c.kind not in ("timestamp", "label", "weight", "randomized", "propensity") and c.name not in ids
             )
         self._num_rows = 0
         self._hours: collections.Counter[int] = collections.Counter()

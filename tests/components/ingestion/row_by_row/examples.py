@@ -15,6 +15,7 @@ from transform.example_keys import (
     LABEL,
     NO_FOLD,
     NUM_FOLDS,
+    PLACEMENT,
     REQUEST_ID,
     SHARES_LABEL,
     SPAN,
@@ -103,6 +104,9 @@ class Layout(Columns):
             entries[LABEL].int64_list.value.append(impression.label)
         if self.weight is not None:
             entries[WEIGHT].float_list.value.append(impression.values[self.weight])
+        for at in (self.randomized, self.propensity):
+            if at is not None:
+                entries[PLACEMENT].float_list.value.append(float(impression.values[at]))
         for name, at in ((IMPRESSION_ID, self.impression_id), (REQUEST_ID, self.request_id)):
             if at is not None:
                 entries[name].bytes_list.value.append(impression.values[at].encode())
