@@ -31,16 +31,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.csv
 import tensorflow as tf
+import tensorflow_transform as tft
 from rich.console import Console
 from rich.table import Table
 from scipy.special import expit
 
-from benchmarks.transformed import serving_model_dir, transform_span
+from benchmarks.transformed import transform_span
 from pipeline.cli.display import console_for
+from trainer.training.evaluation import logits_function
+from trainer.training.setup import TrainingSetup
+from trainer.transform_output.graph import apply_transform, load_transform
 from transform.config.config import Config
 from transform.config.config_file import parse_config
 from transform.errors import GateError
-from transform.signature_names import SERVING_SIGNATURE
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -65,11 +68,11 @@ _POSITION: dict[str, Any] = {
     "required": True,
 }
 
-#: What `at_serving` of the position is, by the model's name, and the column that says what was placed by chance.
-MODELS: Mapping[str, tuple[dict[str, Any], str] | None] = {
+#: What `at_serving` of the position is, by the model's name; None for a model without a position.
+MODELS: Mapping[str, dict[str, Any] | None] = {
     "ignored": None,
-    "tower": ({"fixed": 1}, "randomized"),
-    "weights": ({"method": "weights"}, "propensity"),
+    "tower": {"fixed": 1},
+    "weights": {"method": "weights"},
 }
 
 
@@ -143,7 +146,6 @@ class Store:
             "app": names("a", shown),
             "category": names("c", self.category[shown]),
             "position": flat(position),
-            "randomized": flat(is_drawn).astype(np.int64),
             "propensity": flat(propensity),
             "installed": flat(installed).astype(np.int64),
         }
@@ -158,10 +160,9 @@ def make_config(name: str) -> Config:
         {"name": "category", "side": "item", "kind": "categorical", "vocabulary": {}},
     ]
     log = {"path": "log.csv", "format": "csv", "label": "installed", "request_id": "request", "item_id": "app"}
-    if (placed := MODELS[name]) is not None:
-        at_serving, says = placed
+    if (at_serving := MODELS[name]) is not None:
         features.append(_POSITION | {"at_serving": at_serving})
-        log[says] = says
+        log["propensity"] = "propensity"
     return parse_config(
         {
             "name": "positions",
@@ -175,23 +176,23 @@ def make_config(name: str) -> Config:
     )
 
 
-def score_all(folder: Path, store: Store) -> Floats:
-    """Returns a model's scores of all candidates as a request sends them, float64 `[segments, apps]`."""
+def score_all(setup: TrainingSetup, graph: Path, store: Store) -> Floats:
+    """Returns a trained model's logits of all candidates, as of a request, float64 `[segments, apps]`.
 
-    def text(value: str) -> tf.train.Feature:
-        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value.encode()]))
-
-    rows = [
-        {"segment": text(f"s{s}"), "app": text(f"a{a}"), "category": text(f"c{store.category[a]}")}
-        for s in range(NUM_SEGMENTS)
-        for a in range(NUM_APPS)
-    ]
-    examples = [tf.train.Example(features=tf.train.Features(feature=row)).SerializeToString() for row in rows]
-    scored = tf.saved_model.load(str(serving_model_dir(folder))).signatures[SERVING_SIGNATURE](
-        examples=tf.constant(examples)
-    )
-    scores: Floats = scored["scores"].numpy().astype(np.float64).reshape(NUM_SEGMENTS, NUM_APPS)
-    return scores
+    They are the trainer's own, which those of each signature equal (tests/trainer/test_at_serving.py).
+    """
+    segment, app = (values.reshape(-1) for values in np.indices((NUM_SEGMENTS, NUM_APPS)))
+    texts = {
+        "segment": np.char.add("s", segment.astype(str)),
+        "app": np.char.add("a", app.astype(str)),
+        "category": np.char.add("c", store.category[app].astype(str)),
+    }
+    raw = {name: tf.sparse.from_dense(values[:, None]) for name, values in texts.items()}
+    features = apply_transform(load_transform(tft.TFTransformOutput(str(graph))).transform_fn, raw)
+    model = setup.model
+    served = model.as_served({name: features[name] for name in model.feature_names})
+    logits: Floats = logits_function(model)(served).numpy().astype(np.float64)
+    return logits.reshape(NUM_SEGMENTS, NUM_APPS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -231,14 +232,15 @@ def measure(truth: Truth, num_requests: int, folder: Path, seed: int) -> Result:
     segment, apps = store.requests(20_000, np.random.default_rng(seed + 2))
     installs = {name: store.installs(of, segment, apps) for name, of in
                 (("best", store.relevance), ("policy", store.policy))}  # fmt: skip
+    rows = transform_span(make_config("tower"), folder / "data", folder / "workspace")
     for name in MODELS:
-        config = make_config(name)
-        transform_span(config, folder / "data", folder / name).train(config, folder / name / "model")
-        installs[name] = store.installs(score_all(folder / name / "model", store), segment, apps)
+        setup = rows.prepare(make_config(name))
+        setup.train()
+        installs[name] = store.installs(score_all(setup, rows.graph, store), segment, apps)
     return Result(truth, installs)
 
 
-def is_refused(num_requests: int, folder: Path, seed: int) -> bool:
+def is_refused(folder: Path, seed: int, num_requests: int = 1000) -> bool:
     """Returns whether the run of a log of the same policy without randomization stops before it trains."""
     (folder / "data").mkdir(parents=True)
     Store.draw("additive", seed).write_log(folder / "data" / "log.csv", num_requests, 0.0, seed + 1)
@@ -269,7 +271,7 @@ def main() -> int:
     console = console_for(sys.stdout)
     with tempfile.TemporaryDirectory() as folder:
         results = [measure(truth, arguments.requests, Path(folder) / truth, arguments.seed) for truth in TRUTHS]
-        refused = is_refused(arguments.requests, Path(folder) / "refused", arguments.seed)
+        refused = is_refused(Path(folder) / "refused", arguments.seed)
     show(console, results)
     console.print(f"without randomization the run {'stops' if refused else 'does not stop'}")
     return int(not (refused and all(result.is_good for result in results)))
