@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ class HourlyFiles:
 
     def __init__(self, folder: Path, export: str):
         self._folder, self._export = folder, export
-        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._open: dict[str, tuple[IO[bytes], pq.ParquetWriter]] = {}
 
     def write(self, kind: str, rows: pa.Table, filed: npt.NDArray[np.float64]) -> None:
         """Writes rows.
@@ -39,17 +40,20 @@ class HourlyFiles:
         for hour in np.unique(hours).tolist():
             day = np.datetime64(hour * _HOUR // _DAY, "D")
             name = f"{day}/{kind}-{hour % 24:02d}-{self._export}.parquet"
-            if name not in self._writers:
+            if name not in self._open:
                 path = self._folder / name
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._writers[name] = pq.ParquetWriter(path, rows.schema, compression="zstd")
-            self._writers[name].write_table(rows.filter(pa.array(hours == hour)))
+                file = path.open("wb")
+                self._open[name] = file, pq.ParquetWriter(file, rows.schema, compression="zstd")
+            self._open[name][1].write_table(rows.filter(pa.array(hours == hour)))
 
     def close(self) -> list[str]:
         """Ends the files and flushes them to the disk; returns their names, relative to the folder, sorted."""
-        for name, writer in self._writers.items():
+        for file, writer in self._open.values():
             writer.close()
-            storage.sync(os.fspath(self._folder / name))
-        for day in {os.path.dirname(name) for name in self._writers}:
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        for day in {os.path.dirname(name) for name in self._open}:
             storage.sync(os.fspath(self._folder / day))
-        return sorted(self._writers)
+        return sorted(self._open)
