@@ -1,4 +1,4 @@
-"""A day of served rankings: a pushed model ranks, the store posts what came of it, and the next model learns from it."""
+"""A day of served rankings: a pushed model ranks, the store posts what came of it, the next model learns from it."""
 
 from __future__ import annotations
 
@@ -105,7 +105,14 @@ def day(first_day: tuple[Path, str], data: Path, tmp_path_factory: pytest.TempPa
 @pytest.fixture(scope="module")
 def exported(day: ServedDay) -> str:
     key = day.folder / "log.key"
-    arguments: list[str | Path] = ["--log", day.folder / "log", "--model", day.folder / "models" / store.NAME, "--log-key", key]
+    arguments: list[str | Path] = [
+        "--log",
+        day.folder / "log",
+        "--model",
+        day.folder / "models" / store.NAME,
+        "--log-key",
+        key,
+    ]
     return ok_in_process("export-log", day.folder / "served.yaml", *arguments, "--out", day.folder / "data" / "served")
 
 

@@ -65,7 +65,7 @@ def test_an_inverse_chance_is_a_weight_and_a_chance_of_1_tells_nothing() -> None
     assert found is not None
     first, last = found.positions
     # Weights of 2 and 4: (2 + 4)² / (4 + 16), and the label of the first.
-    assert (first.by_chance, first.share) == (pytest.approx(1.8), pytest.approx(1 / 3))
+    assert [first.by_chance, first.share] == pytest.approx([1.8, 1 / 3])
     assert (last.rows, last.by_chance, last.share) == (5, 0, 0)
     assert math.isinf(found.error)
 
@@ -110,6 +110,7 @@ def test_the_error_of_the_contrast() -> None:
 def test_the_least_share_is_what_has_the_error_that_is_asked_for() -> None:
     found = evidence(1000)  # 5 %, with an error of 0.1787
     least = found.least_share(0.1)
+    assert least is not None
     assert least == pytest.approx(0.05 * (0.17865 / 0.1) ** 2, rel=1e-3)
     assert evidence(20_000 * least).error == pytest.approx(0.1, rel=0.01)
     # Without chance, from the labels as the policy placed them: 1,600 and 400 of 20,000.

@@ -83,8 +83,8 @@ def config_of(file_format: str, drawn: dict[str, Any]) -> Config:
     sources = dataclasses.replace(config.sources, impressions=log)
     if drawn["labels"] != "installs":
         columns = ("user",) if "columns" in drawn["labels"] else ()
-        says = {"randomized": "drawn"} if columns else {"propensity": "chance"}
-        log = dataclasses.replace(log, label="clicked", label_columns=columns, weight="weight", **says)
+        log = dataclasses.replace(log, label="clicked", label_columns=columns, weight="weight")
+        log = dataclasses.replace(log, randomized="drawn") if columns else dataclasses.replace(log, propensity="chance")
         sources = dataclasses.replace(sources, installs=None, impressions=log)
     return dataclasses.replace(config, sources=sources)
 

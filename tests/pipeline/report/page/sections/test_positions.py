@@ -37,10 +37,8 @@ def test_the_curve_by_chance_is_beside_the_models() -> None:
     assert isinstance(figure, Figure)
     value = math.log(50.5 / 950.5) - math.log(100.5 / 900.5)  # -0.742
     error = math.sqrt(1 / 50.5 + 1 / 950.5 + 1 / 100.5 + 1 / 900.5)  # 0.1787
-    assert positions.contrast(EVIDENCE.positions[1], EVIDENCE.positions[0]) == (
-        pytest.approx(value),
-        pytest.approx(error),
-    )
+    contrast = positions.contrast(EVIDENCE.positions[1], EVIDENCE.positions[0])
+    assert contrast == pytest.approx((value, error))
     assert [tuple(row) for row in figure.data.rows] == [
         ("below 2", "1,000 of 20,000", "+0.00 (+0.00 to +0.00)", "+0.00"),
         ("2", "1,000 of 20,000", "-0.74 (-1.09 to -0.39)", "-0.75"),
