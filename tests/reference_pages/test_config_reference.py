@@ -50,6 +50,7 @@ PLACES: dict[type, str] = {
     feature.Feature: "`features[]`",
     derived_times.Derive: "`features[].derive`",
     feature.Vocabulary: "`features[].vocabulary`",
+    feature.AtServing: "`features[].at_serving`",
     combinations.Cross: "`crosses[]`",
     combinations.CountEncoding: "`count_encodings[]`",
     settings.Ingestion: "`ingestion`",
