@@ -14,6 +14,7 @@ import pytest
 from components.fingerprint import imported_names
 from deploy.client.build import PACKAGE, build
 from tests.serving.ranking_client.tiny_model import CATALOG, score
+from tests.serving.serving_log.logs import logged_ids, settings, totals
 
 #: grpcio, protobuf, and what grpcio requires.
 DEPENDENCIES = ("grpcio", "protobuf", "typing_extensions")
@@ -92,3 +93,16 @@ for settings, context in (({{"server": "127.0.0.1:1"}}, {{}}), ({{"version": 0}}
     assert len(lines) == 2
     assert lines[0].startswith("the model server must be reachable. Received: UNAVAILABLE")
     assert lines[1].startswith("`version` must be a whole number from 1 to ")
+
+
+@pytest.mark.slow
+def test_it_keeps_a_serving_log_that_the_product_reads(python: Path, server: str, tmp_path: Path) -> None:
+    log = settings(tmp_path / "log")
+    program = f"""
+from {PACKAGE} import ClientSettings, LogSettings, RankingClient, ServingLog
+with ServingLog(LogSettings("{log.folder}", "{log.key_file}")) as log:
+    with RankingClient(ClientSettings(model="tiny", server="{server}", deadline_seconds=30), log) as client:
+        print(client.rank({{}}, ["app_1"]).request_id)
+"""
+    assert run(python, program, tmp_path).split() == logged_ids(tmp_path / "log")
+    assert totals(tmp_path / "log")["written"] == 1
