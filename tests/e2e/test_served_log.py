@@ -104,15 +104,9 @@ def day(first_day: tuple[Path, str], data: Path, tmp_path_factory: pytest.TempPa
 
 @pytest.fixture(scope="module")
 def exported(day: ServedDay) -> str:
-    key = day.folder / "log.key"
-    arguments: list[str | Path] = [
-        "--log",
-        day.folder / "log",
-        "--model",
-        day.folder / "models" / store.NAME,
-        "--log-key",
-        key,
-    ]
+    folder = day.folder
+    arguments: list[str | Path] = ["--log", folder / "log", "--model", folder / "models" / store.NAME]
+    arguments += ["--log-key", folder / "log.key"]
     return ok_in_process("export-log", day.folder / "served.yaml", *arguments, "--out", day.folder / "data" / "served")
 
 

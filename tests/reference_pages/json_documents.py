@@ -13,6 +13,7 @@ from components.evaluation.results import Measured
 from components.fingerprint import ROOT
 from components.gate_records import GateRecord
 from components.infra_validation.verdict import Checksums, Verdict
+from components.ingestion.served.exported import ExportRecord
 from components.model_store.manifest import Manifest
 from components.model_store.retention import Pins
 from pipeline.batch_scoring.score import ScoreResult
@@ -46,6 +47,7 @@ DOCUMENTS: Final[dict[str, type]] = {
     "garbage_list": GarbageList,
     "check_result": CheckResult,
     "score_result": ScoreResult,
+    "export_record": ExportRecord,
 }
 
 FOLDER = ROOT / "docs" / "reference" / "schemas"
