@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -105,7 +106,7 @@ def second_day(folder: Path, way: Way, shard_bytes: int = 0) -> Measured:
     return Measured(**_start(folder, way, 2, shard_bytes))
 
 
-def _start(folder: Path, way: Way, day: int, shard_bytes: int) -> dict[str, object]:
+def _start(folder: Path, way: Way, day: int, shard_bytes: int) -> dict[str, Any]:
     code = "from benchmarks.row_nodes import main; main()"
     numbers = map(str, (way.workers, way.cores, day, shard_bytes))
     done = subprocess.run(
@@ -180,5 +181,10 @@ def main() -> None:
         release_free_memory()
         if args.day > 1 and memory.node == NODES[-1]:
             break
-    measured = [{name: of.get(name, 0) for name in NODES} for of in (seconds, memory.node_bytes, memory.worker_bytes)]
-    print(json.dumps(dataclasses.asdict(Measured(start_seconds, *measured))))
+    measured = Measured(
+        start_seconds,
+        {name: seconds.get(name, 0.0) for name in NODES},
+        {name: memory.node_bytes.get(name, 0) for name in NODES},
+        {name: memory.worker_bytes.get(name, 0) for name in NODES},
+    )
+    print(json.dumps(dataclasses.asdict(measured)))

@@ -261,8 +261,8 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     (
         [("features.0.name", "label")],
         "`name` must not be one of ['fold', 'impression_id', 'label', 'late_label', 'placed_by_chance', 'request_id', "
-        "'shares_label', 'span', 'table_key', 'timestamp', 'weight'], which are reserved. Received: 'label' "
-        "(small.yaml, features.label.name).",
+        "'served_score', 'served_version', 'shares_label', 'span', 'table_key', 'timestamp', 'weight'], which are "
+        "reserved. Received: 'label' (small.yaml, features.label.name).",
     ),
     (
         [("features.0.parts", ["tall"])],
@@ -343,7 +343,7 @@ MISTAKES: list[tuple[list[tuple[str, Any]], str]] = [
     ),
     (
         [("sources.impressions.format", "xml")],
-        "`format` must be one of 'csv', 'tsv', 'jsonl', 'parquet' or 'tfrecord'. Received: 'xml' "
+        "`format` must be one of 'csv', 'tsv', 'jsonl', 'parquet', 'tfrecord' or 'serving_log'. Received: 'xml' "
         "(small.yaml, sources.impressions.format).",
     ),
     (

@@ -16,14 +16,16 @@ _BY_CHANCE, _LEARNED = "placed by chance", "model"
 
 def blocks(run: Run) -> Iterator[Block]:
     """Yields what is known of the position; nothing for a model without a feature with `at_serving`."""
+    learned = None if run.report.training is None else run.report.training.position
+    if learned is None:
+        return
+    if learned.num_weighted:
+        yield _weights(learned)
     evidence = run.contents.evidence.get()
     found = None if evidence is None else evidence.position
-    learned = None if run.report.training is None else run.report.training.position
-    if learned is not None and learned.num_weighted:
-        yield _weights(learned)
     if found is None:
         return
-    base = next((p for p in found.positions if learned and p.name == learned.fixed), found.positions[0])
+    base = next((p for p in found.positions if p.name == learned.fixed), found.positions[0])
     if not base.by_chance:
         yield Note(
             f"No impression at position {base.name}, with which the others are compared, was placed by chance: the log "
@@ -31,7 +33,7 @@ def blocks(run: Run) -> Iterator[Block]:
             "warn",
         )
         return
-    yield _curve(found, base, dict(zip(learned.values, learned.logits, strict=True)) if learned else {})
+    yield _curve(found, base, dict(zip(learned.values, learned.logits, strict=True)))
 
 
 def _weights(learned: LearnedPositions) -> Facts:
