@@ -164,7 +164,7 @@ def main() -> None:
     args = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: args.cores])
     if args.shard_bytes:
-        transforms._SHARD_BYTES = args.shard_bytes
+        transforms.SHARD_BYTES = args.shard_bytes
     started = time.monotonic()
     if args.workers > 1:
         forked.prepare()

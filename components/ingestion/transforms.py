@@ -58,7 +58,7 @@ from transform.feature import IMPRESSIONS
 _KEY_BUCKET_BYTES = 64 << 20
 
 #: Bytes of log files per shard of the examples: some 120,000 rows.
-_SHARD_BYTES = 8 << 20
+SHARD_BYTES = 8 << 20
 
 #: How many times more rows a compressed file has than a text file of its size.
 _COMPRESSION = 8
@@ -95,7 +95,7 @@ def make_task(
       folder: The scratch folder.
     """
     num_bytes = sum(_text_bytes(path, config) for paths in files[IMPRESSIONS].values() for path in paths)
-    return Task(config, span, folder, -(-num_bytes // _KEY_BUCKET_BYTES) or 1, -(-num_bytes // _SHARD_BYTES) or 1)
+    return Task(config, span, folder, -(-num_bytes // _KEY_BUCKET_BYTES) or 1, -(-num_bytes // SHARD_BYTES) or 1)
 
 
 def ranked(files: Mapping[str, Mapping[str, tuple[str, ...]]]) -> list[tuple[str, str, int, str]]:

@@ -114,7 +114,7 @@ def _run(config: Path, workspace: Path, days: Days) -> None:
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    with mock.patch.object(transforms, "_SHARD_BYTES", days.shard_bytes):
+    with mock.patch.object(transforms, "SHARD_BYTES", days.shard_bytes):
         for day in days.numbers:
             done = in_process(*store.run_arguments(days.data, workspace, day, config))
             if done.returncode:

@@ -344,7 +344,7 @@ def test_the_scratch_folder_is_removed(tmp_path: Path) -> None:
 def test_the_files_do_not_depend_on_the_number_of_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """1,000 impressions in 12 files, every tenth twice, some bad: several buckets of keys, and several shards."""
     monkeypatch.setattr(transforms, "_KEY_BUCKET_BYTES", 10_000)
-    monkeypatch.setattr(transforms, "_SHARD_BYTES", 8_000)
+    monkeypatch.setattr(transforms, "SHARD_BYTES", 8_000)
     write_store(tmp_path / "data", "csv")
     (folder,) = [path for path in (tmp_path / "data").iterdir() if path.name == "impressions"]
     rows = [row for row in IMPRESSIONS if len(row["user"] or "") < 100]

@@ -75,7 +75,7 @@ def test_the_numbers_of_shards_and_buckets_depend_on_the_size_of_the_log(
         path.write_bytes(b"0123456789")
     files: Files = {"impressions": {"": tuple(map(str, paths))}, "users": {"": (str(paths[0]),)}}
     assert transforms.make_task(store_config(), files, 1, "x")[3:] == (1, 1)
-    monkeypatch.setattr(transforms, "_SHARD_BYTES", 45)
+    monkeypatch.setattr(transforms, "SHARD_BYTES", 45)
     monkeypatch.setattr(transforms, "_KEY_BUCKET_BYTES", 30)
     # 10 bytes, and 10 compressed ones, which count as 80.
     assert transforms.make_task(store_config(), files, 1, "x")[3:] == (3, 2)
