@@ -10,7 +10,8 @@ from tests.pages import lines_of
 #: A block of commands, or a snippet, and the output after it, with nothing in between.
 _SHOWN = re.compile(r"^```(sh|python)\n((?:(?!```).)*?)\n```\n\n```text\n(.*?)\n```$", re.MULTILINE | re.DOTALL)
 
-_NUMBER = re.compile(r"-?\d[\d,.]*(?:e[+-]?\d+)?")
+#: A number, or a SHA-256 in hexadecimal.
+_NUMBER = re.compile(r"\b[0-9a-f]{64}\b|-?\d[\d,.]*(?:e[+-]?\d+)?")
 
 
 def outputs_of(page: str) -> dict[str, str]:
