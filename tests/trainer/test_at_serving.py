@@ -17,8 +17,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_transform as tft
 
+from tests.trainer.placed_model import NUMERIC, TEXT, placed_config
 from tests.trainer.small_deployment import Row, Span, make_rows, to_example, transform_span
-from tests.trainer.wide_deep.test_tower import NUMERIC, TEXT, placed_config
 from trainer.run_fn import run_fn
 from trainer.signatures import export_model
 from trainer.trainer_predictions import trainer_predictions

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.trainer.placed_model import NUMERIC, build_placed, by_hand, placed_config
 from tests.trainer.small_deployment import OPTIMIZERS, make_config
 from tests.trainer.trained_model import OLD, Trained, build, features_of, save, start
-from tests.trainer.wide_deep.test_tower import NUMERIC, build_placed, by_hand, placed_config
 from trainer.training.step import train_step
 from trainer.warm_start.batch_units import in_batches_of
 from trainer.warm_start.files import read_files, warm_start_dir
