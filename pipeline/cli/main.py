@@ -19,13 +19,14 @@ from pipeline.cli.run import run
 from pipeline.cli.schedule import compile_command, gc, kubeflow_step, run_node_command
 from pipeline.cli.scoring import explain, score
 from pipeline.cli.simulate import simulate
+from pipeline.cli.simulate_loop import simulate_loop
 from pipeline.cli.trying import try_command
 from pipeline.errors import notes, sentence
 from serving.model_server.command import serve
 
 #: The commands, and groups of commands.
 COMMANDS = (
-    simulate, init, check, export_log_command, run, try_command, report, score, explain, models, gates,
+    simulate, simulate_loop, init, check, export_log_command, run, try_command, report, score, explain, models, gates,
     compile_command, run_node_command, kubeflow_step, gc,
     serve, rank, rank_service, load_test, tune_client,
 )  # fmt: skip

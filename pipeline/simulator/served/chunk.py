@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,12 +32,14 @@ class ServedChunk:
     Attributes:
       versions: The versions that answered.
       installs: What was installed.
+      user: int64 [n], the number of each request's user.
       expected, best, compared: As of ServedDay.
       candidates, requests: The rows of the ground truth.
     """
 
     versions: frozenset[int]
     installs: Installs
+    user: Ints
     expected: Floats
     best: Floats
     compared: Floats | None
@@ -90,6 +91,7 @@ def serve_chunk(
     return ServedChunk(
         versions=frozenset(answer.version for answer in answers),
         installs=Installs.of(store, user[row], app, requests.timestamp[row]),
+        user=store.users.number[user],
         expected=by_order["order_shown"],
         best=by_order["order_of_relevance"],
         compared=by_order.get("order_compared"),
@@ -114,11 +116,10 @@ def _expected(requests: Requests, shown: Ints, probability: Probability) -> Floa
 
 
 def _events(answer: Answer, is_installed: Bools) -> list[dict[str, Any]]:
-    """The events of one request; an install comes at once."""
-    now = time.time()
+    """The events of one request; its items are shown when the answer comes, and an install comes at once."""
     events = []
     for place, (item_id, installed) in enumerate(zip(answer.items, is_installed, strict=True), 1):
-        event = {"request": answer.request_id, "item": item_id, "time": now}
+        event = {"request": answer.request_id, "item": item_id, "time": answer.time}
         events.append({**event, "type": "shown", "position": place})
         if installed:
             events.append({**event, "type": "install"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,11 +26,13 @@ class Answer:
       version: The model's version.
       request_id: The request's id; empty if the service has no log.
       items: The ids of the items, in the order in which they are shown.
+      time: When it came, in seconds since 1970.
     """
 
     version: int
     request_id: str
     items: tuple[str, ...]
+    time: float
 
 
 class RankService:
@@ -79,7 +82,7 @@ class RankService:
                 f"a ranking must have {body['k']} of its request's candidates, each once. "
                 f"Received: {len(items)} items, {len(sent.intersection(items))} of them candidates ({self._url}/rank)"
             )
-        return Answer(int(answer["version"]), str(answer.get("request_id", "")), items)
+        return Answer(int(answer["version"]), str(answer.get("request_id", "")), items, time.time())
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         try:

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.simulator.day_folders import DayFolders, published_paths
 from pipeline.simulator.installs import Installs, record
-from pipeline.simulator.sampling import Floats
+from pipeline.simulator.sampling import Floats, Ints
 from pipeline.simulator.served.chunk import ServedChunk, read_installs, serve_chunk
 from pipeline.simulator.served.client import RankService
 from pipeline.simulator.served.requests import NUM_SHOWN, Bodies, request_chunks
@@ -33,6 +33,8 @@ class ServedDay:
       num_requests: Its requests.
       num_installs: The installs of the items shown.
       versions: The versions that answered, ascending.
+      num_events: The events that were sent.
+      user: int64 [requests], the number of each request's user.
       installs: float64 [requests], the expected installs of each request: the sum over the places of the true
         probability of an install of the item that is shown there.
       best: float64 [requests], the same, of the items in the order of their true relevance.
@@ -42,6 +44,8 @@ class ServedDay:
     num_requests: int
     num_installs: int
     versions: tuple[int, ...]
+    num_events: int
+    user: Ints
     installs: Floats
     best: Floats
     compared: Floats | None
@@ -55,6 +59,8 @@ class ServedDay:
             num_requests=sum(len(chunk.expected) for chunk in chunks),
             num_installs=sum(len(chunk.installs) for chunk in chunks),
             versions=tuple(versions),
+            num_events=sum(NUM_SHOWN * len(chunk.expected) + len(chunk.installs) for chunk in chunks),
+            user=np.concatenate([chunk.user for chunk in chunks]),
             installs=np.concatenate([chunk.expected for chunk in chunks]),
             best=np.concatenate([chunk.best for chunk in chunks]),
             compared=np.concatenate(compared) if compared else None,
