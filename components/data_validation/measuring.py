@@ -141,7 +141,11 @@ def label_recipe(config: DataSettings) -> str:
     if log.label_rule is not None:
         recipe["label_rule"] = dataclasses.asdict(log.label_rule)
     if installs is not None:
-        by_default = dataclasses.replace(config.sources, installs=Installs(path=installs.path, format=installs.format))
+        defaults: dict[str, Any] = {"path": installs.path, "format": installs.format}
+        if config.sources.are_served:  # the log's events always have these keys, and no others are allowed
+            defaults |= {"keys": installs.keys, "timestamp": installs.timestamp}
+            recipe["served"] = True
+        by_default = dataclasses.replace(config.sources, installs=Installs(**defaults))
         same = _installs(dataclasses.replace(config, sources=by_default))
         recipe |= {name: value for name, value in _installs(config).items() if value != same[name]}
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""`wdr simulate-loop`: the simulated store serves its own models, learns from its own log, and is judged by its truth."""
+"""`wdr simulate-loop`: the simulated store is served by its own models, which learn from their own log."""
 
 from __future__ import annotations
 

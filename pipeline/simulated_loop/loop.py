@@ -116,6 +116,7 @@ def run_loop(
         "seed": seed,
     }
     simulate(data, num_days=sizes.first_days, **store)
+    version = None
     for day in range(1, sizes.first_days + 1):
         version, reason = run_span(config, RunSettings(str(data), workspace, day, config_file=config_file))
         if version is None:

@@ -72,8 +72,8 @@ def servers(name: str, serving: Path, first: Path, log: Path, key: Path, options
             "--rest-port", f"{rest}",
         ],
         "rank_service": [
-            "rank-service", "--model", name, "--port", f"{port}", *to_models, "--log-dir", f"{log}", "--log-key", f"{key}",
-            "--log-file-seconds", f"{_SEAL_SECONDS}", *options,
+            "rank-service", "--model", name, "--port", f"{port}", *to_models, "--log-dir", f"{log}", "--log-key",
+            f"{key}", "--log-file-seconds", f"{_SEAL_SECONDS}", *options,
         ],
         "rank_service_of_first": ["rank-service", "--model", _FIRST, "--port", f"{first_port}", *to_models],
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""The simulated log of a biased policy: what ignoring the position costs, and, as a slow test, what the tower recovers."""
+"""The simulated log of a biased policy: what ignoring the position costs, and what the tower recovers, a slow test."""
 
 from __future__ import annotations
 
