@@ -99,6 +99,7 @@ soak: setup
 	$(BIN)/python -m tests.soak.stock_transform
 	$(BIN)/python -m tests.soak.abandoned_calls
 	$(BIN)/python -m tests.soak.serving_log_kills
+	$(BIN)/python -m tests.soak.served_loop
 	unshare -rmn $(BIN)/python -m tests.soak.outages
 	@if [ -n "$(TF_SERVING)" ]; then $(BIN)/python -m tests.soak.tf_serving_tests "$(TF_SERVING)"; \
 	else echo "TF Serving's own tests need TF_SERVING=CHECKOUT: left out"; fi

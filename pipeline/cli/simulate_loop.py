@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +73,8 @@ def simulate_loop(
             on_day=lambda day: click.echo(day_line(seed, day)),  # noqa: B023
         )
         stores.append(days)
-    click.echo(summary_line(stores, last_days))
+    found = last_days_figures(stores, last_days)
+    click.echo(f"last {last_days} days of {len(stores)} stores: {shown(found)}")
 
 
 def run_span(config: Config, settings: RunSettings) -> tuple[int | None, str]:
@@ -91,33 +93,30 @@ def run_span(config: Config, settings: RunSettings) -> tuple[int | None, str]:
 
 def day_line(seed: int, day: LoopDay) -> str:
     """Returns the line of a served day."""
-    from pipeline.simulated_loop.figures import figures
-
-    served = day.served
-    assert served.compared is not None
-    found = figures([served.installs], [served.compared], [served.user])
-    versions = " and ".join(map(str, served.versions))
-    pushed = f"pushed version {day.version}" if day.version is not None else f"stopped: {day.reason}"
-    return f"seed {seed}, day {day.day}, version {versions}: {_shown(found)}; {pushed}"
+    versions = " and ".join(map(str, day.served.versions))
+    if day.version is not None:
+        then = f"pushed version {day.version}"
+    else:
+        then = f"{'stopped' if day.stopped else 'refused'}: {day.reason}"
+    return f"seed {seed}, day {day.day}, version {versions}: {shown(last_days_figures([[day]], 1))}; {then}"
 
 
-def summary_line(stores: list[list[LoopDay]], last_days: int) -> str:
-    """Returns the line about the last days of all stores together."""
+def last_days_figures(stores: Sequence[Sequence[LoopDay]], last_days: int) -> Figures:
+    """Returns the figures of the last days of some stores together; in a store, a number is of one user on all days."""
     import numpy as np
 
     from pipeline.simulated_loop.figures import figures
 
-    served, first, users = [], [], []
-    for store in stores:
-        last = [day.served for day in store[-last_days:]]
-        served.append(np.concatenate([day.installs for day in last]))
-        first.append(np.concatenate([day.compared for day in last if day.compared is not None]))
-        users.append(np.concatenate([day.user for day in last]))
-    found = figures(served, first, users)
-    return f"last {last_days} days of {len(stores)} stores: {_shown(found)}"
+    last = [[day.served for day in store[-last_days:]] for store in stores]
+    return figures(
+        [np.concatenate([day.installs for day in days]) for days in last],
+        [np.concatenate([day.compared for day in days if day.compared is not None]) for days in last],
+        [np.concatenate([day.user for day in days]) for days in last],
+    )
 
 
-def _shown(found: Figures) -> str:
+def shown(found: Figures) -> str:
+    """Returns figures in words."""
     return (
         f"{found.served:.4f} installs expected per request, {found.first:.4f} by the first version; difference "
         f"{found.served - found.first:+.4f}, 95 % interval {found.low:+.4f} to {found.high:+.4f}"

@@ -41,12 +41,14 @@ class LoopDay:
       served: What it came to.
       version: The version that was pushed after it; None for none.
       reason: Why there is none.
+      stopped: Whether a gate on data stopped the day, so that no model was trained on it.
     """
 
     day: int
     served: ServedDay
     version: int | None
     reason: str
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,10 @@ def run_loop(
             )
             try:
                 version, reason = run_span(served, settings)
+                days.append(LoopDay(day, came[day], version, reason))
             except GateError as error:
-                version, reason = None, str(error)
-            days.append(LoopDay(day, came[day], version, reason))
+                version = None
+                days.append(LoopDay(day, came[day], None, str(error), stopped=True))
             on_day(days[-1])
             if version is not None:
                 pushed = version
