@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pipeline.cli import ranking
+from pipeline.cli import rank_service, ranking
 from pipeline.cli.main import COMMANDS
 from pipeline.cli.options import SKIPPED
 from tests.adapted_commands import substituted
@@ -35,7 +35,9 @@ _NOT_COPIED = shutil.ignore_patterns("__pycache__", "*.tar.xz", "*.png", "_build
 _START_SECONDS = 600.0
 
 #: The client commands of a model server, which do not import TensorFlow: in a process of its own, each starts fast.
-_CLIENTS = frozenset(c.name for c in COMMANDS if c.callback and c.callback.__module__ == ranking.__name__)
+_CLIENTS = frozenset(
+    c.name for c in COMMANDS if c.callback and c.callback.__module__ in (ranking.__name__, rank_service.__name__)
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 #: for those whose entry says why it cannot be read through the document's validator.
 OTHER_JSON = {
     "benchmarks/model_server.py": "the model server's log",
+    "benchmarks/row_nodes.py": "its own measurements",
     "benchmarks/scale.py": "its own measurements",
     "benchmarks/scale_ingestion.py": "its own config, with another log format",
     "benchmarks/serving_load.py": "the output of `wdr load-test`",

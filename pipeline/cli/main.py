@@ -13,7 +13,8 @@ from pipeline.cli.gates import gates
 from pipeline.cli.init import init
 from pipeline.cli.models import models
 from pipeline.cli.options import DEBUG_HELP, Group
-from pipeline.cli.ranking import load_test, rank, rank_service, tune_client
+from pipeline.cli.rank_service import rank_service
+from pipeline.cli.ranking import load_test, rank, tune_client
 from pipeline.cli.report import report
 from pipeline.cli.run import run
 from pipeline.cli.schedule import compile_command, gc, kubeflow_step, run_node_command

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipeline.cli.ranking import rank_service
+from pipeline.cli.rank_service import rank_service
 from pipeline.compile import kubeflow
 from pipeline.workspace import Workspace
 from serving.model_server import logs

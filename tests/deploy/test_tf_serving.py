@@ -12,7 +12,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from components.model_store.manifest import Manifest
 from components.model_store.versions import add_version
-from pipeline.cli.ranking import rank_service
+from pipeline.cli.rank_service import rank_service
 from pipeline.registry.tf_serving_config import write_config
 from pipeline.workspace import Workspace
 from transform.config.config_file import load_config

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
-from pipeline.cli.ranking import rank_service
+from pipeline.cli.rank_service import rank_service
 from serving.ranking_client import AsyncRankingClient, ClientSettings, Exploration, RankingClient
 from serving.ranking_client.ranked import Ranking
 from serving.serving_log.log import ServingLog

@@ -183,7 +183,7 @@ def test_a_service_and_a_client_that_are_killed_lose_nothing_uncounted(server: s
 def test_wrong_options_are_refused(tmp_path: Path, given: list[str], message: str) -> None:
     from click.testing import CliRunner
 
-    from pipeline.cli.ranking import rank_service
+    from pipeline.cli.rank_service import rank_service
 
     (tmp_path / "log").mkdir()
     (tmp_path / "short").write_text("x")
