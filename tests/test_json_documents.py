@@ -19,7 +19,7 @@ OTHER_JSON = {
     "benchmarks/row_nodes.py": "its own measurements",
     "benchmarks/scale.py": "its own measurements",
     "benchmarks/scale_ingestion.py": "its own config, with another log format",
-    "benchmarks/served_ingestion.py": "its own measurements",
+    "benchmarks/served_ingestion.py": "its own config, with another log format",
     "benchmarks/serving_load.py": "the output of `wdr load-test`",
     "components/data_validation/measuring.py": "its own config, with the first names of its keys",
     "components/evaluation/executor.py": "an execution's property with the names of splits",
