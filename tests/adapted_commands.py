@@ -101,7 +101,7 @@ EXPECTED = (
     Expected(r"wdr load-test ", r"\d requests/s for "),
     Expected(r"wdr tune-client ", r"^chosen: .* \(client\.json\)$"),
     Expected(r"wdr (serve|rank-service) ", r"^answers$"),
-    Expected(r"mkdir serving-log ", r"^$"),
+    Expected(r"mkdir (serving|shown)-log ", r"^$"),
     Expected(r"python deploy/client/build.py", r"^\S*dist/wide_deep_ranker_client-\S+\.whl$"),
     Expected(r"from (serving|wide_deep)", r"^4 com\.store\.app[23] 0\.\d+$"),
     Expected(r"curl -d ", r'"outputs": ?\{'),

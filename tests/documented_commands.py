@@ -71,6 +71,7 @@ LEFT_OUT = (
     LeftOut(r"make quick$", "It runs tests; `tests/test_quick.py` shows which."),
     LeftOut(r"make run$", "It takes minutes; the commands that it calls are run on a small store."),
     LeftOut(r"wdr simulate-loop ", "It takes hours; `tests/pipeline/simulated_loop/test_loop.py` runs two small days."),
+    LeftOut(r"wdr export-log ", "It needs a served log; `tests/e2e/test_served_log.py` exports one."),
     LeftOut(r"make docs$", "`tests/test_docs.py` builds the site with the same options of Sphinx."),
     LeftOut(r"make airflow$", "It runs until Ctrl-C; `tests/soak/airflow.py` runs the DAG in a real Airflow."),
     LeftOut(r"make soak$", "The campaigns take hours; each has a short form among the slow tests."),
