@@ -36,8 +36,9 @@ def main() -> None:
     columns = [f"{of}, {number:,}" for of in ("node", "worker") for number in args.impressions]
     for column in ("node", *columns, "node grows", "worker grows"):
         table.add_column(column, justify="left" if column == "node" else "right")
+    workers = [measured.worker_bytes for measured in found]
     for node in NODES:
-        kinds = [[m.node_bytes[node] / _MB for m in found], [m.worker_bytes[node] / _MB for m in found]]
+        kinds = [[of.get(node, 0) / _MB for of in both] for both in ([m.node_bytes for m in found], workers)]
         cells = [f"{size:.0f}" for sizes in kinds for size in sizes]
         table.add_row(node, *cells, *(f"{after - before:+.0f}" for before, after in kinds))
     console_for(sys.stdout).print(table)

@@ -22,6 +22,7 @@ from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions,
 from apache_beam.portability.api import endpoints_pb2
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner, fn_runner, worker_handlers
 
+from pipeline.beam_workers.dealing import Dealer
 from pipeline.beam_workers.forked import ForkedPlace
 from pipeline.beam_workers.pools import PoolPlace, own_host
 from pipeline.beam_workers.services import AGAIN, Place, Services, Worker
@@ -60,6 +61,13 @@ class _WorkersRunner(FnApiRunner):  # type: ignore[misc]
     def _find(self, options: PipelineOptions) -> tuple[str, Sequence[Place]]:
         """Returns the address of this machine for the workers, and a place for each worker."""
         raise NotImplementedError
+
+    def _get_bundle_manager(self, bundle_context_manager: Any) -> Any:
+        """Returns what runs a stage; one with state, whose elements of a key belong to one worker, is Beam's."""
+        if len(self._places) == 1 or bundle_context_manager.stage.is_stateful():
+            return super()._get_bundle_manager(bundle_context_manager)
+        tokens = self.get_cache_token_generator(static=False)
+        return Dealer(bundle_context_manager, self._progress_frequency, cache_token_generator=tokens)
 
     def _execute_bundle(self, runner_execution_context: Any, bundle_context_manager: Any, bundle_input: Any) -> Any:
         execute = functools.partial(

@@ -10,7 +10,7 @@ import types
 import apache_beam as beam
 from apache_beam.portability.api import beam_fn_api_pb2
 from apache_beam.runners.portability import fn_api_runner
-from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
+from apache_beam.runners.portability.fn_api_runner import execution, fn_runner, worker_handlers
 from apache_beam.runners.worker import worker_pool_main
 from apache_beam.runners.worker.data_plane import BeamFnDataServicer
 from apache_beam.utils.sentinel import Sentinel
@@ -63,6 +63,18 @@ def check_runner() -> None:
     close = inspect.getsource(worker_handlers.WorkerHandlerManager.close_all)
     assert "worker_handler.close()" in close
     assert "self._grpc_server.close()" in close
+
+
+def check_bundle_manager() -> None:
+    """A stage is run by what `_get_bundle_manager` returns; a bundle's worker is one of its context's."""
+    execute = inspect.getsource(fn_api_runner.FnApiRunner._execute_bundle)
+    assert "self._get_bundle_manager(bundle_context_manager)" in execute
+    inspect.signature(fn_runner.BundleManager.process_bundle).bind(0, {}, {}, {}, {}, False)
+    manager = fn_runner.BundleManager(None, 0.5, cache_token_generator=None)
+    assert (manager._progress_frequency, manager._cache_token_generator) == (0.5, None)
+    assert "self.bundle_context_manager.worker_handlers[" in inspect.getsource(fn_runner.BundleManager.process_bundle)
+    handlers = execution.BundleContextManager.worker_handlers.fget
+    assert "return self._worker_handlers" in inspect.getsource(handlers)
 
 
 def check_worker_handlers() -> None:

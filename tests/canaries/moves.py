@@ -17,7 +17,7 @@ import tensorflow as tf
 import tf_keras
 import uvicorn
 from apache_beam.runners.portability import job_server
-from apache_beam.runners.portability.fn_api_runner import fn_runner, worker_handlers
+from apache_beam.runners.portability.fn_api_runner import execution, fn_runner, worker_handlers
 from apache_beam.runners.worker import worker_pool_main
 from kfp import dsl
 from ml_metadata.proto import metadata_store_pb2
@@ -236,6 +236,11 @@ MOVES: dict[str, list[Move]] = {
         now(fn_runner.FnApiRunner, "run_stages", lambda self, context, stages: fn_runner.RunnerResult("DONE", {})),
         now(fn_runner.FnApiRunner, "_execute_bundle", None),
         now(worker_handlers.WorkerHandlerManager, "close_all", lambda self: None),
+    ],
+    "check_bundle_manager": [
+        now(fn_runner.FnApiRunner, "_execute_bundle", lambda self, *arguments: None),
+        now(fn_runner.BundleManager, "process_bundle", lambda self: None),
+        gone(execution.BundleContextManager, "worker_handlers"),
     ],
     "check_worker_handlers": [
         now(worker_handlers.BeamFnControlServicer, "_DONE_MARKER", object()),

@@ -605,6 +605,14 @@ PRIVATE_USES = (
     ),
     PrivateUse(
         *BEAM,
+        "apache_beam.runners.portability.fn_api_runner.fn_runner.BundleManager",
+        ("._get_bundle_manager", "._worker_handlers", "._progress_frequency", "._cache_token_generator"),
+        ("pipeline/beam_workers/dealing.py", "pipeline/beam_workers/runner.py"),
+        "a worker takes the next part of a stage's elements when it is done with one; Beam's runner deals all before",
+        of_beam.check_bundle_manager,
+    ),
+    PrivateUse(
+        *BEAM,
         "the handler of a worker",
         (),
         ("pipeline/beam_workers/runner.py",),

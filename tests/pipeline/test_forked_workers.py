@@ -18,7 +18,7 @@ from pipeline.beam_options import make_beam_args
 from pipeline.beam_workers import forked
 from pipeline.errors import LostWorkerError, WorkerError, first_line
 from tests.e2e.day_files import wait_until
-from tests.pipeline.work_of_pools import fail, note_modules, note_worker_and_wait, noted
+from tests.pipeline.work_of_pools import fail, note_modules, note_worker_and_wait, noted, wait_for_others
 from tests.prism import has_ended
 from transform.config.beam import Beam
 
@@ -58,6 +58,13 @@ def test_a_worker_that_ends_before_it_connects(monkeypatch: pytest.MonkeyPatch) 
     ):
         run(fail)
     assert time.monotonic() - started < 60
+
+
+@pytest.mark.slow
+def test_a_worker_takes_the_work_that_waits_while_another_is_busy(tmp_path: Path) -> None:
+    with beam.Pipeline(argv=list(make_beam_args(Beam(num_workers=2)))) as pipeline:
+        _ = pipeline | beam.Create(range(16)) | "Work" >> beam.Map(wait_for_others, str(tmp_path), 16)
+    assert sorted(int(path.name) for path in tmp_path.iterdir()) == list(range(16))
 
 
 def _end(*_: object) -> None:

@@ -34,6 +34,14 @@ def note_worker_and_wait(number: int, folder: str) -> None:
     _wait_until(Path(folder, "go").exists)
 
 
+def wait_for_others(number: int, folder: str, count: int) -> None:
+    """Notes a number; the first one, 0, is noted once all others of so many are."""
+    others = [Path(folder, str(other)).exists for other in range(1, count)]
+    if number == 0:
+        _wait_until(lambda: all(is_noted() for is_noted in others))
+    Path(folder, str(number)).touch()
+
+
 def note_modules(folder: str) -> None:
     """Writes down the names of all modules that are imported."""
     Path(folder, "modules").write_text("\n".join(sys.modules))
